@@ -1,0 +1,95 @@
+"""Every error raftkv raises on purpose, in one tree.
+
+::
+
+    RaftkvError
+    ├── ConfigError            cluster.toml or a flag is wrong; names file, field and cause
+    ├── LaunchError            a local cluster cannot be started or found
+    ├── StorageError
+    │   ├── CorruptLog         damage that is provably no torn tail; names file and offset
+    │   ├── DataFolderLocked   another process runs on this folder
+    │   ├── ForeignData        the folder belongs to another node or cluster
+    │   ├── DiskFull           nothing was written; may be tried again
+    │   └── StorageFailed      a write or sync failed; latched, the node must stop
+    ├── WireError              a frame that cannot be decoded; counted and dropped
+    └── ClientError
+        ├── InvalidRequest     did not happen, and never will as it stands
+        ├── Unavailable        did not happen: no leader, or nobody answered before anything was sent
+        ├── SessionExpired     did not happen: the session was forgotten for want of use
+        └── OutcomeUnknown     may or may not have happened
+
+The three outcomes of a client's request are kept apart: a normal return *happened*;
+``OutcomeUnknown`` is *unknown*; every other ``ClientError`` *did not happen*.
+"""
+
+from __future__ import annotations
+
+
+class RaftkvError(Exception):
+    """The root; its text is one line fit to be shown to a user."""
+
+
+class ConfigError(RaftkvError):
+    """``cluster.toml`` or a flag is wrong."""
+
+
+class LaunchError(RaftkvError):
+    """A local cluster cannot be started, stopped or found."""
+
+
+class StorageError(RaftkvError):
+    """The root of everything the log on disk can report."""
+
+
+class CorruptLog(StorageError):
+    """Damage that a crash cannot explain. Nothing was changed on disk."""
+
+    def __init__(self, file: str, offset: int, cause: str) -> None:
+        super().__init__(
+            f"damaged log: {file} at byte {offset}: {cause}; "
+            "nothing was changed. Put the file back from a copy, or move this node's data folder away "
+            "and let a fresh node take its place while the others still have a quorum"
+        )
+        self.file = file
+        self.offset = offset
+        self.cause = cause
+
+
+class DataFolderLocked(StorageError):
+    """Another process holds the folder's lock."""
+
+
+class ForeignData(StorageError):
+    """The folder was written by another node, cluster or format version."""
+
+
+class DiskFull(StorageError):
+    """No space; nothing of the batch was made durable and it may be tried again."""
+
+
+class StorageFailed(StorageError):
+    """A write or sync failed. Latched: what the disk holds is no longer known (PITFALLS 6)."""
+
+
+class WireError(RaftkvError):
+    """A frame that cannot be decoded: wrong shape, version, size or cluster."""
+
+
+class ClientError(RaftkvError):
+    """The root of every answer to a client that is not success."""
+
+
+class InvalidRequest(ClientError):
+    """The request can never succeed: empty key, key or value over the limit, unknown operation."""
+
+
+class Unavailable(ClientError):
+    """No leader or no node answered in time. The request did not happen."""
+
+
+class SessionExpired(ClientError):
+    """The cluster no longer remembers this client; the request was not applied."""
+
+
+class OutcomeUnknown(ClientError):
+    """The request was sent and no answer came in time: it may have happened, or may yet."""
