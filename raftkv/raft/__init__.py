@@ -1,0 +1,35 @@
+"""The pure consensus core: no I/O, no clock, no serialiser; randomness is injected.
+
+Theory of operation. A shell drives one ``Raft``: it feeds in ``tick()``, ``step(message)``,
+``propose(commands)``, ``read_index(context)``, ``persisted(...)`` and ``applied(...)``; whenever
+it has nothing more to feed it takes ONE ``ready()`` and does what stands there: writes
+``hard_state`` and ``entries``, sends ``messages`` at once and ``messages_after_append`` once that
+write is durable, applies ``committed``, serves ``read_states``. Nothing in here waits.
+
+Modules, leaves first: ``messages``, ``trace`` and ``state`` (data), ``quorum`` and ``log`` (no knowledge of
+roles), ``progress`` and ``read_index`` (a leader's books), ``leader``, ``follower``, ``election``
+(what each role does), ``core`` (the one owner of term, vote, role and log), ``invariants`` and
+``describe`` (for whoever watches).
+"""
+
+from raftkv.raft.core import Raft
+from raftkv.raft.log import RaftLog
+from raftkv.raft.messages import Entry, EntryKind, HardState, Message, PersistMark, ReadState
+from raftkv.raft.state import Proposal, RaftOptions, RaftStatus, Ready, Role, SoftState
+
+__all__ = [
+    "Entry",
+    "EntryKind",
+    "HardState",
+    "Message",
+    "PersistMark",
+    "Proposal",
+    "Raft",
+    "RaftLog",
+    "RaftOptions",
+    "RaftStatus",
+    "ReadState",
+    "Ready",
+    "Role",
+    "SoftState",
+]

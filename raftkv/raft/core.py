@@ -1,0 +1,409 @@
+"""The one owner of term, vote, role and log.
+
+Rules:
+
+1. ``current_term`` never falls; ``voted_for`` changes only with the term, or from nobody.
+2. No message leaves that carries a term which is not durable here; votes and append
+   acknowledgements wait, beyond that, for the write they speak of.
+3. ``leadership`` exists exactly while ``role`` is LEADER, ``candidacy`` exactly while it is
+   PRE_CANDIDATE or CANDIDATE.
+4. Everything that goes out goes through one ``Ready``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from raftkv.raft import election, follower, trace
+from raftkv.raft.election import Candidacy
+from raftkv.raft.leader import Leadership
+from raftkv.raft.log import RaftLog
+from raftkv.raft.messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    Entry,
+    HardState,
+    Heartbeat,
+    HeartbeatResponse,
+    Message,
+    PersistMark,
+    PreVote,
+    PreVoteResponse,
+    ReadIndex,
+    ReadIndexResponse,
+    ReadState,
+    RequestVote,
+    RequestVoteResponse,
+)
+from raftkv.raft.state import PeerStatus, Proposal, RaftOptions, RaftStatus, Ready, Role, SoftState
+from raftkv.types import LogIndex, NodeId, Term
+
+
+class Raft:
+    """One node's consensus state. ``entries`` and ``hard_state`` are what storage held at start."""
+
+    def __init__(
+        self,
+        node_id: NodeId,
+        voters: Sequence[NodeId],
+        options: RaftOptions,
+        rng: random.Random,
+        hard_state: HardState | None = None,
+        entries: Sequence[Entry] = (),
+    ) -> None:
+        if node_id not in voters:
+            raise ValueError(f"{node_id} is none of the voters {', '.join(voters)}")
+        self.node_id = node_id
+        self.voters = tuple(voters)
+        self.peers = tuple(name for name in voters if name != node_id)
+        self.options = options
+        self._rng = rng
+        state = hard_state or HardState(Term(0), None, LogIndex(0))
+        self.current_term = state.current_term
+        self.voted_for = state.voted_for
+        self.log = RaftLog(entries, state.commit_index)
+        self.role = Role.FOLLOWER
+        self.leader_id: NodeId | None = None
+        self.leadership: Leadership | None = None
+        self.candidacy: Candidacy | None = None
+        self.election_elapsed = 0
+        self.election_timeout = self._draw_election_timeout()
+
+        self._handed_state = (state.current_term, state.voted_for)
+        self._durable_term = state.current_term
+        self._writes_open = 0
+        self._stalled_ticks = 0
+
+        self.forwarded_reads: dict[int, int] = {}
+        """Reads asked of the leader: context -> ticks waited."""
+        self.read_states: list[ReadState] = []
+        self._messages: list[Message] = []
+        self._messages_after_append: list[Message] = []
+        self._events: list[trace.RaftEvent] = []
+        self._soft_state = SoftState(self.role, None, self.current_term)
+        self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_RESTART))
+
+    # -- what the shell feeds in
+
+    def tick(self) -> None:
+        """One unit of time has passed."""
+        self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
+        self._expire_forwarded_reads()
+        if self.leadership:
+            self.leadership.tick()
+            return
+        self.election_elapsed += 1
+        if self.election_elapsed >= self.election_timeout:
+            self.reset_election_timer()
+            # With a hung disk no vote of ours could ever leave; raising our term without end
+            # would only make us deaf to the leader that the others elect.
+            if not self.disk_stalled:
+                election.campaign(self)
+
+    def step(self, message: Message) -> None:
+        """A message has arrived. Unknown senders and stale terms are answered or dropped here."""
+        if message.to != self.node_id or message.sender not in self.peers:
+            return
+        kind = type(message)
+        if isinstance(message, PreVote):
+            election.on_pre_vote(self, message)
+            return
+        if isinstance(message, PreVoteResponse) and message.granted:
+            election.on_pre_vote_response(self, message)
+            return
+        if message.term > self.current_term:
+            if kind is RequestVote and self.leader_is_fresh:
+                # Stickiness: a node that lost touch must not depose a leader we still hear.
+                self.trace(
+                    trace.VoteAnswered(message.term, message.sender, False, False, trace.VOTE_LEADER_ALIVE)
+                )
+                return
+            self.become_follower(message.term, None, trace.REASON_HIGHER_TERM)
+        elif message.term < self.current_term:
+            self._answer_stale(message)
+            return
+        _HANDLERS[kind](self, message)
+
+    def campaign(self) -> None:
+        """Let the election timer run out now: for tests, transcripts and the dashboard."""
+        if self.leadership is None:
+            self.reset_election_timer()
+            election.campaign(self)
+
+    def propose(self, commands: Sequence[bytes]) -> Proposal:
+        """Append client commands to the log, all of them or none."""
+        leadership = self.leadership
+        if leadership is None:
+            return Proposal.NOT_LEADER
+        size = sum([len(command) for command in commands])
+        if leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max:
+            return Proposal.BUSY
+        leadership.uncommitted_bytes += size
+        self.log.append_commands(self.current_term, commands)
+        return Proposal.ACCEPTED
+
+    def read_index(self, context: int) -> None:
+        """Ask from which index on the applied state is fresh; a ``ReadState`` answers.
+
+        ``context`` must not repeat within a node's life, nor from one life to the next.
+        """
+        if self.leadership:
+            if not self.leadership.add_read(self.node_id, context):
+                self.read_states.append(ReadState(context, None))
+        elif self.leader_id is not None:
+            self.forwarded_reads[context] = 0
+            self.send(ReadIndex(self.node_id, self.leader_id, self.current_term, context))
+        else:
+            self.read_states.append(ReadState(context, None))
+
+    def persisted(self, mark: PersistMark) -> None:
+        """The write of this mark, and every one before it, is durable."""
+        self._writes_open -= 1
+        self._stalled_ticks = 0
+        self._durable_term = max(self._durable_term, mark.current_term)
+        if mark.current_term != self.current_term:
+            return  # the term's own write is still to come and covers the log again
+        self.log.persisted_to(mark.index, mark.term)
+        election.on_own_vote_durable(self)
+        if self.leadership:
+            self.leadership.maybe_commit()
+
+    def applied(self, index: LogIndex) -> None:
+        assert self.log.last_applied <= index <= self.log.delivered_index
+        self.log.last_applied = index
+
+    def ready(self) -> Ready:
+        """Everything that has to happen now. Each thing is handed out once."""
+        if self.leadership:
+            self.leadership.serve_reads()
+            self.leadership.replicate()
+        entries = self.log.take_unhanded()
+        hard_state = None
+        state = (self.current_term, self.voted_for)
+        if entries or state != self._handed_state:
+            hard_state = HardState(*state, self.log.commit_index)
+            self._handed_state = state
+        mark = None
+        if hard_state:
+            mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
+            self._writes_open += 1
+        soft_state: SoftState | None = SoftState(self.role, self.leader_id, self.current_term)
+        if soft_state == self._soft_state:
+            soft_state = None
+        else:
+            assert soft_state is not None
+            self._soft_state = soft_state
+        ready = Ready(
+            hard_state,
+            entries,
+            mark,
+            self._messages,
+            self._messages_after_append,
+            self.log.take_committed(self.options.committed_entries_max),
+            self.read_states,
+            soft_state,
+            self._events,
+            self.log.delivered_index < self.log.commit_index,
+        )
+        self._messages, self._messages_after_append = [], []
+        self.read_states, self._events = [], []
+        return ready
+
+    def status(self) -> RaftStatus:
+        peers: tuple[PeerStatus, ...] = ()
+        if self.leadership:
+            peers = tuple(
+                PeerStatus(
+                    name,
+                    progress.state.value,
+                    progress.match_index,
+                    progress.next_index,
+                    len(progress.inflights),
+                    progress.recent_active,
+                )
+                for name, progress in self.leadership.progress.items()
+            )
+        votes = sum(self.candidacy.votes.values()) if self.candidacy else 0
+        log = self.log
+        return RaftStatus(
+            self.node_id,
+            self.voters,
+            self.role,
+            self.current_term,
+            self.voted_for,
+            self.leader_id,
+            votes,
+            log.first_index,
+            log.last_index,
+            log.last_term,
+            log.persisted_index,
+            log.commit_index,
+            log.last_applied,
+            self.election_elapsed,
+            self.election_timeout,
+            self.disk_stalled,
+            peers,
+        )
+
+    # -- what the roles' modules use
+
+    @property
+    def disk_stalled(self) -> bool:
+        """Storage has confirmed nothing for an election timeout although something waits."""
+        return self._stalled_ticks >= self.options.election_ticks_min
+
+    @property
+    def leader_is_fresh(self) -> bool:
+        """A leader was heard within the shortest election timeout, or this node is it."""
+        if self.leadership:
+            return True
+        return self.leader_id is not None and self.election_elapsed < self.options.election_ticks_min
+
+    def send(self, message: Message) -> None:
+        """Send now, unless our term is not durable yet: then nothing that carries it may leave."""
+        if self._durable_term < self.current_term:
+            self._messages_after_append.append(message)
+        else:
+            self._messages.append(message)
+
+    def send_after_append(self, message: Message) -> None:
+        """Send once everything handed to storage so far, this Ready included, is durable."""
+        self._messages_after_append.append(message)
+
+    def trace(self, event: trace.RaftEvent) -> None:
+        self._events.append(event)
+
+    def reset_election_timer(self) -> None:
+        """Drawn anew every time: a fixed jitter can split votes forever (PITFALLS 20)."""
+        self.election_elapsed = 0
+        self.election_timeout = self._draw_election_timeout()
+
+    def follow(self, leader_id: NodeId) -> None:
+        """A leader of the current term has spoken."""
+        if self.role is not Role.FOLLOWER:
+            self.become_follower(self.current_term, leader_id, trace.REASON_LEADER_FOUND)
+        elif self.leader_id != leader_id:
+            self._set_leader(leader_id)
+        self.reset_election_timer()
+
+    def become_follower(self, term: Term, leader_id: NodeId | None, reason: str) -> None:
+        assert term >= self.current_term
+        was_follower = self.role is Role.FOLLOWER
+        self._abandon_role()
+        if term > self.current_term:
+            self.current_term = term
+            self.voted_for = None
+        self.role = Role.FOLLOWER
+        self._set_leader(leader_id)
+        if not was_follower:
+            # A follower that merely learns of a newer term keeps its timer: only a leader or a
+            # granted vote may hold back its own candidacy (§5.2).
+            self.reset_election_timer()
+            self.trace(trace.RoleChanged(term, self.role.value, reason))
+
+    def step_down(self, reason: str) -> None:
+        """A leader gives up within its own term."""
+        self.become_follower(self.current_term, None, reason)
+
+    def become_pre_candidate(self) -> None:
+        self._abandon_role()
+        self.role = Role.PRE_CANDIDATE
+        self.candidacy = Candidacy(pre=True)
+        self._set_leader(None)
+        self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_ELECTION_TIMEOUT))
+
+    def become_candidate(self) -> None:
+        self._abandon_role()
+        self.role = Role.CANDIDATE
+        self.candidacy = Candidacy(pre=False)
+        self.current_term = Term(self.current_term + 1)
+        self.voted_for = self.node_id
+        self._set_leader(None)
+        self.reset_election_timer()
+        self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_PRE_VOTE_WON))
+
+    def become_leader(self) -> None:
+        self._abandon_role()
+        self.role = Role.LEADER
+        self.leadership = Leadership(self)
+        self._set_leader(self.node_id)
+        self.log.append_no_op(self.current_term)
+        self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_ELECTION_WON))
+
+    # -- internals
+
+    def _abandon_role(self) -> None:
+        """Reads that waited for this leadership fail: their asker tries again elsewhere."""
+        if self.leadership:
+            for reader, context in self.leadership.reads.drain():
+                if reader == self.node_id:
+                    self.read_states.append(ReadState(context, None))
+        self.leadership = None
+        self.candidacy = None
+
+    def _set_leader(self, leader_id: NodeId | None) -> None:
+        if leader_id != self.leader_id:
+            self.read_states += [ReadState(context, None) for context in self.forwarded_reads]
+            self.forwarded_reads.clear()
+            self.leader_id = leader_id
+            self.trace(trace.LeaderChanged(self.current_term, leader_id))
+
+    def _expire_forwarded_reads(self) -> None:
+        """The request or its answer was lost on the way: the asker tries again."""
+        if not self.forwarded_reads:
+            return
+        for context in list(self.forwarded_reads):
+            self.forwarded_reads[context] += 1
+            if self.forwarded_reads[context] > self.options.election_ticks_max:
+                del self.forwarded_reads[context]
+                self.read_states.append(ReadState(context, None))
+
+    def _draw_election_timeout(self) -> int:
+        return self._rng.randint(self.options.election_ticks_min, self.options.election_ticks_max)
+
+    def _answer_stale(self, message: Message) -> None:
+        """Tell the sender of an outdated request our term, so that a leader or candidate of the
+        past steps down even where pre-vote keeps us from ever disturbing it (PITFALLS 17, 21)."""
+        if isinstance(message, AppendEntries | Heartbeat):
+            prev = message.prev_log_index if isinstance(message, AppendEntries) else LogIndex(0)
+            self.send(
+                AppendEntriesResponse(
+                    self.node_id,
+                    message.sender,
+                    self.current_term,
+                    False,
+                    LogIndex(0),
+                    prev,
+                    Term(0),
+                    LogIndex(self.log.last_index + 1),
+                )
+            )
+        elif isinstance(message, RequestVote):
+            self.send_after_append(
+                RequestVoteResponse(self.node_id, message.sender, self.current_term, False)
+            )
+
+
+def _to_follower(handle: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
+    """A leader never hears of another one in its own term; if it does, it stands its ground."""
+    return lambda raft, message: None if raft.leadership else handle(raft, message)
+
+
+def _to_leader(handle: Callable[[Leadership, Message], None]) -> Callable[[Raft, Message], None]:
+    """Answers to a leadership that has ended meanwhile mean nothing."""
+    return lambda raft, message: handle(raft.leadership, message) if raft.leadership else None
+
+
+# The handlers take their own message class; the table is keyed by it, which no type can say.
+_HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
+    PreVoteResponse: election.on_pre_vote_response,  # type: ignore[dict-item]
+    RequestVote: election.on_request_vote,  # type: ignore[dict-item]
+    RequestVoteResponse: election.on_request_vote_response,  # type: ignore[dict-item]
+    AppendEntries: _to_follower(follower.on_append_entries),  # type: ignore[arg-type]
+    Heartbeat: _to_follower(follower.on_heartbeat),  # type: ignore[arg-type]
+    ReadIndexResponse: follower.on_read_index_response,  # type: ignore[dict-item]
+    AppendEntriesResponse: _to_leader(Leadership.on_append_response),  # type: ignore[arg-type]
+    HeartbeatResponse: _to_leader(Leadership.on_heartbeat_response),  # type: ignore[arg-type]
+    ReadIndex: _to_leader(Leadership.on_read_index),  # type: ignore[arg-type]
+}

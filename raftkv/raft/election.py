@@ -1,0 +1,125 @@
+"""Pre-vote, vote, and the rules under which a node grants them (§5.2, §5.4.1, thesis §9.6).
+
+A pre-vote asks "would you vote for me?" before the term is raised, so that a node which was cut
+off cannot depose a working leader when it returns. It changes nothing at whoever is asked: no
+term, no vote, no timer (PITFALLS 17).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftkv.raft import trace
+from raftkv.raft.messages import PreVote, PreVoteResponse, RequestVote, RequestVoteResponse
+from raftkv.raft.quorum import VoteResult, majority, tally
+from raftkv.types import NodeId, Term
+
+if TYPE_CHECKING:
+    from raftkv.raft.core import Raft
+
+
+class Candidacy:
+    """One campaign's votes; gone as soon as the campaign is."""
+
+    __slots__ = ("pre", "votes")
+
+    def __init__(self, pre: bool) -> None:
+        self.pre = pre
+        self.votes: dict[NodeId, bool] = {}
+
+    def record(self, raft: Raft, voter: NodeId, granted: bool, term: Term) -> VoteResult:
+        """A voter's first answer counts, its repetitions do not."""
+        self.votes.setdefault(voter, granted)
+        if voter != raft.node_id:
+            votes = sum(self.votes.values())
+            needed = majority(len(raft.voters))
+            raft.trace(trace.VoteReceived(term, voter, granted, self.pre, votes, needed))
+        return tally(self.votes, raft.voters)
+
+
+def campaign(raft: Raft) -> None:
+    """The election timer ran out: ask whether an election could be won before disturbing anyone."""
+    raft.become_pre_candidate()
+    term = Term(raft.current_term + 1)
+    assert raft.candidacy is not None
+    if raft.candidacy.record(raft, raft.node_id, True, term) is VoteResult.WON:
+        start_election(raft)
+        return
+    for peer in raft.peers:
+        raft.send(PreVote(raft.node_id, peer, term, raft.log.last_index, raft.log.last_term))
+
+
+def start_election(raft: Raft) -> None:
+    """Raise the term and vote for ourselves; requests leave once both are durable."""
+    raft.become_candidate()
+    for peer in raft.peers:
+        raft.send_after_append(
+            RequestVote(raft.node_id, peer, raft.current_term, raft.log.last_index, raft.log.last_term)
+        )
+
+
+def on_own_vote_durable(raft: Raft) -> None:
+    """Our own vote counts like anyone else's: when it is on disk (PITFALLS 2, 4)."""
+    candidacy = raft.candidacy
+    if candidacy is None or candidacy.pre or raft.node_id in candidacy.votes:
+        return
+    if candidacy.record(raft, raft.node_id, True, raft.current_term) is VoteResult.WON:
+        raft.become_leader()
+
+
+def on_pre_vote(raft: Raft, message: PreVote) -> None:
+    if message.term <= raft.current_term:
+        reason = trace.VOTE_OLD_TERM
+    elif raft.leader_is_fresh:
+        reason = trace.VOTE_LEADER_ALIVE
+    elif not raft.log.up_to_date(message.last_log_index, message.last_log_term):
+        reason = trace.VOTE_LOG_BEHIND
+    else:
+        reason = trace.VOTE_GRANTED
+    granted = reason == trace.VOTE_GRANTED
+    raft.trace(trace.VoteAnswered(message.term, message.sender, granted, True, reason))
+    term = message.term if granted else raft.current_term
+    raft.send(PreVoteResponse(raft.node_id, message.sender, term, granted))
+
+
+def on_pre_vote_response(raft: Raft, message: PreVoteResponse) -> None:
+    candidacy = raft.candidacy
+    if candidacy is None or not candidacy.pre:
+        return
+    term = Term(raft.current_term + 1)
+    if message.granted and message.term != term:
+        return  # the answer to an earlier campaign
+    result = candidacy.record(raft, message.sender, message.granted, term)
+    if result is VoteResult.WON:
+        start_election(raft)
+    elif result is VoteResult.LOST:
+        raft.become_follower(raft.current_term, None, trace.REASON_ELECTION_LOST)
+
+
+def on_request_vote(raft: Raft, message: RequestVote) -> None:
+    """The term is ours by now. Granting resets the timer; being asked does not."""
+    if raft.voted_for not in (None, message.sender) or (
+        raft.voted_for is None and raft.leader_id not in (None, message.sender)
+    ):
+        reason = trace.VOTE_ALREADY_CAST
+    elif not raft.log.up_to_date(message.last_log_index, message.last_log_term):
+        reason = trace.VOTE_LOG_BEHIND
+    else:
+        reason = trace.VOTE_GRANTED
+    granted = reason == trace.VOTE_GRANTED
+    if granted:
+        raft.voted_for = message.sender
+        raft.reset_election_timer()
+    raft.trace(trace.VoteAnswered(message.term, message.sender, granted, False, reason))
+    raft.send_after_append(RequestVoteResponse(raft.node_id, message.sender, raft.current_term, granted))
+
+
+def on_request_vote_response(raft: Raft, message: RequestVoteResponse) -> None:
+    candidacy = raft.candidacy
+    if candidacy is None or candidacy.pre:
+        return
+    result = candidacy.record(raft, message.sender, message.granted, raft.current_term)
+    if result is VoteResult.WON:
+        raft.become_leader()
+    elif result is VoteResult.LOST:
+        raft.become_follower(raft.current_term, None, trace.REASON_ELECTION_LOST)

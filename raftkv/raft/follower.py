@@ -1,0 +1,102 @@
+"""What a node does with a leader's messages. Every one of them proves that a leader lives, so each
+resets the election timer, rejections included (PITFALLS 19)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftkv.raft import trace
+from raftkv.raft.messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    ReadIndexResponse,
+    ReadState,
+)
+from raftkv.types import LogIndex, Term
+
+if TYPE_CHECKING:
+    from raftkv.raft.core import Raft
+
+
+def on_append_entries(raft: Raft, message: AppendEntries) -> None:
+    raft.follow(message.sender)
+    log = raft.log
+    if message.prev_log_index < log.commit_index:
+        # What is committed is known to match; a compacted prev_log_index lands here too.
+        _accept(raft, message, log.commit_index)
+        return
+    if not log.matches(message.prev_log_index, message.prev_log_term):
+        _reject(raft, message)
+        return
+    conflict = log.first_conflict(message.entries)
+    if conflict is not None:
+        entries = message.entries[conflict:] if conflict else message.entries
+        last_index = log.last_index
+        if log.overwrite(entries):
+            first = entries[0].index
+            raft.trace(trace.EntriesTruncated(raft.current_term, first, last_index))
+    # Not log.last_index: beyond this message our entries are unverified (PITFALLS 11, 12).
+    verified = LogIndex(message.prev_log_index + len(message.entries))
+    commit = min(message.leader_commit, verified)
+    if commit > log.commit_index:
+        log.commit_to(commit)
+    _accept(raft, message, verified)
+
+
+def _accept(raft: Raft, message: AppendEntries, match_index: LogIndex) -> None:
+    """After append: earlier entries may still be on their way to the disk (PITFALLS 5)."""
+    raft.send_after_append(
+        AppendEntriesResponse(
+            raft.node_id,
+            message.sender,
+            raft.current_term,
+            True,
+            match_index,
+            message.prev_log_index,
+            Term(0),
+            LogIndex(0),
+        )
+    )
+
+
+def _reject(raft: Raft, message: AppendEntries) -> None:
+    log = raft.log
+    if message.prev_log_index > log.last_index:
+        conflict_term, conflict_index = Term(0), LogIndex(log.last_index + 1)
+    else:
+        found = log.term_at(message.prev_log_index)
+        assert found is not None, "prev_log_index is above commit_index, so it is not compacted"
+        conflict_term, conflict_index = found, log.first_index_of_term_at(message.prev_log_index)
+    raft.trace(
+        trace.AppendRejected(
+            raft.current_term, message.sender, message.prev_log_index, conflict_term, conflict_index
+        )
+    )
+    raft.send(
+        AppendEntriesResponse(
+            raft.node_id,
+            message.sender,
+            raft.current_term,
+            False,
+            LogIndex(0),
+            message.prev_log_index,
+            conflict_term,
+            conflict_index,
+        )
+    )
+
+
+def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
+    raft.follow(message.sender)
+    # The leader never states more than it knows we hold, so this is verified (PITFALLS 12).
+    commit = min(message.leader_commit, raft.log.last_index)
+    if commit > raft.log.commit_index:
+        raft.log.commit_to(commit)
+    raft.send(HeartbeatResponse(raft.node_id, message.sender, raft.current_term, message.read_round))
+
+
+def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
+    if raft.forwarded_reads.pop(message.context, None) is not None:
+        raft.read_states.append(ReadState(message.context, message.read_index))

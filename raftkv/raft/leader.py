@@ -1,0 +1,190 @@
+"""What a node does while it leads. The object lives exactly as long as the leadership does, so
+nothing of an old term can leak into a later one (PITFALLS 22)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftkv.raft import trace
+from raftkv.raft.messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    Entry,
+    Heartbeat,
+    HeartbeatResponse,
+    ReadIndex,
+    ReadIndexResponse,
+    ReadState,
+)
+from raftkv.raft.progress import Progress, ProgressState
+from raftkv.raft.quorum import committed_index, majority
+from raftkv.raft.read_index import ReadIndexQueue
+from raftkv.types import LogIndex, NodeId
+
+if TYPE_CHECKING:
+    from raftkv.raft.core import Raft
+
+
+class Leadership:
+    """Owns the progress of every peer and the reads that wait for a quorum."""
+
+    __slots__ = ("_raft", "heartbeat_elapsed", "progress", "quorum_elapsed", "reads", "uncommitted_bytes")
+
+    def __init__(self, raft: Raft) -> None:
+        self._raft = raft
+        self.progress = {peer: Progress(LogIndex(raft.log.last_index + 1)) for peer in raft.peers}
+        self.reads = ReadIndexQueue(len(raft.voters))
+        self.heartbeat_elapsed = 0
+        self.quorum_elapsed = 0
+        tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
+        self.uncommitted_bytes = sum(len(entry.data) for entry in tail)
+
+    # -- time
+
+    def tick(self) -> None:
+        raft = self._raft
+        if raft.disk_stalled:
+            # Its peers hear heartbeats and wait, its clients get nothing: without this a hung
+            # disk would never fail over (PITFALLS 15).
+            raft.step_down(trace.REASON_DISK_STALLED)
+            return
+        self.quorum_elapsed += 1
+        if self.quorum_elapsed >= raft.options.election_ticks_min:
+            self.quorum_elapsed = 0
+            if not self._quorum_active():
+                raft.step_down(trace.REASON_CHECK_QUORUM)
+                return
+        self.heartbeat_elapsed += 1
+        if self.heartbeat_elapsed >= raft.options.heartbeat_ticks:
+            self.heartbeat_elapsed = 0
+            for peer, progress in self.progress.items():
+                self._send_heartbeat(peer, progress)
+        else:
+            self._spread_commit()
+
+    def _quorum_active(self) -> bool:
+        active = 1 + sum(progress.recent_active for progress in self.progress.values())
+        for progress in self.progress.values():
+            progress.recent_active = False
+        return active >= majority(len(self._raft.voters))
+
+    def _spread_commit(self) -> None:
+        """Tell followers of a commit that no append has carried yet, at most once a tick."""
+        for peer, progress in self.progress.items():
+            if progress.commit_sent < min(progress.match_index, self._raft.log.commit_index):
+                self._send_heartbeat(peer, progress)
+
+    def _send_heartbeat(self, peer: NodeId, progress: Progress) -> None:
+        raft = self._raft
+        commit = min(progress.match_index, raft.log.commit_index)
+        progress.commit_sent = max(progress.commit_sent, commit)
+        raft.send(Heartbeat(raft.node_id, peer, raft.current_term, commit, self.reads.open_round))
+
+    # -- replication
+
+    def replicate(self) -> None:
+        """Send every peer what its window has room for. Once a turn, not once a proposal."""
+        options, log = self._raft.options, self._raft.log
+        for peer, progress in self.progress.items():
+            while progress.can_send(options.inflight_messages_max, options.inflight_bytes_max) and (
+                progress.state is ProgressState.PROBE or progress.next_index <= log.last_index
+            ):
+                entries: list[Entry] = []
+                if progress.next_index <= log.last_index:
+                    entries = log.slice_bytes(progress.next_index, log.last_index, options.append_bytes_max)
+                self._send_append(peer, progress, entries)
+                size = sum([len(entry.data) for entry in entries])
+                progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size)
+
+    def _send_append(self, peer: NodeId, progress: Progress, entries: list[Entry]) -> None:
+        raft, log = self._raft, self._raft.log
+        prev = LogIndex(progress.next_index - 1)
+        prev_term = log.term_at(prev)
+        assert prev_term is not None, f"entry {prev} of {raft.node_id} is compacted"
+        progress.commit_sent = max(progress.commit_sent, min(log.commit_index, progress.match_index))
+        term, commit = raft.current_term, log.commit_index
+        raft.send(AppendEntries(raft.node_id, peer, term, prev, prev_term, entries, commit))
+
+    def on_append_response(self, message: AppendEntriesResponse) -> None:
+        progress = self.progress[message.sender]
+        progress.recent_active = True
+        if message.success:
+            if message.match_index > self._raft.log.last_index:
+                # Only a peer with a broken disk or a forged frame claims more than was sent.
+                return
+            if progress.acknowledged(message.match_index):
+                self.maybe_commit()
+        else:
+            progress.rejected(message.prev_log_index, self._next_after(message))
+
+    def _next_after(self, rejection: AppendEntriesResponse) -> LogIndex:
+        """Where to go on, skipping a whole term of the follower's, or of ours, in one step (§5.3)."""
+        if not rejection.conflict_term:
+            return min(rejection.conflict_index, rejection.prev_log_index)
+        log = self._raft.log
+        last = log.last_index_with_term_at_most(
+            LogIndex(rejection.prev_log_index - 1), rejection.conflict_term
+        )
+        if log.term_at(last) == rejection.conflict_term:
+            return LogIndex(last + 1)
+        return min(LogIndex(last + 1), rejection.conflict_index)
+
+    def maybe_commit(self) -> None:
+        """Commit what a majority holds, but only up to an entry of this term (§5.4.2, PITFALLS 1)."""
+        raft, log = self._raft, self._raft.log
+        matched = [progress.match_index for progress in self.progress.values()]
+        index = committed_index([log.persisted_index, *matched])
+        if index > log.commit_index and log.matches(index, raft.current_term):
+            newly = log.slice(LogIndex(log.commit_index + 1), index)
+            self.uncommitted_bytes -= sum([len(entry.data) for entry in newly])
+            log.commit_to(index)
+
+    # -- reads
+
+    def add_read(self, reader: NodeId, context: int) -> bool:
+        if len(self.reads.waiting) >= self._raft.options.reads_waiting_max:
+            return False
+        self.reads.waiting.append((reader, context))
+        return True
+
+    def serve_reads(self) -> None:
+        """Open a round for the reads that wait, and answer those whose round is confirmed."""
+        raft = self._raft
+        # Before the no-op of this term commits, commit_index may lag what an earlier leader
+        # has told its clients (PITFALLS 31).
+        may_open = raft.log.matches(raft.log.commit_index, raft.current_term)
+        while True:
+            confirmed = self.reads.take_confirmed()
+            if confirmed:
+                index, readers = confirmed
+                for reader, context in readers:
+                    self._answer_read(reader, context, index)
+            if self.reads.open_round or not self.reads.waiting or not may_open:
+                return
+            self.reads.start_round(raft.log.commit_index)
+            for peer, progress in self.progress.items():
+                self._send_heartbeat(peer, progress)
+
+    def _answer_read(self, reader: NodeId, context: int, index: LogIndex) -> None:
+        raft = self._raft
+        if reader == raft.node_id:
+            raft.read_states.append(ReadState(context, index))
+        else:
+            raft.send(ReadIndexResponse(raft.node_id, reader, raft.current_term, context, index))
+
+    def on_read_index(self, message: ReadIndex) -> None:
+        self.progress[message.sender].recent_active = True
+        self.add_read(message.sender, message.context)
+
+    def on_heartbeat_response(self, message: HeartbeatResponse) -> None:
+        progress = self.progress[message.sender]
+        progress.recent_active = True
+        self.reads.confirmed_by(message.sender, message.read_round)
+        if progress.state is ProgressState.PROBE:
+            progress.probe_open = False
+        elif progress.match_index < progress.next_index - 1:
+            # Appends are in flight. Nothing acknowledged since the last heartbeat: they may be
+            # lost, so ask with an empty append whether the peer holds what we think it does.
+            if progress.match_index == progress.match_at_heartbeat:
+                self._send_append(message.sender, progress, [])
+            progress.match_at_heartbeat = progress.match_index

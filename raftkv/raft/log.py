@@ -1,0 +1,185 @@
+"""The log in memory, and how far each stage of the pipeline has come.
+
+Rules, checked by ``invariants.check_basic``:
+
+1. ``entries[i]`` has index ``first_index + i``; terms never decrease.
+2. ``persisted_index <= handed_index <= last_index``: handed to storage, then durable.
+3. ``last_applied <= delivered_index <= commit_index <= last_index``.
+4. Nothing at or below ``commit_index`` is ever truncated.
+
+``commit_index`` may run ahead of ``persisted_index``: a quorum of *others* may hold what this
+node's disk has not confirmed yet. Applying such entries is safe because the applied state lives
+in memory: after a crash it is rebuilt from what the quorum kept (thesis §10.2.1).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from raftkv.raft.messages import Entry, EntryKind
+from raftkv.types import LogIndex, Term
+
+BEFORE_LOG = LogIndex(0)
+BEFORE_TERMS = Term(0)
+
+
+class RaftLog:
+    """Entries after ``offset_index``; the entry at ``offset_index`` itself is only known by its term."""
+
+    __slots__ = (
+        "commit_index",
+        "delivered_index",
+        "entries",
+        "handed_index",
+        "last_applied",
+        "offset_index",
+        "offset_term",
+        "persisted_index",
+    )
+
+    def __init__(
+        self,
+        entries: Iterable[Entry] = (),
+        commit_index: LogIndex = BEFORE_LOG,
+        offset_index: LogIndex = BEFORE_LOG,
+        offset_term: Term = BEFORE_TERMS,
+    ) -> None:
+        """``entries`` were read back from storage, so they count as durable."""
+        self.entries: list[Entry] = list(entries)
+        self.offset_index = offset_index
+        self.offset_term = offset_term
+        self.handed_index = self.persisted_index = self.last_index
+        self.commit_index = commit_index
+        self.delivered_index = offset_index
+        self.last_applied = offset_index
+        if not offset_index <= commit_index <= self.last_index:
+            raise ValueError(f"commit_index {commit_index} outside {offset_index}..{self.last_index}")
+
+    @property
+    def first_index(self) -> LogIndex:
+        return LogIndex(self.offset_index + 1)
+
+    @property
+    def last_index(self) -> LogIndex:
+        return LogIndex(self.offset_index + len(self.entries))
+
+    @property
+    def last_term(self) -> Term:
+        return self.entries[-1].term if self.entries else self.offset_term
+
+    def term_at(self, index: LogIndex) -> Term | None:
+        """None where the log does not reach: compacted away or beyond the end."""
+        position = index - self.offset_index - 1
+        if position == -1:
+            return self.offset_term
+        if 0 <= position < len(self.entries):
+            return self.entries[position].term
+        return None
+
+    def matches(self, index: LogIndex, term: Term) -> bool:
+        return self.term_at(index) == term
+
+    def up_to_date(self, last_log_index: LogIndex, last_log_term: Term) -> bool:
+        """Whether a candidate's log is at least as up to date as this one (§5.4.1)."""
+        return (last_log_term, last_log_index) >= (self.last_term, self.last_index)
+
+    def slice(self, first: LogIndex, last: LogIndex) -> list[Entry]:
+        """Entries ``first..last``, both included."""
+        start = first - self.offset_index - 1
+        assert start >= 0, f"entry {first} was compacted"
+        return self.entries[start : last - self.offset_index]
+
+    def slice_bytes(self, first: LogIndex, last: LogIndex, bytes_max: int) -> list[Entry]:
+        """As many of ``first..last`` as fit into ``bytes_max`` of data, but always at least one."""
+        found = self.slice(first, last)
+        if sum([len(entry.data) for entry in found]) <= bytes_max:
+            return found
+        total = 0
+        for count, entry in enumerate(found):
+            total += len(entry.data)
+            if total > bytes_max and count:
+                return found[:count]
+        return found
+
+    def append_commands(self, term: Term, commands: Sequence[bytes]) -> None:
+        """A leader appends what its clients proposed."""
+        index = self.last_index + 1
+        kind = EntryKind.COMMAND
+        self.entries += [Entry(LogIndex(i), term, kind, data) for i, data in enumerate(commands, start=index)]
+
+    def append_no_op(self, term: Term) -> None:
+        self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.NO_OP, b""))
+
+    def first_conflict(self, entries: Sequence[Entry]) -> int | None:
+        """The position in ``entries`` of the first one this log lacks or holds with another term.
+
+        None when it holds all of them: a retransmission, which must not truncate what follows
+        (PITFALLS 11).
+        """
+        if entries and entries[0].index > self.last_index:
+            return 0
+        for position, entry in enumerate(entries):
+            if self.term_at(entry.index) != entry.term:
+                return position
+        return None
+
+    def overwrite(self, entries: Sequence[Entry]) -> int:
+        """Append ``entries``, dropping whatever stood from their first index on.
+
+        Returns how many entries were dropped. ``handed_index`` falls back with the log, so that
+        the new ones are handed to storage again, and so does ``persisted_index`` (PITFALLS 13).
+        """
+        keep = LogIndex(entries[0].index - 1)
+        if keep < self.commit_index:
+            raise AssertionError(f"would truncate committed entry {self.commit_index} at {keep + 1}")
+        dropped = self.last_index - keep
+        if dropped > 0:
+            del self.entries[keep - self.offset_index :]
+            self.handed_index = min(self.handed_index, keep)
+            self.persisted_index = min(self.persisted_index, keep)
+        self.entries += entries
+        return max(dropped, 0)
+
+    def take_unhanded(self) -> list[Entry]:
+        """What storage has not been given yet; given from now on."""
+        if self.handed_index == self.last_index:
+            return []
+        first = LogIndex(self.handed_index + 1)
+        self.handed_index = self.last_index
+        return self.slice(first, self.last_index)
+
+    def persisted_to(self, index: LogIndex, term: Term) -> None:
+        """Storage confirmed everything up to ``index``, whose entry had ``term`` when written."""
+        if self.persisted_index < index <= self.handed_index and self.matches(index, term):
+            self.persisted_index = index
+
+    def commit_to(self, index: LogIndex) -> None:
+        assert self.commit_index <= index <= self.last_index, (self.commit_index, index, self.last_index)
+        self.commit_index = index
+
+    def take_committed(self, count_max: int) -> list[Entry]:
+        """The next committed entries for the state machine, at most ``count_max`` at a time."""
+        if self.delivered_index == self.commit_index:
+            return []
+        first = LogIndex(self.delivered_index + 1)
+        last = LogIndex(min(self.commit_index, self.delivered_index + count_max))
+        self.delivered_index = last
+        return self.slice(first, last)
+
+    def first_index_of_term_at(self, index: LogIndex) -> LogIndex:
+        """The first index that shares the term of the entry at ``index``: the conflict hint."""
+        term = self.entries[index - self.first_index].term
+        return LogIndex(self.first_index + bisect_left(self.entries, term, key=_term))
+
+    def last_index_with_term_at_most(self, index: LogIndex, term: Term) -> LogIndex:
+        """The last index at or below ``index`` whose term does not exceed ``term``.
+
+        Where a leader looks next after a rejection: everything between holds later terms than
+        the follower has there, so none of it can match.
+        """
+        return min(index, LogIndex(self.offset_index + bisect_right(self.entries, term, key=_term)))
+
+
+def _term(entry: Entry) -> Term:
+    return entry.term

@@ -1,0 +1,158 @@
+"""What nodes say to each other, and what the core and its shell hand each other.
+
+One frozen class a message; ``sender``, ``to`` and ``term`` come first in every one. Requests of a
+leader or candidate carry the sender's ``current_term``; a ``PreVote`` carries the term the sender
+*would* campaign in, without having adopted it (thesis §9.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from raftkv.types import LogIndex, NodeId, Term
+
+
+class EntryKind(IntEnum):
+    """What an entry's ``data`` is."""
+
+    NO_OP = 0
+    """Empty; the first entry of every term (§8)."""
+    COMMAND = 1
+    """One client command, opaque bytes to everything but the state machine."""
+
+
+class Entry(NamedTuple):
+    """One log entry. A tuple, not a dataclass: a batch of them is packed and unpacked by one call
+    of the serialiser, and a node handles tens of thousands a second."""
+
+    index: LogIndex  # type: ignore[assignment]  # hides tuple.index, which an entry has no use for
+    term: Term
+    kind: int
+    """An ``EntryKind``; a plain int after decoding."""
+    data: bytes
+
+
+class HardState(NamedTuple):
+    """What a node must remember over a crash. ``commit_index`` is a hint: it may lag, never lead."""
+
+    current_term: Term
+    voted_for: NodeId | None
+    commit_index: LogIndex
+
+
+class PersistMark(NamedTuple):
+    """Names one write to storage; comes back as ``Raft.persisted(mark)`` once it is durable.
+
+    ``term`` keeps a late mark from covering an entry that was overwritten meanwhile;
+    ``current_term`` keeps it from covering one that was overwritten and put back by a third
+    leader: within one term an index is overwritten at most once.
+    """
+
+    index: LogIndex  # type: ignore[assignment]  # hides tuple.index, as above
+    term: Term
+    current_term: Term
+
+
+class ReadState(NamedTuple):
+    """A linearizable read may be served once ``last_applied >= read_index``.
+
+    ``read_index`` is None when the read failed: no leader, or leadership was lost meanwhile.
+    """
+
+    context: int
+    read_index: LogIndex | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The header of every message."""
+
+    sender: NodeId
+    to: NodeId
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class PreVote(Message):
+    """Would you vote for me in ``term``? Changes nothing at the receiver."""
+
+    last_log_index: LogIndex
+    last_log_term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class PreVoteResponse(Message):
+    """``term`` is the term asked about when granted, else the receiver's current term."""
+
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVote(Message):
+    """§5.2, §5.4.1."""
+
+    last_log_index: LogIndex
+    last_log_term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVoteResponse(Message):
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntries(Message):
+    """§5.3. An empty one probes: does the receiver hold ``prev_log_index`` at ``prev_log_term``?"""
+
+    prev_log_index: LogIndex
+    prev_log_term: Term
+    entries: tuple[Entry, ...] | list[Entry]
+    leader_commit: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntriesResponse(Message):
+    """Accepted: everything up to ``match_index`` is durable here and equals the leader's log.
+
+    Rejected: ``prev_log_index`` repeats the request's, and the receiver's conflicting term with
+    its first index there tells the leader how far to go back in one step (§5.3, last paragraphs).
+    ``conflict_term`` is 0 when the receiver's log simply ends before ``conflict_index``.
+    """
+
+    success: bool
+    match_index: LogIndex
+    prev_log_index: LogIndex
+    conflict_term: Term
+    conflict_index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Message):
+    """Keeps authority, carries the commit index, and confirms a round of reads (§8).
+
+    ``leader_commit`` never exceeds what the receiver is known to hold.
+    ``read_round`` is 0 when no read waits.
+    """
+
+    leader_commit: LogIndex
+    read_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatResponse(Message):
+    read_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndex(Message):
+    """A follower asks the leader from which index on its own state is fresh enough (thesis §6.4)."""
+
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexResponse(Message):
+    context: int
+    read_index: LogIndex

@@ -1,0 +1,87 @@
+"""What the core reports about itself: one frozen class an event, fields rather than prose.
+
+``observe`` stamps them with node, sequence number and time; ``describe`` makes lines of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftkv.types import LogIndex, NodeId, Term
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """``reason`` is one of the ``REASON_…`` words, never a sentence."""
+
+    term: Term
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderChanged:
+    term: Term
+    leader_id: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoteAnswered:
+    """This node granted or refused its vote, or a pre-vote."""
+
+    term: Term
+    candidate: NodeId
+    granted: bool
+    pre: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteReceived:
+    """An answer to this node's own campaign, with the tally after it."""
+
+    term: Term
+    voter: NodeId
+    granted: bool
+    pre: bool
+    votes: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesTruncated:
+    """Entries ``first_index..last_index`` conflicted with the leader's and were dropped."""
+
+    term: Term
+    first_index: LogIndex
+    last_index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRejected:
+    """A leader was told that its ``prev_log_index`` does not match here."""
+
+    term: Term
+    leader: NodeId
+    prev_log_index: LogIndex
+    conflict_term: Term
+    conflict_index: LogIndex
+
+
+RaftEvent = RoleChanged | LeaderChanged | VoteAnswered | VoteReceived | EntriesTruncated | AppendRejected
+
+REASON_ELECTION_TIMEOUT = "election-timeout"
+REASON_PRE_VOTE_WON = "pre-vote-won"
+REASON_ELECTION_WON = "election-won"
+REASON_ELECTION_LOST = "election-lost"
+REASON_HIGHER_TERM = "higher-term"
+REASON_LEADER_FOUND = "leader-found"
+REASON_CHECK_QUORUM = "check-quorum"
+REASON_DISK_STALLED = "disk-stalled"
+REASON_RESTART = "restart"
+
+VOTE_GRANTED = "granted"
+VOTE_LEADER_ALIVE = "leader-alive"
+VOTE_ALREADY_CAST = "already-voted"
+VOTE_LOG_BEHIND = "log-behind"
+VOTE_OLD_TERM = "old-term"
