@@ -1,0 +1,27 @@
+"""The key-value state machine: pure, deterministic, in memory.
+
+The same log gives the same state, the same answers and the same digest on every node: nothing in
+here reads a clock, draws a random number or depends on the order of a hash table.
+"""
+
+from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, check_key, check_value
+from raftkv.kv.machine import Applied, KeyValue, RangeResult, StateMachine
+from raftkv.kv.ranges import prefix_end
+from raftkv.kv.sessions import Answer
+
+__all__ = [
+    "KEY_BYTES_MAX",
+    "VALUE_BYTES_MAX",
+    "Answer",
+    "Applied",
+    "Code",
+    "Command",
+    "KeyValue",
+    "Op",
+    "RangeResult",
+    "StateMachine",
+    "check_key",
+    "check_value",
+    "prefix_end",
+]

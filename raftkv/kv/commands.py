@@ -1,0 +1,70 @@
+"""A mutating command as it travels from the client through the log to the state machine.
+
+MessagePack array ``[client_id, born, sequence, floor, op, …arguments]``, encoded once by the
+client. ``client_id`` is random (63 bits); ``born`` an applied index the client saw before it first
+wrote; ``sequence`` counts its writes from 1; ``floor`` is the lowest sequence it still waits for.
+What they are for stands in ``sessions``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import msgpack
+
+
+class Op(IntEnum):
+    """Numbers are part of the log's format: never reuse one."""
+
+    PUT = 1
+    """key, value"""
+    DELETE = 2
+    """key"""
+    DELETE_RANGE = 3
+    """start, end"""
+    COMPARE_AND_SET = 4
+    """key, expected value or nil for "absent", new value"""
+    MULTI_PUT = 5
+    """[[key, value], …], all in one revision; no key twice"""
+
+
+class Code(IntEnum):
+    """How a request ended. Up to 9 the state machine answered; from 10 on a node did, and then
+    only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
+
+    OK = 0
+    COMPARE_FAILED = 1
+    INVALID = 2
+    SESSION_EXPIRED = 3
+    NO_LEADER = 10
+    BUSY = 11
+    NO_SPACE = 12
+    LEADER_CHANGED = 13
+
+
+class Command(NamedTuple):
+    """The decoded form."""
+
+    client_id: int
+    born: int
+    sequence: int
+    floor: int
+    op: int
+    arguments: tuple[Any, ...]
+
+    def encode(self) -> bytes:
+        packed: bytes = msgpack.packb((*self[:5], *self.arguments))
+        return packed
+
+    @staticmethod
+    def decode(data: bytes) -> Command:
+        """Raises ValueError for anything that is no command."""
+        try:
+            client_id, born, sequence, floor, op, *arguments = msgpack.unpackb(data, use_list=False)
+        except (TypeError, ValueError, msgpack.UnpackException) as error:
+            raise ValueError(f"no command: {error}") from error
+        for number in (client_id, born, sequence, floor, op):
+            if type(number) is not int or number < 0:
+                raise ValueError("no command: its head is not five numbers")
+        return Command(client_id, born, sequence, floor, op, tuple(arguments))

@@ -1,0 +1,31 @@
+"""How large keys, values and the state's own tables may grow.
+
+Constants, not configuration: every node must draw the same line at the same place in the log.
+"""
+
+from raftkv.errors import InvalidRequest
+
+KEY_BYTES_MAX = 4 << 10
+VALUE_BYTES_MAX = 1 << 20
+MULTI_PUT_MAX = 1024
+"""Pairs in one multi-put; their bytes are bounded by the size of a request."""
+RANGE_BYTES_MAX = 1 << 20
+"""One answer to a range read; the client asks for the next page."""
+SESSIONS_MAX = 10_000
+"""Clients whose answers are remembered; the longest idle is forgotten first."""
+SESSION_WINDOW = 4096
+"""Requests of one client that may wait for their answer at a time."""
+KEPT_VALUE_BYTES_MAX = 1024
+"""A failed compare's present value is kept for a retry up to this size; beyond, only the fact is."""
+
+
+def check_key(key: bytes) -> None:
+    if not key:
+        raise InvalidRequest("the key is empty; a key has at least one byte")
+    if len(key) > KEY_BYTES_MAX:
+        raise InvalidRequest(f"the key has {len(key):,} bytes; the limit is {KEY_BYTES_MAX:,}")
+
+
+def check_value(value: bytes) -> None:
+    if len(value) > VALUE_BYTES_MAX:
+        raise InvalidRequest(f"the value has {len(value):,} bytes; the limit is {VALUE_BYTES_MAX:,}")

@@ -1,0 +1,222 @@
+"""Applies commands to keys and values; answers reads.
+
+Invariants: ``revision`` grows by one for each command that changed anything; a key's
+``mod_revision`` is the revision of its last change; ``version`` counts its changes since
+``create_revision``; ``_keys`` holds exactly the keys of ``_items``, in byte order; ``digest``
+follows from the sequence of changes alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
+
+from raftkv.errors import InvalidRequest
+from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.limits import (
+    KEPT_VALUE_BYTES_MAX,
+    MULTI_PUT_MAX,
+    RANGE_BYTES_MAX,
+    SESSION_WINDOW,
+    check_key,
+    check_value,
+)
+from raftkv.kv.sessions import Answer, Sessions
+
+
+class KeyValue(NamedTuple):
+    """What a key holds. A tuple: there may be a million of them."""
+
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+
+
+class Applied(NamedTuple):
+    """Whose command it was, so that whoever holds the client's request can answer it."""
+
+    client_id: int
+    sequence: int
+    answer: Answer
+
+
+class RangeResult(NamedTuple):
+    """``total`` counts the whole range; ``more`` says that items were left out."""
+
+    items: list[tuple[bytes, KeyValue]]
+    total: int
+    more: bool
+
+
+class StateMachine:
+    def __init__(self) -> None:
+        self.revision = 0
+        self.digest = 0
+        self.applied_index = 0
+        self.sessions = Sessions()
+        self._items: dict[bytes, KeyValue] = {}
+        self._keys: SortedList = SortedList()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    # -- writes
+
+    def apply(self, index: int, data: bytes) -> Applied | None:
+        """Apply the command at ``index``. None for bytes that are no command: nobody waits for them."""
+        self.applied_index = index
+        try:
+            command = Command.decode(data)
+        except ValueError:
+            return None
+        client_id, born, sequence, floor, op, arguments = command
+        session = self.sessions.enter(client_id, born, index)
+        if session is None:
+            return Applied(client_id, sequence, Answer(Code.SESSION_EXPIRED, self.revision))
+        answer = session.answers.get(sequence)
+        if answer is not None:
+            return Applied(client_id, sequence, answer)
+        session.raise_floor(floor)
+        if not session.floor <= sequence < session.floor + SESSION_WINDOW:
+            # Below: a stray copy of something the client has long had its answer to.
+            answer = Answer(Code.INVALID, self.revision, "the sequence lies outside the session's window")
+            return Applied(client_id, sequence, answer)
+        handler = _OPERATIONS.get(op)
+        if handler is None:
+            answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
+        else:
+            try:
+                answer = handler(self, *arguments)
+            except InvalidRequest as error:
+                answer = Answer(Code.INVALID, self.revision, str(error))
+            except TypeError:  # the number of arguments; their types are checked one by one
+                answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
+        session.answers[sequence] = answer
+        return Applied(client_id, sequence, answer)
+
+    def skip(self, index: int) -> None:
+        """An entry without a command, such as a leader's no-op."""
+        self.applied_index = index
+
+    def _put(self, key: bytes, value: bytes) -> Answer:
+        _check_pair(key, value)
+        self.revision += 1
+        self._set(key, value)
+        return Answer(Code.OK, self.revision)
+
+    def _multi_put(self, pairs: Any) -> Answer:
+        """All or nothing: everything is checked before anything is changed."""
+        if type(pairs) is not tuple or not 0 < len(pairs) <= MULTI_PUT_MAX:
+            raise InvalidRequest(f"a multi-put takes 1 to {MULTI_PUT_MAX} pairs")
+        for pair in pairs:
+            if type(pair) is not tuple or len(pair) != 2:
+                raise InvalidRequest("a multi-put takes pairs of key and value")
+            _check_pair(*pair)
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise InvalidRequest("a multi-put names a key twice")
+        self.revision += 1
+        for key, value in pairs:
+            self._set(key, value)
+        return Answer(Code.OK, self.revision, len(pairs))
+
+    def _delete(self, key: bytes) -> Answer:
+        _check_bytes(key)
+        check_key(key)
+        return self._remove([key] if key in self._items else [])
+
+    def _delete_range(self, start: bytes, end: bytes) -> Answer:
+        _check_bytes(start, end)
+        return self._remove(self._range_keys(start, end))
+
+    def _compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> Answer:
+        _check_pair(key, value)
+        if expected is not None:
+            _check_bytes(expected)
+        item = self._items.get(key)
+        if (item.value if item else None) != expected:
+            if item and len(item.value) > KEPT_VALUE_BYTES_MAX:
+                item = item._replace(value=b"")
+            return Answer(Code.COMPARE_FAILED, self.revision, item)
+        self.revision += 1
+        self._set(key, value)
+        return Answer(Code.OK, self.revision)
+
+    def _set(self, key: bytes, value: bytes) -> None:
+        revision = self.revision
+        before = self._items.get(key)
+        if before is None:
+            self._items[key] = KeyValue(value, revision, revision, 1)
+            self._keys.add(key)
+        else:
+            self._items[key] = KeyValue(value, before.create_revision, revision, before.version + 1)
+        self.digest = zlib.crc32(value, zlib.crc32(key, self.digest ^ (revision & 0xFFFFFFFF)))
+
+    def _remove(self, keys: list[bytes]) -> Answer:
+        if keys:
+            self.revision += 1
+        for key in keys:
+            del self._items[key]
+            self._keys.remove(key)
+            self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
+        return Answer(Code.OK, self.revision, len(keys))
+
+    # -- reads
+
+    def get(self, key: bytes) -> KeyValue | None:
+        return self._items.get(key)
+
+    def range(
+        self,
+        start: bytes,
+        end: bytes,
+        limit: int = 0,
+        reverse: bool = False,
+        keys_only: bool = False,
+        count_only: bool = False,
+    ) -> RangeResult:
+        """Keys of ``start <= key < end`` (``end`` b"": to the last), at most ``limit`` (0: all that fit)."""
+        first = self._keys.bisect_left(start)
+        last = self._keys.bisect_left(end) if end else len(self._keys)
+        total = max(0, last - first)
+        if count_only or not total:
+            return RangeResult([], total, False)
+        items: list[tuple[bytes, KeyValue]] = []
+        size = 0
+        for key in self._keys.islice(first, last, reverse):
+            item = self._items[key]
+            if keys_only:
+                item = item._replace(value=b"")
+            size += len(key) + len(item.value)
+            if items and size > RANGE_BYTES_MAX:
+                break
+            items.append((key, item))
+            if len(items) == limit:
+                break
+        return RangeResult(items, total, len(items) < total)
+
+    def _range_keys(self, start: bytes, end: bytes) -> list[bytes]:
+        return list(self._keys.irange(start, end or None, inclusive=(True, False)))
+
+
+def _check_bytes(*values: Any) -> None:
+    if not all(type(value) is bytes for value in values):
+        raise InvalidRequest("keys and values are bytes")
+
+
+def _check_pair(key: Any, value: Any) -> None:
+    _check_bytes(key, value)
+    check_key(key)
+    check_value(value)
+
+
+_OPERATIONS: dict[int, Callable[..., Answer]] = {
+    Op.PUT: StateMachine._put,
+    Op.DELETE: StateMachine._delete,
+    Op.DELETE_RANGE: StateMachine._delete_range,
+    Op.COMPARE_AND_SET: StateMachine._compare_and_set,
+    Op.MULTI_PUT: StateMachine._multi_put,
+}

@@ -1,0 +1,71 @@
+"""Exactly once: what each client was answered, bounded and the same on every node (§8).
+
+A retry carries the (client id, sequence) of the first try and gets the first answer. Answers below
+the client's ``floor`` are dropped: it has told us that it no longer waits for them.
+
+At most ``SESSIONS_MAX`` clients are remembered; the one idle for longest (in log order) goes first.
+A retry from a forgotten client must not pass for a new one (PITFALLS 35). So each command carries
+``born``, an index its client knew *before* its first write, and the table keeps a ``horizon``: the
+highest last activity of any client it forgot. A client that was forgotten was active after its
+birth and at or before the horizon, hence ``born < horizon``. An unknown client with
+``born >= horizon`` therefore was never here, and any other is told that its session has expired.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from raftkv.kv.limits import SESSIONS_MAX
+
+
+class Answer(NamedTuple):
+    """What the client gets: ``code``, the store's revision then, and a detail by operation."""
+
+    code: int
+    revision: int
+    detail: Any = None
+
+
+class Session:
+    __slots__ = ("answers", "floor", "last_index")
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.floor = 0
+        self.last_index = 0
+
+    def raise_floor(self, floor: int) -> None:
+        """Forget every answer below ``floor``."""
+        if floor <= self.floor:
+            return
+        if floor - self.floor <= len(self.answers):
+            for sequence in range(self.floor, floor):
+                self.answers.pop(sequence, None)
+        else:  # the gap may be as wide as a hostile client likes
+            self.answers = {kept: self.answers[kept] for kept in self.answers if kept >= floor}
+        self.floor = floor
+
+
+class Sessions:
+    def __init__(self) -> None:
+        self._table: OrderedDict[int, Session] = OrderedDict()
+        self.horizon = 0
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def enter(self, client_id: int, born: int, index: int) -> Session | None:
+        """The client's session, now its most recent; None when it was, or may have been, forgotten."""
+        session = self._table.get(client_id)
+        if session is None:
+            if born < self.horizon or born >= index:
+                return None
+            session = self._table[client_id] = Session()
+            if len(self._table) > SESSIONS_MAX:
+                _, forgotten = self._table.popitem(last=False)
+                self.horizon = max(self.horizon, forgotten.last_index)
+        else:
+            self._table.move_to_end(client_id)
+        session.last_index = index
+        return session

@@ -1,0 +1,159 @@
+"""What storage needs of a disk, as two small protocols, and the real thing.
+
+Nothing is durable before ``sync``: neither bytes (``File.sync``) nor names (``Directory.sync``,
+PITFALLS 8). Every method may raise ``OSError``; ``DiskFull`` is for whoever calls to conclude.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from raftkv.errors import DataFolderLocked
+
+NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space, quota exceeded, and the limit on a file's size (``ulimit -f``)."""
+
+
+class File(Protocol):
+    """Random access to one file's bytes."""
+
+    def size(self) -> int: ...
+    def read(self, offset: int, length: int) -> bytes:
+        """Fewer bytes than asked only at the end of the file."""
+        ...
+
+    def write(self, offset: int, buffers: Sequence[bytes]) -> None:
+        """All of ``buffers``, one after the other. After an error any part may have been written."""
+        ...
+
+    def allocate(self, size: int) -> None:
+        """Reserve ``size`` bytes, zeros where nothing was written."""
+        ...
+
+    def sync(self) -> None:
+        """Make the bytes durable. After an error nothing is known about them (PITFALLS 6)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Directory(Protocol):
+    """A flat folder of files."""
+
+    @property
+    def path(self) -> str:
+        """For messages only."""
+        ...
+
+    def list(self) -> list[str]: ...
+    def create(self, name: str) -> File: ...
+    def open(self, name: str) -> File: ...
+    def rename(self, old: str, new: str) -> None: ...
+    def remove(self, name: str) -> None: ...
+    def sync(self) -> None: ...
+    def lock(self) -> None:
+        """Hold the folder until the process ends, or raise ``DataFolderLocked``."""
+        ...
+
+
+class OsFile:
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        parts = []
+        while length > 0:
+            part = os.pread(self._fd, length, offset)
+            if not part:
+                break
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def write(self, offset: int, buffers: Sequence[bytes]) -> None:
+        total = sum(map(len, buffers))
+        written = os.pwritev(self._fd, buffers, offset)
+        if written < total:
+            # A short write is rare (a signal, a disk that fills up): finish it plainly.
+            rest = memoryview(b"".join(buffers))[written:]
+            while rest:
+                count = os.pwrite(self._fd, rest, offset + written)
+                written += count
+                rest = rest[count:]
+
+    def allocate(self, size: int) -> None:
+        os.posix_fallocate(self._fd, 0, size)
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class OsDirectory:
+    """A real folder; made, with its parents, if it is absent."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        missing = [folder for folder in [path, *path.parents] if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            _sync_folder(folder.parent)
+        self._lock_fd: int | None = None
+
+    @property
+    def path(self) -> str:
+        return str(self._path)
+
+    def list(self) -> list[str]:
+        return sorted(entry.name for entry in self._path.iterdir())
+
+    def create(self, name: str) -> File:
+        return OsFile(os.open(self._path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def open(self, name: str) -> File:
+        return OsFile(os.open(self._path / name, os.O_RDWR | os.O_CLOEXEC))
+
+    def rename(self, old: str, new: str) -> None:
+        (self._path / old).rename(self._path / new)
+
+    def remove(self, name: str) -> None:
+        (self._path / name).unlink()
+
+    def sync(self) -> None:
+        _sync_folder(self._path)
+
+    def lock(self) -> None:
+        fd = os.open(self._path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            by = f"process {holder}" if holder else "another process"
+            raise DataFolderLocked(
+                f"data folder {self._path} is in use by {by}; stop that node first, or choose another folder"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        self._lock_fd = fd
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,160 @@
+"""A disk in memory that behaves like the worst real one.
+
+Bytes and names are durable only after their ``sync``. ``power_loss`` gives the disk as the next
+start finds it: every unsynced write may be there, be missing, or be there in part, and an unsynced
+name may have stayed the old one. ``before`` is called ahead of every operation and may raise.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable, Sequence
+
+from raftkv.errors import DataFolderLocked
+from raftkv.storage.records import SECTOR_BYTES
+
+Hook = Callable[[str], None]
+Tear = Callable[[bytes], list[tuple[int, bytes]]]
+"""What survives of one unsynced write: pieces of it, as (offset within the write, bytes)."""
+
+
+def lose(_: bytes) -> list[tuple[int, bytes]]:
+    return []
+
+
+def keep(data: bytes) -> list[tuple[int, bytes]]:
+    return [(0, data)]
+
+
+def keep_prefix(length: int) -> Tear:
+    return lambda data: [(0, data[:length])]
+
+
+def keep_random_sectors(rng: random.Random) -> Tear:
+    """Each sector of the write reaches the disk or not, on its own."""
+
+    def tear(data: bytes) -> list[tuple[int, bytes]]:
+        return [
+            (start, data[start : start + SECTOR_BYTES])
+            for start in range(0, len(data), SECTOR_BYTES)
+            if rng.random() < 0.5
+        ]
+
+    return tear
+
+
+class MemoryFile:
+    def __init__(self, disk: MemoryDirectory, durable: bytes = b"") -> None:
+        self._disk = disk
+        self.live = bytearray(durable)
+        self.durable = bytearray(durable)
+        self.unsynced: list[tuple[int, bytes]] = []
+
+    def size(self) -> int:
+        return len(self.live)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return bytes(self.live[offset : offset + length])
+
+    def write(self, offset: int, buffers: Sequence[bytes]) -> None:
+        data = b"".join(buffers)
+        self._disk.before("write")
+        self._disk.charge(max(0, offset + len(data) - len(self.live)))
+        _put(self.live, offset, data)
+        self.unsynced.append((offset, data))
+
+    def allocate(self, size: int) -> None:
+        self._disk.before("allocate")
+        self._disk.charge(max(0, size - len(self.live)))
+        # Allocation is journalled by real file systems: taken as durable with the file's name.
+        for image in (self.live, self.durable):
+            image.extend(bytes(max(0, size - len(image))))
+
+    def sync(self) -> None:
+        self._disk.before("sync")
+        self.durable = bytearray(self.live)
+        self.unsynced.clear()
+
+    def close(self) -> None:
+        pass
+
+    def after_power_loss(self, disk: MemoryDirectory, tear: Tear) -> MemoryFile:
+        image = bytearray(self.durable)
+        for offset, data in self.unsynced:
+            for start, piece in tear(data):
+                _put(image, offset + start, piece)
+        return MemoryFile(disk, bytes(image))
+
+
+class MemoryDirectory:
+    """See the module. ``space_bytes`` bounds the sum of all file sizes; None is unbounded."""
+
+    def __init__(
+        self, path: str = "memory", before: Hook | None = None, space_bytes: int | None = None
+    ) -> None:
+        self._path = path
+        self.before: Hook = before or _do_nothing
+        self.space_bytes = space_bytes
+        self.files: dict[str, MemoryFile] = {}
+        self._durable_names: dict[str, MemoryFile] = {}
+        self._locked = False
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    def charge(self, growth: int) -> None:
+        used = sum(len(file.live) for file in self.files.values())
+        if self.space_bytes is not None and growth and used + growth > self.space_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def list(self) -> list[str]:
+        return sorted(self.files)
+
+    def create(self, name: str) -> MemoryFile:
+        self.before("create")
+        if name in self.files:
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+        self.files[name] = MemoryFile(self)
+        return self.files[name]
+
+    def open(self, name: str) -> MemoryFile:
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
+        return self.files[name]
+
+    def rename(self, old: str, new: str) -> None:
+        self.before("rename")
+        self.files[new] = self.files.pop(old)
+
+    def remove(self, name: str) -> None:
+        self.before("remove")
+        del self.files[name]
+
+    def sync(self) -> None:
+        self.before("sync_directory")
+        self._durable_names = dict(self.files)
+
+    def lock(self) -> None:
+        if self._locked:
+            raise DataFolderLocked(f"data folder {self._path} is in use")
+        self._locked = True
+
+    def power_loss(self, tear: Tear = lose, keep_names: bool = False) -> MemoryDirectory:
+        """The disk at the next start. ``keep_names``: unsynced names happened to survive."""
+        after = MemoryDirectory(self._path, space_bytes=self.space_bytes)
+        names = self.files if keep_names else self._durable_names
+        after.files = {name: file.after_power_loss(after, tear) for name, file in names.items()}
+        after._durable_names = dict(after.files)
+        return after
+
+
+def _do_nothing(operation: str) -> None:
+    del operation
+
+
+def _put(image: bytearray, offset: int, data: bytes) -> None:
+    if offset > len(image):
+        image.extend(bytes(offset - len(image)))
+    image[offset : offset + len(data)] = data

@@ -1,0 +1,154 @@
+"""How one record lies in a segment, and what a bad one means.
+
+::
+
+    0      2    3     4        8            12            16
+    | magic|type| 0   | length | header crc | payload crc | payload … | 0xA5 | 0 … to 16 |
+
+Little endian. ``length`` counts the payload and its end mark. The header's checksum is seeded with
+the segment's number and the record's offset, and the payload's with the header's: so it covers the
+length, and a record in the wrong place, or one that a user stored as a *value*, is never valid.
+
+Headers stand at multiples of 16 and so never straddle a disk sector. Segments are zero before they
+are written, hence what a crash leaves of an unfinished write is the record with some of its sectors
+(or, at worst, some last bytes) still zero. ``judge`` tells that from bytes that merely changed.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from enum import Enum
+from typing import NamedTuple
+
+ALIGNMENT = 16
+SECTOR_BYTES = 512
+MAGIC = b"\xf7\x52"
+END_MARK = b"\xa5"
+PAYLOAD_BYTES_MAX = 256 << 20
+"""Sanity bound on a length read from disk; a write is bounded far below it by its batch."""
+
+_PREFIX = struct.Struct("<2sBBI")
+_CHECKSUMS = struct.Struct("<II")
+_SEED = struct.Struct("<QQ")
+HEADER_BYTES = _PREFIX.size + _CHECKSUMS.size
+_ZERO_HEADER = bytes(HEADER_BYTES)
+
+
+class RecordType(int, Enum):
+    SEGMENT = 1
+    """The first record of every segment: whose it is and where it starts."""
+    WRITE = 2
+    """Hard state and entries that became durable together."""
+
+
+class Record(NamedTuple):
+    kind: RecordType
+    payload: bytes
+    end: int
+    """Offset of the next record."""
+
+
+class Verdict(Enum):
+    END = "end"
+    """Zeros to the end of the file: nothing was ever written here."""
+    TORN = "torn"
+    """An unfinished write: never acknowledged, may be cut."""
+    DAMAGED = "damaged"
+    """Was complete once."""
+
+
+class Judgement(NamedTuple):
+    verdict: Verdict
+    cause: str
+    dirty_end: int
+    """Where the last byte that is not zero ends."""
+
+
+def encode(segment: int, offset: int, kind: RecordType, payload: bytes) -> list[bytes]:
+    """The buffers of one record at ``offset``, padded to the next multiple of 16."""
+    length = len(payload) + 1
+    prefix = _PREFIX.pack(MAGIC, kind, 0, length)
+    header_crc = zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset)))
+    payload_crc = zlib.crc32(END_MARK, zlib.crc32(payload, header_crc))
+    padding = bytes(-(HEADER_BYTES + length) % ALIGNMENT)
+    return [prefix + _CHECKSUMS.pack(header_crc, payload_crc), payload, END_MARK + padding]
+
+
+def encoded_size(payload_bytes: int) -> int:
+    size = HEADER_BYTES + payload_bytes + 1
+    return size + -size % ALIGNMENT
+
+
+def decode(segment: int, data: bytes, offset: int) -> Record | None:
+    """The record at ``offset``; None where there is no valid one."""
+    length = _header_length(segment, data, offset)
+    if length is None:
+        return None
+    start = offset + HEADER_BYTES
+    body = data[start : start + length]
+    header_crc, payload_crc = _CHECKSUMS.unpack_from(data, offset + _PREFIX.size)
+    if len(body) < length or body[-1:] != END_MARK or zlib.crc32(body, header_crc) != payload_crc:
+        return None
+    try:
+        kind = RecordType(data[offset + 2])
+    except ValueError:
+        return None
+    return Record(kind, body[:-1], offset + encoded_size(length - 1))
+
+
+def judge(segment: int, data: bytes, offset: int) -> Judgement:
+    """What it means that there is no valid record at ``offset``."""
+    dirty_end = len(data.rstrip(b"\0"))
+    if dirty_end <= offset:
+        return Judgement(Verdict.END, "", offset)
+    later = _find_header(segment, data, offset + ALIGNMENT)
+    if later is not None:
+        cause = f"bad record, but another one follows it at byte {later}"
+        return Judgement(Verdict.DAMAGED, cause, dirty_end)
+    header = data[offset : offset + HEADER_BYTES]
+    if header == _ZERO_HEADER:
+        return Judgement(Verdict.TORN, "the first sector of the last write is missing", dirty_end)
+    length = _header_length(segment, data, offset)
+    if length is None:
+        if dirty_end <= offset + HEADER_BYTES:
+            return Judgement(Verdict.TORN, "the last write ends within its header", dirty_end)
+        return Judgement(Verdict.DAMAGED, "bad record header", dirty_end)
+    end = offset + HEADER_BYTES + length
+    if end > len(data) or data[end - 1] == 0:
+        return Judgement(Verdict.TORN, "the last write is cut short", dirty_end)
+    if _has_zero_sector(data, offset, end):
+        return Judgement(Verdict.TORN, "a sector of the last write is missing", dirty_end)
+    return Judgement(Verdict.DAMAGED, "checksum mismatch in a record that was written whole", dirty_end)
+
+
+def _header_length(segment: int, data: bytes, offset: int) -> int | None:
+    """Payload length by a header whose own checksum holds."""
+    if len(data) < offset + HEADER_BYTES or data[offset : offset + 2] != MAGIC:
+        return None
+    prefix = data[offset : offset + _PREFIX.size]
+    header_crc, _ = _CHECKSUMS.unpack_from(data, offset + _PREFIX.size)
+    if zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset))) != header_crc:
+        return None
+    length: int = _PREFIX.unpack(prefix)[3]
+    return length if 0 < length <= PAYLOAD_BYTES_MAX else None
+
+
+def _find_header(segment: int, data: bytes, start: int) -> int | None:
+    position = data.find(MAGIC, start)
+    while position >= 0:
+        if position % ALIGNMENT == 0 and _header_length(segment, data, position) is not None:
+            return position
+        position = data.find(MAGIC, position + 1)
+    return None
+
+
+def _has_zero_sector(data: bytes, start: int, end: int) -> bool:
+    """Whether the record's part of any sector is all zero, as if it had never been written."""
+    position = start
+    while position < end:
+        sector_end = min(end, position - position % SECTOR_BYTES + SECTOR_BYTES)
+        if not any(data[position:sector_end]):
+            return True
+        position = sector_end
+    return False

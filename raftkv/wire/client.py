@@ -1,0 +1,117 @@
+"""Frames between a client and a node. ``docs/protocol.md`` tells the same story for other languages.
+
+Request frame ``[version, cluster or nil, [request, …]]``, request ``[request id, kind, …]``:
+
+=====  ======  =======================================================================
+kind   name    fields
+=====  ======  =======================================================================
+0      HELLO
+1      WRITE   client id, sequence, command (bytes, see ``kv.commands``)
+2      GET     key, stale
+3      RANGE   start, end, limit, reverse, keys only, count only, stale
+=====  ======  =======================================================================
+
+Response frame ``[version, [response, …]]``, response ``[request id, code, revision, detail]``; codes
+are ``kv.commands.Code``. Many requests may travel in one frame and their responses in others, in
+any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from raftkv.errors import WireError
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+
+VERSION = 1
+REQUESTS_PER_FRAME_MAX = 4096
+FRAME_SLACK_BYTES = 64 << 10
+"""Room for a frame's own bytes around one request of the largest size."""
+RESPONSE_BYTES_MAX = 64 << 20
+"""What a client accepts: a turn's worth of answers to it."""
+
+
+class Kind(IntEnum):
+    HELLO = 0
+    WRITE = 1
+    GET = 2
+    RANGE = 3
+
+
+Request = tuple[Any, ...]
+"""``(request id, kind, …fields)``: a plain tuple, as tens of thousands a second are decoded."""
+
+
+class Response(NamedTuple):
+    request_id: int
+    code: int
+    revision: int
+    detail: Any
+
+
+class HelloDetail(NamedTuple):
+    """What a node tells a client of itself and of its cluster. Terms and indexes as it knows them."""
+
+    cluster: str
+    node: str
+    role: str
+    term: int
+    leader: str | None
+    applied_index: int
+    nodes: tuple[tuple[str, str, str, str], ...]
+    """(name, client endpoint, control endpoint, status endpoint) of every node."""
+
+
+_FIELD_TYPES: dict[int, tuple[type, ...]] = {
+    Kind.HELLO: (),
+    Kind.WRITE: (int, int, bytes),
+    Kind.GET: (bytes, bool),
+    Kind.RANGE: (bytes, bytes, int, bool, bool, bool, bool),
+}
+
+
+def encode_requests(cluster: str | None, requests: Sequence[Request]) -> bytes:
+    return pack((VERSION, cluster, requests))
+
+
+def decode_requests(data: bytes) -> tuple[str | None, tuple[Request, ...]]:
+    """The cluster named (or None) and the requests, each checked for shape."""
+    content = unpack(data, REQUEST_BYTES_MAX + FRAME_SLACK_BYTES)
+    expect(type(content) is tuple and len(content) == 3, "no request frame")
+    version, cluster, requests = content
+    expect(version == VERSION, f"client protocol version {version!r}, this node speaks {VERSION}")
+    expect(cluster is None or type(cluster) is str, "no request frame")
+    expect(type(requests) is tuple and len(requests) <= REQUESTS_PER_FRAME_MAX, "no request frame")
+    for request in requests:
+        expect(type(request) is tuple and len(request) >= 2 and type(request[0]) is int, "no request")
+        kind = request[1]
+        types = _FIELD_TYPES.get(kind) if type(kind) is int else None
+        if types is None:
+            raise WireError(f"unknown kind of request {kind!r}")
+        expect(tuple(map(type, request[2:])) == types, f"wrong fields for a {Kind(kind).name}")
+    return cluster, requests
+
+
+def encode_responses(responses: Sequence[Response]) -> bytes:
+    return pack((VERSION, responses))
+
+
+def decode_responses(data: bytes) -> list[Response]:
+    content = unpack(data, RESPONSE_BYTES_MAX)
+    expect(type(content) is tuple and len(content) == 2, "no response frame")
+    version, responses = content
+    expect(version == VERSION, f"client protocol version {version!r}, this client speaks {VERSION}")
+    expect(type(responses) is tuple, "no response frame")
+    try:
+        return [Response(*response) for response in responses]
+    except TypeError as error:
+        raise WireError(f"no response: {error}") from error
+
+
+def decode_hello(detail: Any) -> HelloDetail:
+    try:
+        return HelloDetail(*detail)
+    except TypeError as error:
+        raise WireError(f"no hello: {error}") from error

@@ -1,0 +1,55 @@
+"""Frames between an operator's tool and a node's or the launcher's control socket.
+
+Request ``[version, request id, verb, arguments (a map)]``; response
+``[version, request id, ok, body]`` where ``body`` is the result, or one line of text when not ok.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+
+VERSION = 1
+
+
+class ControlRequest(NamedTuple):
+    request_id: int
+    verb: str
+    arguments: dict[str, Any]
+
+
+class ControlResponse(NamedTuple):
+    request_id: int
+    ok: bool
+    body: Any
+
+
+def encode_request(request: ControlRequest) -> bytes:
+    return pack((VERSION, *request))
+
+
+def decode_request(data: bytes) -> ControlRequest:
+    request = ControlRequest(*_decode(data))
+    expect(type(request.verb) is str and type(request.arguments) is dict, "no control request")
+    expect(all([type(name) is str for name in request.arguments]), "no control request")
+    return request
+
+
+def encode_response(response: ControlResponse) -> bytes:
+    return pack((VERSION, *response))
+
+
+def decode_response(data: bytes) -> ControlResponse:
+    response = ControlResponse(*_decode(data))
+    expect(type(response.ok) is bool, "no control response")
+    return response
+
+
+def _decode(data: bytes) -> tuple[int, Any, Any]:
+    content = unpack(data, REQUEST_BYTES_MAX)
+    expect(type(content) is tuple and len(content) == 4, "no control frame")
+    version, request_id, third, fourth = content
+    expect(version == VERSION, f"control protocol version {version!r}, not {VERSION}")
+    expect(type(request_id) is int, "no control frame")
+    return request_id, third, fourth
