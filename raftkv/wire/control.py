@@ -32,7 +32,7 @@ def encode_request(request: ControlRequest) -> bytes:
 def decode_request(data: bytes) -> ControlRequest:
     request = ControlRequest(*_decode(data))
     expect(type(request.verb) is str and type(request.arguments) is dict, "no control request")
-    expect(all([type(name) is str for name in request.arguments]), "no control request")
+    expect(all(type(name) is str for name in request.arguments), "no control request")
     return request
 
 

@@ -83,7 +83,7 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
     expect(type(item) is tuple and len(item) >= 2, "no peer item")
     code, second, *rest = item
     if code == _FORWARD:
-        expect(type(second) is tuple and all([type(c) is bytes for c in second]), "no forwarded commands")
+        expect(type(second) is tuple and all(type(c) is bytes for c in second), "no forwarded commands")
         return Forward(second)
     kind = _CLASSES.get(code) if type(code) is int else None
     if kind is None:

@@ -1,0 +1,220 @@
+"""``cluster.toml``: frozen dataclasses and a strict reader.
+
+Every mistake is one ``ConfigError`` that names the file, the field, what is wrong and what would
+be right. Unknown keys are mistakes: a misspelt option must not pass for its default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from raftkv.errors import ConfigError
+from raftkv.types import NodeId
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+_ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
+NODES_MAX = 9
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node's name and its four sockets, each ``tcp://host:port``."""
+
+    name: NodeId
+    peer: str
+    client: str
+    control: str
+    status: str
+
+    def endpoints(self) -> tuple[str, str, str, str]:
+        return (self.peer, self.client, self.control, self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class RaftConfig:
+    """Times in milliseconds."""
+
+    tick_ms: int = 10
+    heartbeat_ms: int = 50
+    election_timeout_min_ms: int = 300
+    election_timeout_max_ms: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    data: str = ".raftkv"
+    """Folder that holds a folder a node; relative to ``cluster.toml``."""
+    segment_mib: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    pending_writes: int = 16_384
+    """Writes a gateway holds before it answers "busy"."""
+    pending_mib: int = 64
+    """Bytes of them, and of what a leader without a quorum takes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    name: str
+    nodes: tuple[NodeConfig, ...]
+    source: Path
+    """The file this was read from."""
+    chaos: bool = False
+    """Whether nodes accept commands that break things."""
+    raft: RaftConfig = field(default_factory=RaftConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+
+    def node(self, name: str) -> NodeConfig:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        known = ", ".join(node.name for node in self.nodes)
+        raise ConfigError(f"{self.source}: no node named {name!r}; the file names {known}")
+
+    def data_folder(self, name: str) -> Path:
+        return self.source.parent / self.storage.data / name
+
+
+def load(path: Path) -> ClusterConfig:
+    """Read and check a ``cluster.toml``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return parse(text, path)
+
+
+def parse(text: str, source: Path) -> ClusterConfig:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    return _Reader(source).cluster(content)
+
+
+Section = TypeVar("Section")
+_KINDS = {str: "a string", int: "a whole number", bool: "true or false"}
+
+
+class _Reader:
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def _wrong(self, where: str, what: str) -> ConfigError:
+        return ConfigError(f"{self._source}: {where}: {what}")
+
+    def cluster(self, content: dict[str, Any]) -> ClusterConfig:
+        self._known(content, "the file", {"cluster", "raft", "storage", "limits", "nodes"})
+        head = self._table(content, "cluster")
+        self._known(head, "[cluster]", {"name", "chaos"})
+        name = self._value(head, "[cluster] name", "name", str, None)
+        self._name("[cluster] name", name)
+        config = ClusterConfig(
+            name=name,
+            nodes=self._nodes(content.get("nodes")),
+            source=self._source,
+            chaos=self._value(head, "[cluster] chaos", "chaos", bool, False),
+            raft=self._section(content, "raft", RaftConfig),
+            storage=self._section(content, "storage", StorageConfig),
+            limits=self._section(content, "limits", LimitsConfig),
+        )
+        self._check_times(config.raft)
+        if not 1 <= config.storage.segment_mib <= 1024:
+            raise self._wrong("[storage] segment_mib", "expected 1 to 1024")
+        return config
+
+    def _nodes(self, tables: Any) -> tuple[NodeConfig, ...]:
+        if not isinstance(tables, list) or not tables:
+            raise self._wrong("[[nodes]]", "at least one node is needed")
+        if len(tables) > NODES_MAX:
+            raise self._wrong("[[nodes]]", f"{len(tables)} nodes; at most {NODES_MAX} are supported")
+        nodes: list[NodeConfig] = []
+        names: set[str] = set()
+        users: dict[str, str] = {}
+        for number, table in enumerate(tables, start=1):
+            where = f"[[nodes]] number {number}"
+            if not isinstance(table, dict):
+                raise self._wrong(where, "expected a table")
+            self._known(table, where, {spec.name for spec in fields(NodeConfig)})
+            values = {
+                spec.name: self._value(table, f"{where} {spec.name}", spec.name, str, None)
+                for spec in fields(NodeConfig)
+            }
+            node = NodeConfig(**values)
+            self._name(f"{where} name", node.name)
+            if node.name in names:
+                raise self._wrong(where, f"the name {node.name} is used twice")
+            names.add(node.name)
+            for kind, endpoint in zip(("peer", "client", "control", "status"), node.endpoints(), strict=True):
+                self._endpoint(f"{where} {kind}", endpoint)
+                user = f"{kind} of {node.name}"
+                if endpoint in users:
+                    raise self._wrong(where, f"{endpoint} is both {users[endpoint]} and {user}")
+                users[endpoint] = user
+            nodes.append(node)
+        return tuple(nodes)
+
+    def _section(self, content: dict[str, Any], name: str, kind: Callable[..., Section]) -> Section:
+        table = self._table(content, name)
+        defaults = {spec.name: spec.default for spec in fields(kind)}  # type: ignore[arg-type]
+        self._known(table, f"[{name}]", set(defaults))
+        values = {
+            key: self._value(table, f"[{name}] {key}", key, type(default), default)
+            for key, default in defaults.items()
+        }
+        return kind(**values)
+
+    def _table(self, content: dict[str, Any], name: str) -> dict[str, Any]:
+        table = content.get(name, {})
+        if not isinstance(table, dict):
+            raise self._wrong(f"[{name}]", "expected a table")
+        return table
+
+    def _known(self, table: dict[str, Any], where: str, known: set[str]) -> None:
+        for key in table:
+            if key not in known:
+                raise self._wrong(where, f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+
+    def _value(self, table: dict[str, Any], where: str, key: str, kind: type, default: Any) -> Any:
+        """``default`` None: the key must be there."""
+        if key not in table:
+            if default is None:
+                raise self._wrong(where, "is missing")
+            return default
+        value = table[key]
+        if type(value) is not kind:  # not isinstance: true is no number
+            raise self._wrong(where, f"expected {_KINDS[kind]}, found {value!r}")
+        return value
+
+    def _name(self, where: str, name: str) -> None:
+        if not _NAME.match(name):
+            raise self._wrong(where, f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
+
+    def _endpoint(self, where: str, endpoint: str) -> None:
+        match = _ENDPOINT.match(endpoint)
+        if not match or not 1 <= int(match.group(2)) <= 65535:
+            raise self._wrong(where, f"{endpoint!r} is no endpoint: expected tcp://host:port")
+
+    def _check_times(self, raft: RaftConfig) -> None:
+        for spec in fields(RaftConfig):
+            if getattr(raft, spec.name) < 1:
+                raise self._wrong(f"[raft] {spec.name}", "expected a number of milliseconds above 0")
+        if raft.heartbeat_ms < raft.tick_ms:
+            raise self._wrong("[raft] heartbeat_ms", "must be at least tick_ms")
+        if raft.election_timeout_min_ms < 3 * raft.heartbeat_ms:
+            raise self._wrong(
+                "[raft] election_timeout_min_ms",
+                "must be at least three times heartbeat_ms, or a single late heartbeat starts an election",
+            )
+        if raft.election_timeout_max_ms <= raft.election_timeout_min_ms:
+            raise self._wrong("[raft] election_timeout_max_ms", "must exceed election_timeout_min_ms")

@@ -1,0 +1,17 @@
+"""What a node tells the world about itself: ``events`` (what happened), ``snapshot`` (how things
+stand), ``describe`` (one line for either). Dashboard, CLI and tests read only these."""
+
+from raftkv.observe.describe import describe
+from raftkv.observe.events import Event, from_raft
+from raftkv.observe.snapshot import LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot
+
+__all__ = [
+    "Event",
+    "LinkFault",
+    "LinkSnapshot",
+    "LogTail",
+    "NodeSnapshot",
+    "PeerSnapshot",
+    "describe",
+    "from_raft",
+]

@@ -1,0 +1,42 @@
+"""One stream of events a node: numbered without gaps, so that a listener notices what it missed.
+
+The core's own events (``raft.trace``) keep their class name as ``kind``; a node adds those below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raftkv.raft import trace
+from raftkv.types import NodeId
+
+NODE_STARTED = "NodeStarted"
+"""boot, entries (recovered), cut (a line about a torn tail, or None)"""
+NODE_STOPPING = "NodeStopping"
+"""reason"""
+LINK_FAULT_SET = "LinkFaultSet"
+"""to, block, drop, delay_ms, jitter_ms, seconds (or None)"""
+LINK_HEALED = "LinkHealed"
+"""to, expired (its lifetime ended)"""
+SPACE_LOW = "SpaceLow"
+"""cause: the disk is full, writes are refused"""
+SPACE_BACK = "SpaceBack"
+"""no fields: the disk took the waiting write"""
+FRAME_REJECTED = "FrameRejected"
+"""socket, cause, count (of all so far); at most one a second and socket"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    sequence: int
+    """From 1 at every start of the node."""
+    time: float
+    """Seconds of the machine's monotonic clock: the same for all nodes of one machine."""
+    node: NodeId
+    kind: str
+    fields: dict[str, Any]
+
+
+def from_raft(sequence: int, time: float, node: NodeId, event: trace.RaftEvent) -> Event:
+    return Event(sequence, time, node, type(event).__name__, asdict(event))

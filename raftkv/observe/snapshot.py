@@ -1,0 +1,105 @@
+"""How a node stands at one moment, frozen. Ten of these a second and node feed the dashboard;
+``raftkv status`` and ``raftkv info`` print them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from raftkv.types import LogIndex, NodeId, Term
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFault:
+    """What is done to frames from one node to another. All directed: the way back has its own."""
+
+    block: bool = False
+    drop: float = 0.0
+    """Probability of losing a frame, 0 to 1."""
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    """Each frame is delayed by ``delay_ms`` and a random share of twice this, less this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSnapshot:
+    """The way from this node to ``to``."""
+
+    to: NodeId
+    fault: LinkFault | None
+    seconds_left: float | None
+    """Until the fault ends by itself; None when it does not."""
+    frames_sent: int
+    frames_dropped: int
+    """By a fault, or because the peer is gone or too slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSnapshot:
+    """A leader's book about one peer; followers have none."""
+
+    name: NodeId
+    state: str
+    match_index: LogIndex
+    next_index: LogIndex
+    inflights: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The last entries' terms, for the dashboard's lanes: ``terms[i]`` is at ``first_index + i``."""
+
+    first_index: LogIndex
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSnapshot:
+    cluster: str
+    name: NodeId
+    boot: int
+    """Drawn anew at every start."""
+    event_sequence: int
+    """The number of the last event before this snapshot."""
+    time: float
+    """Seconds of the machine's monotonic clock."""
+    pid: int
+    uptime: float
+    role: str
+    """leader, follower, candidate or pre_candidate"""
+    term: Term
+    voted_for: NodeId | None
+    votes: int
+    """Granted so far to a candidate."""
+    leader: NodeId | None
+    first_index: LogIndex
+    last_index: LogIndex
+    persisted_index: LogIndex
+    commit_index: LogIndex
+    applied_index: LogIndex
+    election_elapsed: int
+    """Ticks, as is the next."""
+    election_timeout: int
+    revision: int
+    keys: int
+    sessions: int
+    state_digest: str
+    """Of everything applied up to ``applied_index``."""
+    log_bytes: int
+    client_endpoint: str
+    peer_endpoint: str
+    writes_total: int
+    reads_total: int
+    write_ms_p50: float
+    write_ms_p99: float
+    """From arrival at the gateway to the answer, over the last second."""
+    sync_ms_p50: float
+    sync_ms_p99: float
+    syncs_total: int
+    pending_writes: int
+    frames_rejected: int
+    disk_stalled: bool
+    alarms: tuple[str, ...]
+    tail: LogTail
+    peers: tuple[PeerSnapshot, ...] = field(default=())
+    links: tuple[LinkSnapshot, ...] = field(default=())

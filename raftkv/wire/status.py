@@ -1,0 +1,48 @@
+"""Frames a node publishes: two parts, a topic and ``[version, map]``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from raftkv.errors import WireError
+from raftkv.observe import Event, LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+
+VERSION = 1
+TOPIC_SNAPSHOT = b"snapshot"
+TOPIC_EVENT = b"event"
+
+
+def encode_snapshot(snapshot: NodeSnapshot) -> bytes:
+    return pack((VERSION, asdict(snapshot)))
+
+
+def encode_event(event: Event) -> bytes:
+    return pack((VERSION, asdict(event)))
+
+
+def decode(topic: bytes, data: bytes) -> NodeSnapshot | Event:
+    content = unpack(data, REQUEST_BYTES_MAX)
+    expect(type(content) is tuple and len(content) == 2, "no status frame")
+    version, fields = content
+    expect(version == VERSION, f"status protocol version {version!r}, not {VERSION}")
+    expect(type(fields) is dict, "no status frame")
+    try:
+        return snapshot_from_map(fields) if topic == TOPIC_SNAPSHOT else Event(**fields)
+    except (TypeError, KeyError) as error:
+        raise WireError(f"no status frame: {error}") from error
+
+
+def snapshot_from_map(fields: dict[str, Any]) -> NodeSnapshot:
+    """The snapshot whose ``dataclasses.asdict`` this is. Raises TypeError or KeyError otherwise."""
+    nested = dict(fields)
+    nested["tail"] = LogTail(**fields["tail"])
+    nested["peers"] = tuple([PeerSnapshot(**peer) for peer in fields["peers"]])
+    nested["links"] = tuple([_link_from_map(link) for link in fields["links"]])
+    return NodeSnapshot(**nested)
+
+
+def _link_from_map(fields: dict[str, Any]) -> LinkSnapshot:
+    fault = LinkFault(**fields["fault"]) if fields["fault"] else None
+    return LinkSnapshot(**{**fields, "fault": fault})
