@@ -103,3 +103,17 @@ class NodeSnapshot:
     tail: LogTail
     peers: tuple[PeerSnapshot, ...] = field(default=())
     links: tuple[LinkSnapshot, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSnapshot:
+    """A node's process as the launcher sees it: known even when the node itself says nothing."""
+
+    name: NodeId
+    state: str
+    """running, paused, or exited"""
+    pid: int | None
+    exit_code: int | None
+    """Of an exited process; negative: the signal that ended it."""
+    since: float
+    """Seconds of the machine's monotonic clock at which this state began."""
