@@ -3,7 +3,14 @@ stand), ``describe`` (one line for either). Dashboard, CLI and tests read only t
 
 from raftkv.observe.describe import describe
 from raftkv.observe.events import Event, from_raft
-from raftkv.observe.snapshot import LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot, ProcessSnapshot
+from raftkv.observe.snapshot import (
+    LinkFault,
+    LinkSnapshot,
+    LogTail,
+    NodeSnapshot,
+    PeerSnapshot,
+    ProcessSnapshot,
+)
 
 __all__ = [
     "Event",

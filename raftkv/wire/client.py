@@ -44,6 +44,10 @@ Request = tuple[Any, ...]
 """``(request id, kind, …fields)``: a plain tuple, as tens of thousands a second are decoded."""
 
 
+Reply = tuple[int, int, int, Any]
+"""The fields of a ``Response`` as a node writes them: a plain tuple, for the same reason."""
+
+
 class Response(NamedTuple):
     request_id: int
     code: int
@@ -94,7 +98,7 @@ def decode_requests(data: bytes) -> tuple[str | None, tuple[Request, ...]]:
     return cluster, requests
 
 
-def encode_responses(responses: Sequence[Response]) -> bytes:
+def encode_responses(responses: Sequence[Reply]) -> bytes:
     return pack((VERSION, responses))
 
 

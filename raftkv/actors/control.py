@@ -1,0 +1,104 @@
+"""The operator's door, apart from the clients': status, and breaking things where that is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from raftkv.actors.messages import Campaign, Frames, Rejected, SetLinkFault, Stop
+from raftkv.actors.system import Context, Port
+from raftkv.errors import WireError
+from raftkv.observe import LinkFault, NodeSnapshot
+from raftkv.types import NodeId
+from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
+
+FAULT_SECONDS_MAX = 24 * 3600
+DELAY_MS_MAX = 60_000
+
+
+class _Refused(Exception):
+    """One line for the operator."""
+
+
+class ControlActor:
+    def __init__(
+        self,
+        context: Context,
+        port: Port,
+        peers: tuple[NodeId, ...],
+        chaos: bool,
+        snapshot: Callable[[], NodeSnapshot],
+    ) -> None:
+        self._context = context
+        self._port = port
+        self._peers = peers
+        self._chaos = chaos
+        self._snapshot = snapshot
+
+    def handle(self, message: Any) -> None:
+        assert isinstance(message, Frames), f"control got {message}"
+        for frame in message.frames:
+            try:
+                if len(frame) != 2:
+                    raise WireError(f"a frame of {len(frame)} parts, not 2")
+                request = decode_request(frame[1])
+            except WireError as error:
+                self._context.send("status", Rejected("control", str(error)))
+                continue
+            try:
+                response = ControlResponse(request.request_id, True, self._do(request))
+            except _Refused as error:
+                response = ControlResponse(request.request_id, False, str(error))
+            self._port.send((frame[0], encode_response(response)))
+
+    def end_of_turn(self) -> None:
+        pass
+
+    def _do(self, request: ControlRequest) -> Any:
+        match request.verb:
+            case "ping":
+                return None
+            case "status":
+                return asdict(self._snapshot())
+            case "stop":
+                self._context.send("node", Stop("asked to stop"))
+                return None
+        if not self._chaos:
+            raise _Refused(
+                "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
+            )
+        match request.verb:
+            case "link":
+                return self._set_link(request.arguments)
+            case "heal":
+                for peer in self._peers:
+                    self._context.send("peers", SetLinkFault(peer, None, None))
+                return None
+            case "campaign":
+                self._context.send("raft", Campaign())
+                return None
+        raise _Refused(f"unknown verb {request.verb[:64]!r}")
+
+    def _set_link(self, arguments: dict[str, Any]) -> None:
+        to = arguments.get("to")
+        if to not in self._peers:
+            raise _Refused(f"no peer named {to!r}; peers are {', '.join(self._peers)}")
+        seconds = arguments.get("seconds")
+        if seconds is not None:
+            seconds = _number(arguments, "seconds", FAULT_SECONDS_MAX)
+        fault = LinkFault(
+            block=arguments.get("block") is True,
+            drop=_number(arguments, "drop", 1),
+            delay_ms=_number(arguments, "delay_ms", DELAY_MS_MAX),
+            jitter_ms=_number(arguments, "jitter_ms", DELAY_MS_MAX),
+        )
+        harmless = fault == LinkFault()
+        self._context.send("peers", SetLinkFault(NodeId(to), None if harmless else fault, seconds))
+
+
+def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:
+    value = arguments.get(name, 0)
+    if type(value) not in (int, float) or not 0 <= value <= maximum:
+        raise _Refused(f"{name}: expected a number from 0 to {maximum:g}, found {value!r}")
+    return float(value)

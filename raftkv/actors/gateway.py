@@ -1,0 +1,254 @@
+"""Where clients arrive: one ROUTER, many requests a frame, and every answer of a turn in one frame
+a client.
+
+A write waits under its (client id, sequence) until the state machine of *this* node has applied it;
+whether this node led or forwarded it to the leader makes no difference to how it is answered.
+When the leader changes, everything that waits is handed back to its client, which asks again under
+the same name: only then is it sure to be in somebody's log. Reads of one turn share one read index.
+
+Invariant: at most ``pending_writes_max`` writes of ``pending_bytes_max`` bytes wait here; what comes
+beyond is refused at once and has not happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from raftkv.actors.messages import (
+    AppliedBatch,
+    DiskPressure,
+    Frames,
+    ProposalRefused,
+    Propose,
+    Read,
+    ReadIndexReady,
+    ReadIndexRequest,
+    ReadServed,
+    Rejected,
+    RequestKey,
+    SendForward,
+    SoftStateChanged,
+    refusal,
+)
+from raftkv.actors.meter import Meter
+from raftkv.actors.system import Context, Port
+from raftkv.errors import WireError
+from raftkv.kv import Applied, Code, KeyValue, RangeResult
+from raftkv.raft import Role, SoftState
+from raftkv.types import LogIndex, Term
+from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses
+from raftkv.wire.packing import REQUEST_BYTES_MAX
+
+READS_PENDING_MAX = 65_536
+"""Reads that wait for a read index, over all clients."""
+RESPONSE_BYTES_SOFT_MAX = 1 << 20
+"""A frame of answers is sent once it holds this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLimits:
+    pending_writes_max: int
+    pending_bytes_max: int
+
+
+class GatewayActor:
+    def __init__(
+        self,
+        context: Context,
+        port: Port,
+        cluster: str,
+        limits: GatewayLimits,
+        hello: Callable[[SoftState], tuple[Any, ...]],
+    ) -> None:
+        """``hello`` makes a ``wire.client.HelloDetail`` of who leads."""
+        self._context = context
+        self._port = port
+        self._cluster = cluster
+        self._limits = limits
+        self._hello = hello
+        self._state = SoftState(Role.FOLLOWER, None, Term(0))
+        self._full = False
+        self._pending: dict[RequestKey, tuple[bytes, int, float, int]] = {}
+        """-> (identity, request id, time of arrival, bytes)"""
+        self._pending_bytes = 0
+        self._reads: list[tuple[bytes, Request]] = []
+        self._reads_asked: dict[int, list[tuple[bytes, Request]]] = {}
+        self._reads_pending = 0
+        # Random, so that an answer meant for an earlier life of this node fits none of ours.
+        self._last_context = context.random.getrandbits(48)
+        self._outbox: dict[bytes, list[Reply]] = {}
+        self.writes = Meter()
+
+    @property
+    def pending_writes(self) -> int:
+        return len(self._pending)
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case Frames():
+                self._on_frames(message)
+            case AppliedBatch():
+                self._on_applied(message.results)
+            case ReadIndexReady():
+                self._on_read_index(message)
+            case ReadServed():
+                self._on_served(message)
+            case ProposalRefused():
+                self._release(message.keys, message.code)
+            case SoftStateChanged():
+                self._on_soft_state(message.state)
+            case DiskPressure():
+                self._full = message.full
+            case _:
+                raise AssertionError(f"gateway got {message}")
+
+    def end_of_turn(self) -> None:
+        for identity in list(self._outbox):
+            self._flush(identity)
+
+    def _flush(self, identity: bytes) -> None:
+        self._port.send((identity, encode_responses(self._outbox.pop(identity))))
+
+    # -- requests
+
+    def _on_frames(self, message: Frames) -> None:
+        keys: list[RequestKey] = []
+        commands: list[bytes] = []
+        for frame in message.frames:
+            try:
+                if len(frame) != 2:
+                    raise WireError(f"a frame of {len(frame)} parts, not 2")
+                cluster, requests = decode_requests(frame[1])
+                if cluster is not None and cluster != self._cluster:
+                    raise WireError(f"a client of cluster {cluster[:64]!r}")
+            except WireError as error:
+                self._context.send("status", Rejected("client", str(error)))
+                continue
+            for request in requests:
+                self._on_request(frame[0], request, keys, commands)
+        if commands:
+            self._propose(keys, commands)
+        if self._reads:
+            # All reads of a turn share one read index.
+            self._last_context += 1
+            self._reads_asked[self._last_context] = self._reads
+            self._reads = []
+            self._context.send("raft", ReadIndexRequest(self._last_context))
+
+    def _on_request(
+        self, identity: bytes, request: Request, keys: list[RequestKey], commands: list[bytes]
+    ) -> None:
+        kind = request[1]
+        if kind == Kind.WRITE:
+            request_id, _, client_id, sequence, command = request
+            refused = self._admit(identity, request_id, (client_id, sequence), command)
+            if refused is not None:
+                self._answer(identity, refusal(request_id, refused))
+            elif self._state.leader_id is not None:
+                keys.append((client_id, sequence))
+                commands.append(command)
+        elif kind == Kind.HELLO:
+            self._answer(identity, (request[0], Code.OK, 0, self._hello(self._state)))
+        elif request[-1]:
+            self._context.send("store", Read(LogIndex(0), [(identity, request)]))
+        elif self._reads_pending >= READS_PENDING_MAX:
+            self._answer(identity, refusal(request[0], Code.BUSY))
+        else:
+            self._reads_pending += 1
+            self._reads.append((identity, request))
+
+    def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
+        """Hold a write, or say why not."""
+        if self._state.leader_id is None:
+            return Code.NO_LEADER
+        if self._full and self._state.role is Role.LEADER:
+            return Code.NO_SPACE
+        if len(command) > REQUEST_BYTES_MAX:
+            return Code.INVALID
+        known = self._pending.get(key)
+        if known is None:
+            if (
+                len(self._pending) >= self._limits.pending_writes_max
+                or self._pending_bytes + len(command) > self._limits.pending_bytes_max
+            ):
+                return Code.BUSY
+            self._pending_bytes += len(command)
+            self._pending[key] = (identity, request_id, self._context.now(), len(command))
+        else:
+            # The client asks again for what we already wait for. Proposing it twice is harmless,
+            # and a first copy that was forwarded may have been lost on its way.
+            self._pending[key] = (identity, request_id, *known[2:])
+        return None
+
+    def _propose(self, keys: list[RequestKey], commands: list[bytes]) -> None:
+        if self._state.role is Role.LEADER:
+            self._context.send("raft", Propose(keys, commands))
+            return
+        leader_id = self._state.leader_id
+        assert leader_id is not None, "writes are admitted only while a leader is known"
+        self._context.send("peers", SendForward(leader_id, commands))
+
+    # -- answers
+
+    def _on_applied(self, results: list[Applied]) -> None:
+        pending, outbox = self._pending, self._outbox
+        if not pending:
+            return
+        answered = 0
+        arrival = now = self._context.now()
+        for client_id, sequence, answer in results:
+            held = pending.pop((client_id, sequence), None)
+            if held is None:
+                continue
+            identity, request_id, arrival, size = held
+            self._pending_bytes -= size
+            answered += 1
+            replies = outbox.get(identity)
+            if replies is None:
+                outbox[identity] = replies = []
+            replies.append((request_id, *answer))
+        if answered:
+            # One sample a batch: its members waited for the same sync and the same round.
+            self.writes.record(now, now - arrival, answered)
+
+    def _on_read_index(self, message: ReadIndexReady) -> None:
+        requests = self._reads_asked.pop(message.context, None)
+        if requests is None:
+            return
+        self._reads_pending -= len(requests)
+        if message.read_index is None:
+            for identity, request in requests:
+                self._answer(identity, refusal(request[0], Code.NO_LEADER))
+        else:
+            self._context.send("store", Read(message.read_index, requests))
+
+    def _on_served(self, message: ReadServed) -> None:
+        """Values may be large: what a client is owed leaves in frames of bounded size."""
+        sizes: dict[bytes, int] = {}
+        for identity, served in message.replies:
+            self._answer(identity, served)
+            detail = served[3]
+            if type(detail) is KeyValue:
+                sizes[identity] = sizes.get(identity, 0) + len(detail.value)
+            elif type(detail) is RangeResult:
+                sizes[identity] = RESPONSE_BYTES_SOFT_MAX
+            if sizes.get(identity, 0) >= RESPONSE_BYTES_SOFT_MAX:
+                self._flush(identity)
+                sizes[identity] = 0
+
+    def _on_soft_state(self, state: SoftState) -> None:
+        before, self._state = self._state, state
+        if (before.leader_id, before.current_term) != (state.leader_id, state.current_term):
+            self._release(list(self._pending), Code.LEADER_CHANGED)
+
+    def _release(self, keys: Any, code: Code) -> None:
+        for key in keys:
+            held = self._pending.pop(key, None)
+            if held is not None:
+                self._pending_bytes -= held[3]
+                self._answer(held[0], refusal(held[1], code))
+
+    def _answer(self, identity: bytes, answer: Reply) -> None:
+        self._outbox.setdefault(identity, []).append(answer)

@@ -1,0 +1,160 @@
+"""Runs one node in this process: sockets, clock, disk thread, signals, and the poll loop."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import zmq
+
+from raftkv.actors import zmq_ports
+from raftkv.actors.disk_thread import DiskThread
+from raftkv.actors.node import Node, NodeWorld
+from raftkv.config import ClusterConfig
+from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
+from raftkv.types import NodeId
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How long the loop may keep the disk thread from the GIL; the default, 5 ms, is fifty syncs."""
+DISK_CLOSE_SECONDS = 5.0
+IDLE_SECONDS_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Ends the node when ``fd`` reaches its end: the launcher is gone."""
+
+    fd: int
+
+
+def run_node(
+    config: ClusterConfig,
+    name: str,
+    *,
+    report: Callable[[str], None],
+    ready: Callable[[], None] = lambda: None,
+    guard: Guard | None = None,
+) -> None:
+    """Run until SIGTERM, SIGINT, the guard's end or a disk failure (which is raised).
+
+    ``report`` gets a line an event, ``ready`` is called once all sockets listen.
+    Raises ``ConfigError``, ``StorageError`` or ``LaunchError`` before or while running.
+    """
+    me = config.node(name)
+    folder = config.data_folder(name) / "wal"
+    directory = OsDirectory(folder)
+    identity = Identity(config.name, me.name, secrets.token_hex(8))
+    options = WalOptions(segment_bytes=config.storage.segment_mib << 20)
+    # Sockets before the log: a port in use must not leave a new data folder half made.
+    with zmq.Context[zmq.Socket[bytes]]() as context:
+        client = zmq_ports.client_port(context, me.client)
+        peer = zmq_ports.peer_port(context, me.peer)
+        control = zmq_ports.client_port(context, me.control)
+        status = zmq_ports.status_port(context, me.status)
+        wal, recovered = Wal.open(directory, identity, options)
+        disk = DiskThread(wal)
+        links = {
+            other.name: zmq_ports.peer_link(context, other.peer, f"{config.name}/{me.name}")
+            for other in config.nodes
+            if other.name != me.name
+        }
+        world = NodeWorld(
+            clock=time.monotonic,
+            random=random.Random(),
+            client_port=client,
+            peer_port=peer,
+            peer_links=dict(links),
+            control_port=control,
+            status_port=status,
+            disk=disk,
+            report=report,
+            boot=secrets.randbits(62),
+            pid=os.getpid(),
+            log_bytes=wal.bytes_used,
+        )
+        node = Node(config, NodeId(me.name), recovered, world)
+        # From here on the log and the state hold all that was read: dropping these lets go of it.
+        del recovered, world
+        ready()
+        try:
+            _run(node, {client: "gateway", peer: "peers", control: "control"}, disk, guard)
+        finally:
+            disk.close(DISK_CLOSE_SECONDS)
+            context.destroy(linger=0)
+    assert node.stopped is not None
+    if node.stopped.error:
+        raise node.stopped.error
+
+
+def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guard: Guard | None) -> None:
+    _tune_interpreter()
+    wake_fd, restore = _catch_signals(node)
+    poller = zmq.Poller()
+    names: dict[object, str] = {}
+    for port, name in ports.items():
+        poller.register(port.socket, zmq.POLLIN)
+        names[port.socket] = name
+    poller.register(disk.wake_fd, zmq.POLLIN)
+    poller.register(wake_fd, zmq.POLLIN)
+    if guard:
+        poller.register(guard.fd, zmq.POLLIN)
+    try:
+        while node.stopped is None:
+            arrived = poller.poll(_milliseconds_until(node.next_timer()))
+            readable = []
+            results = []
+            for source, _ in arrived:
+                port_name = names.get(source)
+                if port_name:
+                    readable.append(port_name)
+                elif source == disk.wake_fd:
+                    results = disk.collect()
+                elif guard and source == guard.fd:
+                    node.stop("the launcher is gone")
+            node.turn(readable, results)
+    finally:
+        restore()
+
+
+def _milliseconds_until(timer: float | None) -> int:
+    if timer is None:
+        return int(IDLE_SECONDS_MAX * 1000)
+    # Rounded up: waking early would only spin until the timer is due.
+    return max(0, min(int(IDLE_SECONDS_MAX * 1000), int((timer - time.monotonic()) * 1000) + 1))
+
+
+def _tune_interpreter() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    # The log and the state are millions of small tuples without cycles: reference counts free
+    # them, and a collector that walks them all would stop the node for longer than a heartbeat.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _catch_signals(node: Node) -> tuple[int, Callable[[], None]]:
+    """SIGTERM and SIGINT end the node after its turn. The descriptor wakes the poll."""
+    read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+
+    def on_signal(number: int, frame: object) -> None:
+        del frame
+        node.stop(signal.Signals(number).name)
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_fd)
+        os.close(read_fd)
+        os.close(write_fd)
+
+    return read_fd, restore

@@ -1,0 +1,218 @@
+"""One node: its actors, wired together. Knows no socket, clock, thread or disk; ``NodeWorld`` has them.
+
+``turn`` is all there is to running it: the production loop calls it when something arrives or a
+timer is due, a simulator when its virtual world says so.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raftkv.actors.control import ControlActor
+from raftkv.actors.gateway import GatewayActor, GatewayLimits
+from raftkv.actors.messages import Frames, Note, Stop
+from raftkv.actors.peers import PeersActor
+from raftkv.actors.raft import RaftActor
+from raftkv.actors.status import StatusActor
+from raftkv.actors.storage import Disk, DiskResult, StorageActor
+from raftkv.actors.store import StoreActor
+from raftkv.actors.system import Port, System
+from raftkv.config import ClusterConfig
+from raftkv.kv import StateMachine
+from raftkv.observe import LogTail, NodeSnapshot, PeerSnapshot, events
+from raftkv.raft import Raft, RaftOptions, SoftState
+from raftkv.storage import Recovered
+from raftkv.types import LogIndex, NodeId
+
+FRAMES_A_TURN_MAX = 512
+"""Drained from one port before the other ports get their turn."""
+TAIL_ENTRIES = 128
+"""Of the log in a snapshot: what the widest dashboard can show."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWorld:
+    """Everything outside a node that it may touch."""
+
+    clock: Callable[[], float]
+    random: random.Random
+    client_port: Port
+    peer_port: Port
+    peer_links: Mapping[NodeId, Port]
+    control_port: Port
+    status_port: Port
+    disk: Disk
+    report: Callable[[str], None]
+    """Gets one line for each event."""
+    boot: int
+    """Drawn anew at every start."""
+    pid: int
+    log_bytes: int
+    """On disk at start."""
+
+
+class Node:
+    """``config`` says who it is, ``recovered`` what it remembers, ``world`` where it lives."""
+
+    def __init__(self, config: ClusterConfig, name: NodeId, recovered: Recovered, world: NodeWorld) -> None:
+        self._config = config
+        self._me = config.node(name)
+        self._world = world
+        self.stopped: Stop | None = None
+        self._system = System(world.clock, world.random)
+        self._started = self._system.now()
+        self._system.begin_turn()
+        system = self._system
+        raft = Raft(
+            name,
+            [node.name for node in config.nodes],
+            raft_options(config),
+            world.random,
+            recovered.hard_state,
+            recovered.entries,
+        )
+        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000)
+        self.storage = StorageActor(system, world.disk, world.log_bytes)
+        self.store = StoreActor(system, StateMachine())
+        self.peers = PeersActor(system, name, config.name, world.boot, world.peer_links)
+        limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
+        self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
+        self.status = StatusActor(system, world.status_port, name, self._snapshot, world.report)
+        self.control = ControlActor(
+            system, world.control_port, raft.peers, config.chaos, self.status.snapshot
+        )
+        # Raft ends its turn first, so that what it decides is on its way before the others end
+        # theirs; the gateway after the store, so that what was applied is answered.
+        for actor_name, actor in (
+            ("raft", self.raft),
+            ("storage", self.storage),
+            ("store", self.store),
+            ("peers", self.peers),
+            ("gateway", self.gateway),
+            ("control", self.control),
+            ("status", self.status),
+            ("node", self),
+        ):
+            system.add(actor_name, actor)
+        self._ports = {
+            "gateway": world.client_port,
+            "peers": world.peer_port,
+            "control": world.control_port,
+        }
+        fields = {"boot": world.boot, "entries": len(recovered.entries), "cut": recovered.cut}
+        system.send("status", Note(events.NODE_STARTED, fields))
+
+    def handle(self, message: Any) -> None:
+        assert isinstance(message, Stop), f"node got {message}"
+        if self.stopped is None:
+            self.stopped = message
+            self._system.send("status", Note(events.NODE_STOPPING, {"reason": message.reason}))
+
+    def end_of_turn(self) -> None:
+        pass
+
+    def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
+        """Handle everything that has arrived. ``readable`` names the actors whose ports have frames."""
+        system = self._system
+        system.begin_turn()
+        for result in disk_results:
+            system.send("storage", result)
+        for name in readable:
+            frames = self._ports[name].receive(FRAMES_A_TURN_MAX)
+            if frames:
+                system.send(name, Frames(frames))
+        system.finish_turn()
+
+    def next_timer(self) -> float | None:
+        """In seconds of the world's clock."""
+        return self._system.next_timer()
+
+    def stop(self, reason: str) -> None:
+        """End after the next turn."""
+        self._system.send("node", Stop(reason))
+
+    # -- views
+
+    def _hello(self, state: SoftState) -> tuple[Any, ...]:
+        nodes = [(node.name, node.client, node.control, node.status) for node in self._config.nodes]
+        return (
+            self._config.name,
+            self._me.name,
+            state.role.value,
+            state.current_term,
+            state.leader_id,
+            self.store.machine.applied_index,
+            nodes,
+        )
+
+    def _snapshot(self, event_sequence: int, frames_rejected: int) -> NodeSnapshot:
+        raft = self.raft.raft.status()
+        log, machine, now = self.raft.raft.log, self.store.machine, self._system.now()
+        tail_first = LogIndex(max(log.first_index, log.last_index - TAIL_ENTRIES + 1))
+        write_p50, write_p99 = self.gateway.writes.quantiles_ms(now)
+        sync_p50, sync_p99 = self.storage.syncs.quantiles_ms(now)
+        return NodeSnapshot(
+            cluster=self._config.name,
+            name=self._me.name,
+            boot=self._world.boot,
+            event_sequence=event_sequence,
+            time=now,
+            pid=self._world.pid,
+            uptime=now - self._started,
+            role=raft.role.value,
+            term=raft.current_term,
+            voted_for=raft.voted_for,
+            votes=raft.votes,
+            leader=raft.leader_id,
+            first_index=raft.first_index,
+            last_index=raft.last_index,
+            persisted_index=raft.persisted_index,
+            commit_index=raft.commit_index,
+            applied_index=LogIndex(machine.applied_index),
+            election_elapsed=raft.election_elapsed,
+            election_timeout=raft.election_timeout,
+            revision=machine.revision,
+            keys=len(machine),
+            sessions=len(machine.sessions),
+            state_digest=f"{machine.digest:08x}",
+            log_bytes=self.storage.bytes_used,
+            client_endpoint=self._me.client,
+            peer_endpoint=self._me.peer,
+            writes_total=self.gateway.writes.total,
+            reads_total=self.store.reads_total,
+            write_ms_p50=write_p50,
+            write_ms_p99=write_p99,
+            sync_ms_p50=sync_p50,
+            sync_ms_p99=sync_p99,
+            syncs_total=self.storage.syncs.total,
+            pending_writes=self.gateway.pending_writes,
+            frames_rejected=frames_rejected,
+            disk_stalled=raft.disk_stalled,
+            alarms=("NOSPACE",) if self.storage.full else (),
+            tail=LogTail(tail_first, tuple([entry.term for entry in log.slice(tail_first, log.last_index)])),
+            peers=tuple(
+                PeerSnapshot(
+                    peer.name, peer.state, peer.match_index, peer.next_index, peer.inflights, peer.active
+                )
+                for peer in raft.peers
+            ),
+            links=self.peers.links(),
+        )
+
+
+def raft_options(config: ClusterConfig) -> RaftOptions:
+    """Milliseconds of the configuration in ticks of the core, rounded up."""
+    times = config.raft
+
+    def ticks(milliseconds: int) -> int:
+        return -(-milliseconds // times.tick_ms)
+
+    return RaftOptions(
+        election_ticks_min=ticks(times.election_timeout_min_ms),
+        election_ticks_max=ticks(times.election_timeout_max_ms),
+        heartbeat_ticks=ticks(times.heartbeat_ms),
+        uncommitted_bytes_max=config.limits.pending_mib << 20,
+    )

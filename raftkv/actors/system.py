@@ -1,0 +1,111 @@
+"""What actors live in: mailboxes, timers, and turns.
+
+One turn: whatever arrived is put into mailboxes, due timers fire, mailboxes are run until all are
+empty, then every actor's ``end_of_turn`` runs in a fixed order (again with what it sends). So
+everything that arrived together is answered together: that is the batching.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+ActorName = str
+
+
+class Port(Protocol):
+    """The outside, as frames. Never blocks."""
+
+    def receive(self, frames_max: int) -> list[list[bytes]]:
+        """Whatever has arrived, oldest first, at most ``frames_max`` multipart frames."""
+        ...
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        """False when the frame was dropped: nobody there, or too slow."""
+        ...
+
+
+class Actor(Protocol):
+    def handle(self, message: Any) -> None: ...
+
+    def end_of_turn(self) -> None:
+        """Everything that came in this turn has been handled: send what was gathered."""
+        ...
+
+
+class Context(Protocol):
+    """All that an actor may use of the world."""
+
+    @property
+    def random(self) -> random.Random: ...
+    def now(self) -> float:
+        """Seconds of a monotonic clock; the same throughout one turn."""
+        ...
+
+    def send(self, to: ActorName, message: Any) -> None: ...
+    def set_timer(self, to: ActorName, delay: float, message: Any) -> None:
+        """Put ``message`` into the mailbox after ``delay`` seconds, never before."""
+        ...
+
+
+class System:
+    """Implements ``Context`` and runs turns; ``clock`` is anything that gives seconds."""
+
+    def __init__(self, clock: Any, rng: random.Random) -> None:
+        self._clock = clock
+        self._random = rng
+        self._now = float(clock())
+        self._actors: dict[ActorName, Actor] = {}
+        self._mailboxes: dict[ActorName, deque[Any]] = {}
+        self._order: list[tuple[Actor, deque[Any]]] = []
+        self._timers: list[tuple[float, int, ActorName, Any]] = []
+        self._timer_count = 0
+
+    def add(self, name: ActorName, actor: Actor) -> None:
+        """Actors are run, and end their turns, in the order in which they were added."""
+        self._actors[name] = actor
+        self._mailboxes[name] = deque()
+        self._order.append((actor, self._mailboxes[name]))
+
+    @property
+    def random(self) -> random.Random:
+        return self._random
+
+    def now(self) -> float:
+        return self._now
+
+    def send(self, to: ActorName, message: Any) -> None:
+        self._mailboxes[to].append(message)
+
+    def set_timer(self, to: ActorName, delay: float, message: Any) -> None:
+        self._timer_count += 1  # orders equal times, and keeps messages from being compared
+        heapq.heappush(self._timers, (self._now + delay, self._timer_count, to, message))
+
+    def begin_turn(self) -> None:
+        self._now = float(self._clock())
+
+    def finish_turn(self) -> None:
+        """Fire due timers, run the mailboxes, end the turn."""
+        while self._timers and self._timers[0][0] <= self._now:
+            _, _, to, message = heapq.heappop(self._timers)
+            self._mailboxes[to].append(message)
+        self._run_mailboxes()
+        for actor, _ in self._order:
+            actor.end_of_turn()
+            self._run_mailboxes()
+
+    def next_timer(self) -> float | None:
+        """When the next timer is due, in seconds of the clock."""
+        return self._timers[0][0] if self._timers else None
+
+    def _run_mailboxes(self) -> None:
+        busy = True
+        while busy:
+            busy = False
+            for actor, mailbox in self._order:
+                while mailbox:
+                    busy = True
+                    actor.handle(mailbox.popleft())

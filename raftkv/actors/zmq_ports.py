@@ -1,0 +1,99 @@
+"""``Port`` over ZeroMQ. One thread owns a context and all its sockets.
+
+Options, and why (PITFALLS 40): ``IMMEDIATE`` queues nothing for a peer that is not connected, small
+high-water marks bound what a slow one can make us hold, ``LINGER 0`` lets a node end at once,
+``ROUTER_HANDOVER`` lets a restarted peer take over its identity instead of being ignored, and
+``MAXMSGSIZE`` ends a connection that announces more than a frame may hold before it is buffered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import zmq
+
+from raftkv.errors import LaunchError
+from raftkv.wire.client import FRAME_SLACK_BYTES
+from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX
+
+PEER_FRAMES_MAX = 256
+"""Queued in each direction; a Raft window is far smaller."""
+CLIENT_FRAMES_MAX = 1000
+STATUS_FRAMES_MAX = 1000
+RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
+
+
+class ZmqPort:
+    __slots__ = ("socket",)
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+
+    def receive(self, frames_max: int) -> list[list[bytes]]:
+        frames: list[list[bytes]] = []
+        receive = self.socket.recv_multipart
+        try:
+            for _ in range(frames_max):
+                frames.append(receive(zmq.NOBLOCK))  # noqa: PERF401 - an exception ends this loop
+        except zmq.Again:
+            pass
+        return frames
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        try:
+            self.socket.send_multipart(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+
+def client_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+    """Also for control: a ROUTER that many DEALERs connect to."""
+    socket = _socket(context, zmq.ROUTER, CLIENT_FRAMES_MAX)
+    socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES_MAX + FRAME_SLACK_BYTES)
+    return _bind(socket, endpoint)
+
+
+def peer_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+    socket = _socket(context, zmq.ROUTER, PEER_FRAMES_MAX)
+    socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+    return _bind(socket, endpoint)
+
+
+def peer_link(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str) -> ZmqPort:
+    socket = _socket(context, zmq.DEALER, PEER_FRAMES_MAX)
+    socket.setsockopt(zmq.IDENTITY, identity.encode("utf-8"))
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+    socket.connect(endpoint)
+    return ZmqPort(socket)
+
+
+def status_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+    return _bind(_socket(context, zmq.PUB, STATUS_FRAMES_MAX), endpoint)
+
+
+def _socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: zmq.SocketType, frames_max: int
+) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, frames_max)
+    socket.setsockopt(zmq.RCVHWM, frames_max)
+    return socket
+
+
+def _bind(socket: zmq.Socket[bytes], endpoint: str) -> ZmqPort:
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        socket.close()
+        if error.errno == zmq.EADDRINUSE:
+            raise LaunchError(
+                f"{endpoint} is in use by another process; stop it or choose another port"
+            ) from None
+        raise LaunchError(f"cannot listen on {endpoint}: {error.strerror}") from None
+    return ZmqPort(socket)

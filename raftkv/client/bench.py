@@ -1,0 +1,160 @@
+"""The load generator behind ``raftkv bench``: N logical clients, one request outstanding each.
+
+Every logical client has its own identity and sequence of writes. All of them share one connection
+a node, as the threads of a program that share a ``Client`` do; what they ask in the same instant
+travels in one frame.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from raftkv.client.core import Call, Session
+from raftkv.client.transport import Transport
+from raftkv.errors import ClientError
+from raftkv.kv.commands import Op
+from raftkv.wire.client import Kind
+
+READ_SHARE_OF_MIXED = 0.9
+PUMP_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class BenchResult:
+    operation: str
+    clients: int
+    total: int
+    value_size: int
+    seconds: float = 0.0
+    errors: int = 0
+    latencies: list[float] = field(default_factory=list)
+    """Seconds, of each request that succeeded."""
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON shape of ``raftkv bench --json``."""
+        ordered = sorted(self.latencies)
+
+        def quantile(share: float) -> float:
+            return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000, 3)
+
+        latency = dict.fromkeys(("mean", "p50", "p90", "p99", "p999", "max"), 0.0)
+        if ordered:
+            latency = {
+                "mean": round(sum(ordered) / len(ordered) * 1000, 3),
+                "p50": quantile(0.5),
+                "p90": quantile(0.9),
+                "p99": quantile(0.99),
+                "p999": quantile(0.999),
+                "max": round(ordered[-1] * 1000, 3),
+            }
+        return {
+            "operation": self.operation,
+            "clients": self.clients,
+            "total": self.total,
+            "value_size": self.value_size,
+            "seconds": round(self.seconds, 3),
+            "ops_per_second": round(len(ordered) / self.seconds, 1) if self.seconds else 0.0,
+            "latency_ms": latency,
+            "errors": self.errors,
+        }
+
+
+class Bench:
+    """``operation``: put, get or mixed (nine reads to a write), over keys drawn from ``key_space``."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        operation: str,
+        clients: int,
+        total: int,
+        value_size: int,
+        key_space: int,
+        timeout: float,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._transport = Transport(endpoints)
+        self._result = BenchResult(operation, clients, total, value_size)
+        self._key_space = key_space
+        self._timeout = timeout
+        self._progress = progress
+        self._random = random.Random(0)
+        self._value = self._random.randbytes(value_size)
+        self._write_share = {"put": 1.0, "get": 0.0, "mixed": 1 - READ_SHARE_OF_MIXED}[operation]
+        self._started = 0
+        self._finished = 0
+        self._idle: list[Session] = []
+
+    def run(self) -> BenchResult:
+        """Raises the first client's error if not a single request succeeded before it."""
+        transport, result = self._transport, self._result
+        try:
+            self._prepare()
+            self._idle = [transport.core.new_session() for _ in range(result.clients)]
+            begin = time.monotonic()
+            while self._finished < result.total:
+                self._start_idle()
+                transport.pump(PUMP_SECONDS)
+                self._progress(self._finished)
+            result.seconds = time.monotonic() - begin
+        finally:
+            transport.close()
+        return result
+
+    def _prepare(self) -> None:
+        """Write every key that reads may ask for, and find the leader on the way."""
+        count = self._key_space if self._write_share < 1 else 1
+        errors: list[ClientError] = []
+        done = 0
+
+        def on_done(call: Call) -> None:
+            nonlocal done
+            done += 1
+            if call.error:
+                errors.append(call.error)
+
+        session = self._transport.core.new_session()
+        for number in range(count):
+            now = time.monotonic()
+            call = Call((Op.PUT, _key(number), self._value), now + self._timeout, on_done, session)
+            self._transport.core.submit(call, now)
+            while number + 1 - done >= self._result.clients:
+                self._transport.pump(PUMP_SECONDS)
+        while done < count:
+            self._transport.pump(PUMP_SECONDS)
+        if errors:
+            raise errors[0]
+
+    def _start_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        now = time.monotonic()
+        for session in idle:
+            if self._started == self._result.total:
+                return
+            self._started += 1
+            key = _key(self._random.randrange(self._key_space))
+            share = self._write_share
+            done = partial(self._on_done, session)
+            if share == 1.0 or (share and self._random.random() < share):
+                call = Call((Op.PUT, key, self._value), now + self._timeout, done, session)
+            else:
+                call = Call((Kind.GET, key, False), now + self._timeout, done)
+            self._transport.core.submit(call, now)
+
+    def _on_done(self, session: Session, call: Call) -> None:
+        self._finished += 1
+        if call.error:
+            self._result.errors += 1
+        else:
+            self._result.latencies.append(time.monotonic() - call.started)
+        self._idle.append(session)
+
+
+def _key(number: int) -> bytes:
+    return b"bench/%012d" % number

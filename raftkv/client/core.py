@@ -1,0 +1,415 @@
+"""Everything a client decides, without I/O or clock: whom to ask, when to ask again, what it knows
+of the outcome. A shell feeds it frames and the time and sends what it says.
+
+Theory of operation. HELLO tells who leads; requests go there. A node that cannot serve says so and
+the request waits for the next HELLO that names a leader. A node that falls silent while requests
+are open is not waited for: the others are asked, and the open requests move to the leader they
+name. Moving is safe: a write keeps its (client id, sequence) and is applied once however often it
+is sent.
+
+What is known of a write, the three outcomes: ``open`` (sent, not answered) and ``uncertain`` (an
+earlier try went unanswered, or was answered with "the leader changed") make a passed deadline
+*unknown*; otherwise it *did not happen*.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raftkv.errors import (
+    ClientError,
+    InvalidRequest,
+    OutcomeUnknown,
+    SessionExpired,
+    Unavailable,
+    WireError,
+)
+from raftkv.kv.commands import Code, Command
+from raftkv.wire import client as wire
+from raftkv.wire.client import HelloDetail, Kind, Request, Response
+from raftkv.wire.packing import REQUEST_BYTES_MAX
+
+HELLO_SECONDS = 0.05
+"""Between two rounds of HELLO while no leader is known or the one asked is silent."""
+SILENCE_SECONDS = 0.15
+"""Without a word while requests are open, a node counts as silent. A leader under full load answers
+something every few milliseconds; the price of being wrong is one HELLO to each node."""
+DESERT_SECONDS = 0.6
+"""Silent for this long, the leader may be out of our reach only: another node can forward."""
+RESEND_SECONDS = 1.0
+"""A request open for this long is sent again: a follower may have lost it on the way to the leader."""
+BUSY_SECONDS = 0.02
+"""Before a request is sent again that was refused for overload."""
+FRAME_REQUESTS_MAX = 1024
+FIELDS_BYTES = 32
+"""Of a request besides its byte strings, at most."""
+
+
+class Session:
+    """One writer's identity: its sequence of writes, each applied exactly once."""
+
+    __slots__ = ("born", "client_id", "last_sequence", "waiting")
+
+    def __init__(self, client_id: int) -> None:
+        self.client_id = client_id
+        self.born: int | None = None
+        """An applied index known before the first write; set at the first send."""
+        self.last_sequence = 0
+        self.waiting: dict[int, None] = {}
+        """Sequences not answered yet, ascending."""
+
+
+class Call:
+    """One request and what is known of it. ``done`` is called once, with ``response`` or ``error`` set."""
+
+    __slots__ = (
+        "deadline",
+        "done",
+        "error",
+        "fields",
+        "open",
+        "request",
+        "request_id",
+        "response",
+        "sent_at",
+        "sequence",
+        "session",
+        "started",
+        "target",
+        "uncertain",
+        "why",
+    )
+
+    def __init__(
+        self,
+        fields: tuple[Any, ...],
+        deadline: float,
+        done: Callable[[Call], None],
+        session: Session | None = None,
+        target: str | None = None,
+    ) -> None:
+        """``fields``: of a write its op and arguments (with ``session``), else those of a request
+        after its id. ``target`` pins a read to one endpoint."""
+        self.fields = fields
+        self.deadline = deadline
+        self.done = done
+        self.session = session
+        self.target = target
+        self.sequence = 0
+        self.request_id = 0
+        self.request: Request | None = None
+        self.open = False
+        self.uncertain = False
+        self.started = 0.0
+        self.sent_at = 0.0
+        self.why = "no node answered"
+        self.response: Response | None = None
+        self.error: ClientError | None = None
+
+
+class _Peer:
+    """What is known of one endpoint."""
+
+    __slots__ = ("calls", "heard_at", "hello", "hello_at", "outbox", "sent_at")
+
+    def __init__(self) -> None:
+        self.hello: HelloDetail | None = None
+        self.hello_at = -1.0
+        self.heard_at = -1.0
+        self.sent_at = -1.0
+        """Of the oldest request since it was last heard."""
+        self.calls: dict[int, Call] = {}
+        self.outbox: list[Request] = []
+
+
+class ClientCore:
+    """Feed ``on_frame`` and ``on_time``; after each, send what ``take_frames`` gives."""
+
+    def __init__(self, endpoints: Sequence[str], rng: random.Random) -> None:
+        self._rng = rng
+        self._peers = {endpoint: _Peer() for endpoint in endpoints}
+        self._calls: dict[int, Call] = {}
+        self._waiting: list[Call] = []
+        self._retries: list[tuple[float, int, Call]] = []
+        self._deadlines: list[tuple[float, int, Call]] = []
+        self._last_id = 0
+        self._target: str | None = None
+        self._hello_round_at = -1.0
+        self.cluster: str | None = None
+        self.leader: str | None = None
+
+    @property
+    def calls_open(self) -> int:
+        return len(self._calls)
+
+    @property
+    def hellos(self) -> dict[str, HelloDetail]:
+        """The latest HELLO of each endpoint that answered one."""
+        return {endpoint: peer.hello for endpoint, peer in self._peers.items() if peer.hello}
+
+    def new_session(self) -> Session:
+        return Session(self._rng.getrandbits(62))
+
+    # -- what the shell feeds in
+
+    def submit(self, call: Call, now: float) -> None:
+        self._last_id += 1
+        call.request_id = self._last_id
+        call.started = now
+        self._calls[call.request_id] = call
+        if call.session:
+            call.session.last_sequence += 1
+            call.sequence = call.session.last_sequence
+            call.session.waiting[call.sequence] = None
+        heapq.heappush(self._deadlines, (call.deadline, call.request_id, call))
+        self._dispatch(call, now)
+
+    def on_frame(self, endpoint: str, data: bytes, now: float) -> None:
+        peer = self._peers.get(endpoint)
+        if peer is None:
+            return
+        try:
+            responses = wire.decode_responses(data)
+        except WireError:
+            return  # like silence: whoever talks like this is no node of ours
+        peer.heard_at = now
+        peer.sent_at = now
+        for response in responses:
+            if response.request_id == 0:
+                self._on_hello(endpoint, peer, response, now)
+                continue
+            call = self._calls.get(response.request_id)
+            # An answer of a node that we have moved away from counts all the same, if it is final.
+            if call is not None:
+                self._on_response(call, response, now)
+            peer.calls.pop(response.request_id, None)
+
+    def on_time(self, now: float) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            call = heapq.heappop(self._deadlines)[2]
+            if call.request_id in self._calls:
+                self._expire(call)
+        while self._retries and self._retries[0][0] <= now:
+            call = heapq.heappop(self._retries)[2]
+            if call.request_id in self._calls and not call.open:
+                self._dispatch(call, now)
+        if self._seeking(now) and now - self._hello_round_at >= HELLO_SECONDS:
+            self._send_hellos(now)
+        self._leave_silent_target(now)
+        self._resend(now)
+
+    def next_timer(self, now: float) -> float:
+        """When ``on_time`` is due at the latest."""
+        due = now + (HELLO_SECONDS if self._calls else 1.0)
+        if self._deadlines:
+            due = min(due, self._deadlines[0][0])
+        if self._retries:
+            due = min(due, self._retries[0][0])
+        return due
+
+    def seek(self, now: float) -> None:
+        """Ask every node who leads, whether or not anything waits for it."""
+        self._send_hellos(now)
+
+    def abandon(self) -> None:
+        """End every open call now, with what is known of it."""
+        for call in list(self._calls.values()):
+            self._expire(call)
+
+    def take_frames(self) -> list[tuple[str, bytes]]:
+        """(endpoint, frame) to send now."""
+        frames = []
+        for endpoint, peer in self._peers.items():
+            while peer.outbox:
+                count = _count_that_fits(peer.outbox)
+                frames.append((endpoint, wire.encode_requests(self.cluster, peer.outbox[:count])))
+                del peer.outbox[:count]
+        return frames
+
+    # -- whom to ask
+
+    def _seeking(self, now: float) -> bool:
+        if self._target is None:
+            return bool(self._waiting) or any(call.target for call in self._calls.values())
+        return self._silent_for(now) >= SILENCE_SECONDS
+
+    def _silent_for(self, now: float) -> float:
+        """How long the target has owed an answer; 0 when it owes none."""
+        if self._target is None:
+            return 0.0
+        peer = self._peers[self._target]
+        return now - peer.sent_at if peer.calls else 0.0
+
+    def _send_hellos(self, now: float) -> None:
+        self._hello_round_at = now
+        for peer in self._peers.values():
+            if all(request[1] != Kind.HELLO for request in peer.outbox):
+                peer.outbox.append((0, Kind.HELLO))
+
+    def _on_hello(self, endpoint: str, peer: _Peer, response: Response, now: float) -> None:
+        try:
+            hello = wire.decode_hello(response.detail)
+        except WireError:
+            return
+        if self.cluster is None:
+            self.cluster = hello.cluster
+        elif hello.cluster != self.cluster:
+            return
+        peer.hello, peer.hello_at = hello, now
+        clients = {name: client for name, client, _, _ in hello.nodes}
+        for client in clients.values():
+            if client not in self._peers:
+                self._peers[client] = _Peer()
+        leader = clients.get(hello.leader or "")
+        newest = max((other.term for other in self.hellos.values()), default=0)
+        if leader is None or hello.term < newest:
+            return
+        self.leader = hello.leader
+        silent = self._silent_for(now)
+        if self._target is None:
+            self._target = leader
+        elif leader != self._target and silent >= SILENCE_SECONDS:
+            self._move_to(leader, now)
+        elif leader == self._target and silent >= DESERT_SECONDS and endpoint != leader:
+            self._move_to(endpoint, now)
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            if call.request_id in self._calls:
+                self._dispatch(call, now)
+
+    def _move_to(self, endpoint: str, now: float) -> None:
+        """Leave the silent target; what is open there is asked again here."""
+        assert self._target is not None
+        left = self._peers[self._target]
+        self._target = endpoint
+        moved = [call for call in left.calls.values() if call.target is None]
+        for call in moved:
+            del left.calls[call.request_id]
+            call.uncertain = True
+            self._dispatch(call, now)
+
+    def _leave_silent_target(self, now: float) -> None:
+        """Where nobody names another leader the target stays; where nobody but us hears it, it goes."""
+        if self._target is not None and self._silent_for(now) >= DESERT_SECONDS:
+            leader_known = [
+                endpoint
+                for endpoint, peer in self._peers.items()
+                if endpoint != self._target and peer.hello and now - peer.hello_at < SILENCE_SECONDS
+            ]
+            if leader_known:
+                self._move_to(leader_known[0], now)
+
+    # -- one call
+
+    def _dispatch(self, call: Call, now: float) -> None:
+        endpoint = call.target or self._target
+        if endpoint is None or endpoint not in self._peers:
+            self._wait_for_leader(call, now)
+            return
+        peer = self._peers[endpoint]
+        if call.request is None:
+            call.request = self._make_request(call, peer)
+            if call.request is None:
+                self._wait_for_leader(call, now)
+                return
+        call.open = True
+        call.sent_at = now
+        if not peer.calls:
+            peer.sent_at = now
+        peer.calls[call.request_id] = call
+        peer.outbox.append(call.request)
+
+    def _make_request(self, call: Call, peer: _Peer) -> Request | None:
+        session = call.session
+        if session is None:
+            return (call.request_id, *call.fields)
+        if session.born is None:
+            hello = peer.hello or next(iter(self.hellos.values()), None)
+            if hello is None:
+                return None
+            session.born = hello.applied_index
+        op, *arguments = call.fields
+        floor = next(iter(session.waiting))
+        command = Command(session.client_id, session.born, call.sequence, floor, op, tuple(arguments))
+        return (call.request_id, Kind.WRITE, session.client_id, call.sequence, command.encode())
+
+    def _wait_for_leader(self, call: Call, now: float) -> None:
+        call.open = False
+        self._waiting.append(call)
+        if now - self._hello_round_at >= HELLO_SECONDS:
+            self._send_hellos(now)
+
+    def _on_response(self, call: Call, response: Response, now: float) -> None:
+        code = response.code
+        if code in (Code.OK, Code.COMPARE_FAILED):
+            call.response = response
+            self._finish(call)
+        elif code == Code.INVALID:
+            self._finish(call, InvalidRequest(str(response.detail)))
+        elif code == Code.SESSION_EXPIRED:
+            self._finish(call, self._expired(call))
+        elif not call.open:
+            return  # a refusal of an earlier try
+        elif code == Code.BUSY or code == Code.NO_SPACE:
+            call.open = False
+            call.why = (
+                "the cluster is overloaded" if code == Code.BUSY else "the leader's disk is full (NOSPACE)"
+            )
+            delay = BUSY_SECONDS * (0.5 + self._rng.random())
+            heapq.heappush(self._retries, (now + delay, call.request_id, call))
+        else:
+            call.uncertain = call.uncertain or code == Code.LEADER_CHANGED
+            call.why = "the cluster has no leader"
+            if call.target is None:
+                self._target = None
+            self._wait_for_leader(call, now)
+
+    def _expired(self, call: Call) -> ClientError:
+        if call.uncertain:
+            return OutcomeUnknown("the cluster forgot this client while its request was open")
+        return SessionExpired("the cluster has forgotten this client; the request was not applied")
+
+    def _expire(self, call: Call) -> None:
+        is_write = call.session is not None
+        if is_write and (call.open or call.uncertain):
+            self._finish(call, OutcomeUnknown("no answer in time: the request may or may not have happened"))
+        else:
+            self._finish(call, Unavailable(f"{call.why} in time: nothing happened"))
+
+    def _finish(self, call: Call, error: ClientError | None = None) -> None:
+        del self._calls[call.request_id]
+        for peer in self._peers.values():
+            peer.calls.pop(call.request_id, None)
+        if call.session:
+            call.session.waiting.pop(call.sequence, None)
+        call.open = False
+        call.error = error
+        call.done(call)
+
+    def _resend(self, now: float) -> None:
+        """Calls are open in the order in which they were sent, so the oldest comes first."""
+        if self._target is None:
+            return
+        peer = self._peers[self._target]
+        stale = []
+        for call in peer.calls.values():
+            if now - call.sent_at < RESEND_SECONDS:
+                break
+            stale.append(call)
+        for call in stale:
+            del peer.calls[call.request_id]
+            call.uncertain = True
+            self._dispatch(call, now)
+
+
+def _count_that_fits(requests: list[Request]) -> int:
+    """How many of the first requests one frame holds: at least one, which the server takes alone."""
+    size = 0
+    for count, request in enumerate(requests[:FRAME_REQUESTS_MAX]):
+        size += FIELDS_BYTES + sum([len(part) for part in request if type(part) is bytes])
+        if count and size > REQUEST_BYTES_MAX:
+            return count
+    return min(len(requests), FRAME_REQUESTS_MAX)

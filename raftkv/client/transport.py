@@ -1,0 +1,78 @@
+"""A ``ClientCore`` on real sockets: one DEALER an endpoint, one poll. One thread owns it."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import zmq
+
+from raftkv.client.core import ClientCore
+from raftkv.wire.client import RESPONSE_BYTES_MAX
+
+FRAMES_QUEUED_MAX = 1000
+
+
+class Transport:
+    """``pump`` moves everything that can move; ``wake`` ends a pump of another thread's early."""
+
+    def __init__(self, endpoints: Sequence[str], seed: int | None = None) -> None:
+        self.core = ClientCore(endpoints, random.Random(seed))
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._endpoints: dict[object, str] = {}
+        self._poller = zmq.Poller()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller.register(self._wake_fd, zmq.POLLIN)
+
+    def pump(self, wait: float) -> None:
+        """Send what is due, wait up to ``wait`` seconds for something to happen, handle it."""
+        core = self.core
+        self._flush()
+        now = time.monotonic()
+        timeout = max(0.0, min(wait, core.next_timer(now) - now))
+        for source, _ in self._poller.poll(int(timeout * 1000 + 0.999)):
+            if source == self._wake_fd:
+                os.eventfd_read(self._wake_fd)
+            else:
+                self._drain(source)
+        core.on_time(time.monotonic())
+        self._flush()
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+        os.close(self._wake_fd)
+
+    def _drain(self, socket: zmq.Socket[bytes]) -> None:
+        endpoint = self._endpoints[socket]
+        now = time.monotonic()
+        with suppress(zmq.Again):
+            while True:
+                self.core.on_frame(endpoint, socket.recv(zmq.NOBLOCK), now)
+
+    def _flush(self) -> None:
+        for endpoint, frame in self.core.take_frames():
+            socket = self._sockets.get(endpoint) or self._connect(endpoint)
+            # A full queue is as if the frame were lost on the way: the core asks again.
+            with suppress(zmq.Again):
+                socket.send(frame, zmq.NOBLOCK)
+
+    def _connect(self, endpoint: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, FRAMES_QUEUED_MAX)
+        socket.setsockopt(zmq.RCVHWM, FRAMES_QUEUED_MAX)
+        socket.setsockopt(zmq.MAXMSGSIZE, RESPONSE_BYTES_MAX)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        socket.connect(endpoint)
+        self._sockets[endpoint] = socket
+        self._endpoints[socket] = endpoint
+        self._poller.register(socket, zmq.POLLIN)
+        return socket

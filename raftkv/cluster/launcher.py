@@ -1,0 +1,228 @@
+"""Starts the node processes of a local cluster, watches over them, and does what ``chaos`` asks.
+
+A node that ends is reported and stays down until it is restarted: what was killed on purpose must
+not come back by itself. All of this runs in ONE thread (see ``process``); others talk to it over
+its control socket, as the command line does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from raftkv.cluster import local, run_state
+from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.process import NodeProcess
+from raftkv.cluster.run_state import RunNode, RunState
+from raftkv.config import ClusterConfig
+from raftkv.errors import LaunchError, RaftkvError, WireError
+from raftkv.observe import ProcessSnapshot
+from raftkv.types import NodeId
+from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
+from raftkv.wire.packing import REQUEST_BYTES_MAX
+
+START_SECONDS = 20.0
+"""For all nodes to listen, on a machine under load."""
+LEADER_SECONDS = 20.0
+END_SECONDS = 6.0
+POLL_SECONDS = 0.02
+LEADER_POLL_SECONDS = 0.02
+
+
+class Launcher:
+    """``run`` does everything, from the folder's lock to the last process's end."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        nodes: int | None = None,
+        base_port: int | None = None,
+        fresh: bool = False,
+        echo: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``echo``: nodes print their events to stderr; ``report`` gets the launcher's own lines."""
+        self._data = data
+        self._echo = echo
+        self._report = report
+        self._lock = local.FolderLock(data)
+        try:
+            self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._processes: dict[str, NodeProcess] = {}
+        self._stop = threading.Event()
+        self.ready = threading.Event()
+        """Set once a leader serves."""
+
+    @property
+    def endpoint(self) -> str:
+        return local.launcher_endpoint(self.config)
+
+    def stop(self) -> None:
+        """End everything; from any thread."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Until ``stop``, or ``down`` over the control socket. Raises ``LaunchError`` when a node
+        cannot start."""
+        try:
+            with zmq.Context[zmq.Socket[bytes]]() as context:
+                socket = context.socket(zmq.ROUTER)
+                socket.setsockopt(zmq.LINGER, 200)
+                socket.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)
+                try:
+                    socket.bind(self.endpoint)
+                    self._start_all()
+                    self._save_state()
+                    self._await_leader(socket)
+                    while not self._stop.is_set():
+                        self._serve(socket, POLL_SECONDS)
+                except zmq.ZMQError as error:
+                    raise LaunchError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
+                finally:
+                    run_state.remove(self._data)
+                    self._end_all()
+                    socket.close()
+        finally:
+            self._lock.release()
+
+    # -- start and end
+
+    def _start_all(self) -> None:
+        for node in self.config.nodes:
+            self._start(node.name)
+        deadline = time.monotonic() + START_SECONDS
+        while any(process.state == "starting" for process in self._processes.values()):
+            for process in self._processes.values():
+                process.poll()
+                if process.state == "exited":
+                    why = process.failure or f"its process ended with code {process.exit_code}"
+                    raise LaunchError(f"node {process.name} cannot start: {why}")
+            if self._stop.is_set():
+                return
+            if time.monotonic() > deadline:
+                raise LaunchError(f"the nodes do not listen after {START_SECONDS:g} s")
+            time.sleep(0.005)
+
+    def _start(self, name: str) -> None:
+        folder = self.config.data_folder(name)
+        self._processes[name] = NodeProcess(self.config.source, name, folder, self._echo)
+
+    def _save_state(self) -> None:
+        nodes = tuple(
+            RunNode(node.name, node.client, node.control, node.status) for node in self.config.nodes
+        )
+        RunState(self.config.name, os.getpid(), self.endpoint, nodes).save(self._data)
+
+    def _await_leader(self, socket: zmq.Socket[bytes]) -> None:
+        """Serve as usual meanwhile: a cluster without a leader can be talked to as well."""
+        endpoints = {str(node.name): node.control for node in self.config.nodes}
+        deadline = time.monotonic() + LEADER_SECONDS
+        with ControlClient() as client:
+            while not self._stop.is_set():
+                for name, found in snapshots(client, endpoints, 0.5).items():
+                    # Its first entry, the no-op of its term, is applied: reads and writes are served.
+                    if found and found.role == "leader" and found.applied_index == found.last_index:
+                        clients = ",".join(node.client for node in self.config.nodes)
+                        count = len(self.config.nodes)
+                        self._report(f"ready: {count} nodes, leader {name}, client endpoints {clients}")
+                        self.ready.set()
+                        return
+                if time.monotonic() > deadline:
+                    self._report(f"no leader after {LEADER_SECONDS:g} s; the nodes go on trying")
+                    return
+                self._serve(socket, LEADER_POLL_SECONDS)
+
+    def _end_all(self) -> None:
+        alive = [process for process in self._processes.values() if process.exit_code is None]
+        for process in alive:
+            if process.state == "paused":
+                process.signal(signal.SIGCONT)
+            process.signal(signal.SIGTERM)
+        deadline = time.monotonic() + END_SECONDS
+        for process in alive:
+            process.wait(max(0.1, deadline - time.monotonic()))
+
+    # -- while it runs
+
+    def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
+        for process in self._processes.values():
+            if process.poll() and process.state == "exited":
+                code = process.exit_code or 0
+                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+                why = f": {process.failure}" if process.failure else ""
+                self._report(
+                    f"node {process.name} {how}{why}; 'raftkv chaos restart {process.name}' brings it back"
+                )
+        if not socket.poll(int(wait * 1000)):
+            return
+        identity, *rest = socket.recv_multipart()
+        try:
+            request = decode_request(rest[-1])
+        except (WireError, IndexError):
+            return
+        try:
+            response = ControlResponse(request.request_id, True, self._do(request))
+        except RaftkvError as error:
+            response = ControlResponse(request.request_id, False, str(error))
+        socket.send_multipart([identity, encode_response(response)])
+
+    def _do(self, request: ControlRequest) -> Any:
+        match request.verb:
+            case "processes":
+                return [asdict(snapshot) for snapshot in self.processes()]
+            case "down":
+                self._stop.set()
+                return None
+        process = self._processes.get(str(request.arguments.get("node")))
+        if process is None:
+            raise RaftkvError(
+                f"no node named {request.arguments.get('node')!r}; the nodes are {', '.join(self._processes)}"
+            )
+        match request.verb:
+            case "kill":
+                process.signal(signal.SIGKILL)
+                process.wait(END_SECONDS)
+            case "stop":
+                process.end(END_SECONDS)
+            case "pause":
+                self._require_alive(process)
+                process.signal(signal.SIGSTOP)
+            case "resume":
+                self._require_alive(process)
+                process.signal(signal.SIGCONT)
+            case "restart":
+                if process.exit_code is None:
+                    process.end(END_SECONDS)
+                self._start(process.name)
+            case _:
+                raise RaftkvError(f"unknown verb {request.verb!r}")
+        return None
+
+    @staticmethod
+    def _require_alive(process: NodeProcess) -> None:
+        if process.exit_code is not None:
+            raise RaftkvError(f"node {process.name} has exited; restart it first")
+
+    def processes(self) -> list[ProcessSnapshot]:
+        return [
+            ProcessSnapshot(
+                NodeId(process.name),
+                "running" if process.state == "starting" else process.state,
+                process.pid,
+                process.exit_code,
+                process.since,
+            )
+            for process in self._processes.values()
+        ]

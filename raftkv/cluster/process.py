@@ -1,0 +1,141 @@
+"""One node's process: started by ``multiprocessing`` (spawn), tied to its launcher's life.
+
+The two share a pipe. The node says on it, in one JSON line, that it listens or why it cannot; the
+launcher says nothing, but when its end closes, however that came about, the node ends. A node that
+is stopped by a signal at that moment reads no pipe: for that one the kernel is asked to kill it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from datetime import datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from raftkv.config import load
+from raftkv.errors import ConfigError, RaftkvError
+
+NODE_LOG = "node.log"
+NODE_LOG_BYTES_MAX = 8 << 20
+"""Of a node's own log of events; at a start with more, it begins anew."""
+_PR_SET_PDEATHSIG = 1
+_SPAWN = multiprocessing.get_context("spawn")
+EXIT_CONFIG = 2
+EXIT_FAILED = 1
+
+
+class NodeProcess:
+    """Starts one node and knows what became of it. Used from the launcher's thread alone: the
+    kernel ties a node's life to the thread that started it."""
+
+    def __init__(self, config_path: Path, name: str, log_folder: Path, echo: bool) -> None:
+        ours, theirs = _SPAWN.Pipe(duplex=True)
+        self.name = name
+        self._pipe = ours
+        self._process = _SPAWN.Process(
+            target=_main,
+            args=(str(config_path), name, str(log_folder), echo, theirs),
+            name=f"raftkv-{name}",
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        self.state = "starting"
+        self.failure: str | None = None
+        """Why the node could not start or had to stop, in one line."""
+        self.since = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> bool:
+        """Take note of what the process has said or done; True when its state changed."""
+        before = self.state
+        try:
+            while self._pipe.poll():
+                message = json.loads(self._pipe.recv_bytes())
+                if message.get("ready"):
+                    self.state = "running"
+                else:
+                    self.failure = str(message.get("failed"))
+        except (EOFError, OSError):
+            pass  # it is gone, or about to be: the exit code tells
+        if self._process.exitcode is not None:
+            self.state = "exited"
+        if self.state != before:
+            self.since = time.monotonic()
+        return self.state != before
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process.exitcode is None:
+            os.kill(self.pid, number)
+        if number is signal.SIGSTOP and self.state == "running":
+            self.state, self.since = "paused", time.monotonic()
+        elif number is signal.SIGCONT and self.state == "paused":
+            self.state, self.since = "running", time.monotonic()
+
+    def end(self, timeout: float) -> None:
+        """Politely if it can hear, by force when ``timeout`` seconds were not enough."""
+        if self.state == "paused":
+            self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        self.wait(timeout)
+
+    def wait(self, timeout: float) -> None:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+        self.poll()
+        self._pipe.close()
+
+
+def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connection) -> None:
+    """The node's process begins here."""
+    _die_with_parent()
+    # Ctrl-C reaches the whole terminal group: only the launcher answers it, and tells us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(log_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / NODE_LOG
+    fresh = log_path.exists() and log_path.stat().st_size > NODE_LOG_BYTES_MAX
+    log = log_path.open("w" if fresh else "a", encoding="utf-8", buffering=1)
+    if not echo:
+        os.dup2(log.fileno(), sys.stderr.fileno())  # a traceback belongs into the log, not on the screen
+
+    def report(text: str) -> None:
+        line = f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}"
+        print(line, file=log)
+        if echo:
+            print(line, file=sys.stderr)
+
+    def say(**message: object) -> None:
+        pipe.send_bytes(json.dumps(message).encode("utf-8"))
+
+    # Imported here, not above: the launcher itself needs nothing of a node's inside.
+    from raftkv.actors.loop import Guard, run_node
+
+    try:
+        guard = Guard(pipe.fileno())
+        run_node(load(Path(config_path)), name, report=report, ready=lambda: say(ready=True), guard=guard)
+    except RaftkvError as error:
+        report(str(error))
+        say(failed=str(error))
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,54 @@
+"""``run.json`` in a cluster's folder: how every other command there finds what runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from raftkv.cluster.local import is_locked
+from raftkv.errors import LaunchError
+
+_NAME = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunNode:
+    name: str
+    client: str
+    control: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    cluster: str
+    launcher_pid: int
+    launcher: str
+    """The launcher's control endpoint."""
+    nodes: tuple[RunNode, ...]
+
+    def save(self, data: Path) -> None:
+        temporary = data / f"{_NAME}.tmp"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(data / _NAME)
+
+
+def load(data: Path) -> RunState | None:
+    """The cluster that runs in ``data`` now; None when none does."""
+    if not is_locked(data):
+        return None
+    try:
+        content = json.loads((data / _NAME).read_text(encoding="utf-8"))
+        nodes = tuple(RunNode(**node) for node in content.pop("nodes"))
+        return RunState(**content, nodes=nodes)
+    except FileNotFoundError:
+        return None  # its launcher is only starting
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LaunchError(f"{data / _NAME} cannot be read: {error}") from None
+
+
+def remove(data: Path) -> None:
+    with suppress(FileNotFoundError):
+        (data / _NAME).unlink()

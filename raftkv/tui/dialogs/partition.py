@@ -1,0 +1,129 @@
+"""The partition editor: every node in group A or B; links between the groups will be blocked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, OptionList, Static
+from textual.widgets.option_list import Option
+
+Groups = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def majority_minority(names: Sequence[str], leader: str | None) -> set[str]:
+    """The minority: as many as can be cut off without the rest losing the quorum, never the leader."""
+    others = [name for name in names if name != leader]
+    return set(others[len(others) - (len(names) - 1) // 2 :])
+
+
+class PartitionDialog(ModalScreen[Groups | None]):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Cancel", show=False),
+        Binding("space", "flip", "Other group", show=False),
+        Binding("a,left", "assign('A')", "Group A", show=False),
+        Binding("b,right", "assign('B')", "Group B", show=False),
+        Binding("m", "majority", "Majority | minority", show=False),
+        Binding("l", "leader", "Isolate the leader", show=False),
+        Binding("enter", "apply", "Apply", show=False, priority=True),
+    ]
+
+    def __init__(self, names: Sequence[str], leader: str | None, selected: str) -> None:
+        super().__init__()
+        self._names = tuple(names)
+        self._leader = leader
+        self._minority = {selected} if len(names) > 1 else set()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog partition"):
+            yield OptionList(*(Option(self._row(name), id=name) for name in self._names))
+            yield Static(self._summary(), id="summary")
+            with Horizontal(classes="buttons"):
+                yield Button("majority | minority (m)", id="majority", compact=True)
+                yield Button("isolate leader (l)", id="leader", compact=True, disabled=self._leader is None)
+            with Horizontal(classes="buttons"):
+                yield Button("apply (enter)", id="apply", variant="primary", compact=True)
+                yield Button("cancel (esc)", id="cancel", compact=True)
+            yield Static("↑ ↓ choose   space other group   a b assign", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(".dialog").border_title = "partition"
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self._flip(str(event.option.id))  # a click
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        match event.button.id:
+            case "majority":
+                self.action_majority()
+            case "leader":
+                self.action_leader()
+            case "apply":
+                self._apply()
+            case _:
+                self.dismiss(None)
+
+    def action_flip(self) -> None:
+        name = self._highlighted()
+        if name:
+            self._flip(name)
+
+    def action_assign(self, group: str) -> None:
+        name = self._highlighted()
+        if name:
+            self._set(self._minority | {name} if group == "B" else self._minority - {name})
+
+    def action_majority(self) -> None:
+        self._set(majority_minority(self._names, self._leader))
+
+    def action_leader(self) -> None:
+        if self._leader:
+            self._set({self._leader})
+
+    def action_apply(self) -> None:
+        """Enter: on a focused button, that button."""
+        if isinstance(self.focused, Button):
+            self.focused.press()
+        else:
+            self._apply()
+
+    def _apply(self) -> None:
+        first, second = self._groups()
+        if not first or not second:
+            self.notify("both groups need a node", severity="warning")
+        else:
+            self.dismiss((first, second))
+
+    def _flip(self, name: str) -> None:
+        self._set(self._minority ^ {name})
+
+    def _set(self, minority: set[str]) -> None:
+        self._minority = minority
+        options = self.query_one(OptionList)
+        for name in self._names:
+            options.replace_option_prompt(name, self._row(name))
+        self.query_one("#summary", Static).update(self._summary())
+
+    def _highlighted(self) -> str | None:
+        option = self.query_one(OptionList).highlighted_option
+        return option.id if option else None
+
+    def _groups(self) -> Groups:
+        return (
+            tuple(name for name in self._names if name not in self._minority),
+            tuple(name for name in self._names if name in self._minority),
+        )
+
+    def _row(self, name: str) -> Content:
+        star = "★" if name == self._leader else " "
+        group = "  [B]" if name in self._minority else "[A]  "
+        return Content(f"{name:<8} {star}  {group}")
+
+    def _summary(self) -> Content:
+        first, second = (" ".join(group) or "–" for group in self._groups())
+        return Content(f"A  {first}\nB  {second}")

@@ -1,0 +1,309 @@
+"""Everything the dashboard knows: frozen state and the one function that changes it.
+
+Rules:
+
+1. ``reduce(state, item)`` is pure. Time comes only from the items; what depends on the present
+   moment (silence, time left) is worked out in ``view`` from a ``now`` that the caller gives.
+2. Everything is bounded by a constant below; the dashboard may stay open for days.
+3. A node's events are numbered without gaps from 1 at every start, but PUB drops silently: a gap,
+   seen in an event or in a snapshot's ``event_sequence``, becomes a line of the event log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce as fold
+
+from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot, describe, events
+from raftkv.tui import terms
+from raftkv.tui.ports import FeedItem
+from raftkv.tui.terms import Terms
+
+LINES_MAX = 500
+"""Lines of the event log kept: some ten stormy elections, and drawn from a tuple of this size."""
+COUNTERS_MAX = 12
+"""Counter readings behind a rate: ten snapshots a second, so a little over one second."""
+HISTORY_MAX = 60
+"""Samples behind a sparkline: one a second, as many as the widest detail panel can show."""
+HISTORY_SECONDS = 1.0
+TEXT_MAX = 400
+"""Characters of one line of the event log; wider than any terminal worth drawing for."""
+
+RUNNING, PAUSED, EXITED = "running", "paused", "exited"  # of ProcessSnapshot.state
+LEADER = "leader"  # of NodeSnapshot.role
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """An action succeeded; ``command`` is the command line that does the same."""
+
+    time: float
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
+    time: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseLimit:
+    """The dashboard will resume ``node`` at ``ends``; None: it has done so."""
+
+    node: str
+    ends: float | None
+
+
+Item = FeedItem | CommandDone | CommandFailed | PauseLimit
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    time: float
+    node: str
+    """Empty for what the user did."""
+    mark: str
+    """One symbol, so that kinds are told apart without colour."""
+    style: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One second of a node's life, for the sparklines."""
+
+    time: float
+    operations: float
+    """A second."""
+    sync_ms_p99: float
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    name: str
+    snapshot: NodeSnapshot | None = None
+    process: ProcessSnapshot | None = None
+    boot: int | None = None
+    """None until a snapshot or a start event has named it."""
+    sequence: int | None = None
+    """The last event seen, or known to be missed, of this boot; None before the first word."""
+    event_time: float = 0.0
+    missed: int = 0
+    terms: Terms = terms.NONE
+    counters: tuple[tuple[float, int], ...] = ()
+    """(time, writes and reads so far)"""
+    history: tuple[Sample, ...] = ()
+    resume_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    nodes: tuple[NodeState, ...]
+    """In the order of the configuration."""
+    lines: tuple[LogLine, ...] = ()
+    lines_total: int = 0
+    """Of all times: tells a scrolled event log how far the kept lines have moved."""
+
+    def node(self, name: str) -> NodeState | None:
+        return next((node for node in self.nodes if node.name == name), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.nodes)
+
+
+def initial(names: Sequence[str]) -> State:
+    return State(tuple(NodeState(name) for name in names))
+
+
+def reduce_all(state: State, items: Iterable[Item]) -> State:
+    return fold(reduce, items, state)
+
+
+def reduce(state: State, item: Item) -> State:
+    match item:
+        case CommandDone():
+            return _with_line(state, LogLine(item.time, "", "$", "command", clean(item.command)))
+        case CommandFailed():
+            return _with_line(state, LogLine(item.time, "", "!", "bad", clean(item.text)))
+        case PauseLimit():
+            node = state.node(item.node)
+            return _with_node(state, replace(node, resume_at=item.ends)) if node else state
+        case NodeSnapshot():
+            return _on_snapshot(state, item)
+        case Event():
+            return _on_event(state, item)
+        case ProcessSnapshot():
+            return _on_process(state, item)
+
+
+def operations_per_second(node: NodeState) -> float | None:
+    """Over the last second or so; None while there are too few readings to tell."""
+    if len(node.counters) < 2:
+        return None
+    (start, before), (end, after) = node.counters[0], node.counters[-1]
+    return (after - before) / (end - start)
+
+
+def clean(text: str) -> str:
+    """One printable line: a control character from a node would wreck the screen."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "�" for letter in line)[:TEXT_MAX]
+
+
+# -- snapshots ---------------------------------------------------------------------------------
+
+
+def _on_snapshot(state: State, snapshot: NodeSnapshot) -> State:
+    node = state.node(snapshot.name)
+    if node is None:
+        return state
+    if node.snapshot and snapshot.boot == node.snapshot.boot and snapshot.time <= node.snapshot.time:
+        return state  # an older one that came late
+    state, node = _account(state, node, snapshot.boot, snapshot.event_sequence, snapshot.time)
+    restarted = node.snapshot is None or node.snapshot.boot != snapshot.boot
+    before = terms.NONE if restarted else node.terms
+    node = replace(
+        node,
+        snapshot=snapshot,
+        terms=terms.merge(before, snapshot.tail, snapshot.last_index),
+        counters=_counted(() if restarted else node.counters, snapshot),
+    )
+    return _with_node(state, replace(node, history=_sampled(state, node, snapshot)))
+
+
+def _counted(
+    counters: tuple[tuple[float, int], ...], snapshot: NodeSnapshot
+) -> tuple[tuple[float, int], ...]:
+    return (*counters, (snapshot.time, snapshot.writes_total + snapshot.reads_total))[-COUNTERS_MAX:]
+
+
+def _sampled(state: State, node: NodeState, snapshot: NodeSnapshot) -> tuple[Sample, ...]:
+    if node.history and snapshot.time - node.history[-1].time < HISTORY_SECONDS:
+        return node.history
+    sample = Sample(
+        snapshot.time, operations_per_second(node) or 0.0, snapshot.sync_ms_p99, lag(state, node.name) or 0
+    )
+    return (*node.history, sample)[-HISTORY_MAX:]
+
+
+def lag(state: State, name: str) -> int | None:
+    """Entries that the newest leader knows ``name`` to lack; None when nobody can tell.
+
+    Taken from the leader's own book, because the snapshots of two nodes are up to a tenth of a
+    second apart and their last indexes then differ by a thousand entries under load.
+    """
+    leaders = [node.snapshot for node in state.nodes if node.snapshot and node.snapshot.role == LEADER]
+    if not leaders:
+        return None
+    leader = max(leaders, key=lambda snapshot: snapshot.term)
+    if leader.name == name:
+        return 0
+    match = next((peer.match_index for peer in leader.peers if peer.name == name), None)
+    return None if match is None else max(0, leader.last_index - match)
+
+
+# -- events ------------------------------------------------------------------------------------
+
+
+def _on_event(state: State, event: Event) -> State:
+    node = state.node(event.node)
+    if node is None:
+        return state
+    boot = event.fields.get("boot") if event.kind == events.NODE_STARTED else None
+    if node.sequence is not None and event.sequence <= node.sequence:
+        if event.time <= node.event_time or (boot is not None and boot == node.boot):
+            return state  # seen before
+        # The numbers began anew, so the node has restarted. Whatever names the boot comes later.
+        node = replace(node, boot=None, sequence=0)
+    state, node = _account(state, node, boot or node.boot, event.sequence - 1, event.time)
+    node = replace(node, sequence=event.sequence, event_time=event.time)
+    if event.kind == "EntriesTruncated":
+        node = replace(node, terms=terms.cut(node.terms, event.fields.get("first_index", 0)))
+    return _with_line(_with_node(state, node), _event_line(event))
+
+
+def _account(
+    state: State, node: NodeState, boot: int | None, sequence: int, time: float
+) -> tuple[State, NodeState]:
+    """``node`` after hearing that events up to ``sequence`` of ``boot`` have happened."""
+    first_word = node.sequence is None  # whoever joins late has missed nothing it could have had
+    known = 0 if node.boot is not None and boot != node.boot else (node.sequence or 0)
+    missed = 0 if first_word else max(0, sequence - known)
+    node = replace(
+        node, boot=boot, sequence=max(known, sequence), event_time=time, missed=node.missed + missed
+    )
+    if missed:
+        # What was missed may have been a truncation, so nothing older is known of the log.
+        node = replace(node, terms=terms.NONE)
+        text = f"missed {missed} event{'s' if missed > 1 else ''}"
+        state = _with_line(state, LogLine(time, node.name, "…", "warn", text))
+    return _with_node(state, node), node
+
+
+_MARKS = {
+    events.LINK_FAULT_SET: ("✕", "bad"),
+    events.LINK_HEALED: ("●", "good"),
+    events.SPACE_LOW: ("!", "bad"),
+    events.SPACE_BACK: ("●", "good"),
+    events.FRAME_REJECTED: ("!", "warn"),
+    events.NODE_STARTED: ("▶", "good"),
+    events.NODE_STOPPING: ("■", "warn"),
+    "EntriesTruncated": ("✗", "bad"),
+    "AppendRejected": ("✗", "warn"),
+}
+_ROLE_MARKS = {LEADER: ("★", "leader"), "candidate": ("◆", "candidate"), "pre_candidate": ("◇", "candidate")}
+
+
+def _event_line(event: Event) -> LogLine:
+    mark, style = _MARKS.get(event.kind, ("·", ""))
+    if event.kind == "RoleChanged":
+        mark, style = _ROLE_MARKS.get(str(event.fields.get("role")), (mark, style))
+    try:
+        text = describe(event)
+    except (KeyError, TypeError, ValueError):  # another version's node: its fields are not ours
+        text = f"{event.kind} {event.fields}"
+    return LogLine(event.time, event.node, mark, style, clean(text.replace("pre_candidate", "pre-candidate")))
+
+
+# -- processes ---------------------------------------------------------------------------------
+
+
+def _on_process(state: State, process: ProcessSnapshot) -> State:
+    node = state.node(process.name)
+    if node is None or node.process == process:
+        return state
+    before = node.process
+    ended = before is not None and before.state == PAUSED and process.state != PAUSED
+    resume_at = None if ended or process.state == EXITED else node.resume_at
+    state = _with_node(state, replace(node, process=process, resume_at=resume_at))
+    same = before is not None and (before.state, before.pid) == (process.state, process.pid)
+    if same or (before is None and process.state == RUNNING):
+        return state
+    return _with_line(state, _process_line(before, process))
+
+
+def _process_line(before: ProcessSnapshot | None, process: ProcessSnapshot) -> LogLine:
+    match process.state:
+        case "exited":
+            code = "" if process.exit_code is None else f" with code {process.exit_code}"
+            mark, style, text = "☠", "bad", f"process exited{code}"
+        case "paused":
+            mark, style, text = "⏸", "warn", "process paused"
+        case _ if before and before.state == PAUSED and before.pid == process.pid:
+            mark, style, text = "▶", "good", "process resumed"
+        case _:
+            mark, style, text = "▶", "good", f"process started, pid {process.pid}"
+    return LogLine(process.since, process.name, mark, style, text)
+
+
+def _with_node(state: State, changed: NodeState) -> State:
+    nodes = tuple(changed if node.name == changed.name else node for node in state.nodes)
+    return replace(state, nodes=nodes)
+
+
+def _with_line(state: State, line: LogLine) -> State:
+    return replace(state, lines=(*state.lines, line)[-LINES_MAX:], lines_total=state.lines_total + 1)

@@ -1,0 +1,161 @@
+"""What is broken now: link faults, paused and exited nodes, alarms; each with its time.
+
+A set of blocked links that cuts the cluster in two reads as the partition it is, not as eight
+lines: nodes between which no link is open in either direction are in different groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftkv.observe import LinkFault, LinkSnapshot
+from raftkv.tui.model import NodeState, State
+from raftkv.tui.view.health import Health, alive, health
+from raftkv.tui.view.matrix import link
+from raftkv.tui.view.spans import Line, Span, duration, length
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    mark: str
+    text: str
+    ends: float | None = None
+    """When it ends by itself."""
+    since: float | None = None
+    """When it began, where that is known and no end is."""
+
+
+def faults(state: State, now: float) -> tuple[Fault, ...]:
+    groups = _groups(state, now)
+    return (
+        *_partitions(state, groups),
+        *_links(state, now, groups),
+        *_processes(state, now),
+        *_alarms(state, now),
+    )
+
+
+def fault_time(fault: Fault, now: float) -> str:
+    if fault.ends is not None:
+        return f"{duration(fault.ends - now)} left"
+    return duration(now - fault.since) if fault.since is not None else ""
+
+
+def faults_line(state: State, now: float, width: int, load: bool) -> Line:
+    listed = faults(state, now)
+    load_text = Span("load on ", "accent") if load else Span("load off ", "dim")
+    spans = [Span(" faults ", "dim")] if listed else [Span(" no faults", "dim")]
+    for number, fault in enumerate(listed):
+        separator = Span(" · " if number else " ", "dim")
+        item = (separator, Span(f"{fault.mark} {fault.text} ", "bad"), Span(fault_time(fault, now), ""))
+        rest = len(listed) - number
+        more = f" · +{rest} more"
+        reserve = length((load_text,)) + (0 if rest == 1 else len(more)) + 1
+        if number and length((*spans, *item)) > width - reserve:
+            spans.append(Span(more, "dim"))
+            break
+        spans += item
+    filler = width - length(tuple(spans)) - length((load_text,))
+    return (*spans, Span(" " * max(1, filler)), load_text)
+
+
+def due_resumes(state: State, now: float) -> tuple[str, ...]:
+    """Nodes whose pause has outlived its time."""
+    return tuple(
+        node.name
+        for node in state.nodes
+        if node.resume_at is not None and node.resume_at <= now and health(node, now) is Health.PAUSED
+    )
+
+
+def describe_fault(fault: LinkFault) -> str:
+    parts = ["blocked"] if fault.block else []
+    if fault.drop:
+        parts.append(f"loses {fault.drop:.0%}")
+    if fault.delay_ms:
+        jitter = f"±{fault.jitter_ms:g}" if fault.jitter_ms else ""
+        parts.append(f"{fault.delay_ms:g}{jitter} ms")
+    return ", ".join(parts) or "no fault"
+
+
+def _ends(node: NodeState, way: LinkSnapshot) -> float | None:
+    if node.snapshot is None or way.seconds_left is None:
+        return None
+    return node.snapshot.time + way.seconds_left
+
+
+def _groups(state: State, now: float) -> list[list[str]]:
+    """The living nodes, in groups within which some open link leads from each to each."""
+    living = [node for node in state.nodes if alive(node, now)]
+    groups: list[list[str]] = []
+    for node in living:
+        joined = [group for group in groups if any(_linked(state, node, other) for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([node.name, *(name for group in joined for name in group)])
+    groups = [sorted(group, key=state.names.index) for group in groups]
+    return sorted(groups, key=lambda group: state.names.index(group[0]))
+
+
+def _linked(state: State, node: NodeState, other: str) -> bool:
+    peer = state.node(other)
+    return _open(node, other) or (peer is not None and _open(peer, node.name))
+
+
+def _open(sender: NodeState, to: str) -> bool:
+    way = link(sender, to)
+    return way is None or way.fault is None or not way.fault.block
+
+
+def _partitions(state: State, groups: list[list[str]]) -> list[Fault]:
+    if len(groups) < 2:
+        return []
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+    ends = [
+        _ends(node, way)
+        for node in state.nodes
+        for way in (node.snapshot.links if node.snapshot else ())
+        if node.name in group_of and way.to in group_of and group_of[node.name] != group_of[way.to]
+    ]
+    known = [end for end in ends if end is not None]
+    text = "partition " + " | ".join(" ".join(group) for group in groups)
+    return [Fault("✕", text, min(known, default=None))]
+
+
+def _links(state: State, now: float, groups: list[list[str]]) -> list[Fault]:
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+    listed = []
+    for node in state.nodes:
+        if health(node, now) is Health.EXITED or node.snapshot is None:
+            continue  # its faults died with it
+        for way in node.snapshot.links:
+            within = group_of.get(node.name, -1) == group_of.get(way.to, -2) or not (
+                node.name in group_of and way.to in group_of
+            )
+            if way.fault and within:
+                mark = "✕" if way.fault.block else "◐"
+                text = f"{node.name}→{way.to} {describe_fault(way.fault)}"
+                listed.append(Fault(mark, text, _ends(node, way)))
+    return listed
+
+
+def _processes(state: State, now: float) -> list[Fault]:
+    listed = []
+    for node in state.nodes:
+        if node.process is None:
+            continue
+        match health(node, now):
+            case Health.EXITED:
+                listed.append(Fault("☠", f"{node.name} down", since=node.process.since))
+            case Health.PAUSED:
+                listed.append(Fault("⏸", f"{node.name} paused", node.resume_at, node.process.since))
+    return listed
+
+
+def _alarms(state: State, now: float) -> list[Fault]:
+    listed = []
+    for node in state.nodes:
+        if node.snapshot is None or not alive(node, now):
+            continue
+        stalled = ("disk stalled",) if node.snapshot.disk_stalled else ()
+        listed += [Fault("!", f"{node.name} {alarm}") for alarm in (*stalled, *node.snapshot.alarms)]
+    return listed

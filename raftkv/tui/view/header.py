@@ -1,0 +1,50 @@
+"""The first line: is it live, who leads, how far, how fast, what is broken."""
+
+from __future__ import annotations
+
+from raftkv.tui.model import State, operations_per_second
+from raftkv.tui.view.health import alive, current_term, leader
+from raftkv.tui.view.spans import Line, Span, length, milliseconds
+
+
+def header_line(state: State, now: float, width: int, *, frozen: bool, faults: int) -> Line:
+    """Segments that do not fit are left out, the least telling first."""
+    head = leader(state, now)
+    snapshot = head.snapshot if head else None
+    living = sum(alive(node, now) for node in state.nodes)
+    count = len(state.nodes)
+    live = Span(f"● LIVE {living}/{count}", "good" if living == count else "warn")
+    commit = max((node.snapshot.commit_index for node in state.nodes if node.snapshot), default=0)
+    cluster = next((node.snapshot.cluster for node in state.nodes if node.snapshot), "")
+    rate = operations_per_second(head) if head else None
+    segments: list[tuple[int, Line]] = [  # (when to leave it out: the higher the earlier, spans)
+        (2, (Span("raftkv", "bold"),)),
+        (0, (Span(" ⏸ VIEW FROZEN ", "frozen") if frozen else live,)),
+        (0, (Span("term ", "dim"), Span(str(current_term(state)), "bold"))),
+        (0, (Span("leader ", "dim"), Span(head.name, "leader")) if head else (Span("no leader", "bad"),)),
+        (1, (Span("commit ", "dim"), Span(f"{commit:,}"))),
+        (1, (Span(f"{rate or 0:,.0f}"), Span(" op/s", "dim"))),
+        (3, (Span("p99 ", "dim"), Span(milliseconds(snapshot.write_ms_p99)))) if snapshot else (4, ()),
+        (
+            0,
+            (
+                Span(f"{faults} fault{'s' if faults > 1 else ''}", "bad")
+                if faults
+                else Span("no faults", "dim"),
+            ),
+        ),
+        (5, (Span("cluster ", "dim"), Span(cluster)) if cluster else ()),
+    ]
+    shown = [segment for segment in segments if segment[1]]
+    while len(shown) > 4 and _joined_length(shown, 2) > width - 2:
+        shown.remove(max(shown, key=lambda segment: segment[0]))
+    gap = 3 if _joined_length(shown, 3) <= width - 2 else 2
+    line: list[Span] = [Span(" ")]
+    for number, (_, spans) in enumerate(shown):
+        line += [Span(" " * gap)] if number else []
+        line += spans
+    return tuple(line)
+
+
+def _joined_length(segments: list[tuple[int, Line]], gap: int) -> int:
+    return sum(length(spans) for _, spans in segments) + gap * (len(segments) - 1)

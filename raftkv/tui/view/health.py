@@ -1,0 +1,71 @@
+"""Whether a node lives, and who leads: worked out from what was last heard and when."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from raftkv.tui.model import EXITED, LEADER, PAUSED, NodeState, State
+
+SILENT_SECONDS = 1.5
+"""Snapshots come ten times a second; fifteen lost in a row are no accident."""
+
+
+class Health(Enum):
+    WAITING = "waiting"  # nothing heard yet
+    ALIVE = "alive"
+    SILENT = "silent"
+    PAUSED = "paused"
+    EXITED = "exited"
+
+
+def health(node: NodeState, now: float) -> Health:
+    process, snapshot = node.process, node.snapshot
+    if process and process.state == EXITED:
+        return Health.EXITED
+    if process and process.state == PAUSED:
+        return Health.PAUSED
+    if now - last_word(node, now) > SILENT_SECONDS:
+        return Health.SILENT
+    if snapshot is None:
+        return Health.WAITING
+    # Right after a restart the last snapshot is the previous process's.
+    same_process = process is None or process.pid is None or snapshot.pid == process.pid
+    current = same_process or (process is not None and snapshot.time >= process.since)
+    return Health.ALIVE if current else Health.WAITING
+
+
+def last_word(node: NodeState, now: float) -> float:
+    """When the node was last heard, or its process last began to run."""
+    heard = [node.snapshot.time] if node.snapshot else []
+    if node.process:
+        heard.append(node.process.since)
+    return max(heard, default=now)
+
+
+def alive(node: NodeState, now: float) -> bool:
+    return health(node, now) is Health.ALIVE
+
+
+def leader(state: State, now: float) -> NodeState | None:
+    """The living leader of the highest term: an isolated old one may still believe in itself."""
+    leaders = [node for node in state.nodes if claims_to_lead(node) and alive(node, now)]
+    return max(leaders, key=lambda node: node.snapshot.term if node.snapshot else 0, default=None)
+
+
+def claims_to_lead(node: NodeState) -> bool:
+    return node.snapshot is not None and node.snapshot.role == LEADER
+
+
+def stale_leader(state: State, node: NodeState, now: float) -> bool:
+    """It leads as far as it knows, but cannot be asked, or another node is in a later term."""
+    return claims_to_lead(node) and (
+        not alive(node, now) or (node.snapshot is not None and node.snapshot.term < current_term(state))
+    )
+
+
+def current_term(state: State) -> int:
+    return max((node.snapshot.term for node in state.nodes if node.snapshot), default=0)
+
+
+def quorum(state: State) -> int:
+    return len(state.nodes) // 2 + 1

@@ -1,0 +1,79 @@
+"""The link matrix: a row a sender, a column a receiver, both in the order of the node table so
+that a row stands beside its node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftkv.observe import LinkSnapshot
+from raftkv.tui.model import NodeState, State
+from raftkv.tui.view.health import alive
+from raftkv.tui.view.nodes import name_width
+from raftkv.tui.view.spans import Line, Span, left, right, shorten
+
+OK, BLOCKED, DEGRADED, SELF, UNKNOWN = "●", "✕", "◐", "·", "?"
+CORNER = "from\\to"
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixShape:
+    """Columns of text: ``label`` for the sender's name (0: none), ``cell`` for every receiver."""
+
+    label: int
+    cell: int
+    width: int
+
+    def receiver_at(self, x: int, count: int) -> int | None:
+        """Which receiver's cell lies under column ``x``; None beside the cells."""
+        column, _ = divmod(x - self.label, self.cell)
+        return column if 0 <= column < count else None
+
+
+def matrix_shape(state: State, available: int) -> MatrixShape:
+    """The roomiest shape that fits ``available`` columns; the narrowest when none does."""
+    count, name = len(state.nodes), name_width(state)
+    roomy = max(3, name + 1)
+    narrow = 2 if count > 5 else 3
+    shapes = [
+        (max(len(CORNER), name) + 1, max(5, roomy)),
+        (max(len(CORNER), name) + 1, roomy),
+        (name + 1, roomy),
+    ]
+    shapes += [(0, roomy), (0, narrow)]
+    for label, cell in shapes:
+        if label + cell * count <= available:
+            break
+    return MatrixShape(label, cell, label + cell * count)
+
+
+def link(node: NodeState, to: str) -> LinkSnapshot | None:
+    links = node.snapshot.links if node.snapshot else ()
+    return next((link for link in links if link.to == to), None)
+
+
+def link_cell(sender: NodeState, to: str, now: float) -> Span:
+    if sender.name == to:
+        return Span(SELF, "dim")
+    way = link(sender, to)
+    if way is None or not alive(sender, now):
+        return Span(UNKNOWN, "dim")
+    if way.fault is None:
+        return Span(OK, "good")
+    return Span(BLOCKED, "bad") if way.fault.block else Span(DEGRADED, "warn")
+
+
+def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...]:
+    names = state.names
+    fits = all(len(name) < shape.cell for name in names)
+    # Names too long for a column give way to the digits that select the nodes.
+    titles = names if fits else [str(number) for number in range(1, len(names) + 1)]
+    corner = CORNER if shape.label > len(CORNER) else ""
+    heading = left(corner, shape.label) + "".join(
+        right(shorten(title, shape.cell), shape.cell) for title in titles
+    )
+    lines: list[Line] = [(Span(heading, "dim"),)]
+    for sender in state.nodes:
+        label = (Span(left(right(sender.name, shape.label - 1), shape.label), "dim"),) if shape.label else ()
+        cells = [link_cell(sender, to, now) for to in names]
+        lines.append((*label, *(Span(right(cell.text, shape.cell), cell.style) for cell in cells)))
+    return tuple(lines)

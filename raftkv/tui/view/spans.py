@@ -1,0 +1,101 @@
+"""The currency between view and widgets: a line is a tuple of spans, a span is text and the name
+of a style. Which colour a name has is the style sheet's business (``widgets.lines``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+STYLES = (
+    "dim",
+    "bold",
+    "good",
+    "warn",
+    "bad",
+    "accent",
+    "leader",
+    "candidate",
+    "command",
+    "frozen",
+    "term0",
+    "term1",
+    "term2",
+    "term3",
+    "term4",
+    "term5",
+)
+TERM_COLOURS = 6
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class Span(NamedTuple):
+    text: str
+    style: str = ""
+    """One of ``STYLES``; empty for plain text."""
+
+
+Line = tuple[Span, ...]
+
+
+def plain(line: Line) -> str:
+    return "".join(span.text for span in line)
+
+
+def length(line: Line) -> int:
+    return sum(len(span.text) for span in line)
+
+
+def term_style(term: int) -> str:
+    return f"term{term % TERM_COLOURS}"
+
+
+def shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def left(text: str, width: int) -> str:
+    return shorten(text, width).ljust(width)
+
+
+def right(text: str, width: int) -> str:
+    return shorten(text, width).rjust(width)
+
+
+def duration(seconds: float) -> str:
+    """``0:12``, ``12:03``, ``1h02``, ``3d04h``: never more than six characters for a month."""
+    whole = max(0, int(seconds))
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02}"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
+
+
+def size(count: int) -> str:
+    """``812 B``, ``48.2 MiB``"""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def bar(fraction: float, width: int) -> str:
+    """``▓▓▓░░░``; anything above nothing shows at least one full cell."""
+    clamped = min(1.0, max(0.0, fraction))
+    full = min(width, max(1, round(clamped * width))) if clamped > 0 else 0
+    return "▓" * full + "░" * (width - full)
+
+
+def spark(values: Sequence[float], width: int) -> str:
+    """The last ``width`` values as bars; the scale runs from 0 to the highest."""
+    shown = values[-width:]
+    top = max(shown, default=0.0)
+    if top <= 0:
+        return "▁" * len(shown)
+    return "".join(_BARS[min(7, int(value / top * 7.999))] for value in shown)

@@ -1,0 +1,48 @@
+"""The last events of all nodes and the user's own commands. Follows the newest line until
+scrolled up, and again from the bottom on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from raftkv.tui.model import LogLine
+from raftkv.tui.view.spans import Line
+from raftkv.tui.widgets.lines import Lines
+
+
+class EventLog(ScrollView, Lines, can_focus=False):
+    def __init__(self, render: Callable[[LogLine], Line]) -> None:
+        super().__init__(id="events")
+        self._render_entry = render
+        self._entries: tuple[LogLine, ...] = ()
+        self._total = 0
+
+    def show_entries(self, entries: tuple[LogLine, ...], total: int) -> None:
+        """``total``: how many there have ever been; tells how many new ones ``entries`` ends with."""
+        if total == self._total:
+            return
+        follow = self.scroll_offset.y >= self.max_scroll_y
+        dropped = max(0, len(self._entries) + total - self._total - len(entries))
+        self._entries, self._total = entries, total
+        self.virtual_size = Size(self.size.width, len(entries))
+        if follow:
+            self.scroll_end(animate=False, immediate=True)
+        elif dropped:
+            # Old lines fell out at the top: stay on the lines being read.
+            self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.scroll_end(animate=False, immediate=True)
+
+    def render_line(self, y: int) -> Strip:
+        number = self.scroll_offset.y + y
+        line = self._render_entry(self._entries[number]) if 0 <= number < len(self._entries) else ()
+        return self.strip(line)
+
+    def refresh_row(self, y: int) -> None:
+        self.refresh(Region(0, y, self.size.width, 1))
