@@ -83,6 +83,12 @@ class ClusterConfig:
         return self.source.parent / self.storage.data / name
 
 
+def is_endpoint(text: str) -> bool:
+    """Whether this is ``tcp://host:port``."""
+    match = _ENDPOINT.match(text)
+    return match is not None and 1 <= int(match.group(2)) <= 65535
+
+
 def load(path: Path) -> ClusterConfig:
     """Read and check a ``cluster.toml``."""
     try:
@@ -201,8 +207,7 @@ class _Reader:
             raise self._wrong(where, f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
 
     def _endpoint(self, where: str, endpoint: str) -> None:
-        match = _ENDPOINT.match(endpoint)
-        if not match or not 1 <= int(match.group(2)) <= 65535:
+        if not is_endpoint(endpoint):
             raise self._wrong(where, f"{endpoint!r} is no endpoint: expected tcp://host:port")
 
     def _check_times(self, raft: RaftConfig) -> None:

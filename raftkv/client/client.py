@@ -183,6 +183,10 @@ class Client:
         response = self._ask((Kind.RANGE, _bytes(start), _bytes(end), 0, False, True, True, stale))
         return response.detail[1], response.revision
 
+    def barrier(self, node_endpoint: str) -> None:
+        """Return once that node has applied everything acknowledged before this call."""
+        self._ask((Kind.RANGE, b"", b"", 0, False, True, True, False), node_endpoint)
+
     def hello(self) -> HelloDetail:
         """What the cluster says of itself: its nodes, their endpoints, who leads."""
         return decode_hello(self._ask((Kind.HELLO,)).detail)

@@ -8,12 +8,16 @@ found as lines, so that a simulation can print all of them; an empty list is a c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from raftkv.raft.core import Raft
 from raftkv.raft.messages import Entry
 from raftkv.raft.progress import ProgressState
 from raftkv.raft.state import RaftStatus, Role
 from raftkv.types import LogIndex, NodeId, Term
+
+ENTRIES_COMPARED = 8
+"""Below the highest match of two logs; every entry was once close to it."""
 
 
 def check_basic(raft: Raft) -> list[str]:
@@ -54,8 +58,8 @@ def check_basic(raft: Raft) -> list[str]:
     return found
 
 
-def check_delta(before: RaftStatus, after: RaftStatus, restarted: bool = False) -> list[str]:
-    """What may never go back; ``restarted`` allows for what lives in memory only."""
+def check_delta(before: RaftStatus, after: RaftStatus) -> list[str]:
+    """What may never go back within one life of a node."""
     name = after.node_id
     found = []
     if after.current_term < before.current_term:
@@ -66,75 +70,79 @@ def check_delta(before: RaftStatus, after: RaftStatus, restarted: bool = False) 
         and after.voted_for != before.voted_for
     ):
         found.append(f"{name}: vote moved from {before.voted_for} to {after.voted_for} in one term")
-    if not restarted:
-        if after.commit_index < before.commit_index:
-            found.append(f"{name}: commit fell from {before.commit_index} to {after.commit_index}")
-        if after.last_applied < before.last_applied:
-            found.append(f"{name}: applied fell from {before.last_applied} to {after.last_applied}")
-        leads_on = before.role is after.role is Role.LEADER and before.current_term == after.current_term
-        if leads_on and after.last_index < before.last_index:
-            found.append(f"{name}: a leader's log shrank from {before.last_index} to {after.last_index}")
+    if after.commit_index < before.commit_index:
+        found.append(f"{name}: commit fell from {before.commit_index} to {after.commit_index}")
+    if after.last_applied < before.last_applied:
+        found.append(f"{name}: applied fell from {before.last_applied} to {after.last_applied}")
+    leads_on = before.role is after.role is Role.LEADER and before.current_term == after.current_term
+    if leads_on and after.last_index < before.last_index:
+        found.append(f"{name}: a leader's log shrank from {before.last_index} to {after.last_index}")
     return found
 
 
 class ClusterHistory:
-    """What was ever true of any node, to hold the present against."""
+    """What was ever true of any node, to hold the present against.
+
+    Cheap enough to run after every step: it looks at what is new, and relies on its own earlier
+    findings for the rest (log matching lets one entry vouch for all before it).
+    """
 
     def __init__(self) -> None:
         self.leaders: dict[Term, NodeId] = {}
-        self.committed: dict[LogIndex, Entry] = {}
+        self.committed: list[Entry] = []
+        """Every entry any node has committed, from index 1."""
+        self._checked: WeakKeyDictionary[Raft, LogIndex] = WeakKeyDictionary()
+        """How far each core's commits were compared."""
 
     def check_cluster(self, nodes: Iterable[Raft]) -> list[str]:
         """Election safety, log matching, leader completeness, state machine safety (Figure 3)."""
         alive = list(nodes)
         found: list[str] = []
         for raft in alive:
-            if raft.role is Role.LEADER:
-                known = self.leaders.setdefault(raft.current_term, raft.node_id)
-                if known != raft.node_id:
-                    found.append(f"two leaders in term {raft.current_term}: {known} and {raft.node_id}")
             found += self._check_committed(raft)
         for position, raft in enumerate(alive):
             for other in alive[position + 1 :]:
                 found += _check_log_matching(raft, other)
-        for raft in alive:
             if raft.role is Role.LEADER:
-                found += self._check_leader_completeness(raft)
+                found += self._check_leader(raft)
         return found
 
     def _check_committed(self, raft: Raft) -> list[str]:
         """No two nodes ever commit different entries at one index."""
         found = []
         log = raft.log
-        first = max(log.first_index, 1)
-        for entry in log.slice(LogIndex(first), log.commit_index) if log.commit_index >= first else ():
-            known = self.committed.setdefault(entry.index, entry)
-            if known.term != entry.term or known.data != entry.data:
+        first = max(log.first_index, self._checked.get(raft, 0) + 1)
+        for entry in log.slice(LogIndex(first), log.commit_index) if first <= log.commit_index else ():
+            if entry.index == len(self.committed) + 1:
+                self.committed.append(entry)
+            elif self.committed[entry.index - 1] != entry:
                 found.append(f"{raft.node_id}: committed another entry at {entry.index}")
+        self._checked[raft] = log.commit_index
         return found
 
-    def _check_leader_completeness(self, leader: Raft) -> list[str]:
-        """A leader holds everything that was committed in earlier terms."""
-        for index, entry in self.committed.items():
-            if entry.term >= leader.current_term or index <= leader.log.offset_index:
-                continue
-            if not leader.log.matches(index, entry.term):
-                return [f"leader {leader.node_id} of term {leader.current_term} lacks committed {index}"]
+    def _check_leader(self, leader: Raft) -> list[str]:
+        """One leader a term, and it holds everything that was committed in earlier terms."""
+        known = self.leaders.setdefault(leader.current_term, leader.node_id)
+        if known != leader.node_id:
+            return [f"two leaders in term {leader.current_term}: {known} and {leader.node_id}"]
+        for entry in reversed(self.committed):
+            if entry.term < leader.current_term:
+                if entry.index > leader.log.offset_index and not leader.log.matches(entry.index, entry.term):
+                    where = f"leader {leader.node_id} of term {leader.current_term}"
+                    return [f"{where} lacks committed {entry.index}"]
+                break
         return []
 
 
 def _check_log_matching(left: Raft, right: Raft) -> list[str]:
-    """Same index and term: same entry, and the same everywhere before it (§5.3)."""
-    last = min(left.log.last_index, right.log.last_index)
+    """Same index and term: same entry, and the same before it (§5.3)."""
+    index = min(left.log.last_index, right.log.last_index)
     first = max(left.log.first_index, right.log.first_index)
-    matched = False
-    for index in range(last, first - 1, -1):
-        mine = left.log.entries[index - left.log.first_index]
-        theirs = right.log.entries[index - right.log.first_index]
-        if mine.term == theirs.term:
-            matched = True
-            if mine.data != theirs.data:
-                return [f"{left.node_id} and {right.node_id} differ at {index}, term {mine.term}"]
-        elif matched:
-            return [f"{left.node_id} and {right.node_id} match above {index} but differ there"]
+    while index >= first and left.log.term_at(index) != right.log.term_at(index):
+        index = LogIndex(index - 1)
+    for below in range(index, max(first, index - ENTRIES_COMPARED) - 1, -1):
+        mine = left.log.entries[below - left.log.first_index]
+        theirs = right.log.entries[below - right.log.first_index]
+        if mine != theirs:
+            return [f"{left.node_id} and {right.node_id} match at {index} but differ at {below}"]
     return []

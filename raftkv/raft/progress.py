@@ -75,11 +75,12 @@ class Progress:
         return news
 
     def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> bool:
-        """The peer lacks ``prev_log_index``; go on from ``next_index``. False for a stale answer."""
-        if self.state is ProgressState.REPLICATE:
-            if prev_log_index <= self.match_index:
-                return False
-        elif prev_log_index != self.next_index - 1:
+        """The peer lacks ``prev_log_index``; go on from ``next_index``. False for an answer that is
+        stale, or that takes back what the peer acknowledged before: to probe again at once would
+        only get the same answer, as fast as the network can carry it."""
+        if prev_log_index <= self.match_index:
+            return False
+        if self.state is ProgressState.PROBE and prev_log_index != self.next_index - 1:
             return False
         self.become_probe(next_index)
         return True

@@ -21,16 +21,12 @@ from textual.widgets import Static
 from raftkv.tui.commands import COMMANDS
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
-from raftkv.tui.model import (
-    State,
-    initial,
-    reduce_all,
-)
+from raftkv.tui.model import State, initial, reduce_all
 from raftkv.tui.operator import Operator
 from raftkv.tui.overview import Overview
 from raftkv.tui.ports import Actions, Feed
+from raftkv.tui.theme import TERM_VARIABLES, THEME
 from raftkv.tui.view.faults import fault_time, faults
-from raftkv.tui.widgets.event_log import EventLog
 from raftkv.tui.widgets.node_table import NodeTable
 
 FRAME_SECONDS = 0.1
@@ -43,7 +39,7 @@ class Dashboard(Operator):
 
     TITLE = "raftkv"
     CSS_PATH = "dashboard.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-normal"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-normal"), (120, "-wide")]  # noqa: RUF012  (Textual's own annotation)
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(command.key, command.action, command.title, show=False) for command in COMMANDS),
         *(Binding(str(number), f"select({number})", show=False) for number in range(1, 10)),
@@ -68,17 +64,22 @@ class Dashboard(Operator):
         self._feed = feed
         self._owns_cluster = owns_cluster
         self._origin = wall() - timedelta(seconds=clock())
+        self._overview = Overview(self.state, self._origin)
         self._still: tuple[State, float] | None = None
         """What a frozen view shows, and the moment it shows."""
 
     # -- life ----------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        yield Overview(self.state, self._origin)
+        yield self._overview
         yield Static(id="too-small")
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return TERM_VARIABLES
+
     def on_mount(self) -> None:
-        self.theme = "textual-dark"
+        self.register_theme(THEME)
+        self.theme = THEME.name
         self.set_interval(FRAME_SECONDS, self._frame)
         self.call_after_refresh(self._frame)
 
@@ -102,8 +103,7 @@ class Dashboard(Operator):
 
     def draw(self) -> None:
         state, now = self._still or (self.state, self.clock())
-        overview = self.screen_stack[0].query_one(Overview)
-        overview.show(state, now, self.selected_name, frozen=self._still is not None, load=self.load_on)
+        self._overview.show(state, now, self.selected_name, frozen=self._still is not None, load=self.load_on)
 
     # -- the view ------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Dashboard(Operator):
         self.draw()
 
     def action_scroll_events(self, way: str) -> None:
-        getattr(self.query_one(EventLog), f"scroll_{way}")(animate=False)
+        self._overview.event_log.turn(way)
 
     def action_freeze(self) -> None:
         self._still = None if self._still else (self.state, self.clock())

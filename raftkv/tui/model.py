@@ -145,7 +145,7 @@ def operations_per_second(node: NodeState) -> float | None:
     if len(node.counters) < 2:
         return None
     (start, before), (end, after) = node.counters[0], node.counters[-1]
-    return (after - before) / (end - start)
+    return max(0, after - before) / (end - start)
 
 
 def clean(text: str) -> str:

@@ -16,6 +16,7 @@ from textual.message import Message
 
 from raftkv.errors import RaftkvError
 from raftkv.observe import LinkFault
+from raftkv.tui.commands import FAULT_SECONDS
 from raftkv.tui.dialogs.partition import Groups, PartitionDialog
 from raftkv.tui.dialogs.peer import PeerDialog
 from raftkv.tui.dialogs.put import PutDialog
@@ -26,8 +27,6 @@ from raftkv.tui.view.health import leader
 from raftkv.tui.view.matrix import link
 from raftkv.tui.widgets.link_matrix import LinkMatrix
 
-FAULT_SECONDS = 30.0
-"""Lifetime of every fault made here: long enough to watch what it does, short enough to forget."""
 DELAY_MS, JITTER_MS = 100.0, 20.0
 LOSS = 0.2
 ACTIONS_MAX = 8
@@ -157,9 +156,8 @@ class Operator(App[None]):
             if groups:
                 self.act(lambda: self.actions.partition(groups, FAULT_SECONDS))
 
-        self.push_screen(
-            PartitionDialog(self.state.names, head.name if head else None, self.selected_name), apply
-        )
+        dialog = PartitionDialog(self.state.names, head.name if head else None, self.selected_name)
+        self.push_screen(dialog, apply)
 
     def action_put(self) -> None:
         def put(pair: tuple[str, str] | None) -> None:

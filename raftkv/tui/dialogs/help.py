@@ -10,12 +10,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from raftkv.tui.commands import COMMANDS, Command
+from raftkv.tui.commands import COMMANDS, FAULT_SECONDS, Command
 
 _SYMBOLS = (
-    "[b]links[/b]  ● ok  ✕ blocked  ◐ delayed or lossy  ? sender not alive     click a cell: block it\n"
-    "[b]nodes[/b]  ★ leader  ★ stale? may be deposed  ☠ dead  ⏸ paused  n1! alarm     ▓▓░ until election\n"
-    "[b]logs[/b]   \\[7] an entry of term 7, committed   7  not committed   7✗ differs from the leader's"
+    "[b]links[/b]  ● ok  ✕ blocked  ◐ delayed or lossy  ? sender not alive  (click one)\n"
+    "[b]nodes[/b]  ★ leader, stale? when deposed  ☠ dead  ⏸ paused  n1! alarm\n"
+    "[b]timer[/b]  ▓▓░ full after the leader's word; empty: the node campaigns\n"
+    "[b]logs [/b]  \\[7] term 7, committed   7  not committed   7✗ not the leader's"
 )
 
 
@@ -29,7 +30,8 @@ class HelpDialog(ModalScreen[None]):
             yield Static(_keys())
             yield Static(_SYMBOLS, classes="symbols")
             yield Static(
-                "Faults end by themselves after their time. Any of esc, ?, q closes.", classes="hint"
+                f"Link faults and pauses end by themselves after {FAULT_SECONDS:g} s. esc, ? or q closes.",
+                classes="hint",
             )
 
     def on_mount(self) -> None:
@@ -49,17 +51,17 @@ def _keys() -> str:
 
 
 def _entry(command: Command) -> str:
-    return f"[$accent]{command.key_label:>5}[/]  {command.title}"
+    return f"[$primary]{command.key_label:>5}[/]  {command.title}"
 
 
 _PLAIN = [
-    "[$accent]  1-9[/]  Select a node (also ↑ ↓, click)",
-    "[$accent] PgUp[/]  Scroll the events (PgDn, End)",
-    "[$accent]   ^p[/]  Palette: every action by name",
+    "[$primary]  1-9[/]  Select a node (↑ ↓, click)",
+    "[$primary] PgUp[/]  Scroll the events",
+    "[$primary]   ^p[/]  Every action by name",
 ]
-_COLUMN = 41
+_COLUMN = 35
 
 
 def _pad(entry: str) -> str:
-    shown = entry.replace("[$accent]", "").replace("[/]", "").replace("[b]", "").replace("[/b]", "")
+    shown = entry.replace("[$primary]", "").replace("[/]", "").replace("[b]", "").replace("[/b]", "")
     return " " * (_COLUMN - len(shown))

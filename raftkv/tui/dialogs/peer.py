@@ -29,7 +29,7 @@ class PeerDialog(ModalScreen[str | None]):
             yield OptionList(
                 *(Option(Content(f"{key}  {name:<8}  {note}"), id=name) for key, name, note in self._peers)
             )
-            yield Static("enter, click or digit: choose   esc: cancel", classes="hint")
+            yield Static("enter, click, digit: choose   esc: cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one(".dialog").border_title = self._title

@@ -18,7 +18,7 @@ class PutDialog(ModalScreen[tuple[str, str] | None]):
         with Vertical(classes="dialog"):
             yield Input(placeholder="key", id="key", compact=True)
             yield Input(placeholder="value", id="value", compact=True)
-            yield Static("enter: put   tab: other field   esc: cancel", classes="hint")
+            yield Static("enter: put   tab: next   esc: cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one(".dialog").border_title = "put a key"

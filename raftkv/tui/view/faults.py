@@ -43,7 +43,7 @@ def fault_time(fault: Fault, now: float) -> str:
 
 def faults_line(state: State, now: float, width: int, load: bool) -> Line:
     listed = faults(state, now)
-    load_text = Span("load on ", "accent") if load else Span("load off ", "dim")
+    load_text = Span("load on " if load else "", "accent")
     spans = [Span(" faults ", "dim")] if listed else [Span(" no faults", "dim")]
     for number, fault in enumerate(listed):
         separator = Span(" · " if number else " ", "dim")

@@ -57,10 +57,14 @@ def claims_to_lead(node: NodeState) -> bool:
 
 
 def stale_leader(state: State, node: NodeState, now: float) -> bool:
-    """It leads as far as it knows, but cannot be asked, or another node is in a later term."""
-    return claims_to_lead(node) and (
-        not alive(node, now) or (node.snapshot is not None and node.snapshot.term < current_term(state))
-    )
+    """It leads as far as it knows, but cannot be asked, or others know the leader of a later
+    term. A candidate's later term alone deposes nobody: it may never win."""
+    if node.snapshot is None or not claims_to_lead(node):
+        return False
+    if not alive(node, now):
+        return True
+    others = (other.snapshot for other in state.nodes if other.snapshot)
+    return any(other.term > node.snapshot.term and other.leader for other in others)
 
 
 def current_term(state: State) -> int:

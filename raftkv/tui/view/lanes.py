@@ -14,17 +14,18 @@ from raftkv.tui.view.spans import Line, Span, left, shorten, term_style
 
 NOTE_WIDTH = 22
 """Columns at the right for a word about the lane: ``✗ diverges at 1234567``."""
-TITLE = "logs   digit = term   [ ] = committed   ✗ = differs from the leader's"
+LEGEND = "digit = term   [ ] = committed   ✗ = differs from the leader's"
 _SKEW_SECONDS = 0.3
 """Snapshots of two nodes in step are this far apart at most."""
 
 
 def lanes(state: State, now: float, width: int) -> tuple[Line, ...]:
-    label = max(5, name_width(state)) + 2
+    label = max(5, name_width(state)) + 4
     cell = 2 + max(1, max(len(str(node.terms.last_term)) for node in state.nodes))
     columns = max(1, (width - label - NOTE_WIDTH) // cell)
     end = _right_edge(state, now, columns)
-    start = max(1, end - columns + 1)
+    known = min((node.terms.first for node in state.nodes if node.terms.runs), default=1)
+    start = max(1, end - columns + 1, min(known, end))
     shown = range(start, start + columns)
     reference = _reference(state, now)
     lines = [_ruler(shown, end, label, cell)]
@@ -100,7 +101,7 @@ def _entry(
     theirs = reference.terms.at(index) if reference else None
     differs = forked and term != UNKNOWN and theirs not in (None, UNKNOWN, term)
     digits = "‥" if term == UNKNOWN else str(term)
-    opening, closing = ("[", "]") if index <= commit else (" ", " ")
+    opening, closing = ("[", "]") if index <= commit and term != UNKNOWN else (" ", " ")
     body = f"{opening}{digits}".rjust(cell - 1)
     mark = Span("✗", "bad") if differs else Span(closing, "dim")
     colour = "dim" if term == UNKNOWN or not living else term_style(term)
@@ -119,7 +120,7 @@ def _note(node: NodeState, reference: NodeState | None, fork: tuple[int, bool] |
         return Span(" empty", "dim")
     if last < shown.start:
         behind = (reference.terms.last if reference else shown.stop - 1) - last
-        return Span(shorten(f" ‹ {last} ({behind:,} behind)", NOTE_WIDTH), "warn")
+        return Span(shorten(f" ‹ {behind:,} behind", NOTE_WIDTH), "warn")
     if last >= shown.stop:
         return Span(shorten(f" … up to {last}", NOTE_WIDTH), "dim")
     return Span("")

@@ -23,6 +23,11 @@ class MatrixShape:
     cell: int
     width: int
 
+    @property
+    def corner(self) -> str:
+        """What names the two directions, where the label is wide enough for it."""
+        return CORNER if self.label > len(CORNER) else ""
+
     def receiver_at(self, x: int, count: int) -> int | None:
         """Which receiver's cell lies under column ``x``; None beside the cells."""
         column, _ = divmod(x - self.label, self.cell)
@@ -67,8 +72,7 @@ def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...
     fits = all(len(name) < shape.cell for name in names)
     # Names too long for a column give way to the digits that select the nodes.
     titles = names if fits else [str(number) for number in range(1, len(names) + 1)]
-    corner = CORNER if shape.label > len(CORNER) else ""
-    heading = left(corner, shape.label) + "".join(
+    heading = left(shape.corner, shape.label) + "".join(
         right(shorten(title, shape.cell), shape.cell) for title in titles
     )
     lines: list[Line] = [(Span(heading, "dim"),)]

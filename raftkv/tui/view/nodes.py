@@ -77,7 +77,7 @@ def _columns(state: State, width: int) -> list[Column]:
         Column("term", 4, _of(lambda snapshot: f"{snapshot.term}"), numeric=True),
         Column("vote", 6, _vote),
         Column(_INDEX_TITLE, 0, _indexes),
-        Column("timer", 11, timer_cell),
+        Column("timer", 10, timer_cell),
     ]
     used = 1 + sum(column.width for column in columns) + len(columns) - 1
     wanted = max(len(_INDEX_TITLE), *indexes, 0)
@@ -150,7 +150,7 @@ def timer_cell(row: Row, _: int = 0) -> Span:
         case Health.EXITED:
             return Span(f"down {duration(row.now - since)}", "dim")
         case Health.PAUSED:
-            return Span(f"paused {duration(row.now - since)}", "dim")
+            return Span(f"for {duration(row.now - since)}", "dim")
         case Health.SILENT:
             return Span(f"for {duration(row.now - last_word(row.node, row.now))}", "warn")
     if snapshot is None or row.health is Health.WAITING:

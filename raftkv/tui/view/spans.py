@@ -98,4 +98,4 @@ def spark(values: Sequence[float], width: int) -> str:
     top = max(shown, default=0.0)
     if top <= 0:
         return "▁" * len(shown)
-    return "".join(_BARS[min(7, int(value / top * 7.999))] for value in shown)
+    return "".join(_BARS[int(max(0.0, value) / top * 7.999)] for value in shown)

@@ -4,17 +4,21 @@ scrolled up, and again from the bottom on."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from raftkv.tui.model import LogLine
 from raftkv.tui.view.spans import Line
-from raftkv.tui.widgets.lines import Lines
+from raftkv.tui.widgets.lines import Styled
 
 
-class EventLog(ScrollView, Lines, can_focus=False):
+class EventLog(ScrollView, Styled, can_focus=False):
+    # Textual gathers these along the first base only, and that is ScrollView.
+    COMPONENT_CLASSES: ClassVar[set[str]] = Styled.COMPONENT_CLASSES
+
     def __init__(self, render: Callable[[LogLine], Line]) -> None:
         super().__init__(id="events")
         self._render_entry = render
@@ -36,13 +40,16 @@ class EventLog(ScrollView, Lines, can_focus=False):
             self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True)
         self.refresh()
 
+    def turn(self, way: str) -> None:
+        page, here = self.size.height, self.scroll_offset.y
+        target = {"page_up": here - page, "page_down": here + page, "home": 0}.get(way, self.max_scroll_y)
+        self.scroll_to(y=target, animate=False, immediate=True)
+
     def on_resize(self) -> None:
-        self.scroll_end(animate=False, immediate=True)
+        # Only after the layout is it known how far down the end is.
+        self.call_after_refresh(self.scroll_end, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
         number = self.scroll_offset.y + y
         line = self._render_entry(self._entries[number]) if 0 <= number < len(self._entries) else ()
         return self.strip(line)
-
-    def refresh_row(self, y: int) -> None:
-        self.refresh(Region(0, y, self.size.width, 1))

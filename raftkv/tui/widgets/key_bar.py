@@ -45,8 +45,8 @@ class KeyBar(Lines):
         room = self.size.width
         chosen: set[str] = set()
         for command in sorted(self._commands, key=lambda command: command.rank):
-            room -= len(command.key_label) + len(command.short) + 3
-            if room < 0:
-                break
-            chosen.add(command.action)
+            needed = len(command.key_label) + len(command.short) + 3
+            if needed <= room:
+                room -= needed
+                chosen.add(command.action)
         return [command for command in self._commands if command.action in chosen]

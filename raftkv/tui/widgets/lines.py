@@ -18,10 +18,26 @@ from textual.widget import Widget
 from raftkv.tui.view.spans import STYLES, Line
 
 
-class Lines(Widget):
-    """``show`` replaces the content. Every style name is a component class ``st-<name>``."""
+class Styled(Widget):
+    """Turns lines into strips. Every style name is a component class ``st-<name>``."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"st-{name}" for name in (*STYLES, "selected")}
+
+    def strip(self, line: Line, *, highlighted: bool = False) -> Strip:
+        base = self.rich_style
+        over = Style()
+        if highlighted:
+            over = Style(bgcolor=self.get_component_rich_style("st-selected").bgcolor)
+        segments = [
+            Segment(text, (self.get_component_rich_style(f"st-{style}") if style else base) + over)
+            for text, style in line
+            if text
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width, base + over)
+
+
+class Lines(Styled):
+    """``show`` replaces the content."""
 
     def __init__(self, *, id: str | None = None, rows: int = 1, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
@@ -47,16 +63,6 @@ class Lines(Widget):
     def render_line(self, y: int) -> Strip:
         line = _at(self._lines, y)
         return self.strip(line or (), highlighted=self.highlighted(y))
-
-    def strip(self, line: Line, *, highlighted: bool = False) -> Strip:
-        base = self.rich_style + self.partial("selected") if highlighted else self.rich_style
-        segments = [
-            Segment(text, base + self.partial(style) if style else base) for text, style in line if text
-        ]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
-
-    def partial(self, style: str) -> Style:
-        return self.get_component_rich_style(f"st-{style}", partial=True)
 
 
 def _at(lines: tuple[Line, ...], y: int) -> Line | None:

@@ -1,0 +1,66 @@
+"""All commands on one typer application, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from raftkv import __version__
+from raftkv.cli import bulk, chaos, data, nodes, observe, work
+from raftkv.cli.output import exit_code_of, fail
+from raftkv.errors import RaftkvError
+
+
+class _Commands(TyperGroup):
+    """Turns what a command raises into one line on stderr and the contract's exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RaftkvError as error:
+            fail(str(error))
+            raise typer.Exit(exit_code_of(error)) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # Whoever read our output has had enough, as 'head' does; that is no failure.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="raftkv",
+    help="A durable, linearizable key-value store on its own Raft, with a live chaos dashboard.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raftkv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    del version
+
+
+for module in (nodes, data, bulk, observe, chaos, work):
+    module.register(app)
+
+
+def run() -> None:
+    app()

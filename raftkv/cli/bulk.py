@@ -1,0 +1,209 @@
+"""load and dump: whole files of keys and values."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Timeout,
+    connect,
+    find_target,
+)
+from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, emit, from_field, from_json, note
+from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, Unavailable
+
+if TYPE_CHECKING:
+    from raftkv.client import Client
+    from raftkv.client.pipeline import Pipeline
+
+ERRORS_SHOWN = 5
+PROGRESS_SECONDS = 0.1
+PROGRESS_WIDTH = 30
+STALE_NOTE = "no quorum confirms that node {} is up to date: this is its own applied state as it stands"
+
+
+class Format(StrEnum):
+    AUTO = "auto"
+    TSV = "tsv"
+    JSONL = "jsonl"
+
+
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help="tsv, jsonl, or auto: jsonl for a name that ends so, else tsv."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(load)
+    app.command()(dump)
+
+
+def load(
+    file: Annotated[str, typer.Argument(help="The file to read; '-' for stdin.", show_default=False)],
+    format_: FormatOption = Format.AUTO,
+    in_flight: Annotated[int, typer.Option(help="Requests in flight.", min=1, max=4096)] = 512,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order.
+
+    Prints how many were loaded. A line that cannot be read ends the load before anything is sent
+    of it; a write that fails is named with its line.
+    """
+    from raftkv.client.pipeline import Pipeline
+
+    kind = _format_of(format_, file)
+    target = find_target(endpoints, config, data)
+    connect(target, timeout).close()  # the same checks of --timeout as everywhere
+    with _open(file) as stream, Pipeline(target.clients, in_flight, timeout) as pipeline:
+        total = None if stream is sys.stdin.buffer else Path(file).stat().st_size
+        progress = _Progress(total)
+        try:
+            for consumed in _feed(stream, kind, file, pipeline):
+                progress.show(pipeline, consumed)
+        finally:
+            pipeline.drain()
+            progress.end(pipeline)
+    _conclude(pipeline, file)
+
+
+def dump(
+    prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
+    node: Annotated[str | None, typer.Option(help="Read this node's own applied state.")] = None,
+    format_: FormatOption = Format.AUTO,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Print every key and value, in byte order, in a form that 'load' restores.
+
+    Read in pages: while others write, the pages are of different moments.
+    """
+    low = argument_bytes(prefix)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        endpoint = _endpoint_of(client, node) if node else None
+        if endpoint:
+            _catch_up(client, endpoint, str(node))
+        for entry in client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint):
+            if format_ is Format.JSONL:
+                line = {"key": as_json(entry.key), "value": as_json(entry.value)}
+                emit(json_module.dumps(line, ensure_ascii=False))
+            else:
+                emit(f"{as_field(entry.key)}\t{as_field(entry.value)}")
+
+
+def _endpoint_of(client: Client, node: str) -> str:
+    nodes = {name: endpoint for name, endpoint, _, _ in client.hello().nodes}
+    if node not in nodes:
+        raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(nodes)}")
+    return nodes[node]
+
+
+def _catch_up(client: Client, endpoint: str, node: str) -> None:
+    """One linearizable read there: afterwards its own state holds all that was acknowledged before."""
+    try:
+        client.barrier(endpoint)
+    except Unavailable:
+        note(STALE_NOTE.format(node))
+
+
+def _format_of(asked: Format, name: str) -> Format:
+    if asked is not Format.AUTO:
+        return asked
+    return Format.JSONL if name.endswith((".jsonl", ".ndjson", ".json")) else Format.TSV
+
+
+def _open(file: str) -> IO[bytes]:
+    if file == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise ConfigError("'-' reads from stdin, but stdin is closed")
+        return sys.stdin.buffer
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _feed(stream: IO[bytes], kind: Format, name: str, pipeline: Pipeline) -> Iterator[int]:
+    """Submit every line; yields the bytes consumed so far."""
+    consumed = 0
+    for number, line in enumerate(stream, start=1):
+        consumed += len(line)
+        content = line.removesuffix(b"\n")
+        if content:
+            key, value = _parse(content, kind, f"{name}, line {number}")
+            try:
+                pipeline.put(number, key, value)
+            except InvalidRequest as error:
+                raise InvalidRequest(f"{name}, line {number}: {error}") from None
+        yield consumed
+
+
+def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
+    try:
+        if kind is Format.JSONL:
+            row = json_module.loads(line)
+            return from_json(row["key"]), from_json(row["value"])
+        key, tab, value = line.partition(b"\t")
+        if not tab:
+            raise ValueError("no tab between key and value")
+        return from_field(key), from_field(value)
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else error
+        raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
+
+
+def _conclude(pipeline: Pipeline, file: str) -> None:
+    emit(str(pipeline.succeeded))
+    if not pipeline.errors:
+        return
+    for number, error in pipeline.errors[:ERRORS_SHOWN]:
+        note(f"raftkv: {file}, line {number}: {error}")
+    unknown = sum(isinstance(error, OutcomeUnknown) for _, error in pipeline.errors)
+    failed = len(pipeline.errors) - unknown
+    note(f"raftkv: {pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown")
+    raise typer.Exit(Exit.UNKNOWN if unknown else Exit.UNAVAILABLE)
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere; ten times a second at most."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._shown_at = 0.0
+        self._visible = sys.stderr.isatty()
+
+    def show(self, pipeline: Pipeline, consumed: int) -> None:
+        now = time.monotonic()
+        if self._visible and now - self._shown_at >= PROGRESS_SECONDS:
+            self._shown_at = now
+            self._print(pipeline, consumed)
+
+    def end(self, pipeline: Pipeline) -> None:
+        if self._visible:
+            self._print(pipeline, self._total or 0)
+            print(file=sys.stderr)
+
+    def _print(self, pipeline: Pipeline, consumed: int) -> None:
+        bar = ""
+        if self._total:
+            share = consumed / self._total
+            full = int(share * PROGRESS_WIDTH)
+            bar = "█" * full + "░" * (PROGRESS_WIDTH - full) + f" {share:4.0%}  "
+        print(f"\r{bar}{pipeline.succeeded:,} loaded", end="", file=sys.stderr, flush=True)

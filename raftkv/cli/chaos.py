@@ -1,0 +1,163 @@
+"""chaos: breaking a running cluster, and mending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, find_whole_cluster
+from raftkv.cli.output import note
+from raftkv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raftkv.cluster.chaos import Chaos
+
+Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", show_default=False)]
+Lifetime = Annotated[
+    float | None,
+    typer.Option("--for", metavar="SECONDS", help="End by itself after this long [default: until healed]"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Break a running cluster, and mend it: the same verbs as the dashboard's keys.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command()(kill)
+    group.command()(stop)
+    group.command()(restart)
+    group.command()(pause)
+    group.command()(resume)
+    group.command()(partition)
+    group.command()(isolate)
+    group.command()(link)
+    group.command()(campaign)
+    group.command()(heal)
+    app.add_typer(group, name="chaos")
+
+
+@contextmanager
+def _chaos(endpoints: str | None, config: Path | None, data: Path | None) -> Iterator[Chaos]:
+    from raftkv.cluster.chaos import Chaos
+
+    chaos = Chaos(find_whole_cluster(endpoints, config, data, DEFAULT_TIMEOUT))
+    try:
+        yield chaos
+    finally:
+        chaos.close()
+
+
+def kill(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """End a node's process with SIGKILL."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.kill(name)
+    note(f"killed {name}")
+
+
+def stop(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """End a node's process with SIGTERM."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.stop(name)
+    note(f"stopped {name}")
+
+
+def restart(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """Start a node that has ended, or end and start one that runs."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.restart(name)
+    note(f"restarted {name}")
+
+
+def pause(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """Stop a node's process in its tracks (SIGSTOP) until it is resumed."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.pause(name)
+    note(f"paused {name}")
+
+
+def resume(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """Let a paused node go on (SIGCONT)."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.resume(name)
+    note(f"resumed {name}")
+
+
+def partition(
+    groups: Annotated[
+        list[str], typer.Argument(metavar="GROUP…", help="Names with commas: n1,n2 n3", show_default=False)
+    ],
+    seconds: Lifetime = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Block all links between the groups; nodes named in none form one more."""
+    sides = [[name.strip() for name in group.split(",") if name.strip()] for group in groups]
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.partition(sides, seconds)
+    note("partitioned; 'raftkv chaos heal' mends it")
+
+
+def isolate(
+    name: Node,
+    seconds: Lifetime = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Block all links from and to a node."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.isolate(name, seconds)
+    note(f"isolated {name}; 'raftkv chaos heal' mends it")
+
+
+def link(
+    sender: Annotated[str, typer.Argument(metavar="A", help="From this node…", show_default=False)],
+    to: Annotated[str, typer.Argument(metavar="B", help="…to this one.", show_default=False)],
+    block: Annotated[bool, typer.Option("--block", help="Let nothing through.")] = False,
+    drop: Annotated[float, typer.Option(metavar="P", help="Lose frames with this probability.")] = 0.0,
+    delay: Annotated[float, typer.Option(metavar="MS", help="Delay every frame.")] = 0.0,
+    jitter: Annotated[float, typer.Option(metavar="MS", help="Vary the delay by up to this.")] = 0.0,
+    one_way: Annotated[bool, typer.Option("--one-way", help="Only from A to B.")] = False,
+    seconds: Lifetime = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Set the fault of the link between A and B, replacing the one it had; no fault heals it."""
+    if not 0 <= drop <= 1:
+        raise ConfigError(f"--drop {drop:g}: expected a probability from 0 to 1")
+    if delay < 0 or jitter < 0:
+        raise ConfigError("--delay and --jitter: expected milliseconds, not below 0")
+    with _chaos(endpoints, config, data) as chaos:
+        for a, b in ((sender, to),) if one_way else ((sender, to), (to, sender)):
+            chaos.link(a, b, seconds, block=block, drop=drop, delay_ms=delay, jitter_ms=jitter)
+    note(f"set the link {sender} {'→' if one_way else '↔'} {to}; 'raftkv chaos heal' mends it")
+
+
+def campaign(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+    """Let a node's election timer run out now."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.campaign(name)
+    note(f"{name} campaigns")
+
+
+def heal(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also resume every paused node and restart every ended one.")
+    ] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Remove every link fault."""
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.heal_all() if everything else chaos.heal()
+    note("healed")

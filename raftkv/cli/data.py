@@ -1,0 +1,216 @@
+"""put, get, delete, scan, cas."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
+from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, as_text, emit, emit_json, note
+from raftkv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raftkv.client import Entry
+
+Key = Annotated[str, typer.Argument(help="The key.", show_default=False)]
+Value = Annotated[str, typer.Argument(help="The value; '-' reads it from stdin.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(put)
+    app.command("set", hidden=True, help="The same as put.")(put)
+    app.command()(get)
+    app.command()(delete)
+    app.command()(scan)
+    app.command()(cas)
+
+
+def put(
+    key: Key,
+    value: Value,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Set KEY to VALUE."""
+    content = read_value(value)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        result = client.put(argument_bytes(key), content)
+    if json:
+        emit_json({"revision": result.revision})
+    else:
+        emit("OK")
+
+
+def get(
+    key: Annotated[str | None, typer.Argument(help="The key.", show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help="All keys that begin with this.")] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Print the value of KEY and a newline; exit 1 and print nothing when there is none."""
+    if (key is None) == (prefix is None):
+        raise ConfigError("give either a KEY or --prefix")
+    target = find_target(endpoints, config, data)
+    if prefix is not None:
+        with connect(target, timeout) as client:
+            start = argument_bytes(prefix)
+            _print_entries(list(client.prefix(start, stale=stale)), json=json)
+        return
+    assert key is not None
+    with connect(target, timeout) as client:
+        entry = client.get(argument_bytes(key), stale=stale)
+    if entry is None:
+        raise typer.Exit(Exit.NO)
+    if json:
+        emit_json({**_entry_json(entry), "revision": entry.revision})
+    else:
+        emit(as_text(entry.value))
+
+
+def delete(
+    key: Key,
+    prefix: Annotated[bool, typer.Option("--prefix", help="Delete all keys that begin with KEY.")] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Delete KEY and print how many keys went; exit 1 when there was none of that name."""
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        name = argument_bytes(key)
+        result = client.delete_prefix(name) if prefix else client.delete(name)
+    if json:
+        emit_json({"revision": result.revision, "deleted": result.deleted})
+    else:
+        emit(str(result.deleted))
+    if not result.deleted and not prefix:
+        raise typer.Exit(Exit.NO)
+
+
+def scan(
+    start: Annotated[str, typer.Argument(help="First key [default: the first of all].")] = "",
+    end: Annotated[str, typer.Argument(help="Ends before this key [default: after the last].")] = "",
+    prefix: Annotated[str | None, typer.Option(help="Only keys that begin with this.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many keys; 0: all.", min=0)] = 0,
+    reverse: Annotated[bool, typer.Option("--reverse", help="From the last key to the first.")] = False,
+    keys_only: Annotated[bool, typer.Option("--keys-only", help="Leave out the values.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Print only how many keys there are.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Print keys and values, tab-separated, in byte order, from START up to but not including END."""
+    from raftkv.kv.ranges import prefix_end
+
+    low, high = argument_bytes(start), argument_bytes(end)
+    if prefix is not None:
+        if start or end:
+            raise ConfigError("give either START and END or --prefix")
+        low = argument_bytes(prefix)
+        high = prefix_end(low)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        total, revision = client.count(low, high, stale=stale) if count or json else (0, 0)
+        entries: list[Entry] = []
+        if not count:
+            found = client.range(low, high, limit=limit, reverse=reverse, keys_only=keys_only, stale=stale)
+            if not json:
+                for entry in found:  # as they come: a large range is never held whole
+                    _print_entry(entry, keys_only)
+                return
+            entries = list(found)
+    if json:
+        kvs = [_entry_json(entry, keys_only) for entry in entries]
+        more = bool(limit) and len(entries) == limit and total > limit
+        emit_json({"kvs": kvs, "count": total, "more": more, "revision": revision})
+    else:
+        emit(str(total))
+
+
+def cas(
+    key: Key,
+    expected: Annotated[str, typer.Argument(help="What KEY must hold.", show_default=False)],
+    new: Annotated[
+        str | None, typer.Argument(help="What it shall hold; '-' reads stdin.", show_default=False)
+    ] = None,
+    absent: Annotated[
+        bool, typer.Option("--absent", help="KEY must not exist: cas --absent KEY NEW")
+    ] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Set KEY to NEW if it holds EXPECTED; exit 1, with the present value on stderr, if not."""
+    if absent:
+        if new is not None:
+            raise ConfigError("with --absent, give KEY and NEW only")
+        wanted, content = None, read_value(expected)
+    else:
+        if new is None:
+            raise ConfigError("give KEY, EXPECTED and NEW; or --absent, KEY and NEW")
+        wanted, content = argument_bytes(expected), read_value(new)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        result = client.cas(argument_bytes(key), wanted, content)
+    current = result.current.value if result.current else None
+    if json:
+        document: dict[str, Any] = {"succeeded": result.succeeded, "revision": result.revision}
+        if not result.succeeded:
+            document["current"] = None if current is None else as_json(current)
+        emit_json(document)
+    elif result.succeeded:
+        emit("OK")
+    if not result.succeeded:
+        held = "no key of that name" if current is None else f"the present value is {as_text(current)}"
+        note(f"compare failed: {held}")
+        raise typer.Exit(Exit.NO)
+
+
+def read_value(value: str) -> bytes:
+    """The argument's bytes, or all of stdin for ``-``."""
+    if value != "-":
+        return argument_bytes(value)
+    if sys.stdin is None or sys.stdin.closed:
+        raise ConfigError("'-' reads the value from stdin, but stdin is closed")
+    return sys.stdin.buffer.read()
+
+
+def _entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
+    document: dict[str, Any] = {"key": as_json(entry.key)}
+    if not keys_only:
+        document["value"] = as_json(entry.value)
+    return {
+        **document,
+        "create_revision": entry.create_revision,
+        "mod_revision": entry.mod_revision,
+        "version": entry.version,
+        "lease": 0,
+    }
+
+
+def _print_entry(entry: Entry, keys_only: bool = False) -> None:
+    key = as_field(entry.key)
+    emit(key if keys_only else f"{key}\t{as_field(entry.value)}")
+
+
+def _print_entries(entries: list[Entry], json: bool) -> None:
+    if json:
+        revision = entries[0].revision if entries else 0
+        kvs = [_entry_json(entry) for entry in entries]
+        emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": revision})
+    else:
+        for entry in entries:
+            _print_entry(entry)

@@ -1,0 +1,199 @@
+"""up, down, node, tui: starting and watching clusters."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Timeout,
+    find_whole_cluster,
+)
+from raftkv.cli.output import fail, note
+from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
+
+if TYPE_CHECKING:
+    from raftkv.cluster.discovery import Target
+    from raftkv.cluster.launcher import Launcher
+
+DETACH_SECONDS = 45.0
+DOWN_SECONDS = 20.0
+LAUNCHER_LOG = "launcher.log"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(node)
+    app.command()(tui)
+
+
+def up(
+    nodes: Annotated[int | None, typer.Option(help="How many nodes [default: 3, or as it was]")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The cluster's folder [default: .raftkv]")
+    ] = None,
+    base_port: Annotated[
+        int | None,
+        typer.Option(metavar="P", help="First of the 50 ports to use [default: 7400 or free ones]"),
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No dashboard: a line an event.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background until 'down'.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the folder's cluster first.")] = False,
+) -> None:
+    """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal."""
+    from raftkv.cluster.discovery import DEFAULT_DATA
+
+    folder = data or DEFAULT_DATA
+    if detach:
+        _up_detached(folder, nodes, base_port, fresh)
+        return
+    from raftkv.cluster.launcher import Launcher
+
+    attended = sys.stdin.isatty() and sys.stdout.isatty() and not headless
+    launcher = Launcher(folder, nodes=nodes, base_port=base_port, fresh=fresh, echo=not attended, report=note)
+    if attended:
+        _up_with_dashboard(launcher, folder)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: launcher.stop())
+    launcher.run()
+    note("stopped")
+
+
+def down(
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The cluster's folder [default: .raftkv]")
+    ] = None,
+) -> None:
+    """Stop the cluster that runs in DIR and wait until it has ended."""
+    from raftkv.cluster import run_state
+    from raftkv.cluster.control import ControlClient
+    from raftkv.cluster.discovery import DEFAULT_DATA
+    from raftkv.cluster.local import is_locked
+
+    folder = data or DEFAULT_DATA
+    state = run_state.load(folder)
+    if state is None:
+        raise Unavailable(f"no cluster runs in {folder}")
+    with ControlClient() as client:
+        client.ask(state.launcher, "down", DOWN_SECONDS)
+    deadline = time.monotonic() + DOWN_SECONDS
+    while is_locked(folder):
+        if time.monotonic() > deadline:
+            raise LaunchError(
+                f"the cluster in {folder} does not end; its launcher is process {state.launcher_pid}"
+            )
+        time.sleep(0.02)
+    note("stopped")
+
+
+def node(
+    name: Annotated[str, typer.Argument(help="A node of the file.", show_default=False)],
+    config: Annotated[Path, typer.Option(metavar="FILE", help="The cluster's file.")] = Path("cluster.toml"),
+) -> None:
+    """Run one node in the foreground: for one node a machine. SIGTERM or Ctrl-C ends it."""
+    from datetime import datetime
+
+    from raftkv.actors.loop import run_node
+    from raftkv.config import load
+
+    def report(text: str) -> None:
+        note(f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}")
+
+    cluster = load(config)
+    endpoint = cluster.node(name).client
+    run_node(cluster, name, report=report, ready=lambda: report(f"listening for clients on {endpoint}"))
+    report("stopped")
+
+
+def tui(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Attach the dashboard to a running cluster."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError("the dashboard needs a terminal; 'raftkv status' does not")
+    _run_dashboard(find_whole_cluster(endpoints, config, data, timeout), owns_cluster=False)
+
+
+def _run_dashboard(target: Target, owns_cluster: bool) -> None:
+    from raftkv.cluster.chaos import Chaos
+    from raftkv.cluster.live import LiveFeed
+    from raftkv.tui.app import Dashboard
+
+    chaos = Chaos(target)
+    try:
+        Dashboard(LiveFeed(target), chaos, owns_cluster=owns_cluster).run()
+    finally:
+        chaos.close()
+
+
+def _up_with_dashboard(launcher: Launcher, folder: Path) -> None:
+    """The launcher in a thread of its own, which lives until the last node has ended."""
+    from raftkv.cluster.discovery import find
+
+    failures: list[RaftkvError] = []
+
+    def run() -> None:
+        try:
+            launcher.run()
+        except RaftkvError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="launcher")
+    thread.start()
+    try:
+        while thread.is_alive() and not launcher.ready.wait(0.05):
+            pass
+        if thread.is_alive():
+            _run_dashboard(find(None, None, folder), owns_cluster=True)
+    finally:
+        launcher.stop()
+        thread.join()
+    if failures:
+        raise failures[0]
+    note(f"stopped; the data is in {folder}, 'raftkv up' goes on from there")
+
+
+def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool) -> None:
+    """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / LAUNCHER_LOG
+    command = [sys.executable, "-m", "raftkv", "up", "--headless", "--data", str(folder)]
+    command += ["--nodes", str(nodes)] if nodes is not None else []
+    command += ["--base-port", str(base_port)] if base_port is not None else []
+    command += ["--fresh"] if fresh else []
+    with log_path.open("ab") as log:
+        begin = log.tell()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + DETACH_SECONDS
+    while time.monotonic() < deadline:
+        text = log_path.read_bytes()[begin:].decode("utf-8", "replace")
+        ready = [line for line in text.splitlines() if line.startswith("ready: ")]
+        if ready:
+            note(ready[0])
+            return
+        if process.poll() is not None:
+            reasons = [line for line in text.splitlines() if line.startswith("raftkv: ")]
+            fail(reasons[-1].removeprefix("raftkv: ") if reasons else f"it ended early; see {log_path}")
+            raise typer.Exit(process.returncode or 1)
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    raise LaunchError(f"the cluster is not ready after {DETACH_SECONDS:g} s; see {log_path}")

@@ -1,0 +1,206 @@
+"""status, info, ping."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    find_whole_cluster,
+)
+from raftkv.cli.output import Exit, emit, emit_json, note
+from raftkv.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from raftkv.cluster.discovery import Target
+    from raftkv.observe import NodeSnapshot
+
+ANSWER_SECONDS = 1.0
+"""For one node's answer, within --timeout: a dead one must not hold up the table."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command()(info)
+    app.command()(ping)
+
+
+def status(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """A table of the nodes: role, term, leader, log positions, faults. Exit 3 when none answers."""
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    found = _snapshots(target, min(timeout, ANSWER_SECONDS))
+    if not any(found.values()):
+        raise Unavailable(f"none of the nodes {', '.join(found)} answers (found through {target.source})")
+    leader = _leader(found)
+    if json:
+        nodes = [_node_json(name, snapshot) for name, snapshot in found.items()]
+        term = max(snapshot.term for snapshot in found.values() if snapshot)
+        emit_json({"leader": leader.name if leader else None, "term": term, "nodes": nodes})
+        return
+    emit(_table(found, leader))
+
+
+def info(
+    name: Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", show_default=False)],
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Everything one node says of itself."""
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    snapshot = _snapshots(target, timeout, name)[name]
+    if snapshot is None:
+        raise Unavailable(f"node {name} does not answer")
+    document = asdict(snapshot)
+    if json:
+        emit_json(document)
+        return
+    for field, value in document.items():
+        if field != "tail":
+            emit(f"{field:<18} {_show(value)}")
+
+
+def ping(
+    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Only this node.")] = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """How long each node takes to answer. Exit 3 when one does not."""
+    from raftkv.cluster.control import ControlClient
+
+    controls = _controls(find_whole_cluster(endpoints, config, data, timeout), name)
+    times: dict[str, float | None] = {}
+    with ControlClient() as client:
+        for node, endpoint in controls.items():
+            try:
+                client.ask(endpoint, "ping", min(timeout, ANSWER_SECONDS))  # the connection is made here
+                begin = time.perf_counter()
+                client.ask(endpoint, "ping", min(timeout, ANSWER_SECONDS))
+                times[node] = round((time.perf_counter() - begin) * 1000, 3)
+            except Unavailable:
+                times[node] = None
+    if json:
+        emit_json({"nodes": [{"name": node, "milliseconds": spent} for node, spent in times.items()]})
+    else:
+        for node, spent in times.items():
+            emit(f"{node}\t{'no answer' if spent is None else f'{spent:.3f} ms'}")
+    if None in times.values():
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def _controls(target: Target, name: str | None) -> dict[str, str]:
+    assert target.controls is not None
+    if name is None:
+        return target.controls
+    if name not in target.controls:
+        raise ConfigError(f"no node named {name!r}; the nodes are {', '.join(target.controls)}")
+    return {name: target.controls[name]}
+
+
+def _snapshots(target: Target, timeout: float, name: str | None = None) -> dict[str, NodeSnapshot | None]:
+    from raftkv.cluster.control import ControlClient, snapshots
+
+    with ControlClient() as client:
+        return snapshots(client, _controls(target, name), timeout)
+
+
+def _leader(found: dict[str, NodeSnapshot | None]) -> NodeSnapshot | None:
+    """The leader of the highest term: a node cut off may still take itself for one."""
+    leaders = [snapshot for snapshot in found.values() if snapshot and snapshot.role == "leader"]
+    return max(leaders, key=lambda snapshot: snapshot.term, default=None)
+
+
+_COPIED = (
+    *("role", "term", "leader", "commit_index", "applied_index", "last_index", "first_index"),
+    *("revision", "log_bytes", "pid", "client_endpoint", "peer_endpoint", "state_digest"),
+)
+
+
+def _node_json(name: str, snapshot: NodeSnapshot | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        **{field: getattr(snapshot, field) if snapshot else None for field in _COPIED},
+        "alive": snapshot is not None,
+        "alarms": list(snapshot.alarms) if snapshot else [],
+        "faults": _faults(snapshot),
+    }
+
+
+def _faults(snapshot: NodeSnapshot | None) -> list[dict[str, Any]]:
+    if snapshot is None:
+        return []
+    return [
+        {"to": link.to, **asdict(link.fault), "seconds_left": link.seconds_left}
+        for link in snapshot.links
+        if link.fault
+    ]
+
+
+def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -> str:
+    head = ("NAME", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAST", "LOG", "LAG", "FAULTS", "PID")
+    rows: list[tuple[str, ...]] = [head]
+    for name, snapshot in found.items():
+        if snapshot is None:
+            rows.append((name, "no answer", *["-"] * 9))
+            continue
+        lag = str(leader.commit_index - snapshot.applied_index) if leader else "-"
+        faults = [f"→{fault['to']}" for fault in _faults(snapshot)] + list(snapshot.alarms)
+        rows.append(
+            (
+                name,
+                snapshot.role,
+                str(snapshot.term),
+                snapshot.leader or "-",
+                str(snapshot.commit_index),
+                str(snapshot.applied_index),
+                str(snapshot.last_index),
+                _show_bytes(snapshot.log_bytes),
+                lag,
+                " ".join(faults) or "none",
+                str(snapshot.pid),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    if leader is None:
+        note("no leader")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_show(item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_show(item)}" for key, item in value.items())
+    return "-" if value is None else str(value)
+
+
+def _show_bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -1,0 +1,66 @@
+"""Options that many commands share, and what they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raftkv.client import Client
+    from raftkv.cluster.discovery import Target
+
+Endpoints = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoints",
+        metavar="LIST",
+        help="Client endpoints, comma-separated: tcp://host:port,…  (or RAFTKV_ENDPOINTS)",
+    ),
+]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A cluster.toml.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of a cluster started by 'up' [default: .raftkv]"),
+]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Bounds the whole request.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_TIMEOUT = 5.0
+CLOCK_SECONDS_MAX = 3600.0
+
+
+def find_target(endpoints: str | None, config: Path | None, data: Path | None) -> Target:
+    from raftkv.cluster.discovery import find
+
+    return find(endpoints, config, data)
+
+
+def find_whole_cluster(
+    endpoints: str | None, config: Path | None, data: Path | None, timeout: float
+) -> Target:
+    """As ``find_target``, with every node's control and status endpoint: asked of the cluster itself
+    where only client endpoints were given."""
+    from dataclasses import replace
+
+    target = find_target(endpoints, config, data)
+    if target.controls is None:
+        with connect(target, timeout) as client:
+            nodes = client.hello().nodes
+        target = replace(
+            target,
+            controls={name: control for name, _, control, _ in nodes},
+            statuses={name: status for name, _, _, status in nodes},
+        )
+    return target
+
+
+def connect(target: Target, timeout: float) -> Client:
+    from raftkv.client import Client
+
+    if not 0 < timeout <= CLOCK_SECONDS_MAX:
+        raise ConfigError(f"--timeout {timeout:g}: expected a number of seconds above 0, at most 3600")
+    return Client(target.clients, timeout=timeout)

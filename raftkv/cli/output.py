@@ -1,0 +1,113 @@
+"""What goes where: data to stdout, everything else to stderr; how bytes look; exit codes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+from raftkv.errors import (
+    ClientError,
+    ConfigError,
+    DataFolderLocked,
+    ForeignData,
+    InvalidRequest,
+    LaunchError,
+    OutcomeUnknown,
+    RaftkvError,
+    SessionExpired,
+    Unavailable,
+)
+
+BASE64_PREFIX = "base64:"
+
+
+class Exit(IntEnum):
+    DONE = 0
+    NO = 1
+    """Key not found, compare failed, a check found a violation."""
+    USAGE = 2
+    UNAVAILABLE = 3
+    """Nobody answered or there is no leader; nothing happened."""
+    UNKNOWN = 4
+    """Sent and not answered in time."""
+    REFUSED = 5
+
+
+def exit_code_of(error: RaftkvError) -> int:
+    match error:
+        case OutcomeUnknown():
+            return Exit.UNKNOWN
+        case Unavailable() | SessionExpired():
+            return Exit.UNAVAILABLE
+        case ConfigError() | LaunchError() | InvalidRequest() | DataFolderLocked() | ForeignData():
+            return Exit.USAGE
+        case ClientError():
+            return Exit.UNAVAILABLE
+    return Exit.NO
+
+
+def fail(text: str) -> None:
+    note(f"raftkv: {text}")
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """A line of data, on stdout; UTF-8 whatever the locale."""
+    sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+
+
+def emit_json(document: Any) -> None:
+    emit(json.dumps(document, ensure_ascii=False))
+    sys.stdout.buffer.flush()
+
+
+def argument_bytes(text: str) -> bytes:
+    """An argument's own bytes, whatever the shell passed."""
+    return os.fsencode(text)
+
+
+def as_text(value: bytes) -> str:
+    """UTF-8 as it is, anything else as base64."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return BASE64_PREFIX + base64.b64encode(value).decode("ascii")
+
+
+def as_field(value: bytes) -> str:
+    """As ``as_text``, but fit for one field of a tab-separated line, and readable back: what holds
+    a tab or a line end, or only looks like base64, is written as base64 too."""
+    if value.startswith(BASE64_PREFIX.encode()) or any(special in value for special in (b"\t", b"\n", b"\r")):
+        return BASE64_PREFIX + base64.b64encode(value).decode("ascii")
+    return as_text(value)
+
+
+def from_field(field: bytes) -> bytes:
+    """The inverse of ``as_field``. Raises ValueError for broken base64."""
+    if field.startswith(BASE64_PREFIX.encode()):
+        return base64.b64decode(field[len(BASE64_PREFIX) :], validate=True)
+    return field
+
+
+def as_json(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode("ascii")}
+
+
+def from_json(value: Any) -> bytes:
+    """The inverse of ``as_json``. Raises ValueError for anything else."""
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
+        return base64.b64decode(value["base64"], validate=True)
+    raise ValueError(f"neither a string nor {{'base64': …}}: {value!r}")

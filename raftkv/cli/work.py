@@ -1,0 +1,76 @@
+"""bench."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_target
+from raftkv.cli.output import emit, emit_json
+
+
+class Operation(StrEnum):
+    PUT = "put"
+    GET = "get"
+    MIXED = "mixed"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(bench)
+
+
+def bench(
+    operation: Annotated[Operation, typer.Argument(help="mixed: nine reads to a write.", show_default=False)],
+    clients: Annotated[int, typer.Option(help="Clients, each with one request outstanding.", min=1)] = 64,
+    total: Annotated[int, typer.Option(help="Requests in all.", min=1)] = 20_000,
+    value_size: Annotated[int, typer.Option(metavar="B", help="Bytes of a value.", min=0)] = 128,
+    key_space: Annotated[int, typer.Option(metavar="N", help="How many different keys.", min=1)] = 10_000,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Measure the cluster; writes keys that begin with bench/."""
+    from raftkv.client.bench import Bench
+    from raftkv.kv import check_value
+
+    check_value(bytes(value_size))
+    target = find_target(endpoints, config, data)
+
+    def progress(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
+
+    result = Bench(
+        target.clients,
+        operation=operation.value,
+        clients=clients,
+        total=total,
+        value_size=value_size,
+        key_space=key_space,
+        timeout=timeout,
+        progress=progress,
+    ).run()
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    if json:
+        emit_json(result.summary())
+    else:
+        _print(result.summary())
+
+
+def _print(summary: dict[str, Any]) -> None:
+    latency = summary["latency_ms"]
+    emit(f"{summary['operation']}: {summary['ops_per_second']:,.0f} a second, {summary['clients']} clients")
+    emit(
+        "latency in ms: "
+        + "  ".join(f"{name} {latency[key]:.2f}" for name, key in zip(_NAMES, latency, strict=True))
+    )
+    emit(f"errors: {summary['errors']}")
+
+
+_NAMES = ("mean", "p50", "p90", "p99", "p99.9", "max")

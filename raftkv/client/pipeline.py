@@ -1,0 +1,64 @@
+"""Many writes in flight from one thread: what ``raftkv load`` is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+
+from raftkv.client.core import Call
+from raftkv.client.transport import Transport
+from raftkv.errors import ClientError
+from raftkv.kv import check_key, check_value
+from raftkv.kv.commands import Op
+
+PUMP_SECONDS = 0.05
+ERRORS_KEPT = 1000
+
+
+class Pipeline:
+    """At most ``in_flight`` writes are open; writes to one key are sent one after the other, as a
+    retry after a leader change may overtake what was sent later."""
+
+    def __init__(self, endpoints: Sequence[str], in_flight: int, timeout: float) -> None:
+        self._transport = Transport(endpoints)
+        self._session = self._transport.core.new_session()
+        self._in_flight = in_flight
+        self._timeout = timeout
+        self._open: set[bytes] = set()
+        self.succeeded = 0
+        self.errors: list[tuple[int, ClientError]] = []
+        """(the caller's number, what became of it) of the first failures."""
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transport.close()
+
+    def put(self, number: int, key: bytes, value: bytes) -> None:
+        """Submit one write, waiting for room first. Raises ``InvalidRequest`` at once; what becomes
+        of it later stands in ``errors`` under ``number``."""
+        check_key(key)
+        check_value(value)
+        while key in self._open or len(self._open) >= self._in_flight:
+            self._transport.pump(PUMP_SECONDS)
+        self._open.add(key)
+        now = time.monotonic()
+        done = partial(self._on_done, number, key)
+        self._transport.core.submit(Call((Op.PUT, key, value), now + self._timeout, done, self._session), now)
+
+    def drain(self) -> None:
+        """Wait until every write has its outcome."""
+        while self._open:
+            self._transport.pump(PUMP_SECONDS)
+
+    def _on_done(self, number: int, key: bytes, call: Call) -> None:
+        self._open.discard(key)
+        if call.error is None:
+            self.succeeded += 1
+        elif len(self.errors) < ERRORS_KEPT:
+            self.errors.append((number, call.error))

@@ -1,0 +1,85 @@
+"""Where the cluster is that a command means.
+
+In this order: ``--endpoints``, ``RAFTKV_ENDPOINTS``, ``--config``, ``--data``, a cluster that runs in
+``./.raftkv`` now, ``./cluster.toml``. What was asked for by name goes before what merely lies
+there; and a cluster that ``raftkv up`` runs in this folder goes before a ``cluster.toml`` that
+happens to lie beside it, or else ``up`` and ``get`` in one folder could mean two clusters.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from raftkv import config
+from raftkv.cluster import run_state
+from raftkv.errors import ConfigError, Unavailable
+
+DEFAULT_DATA = Path(".raftkv")
+DEFAULT_CONFIG = Path("cluster.toml")
+ENVIRONMENT = "RAFTKV_ENDPOINTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``source`` names for messages where this was found."""
+
+    source: str
+    clients: tuple[str, ...]
+    controls: dict[str, str] | None = None
+    """By node; None where only client endpoints are known: any node tells the rest."""
+    statuses: dict[str, str] | None = None
+    launcher: str | None = None
+    """Its control endpoint, for a cluster that ``raftkv up`` runs on this machine."""
+
+
+def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> Target:
+    """Raises ``ConfigError`` for what is wrong, ``Unavailable`` when nothing is to be found."""
+    for source, listed in (("--endpoints", endpoints), (ENVIRONMENT, os.environ.get(ENVIRONMENT))):
+        if listed:
+            return Target(source, _split(source, listed))
+    if config_path:
+        return _from_config(config_path)
+    running = _from_data(data or DEFAULT_DATA)
+    if running:
+        return running
+    if data is None and DEFAULT_CONFIG.exists():
+        return _from_config(DEFAULT_CONFIG)
+    raise Unavailable(
+        f"no cluster runs in {data or DEFAULT_DATA}; start one with 'raftkv up', or say where it is with "
+        f"--endpoints, {ENVIRONMENT}, --config or --data"
+    )
+
+
+def _split(source: str, listed: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in listed.split(",") if part.strip())
+    for endpoint in found:
+        if not config.is_endpoint(endpoint):
+            raise ConfigError(f"{source}: {endpoint!r} is no endpoint: expected tcp://host:port")
+    if not found:
+        raise ConfigError(f"{source}: names no endpoint")
+    return found
+
+
+def _from_config(path: Path) -> Target:
+    cluster = config.load(path)
+    return Target(
+        str(path),
+        tuple(node.client for node in cluster.nodes),
+        {node.name: node.control for node in cluster.nodes},
+        {node.name: node.status for node in cluster.nodes},
+    )
+
+
+def _from_data(data: Path) -> Target | None:
+    state = run_state.load(data)
+    if state is None:
+        return None
+    return Target(
+        str(data),
+        tuple(node.client for node in state.nodes),
+        {node.name: node.control for node in state.nodes},
+        {node.name: node.status for node in state.nodes},
+        state.launcher,
+    )

@@ -1,0 +1,189 @@
+"""PITFALLS 39 and 40: bounds, and what ZeroMQ does behind one's back."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import zmq
+
+from raftkv.actors import zmq_ports
+from raftkv.errors import LaunchError, Unavailable
+from raftkv.kv.commands import Code
+from raftkv.raft import Proposal, RaftOptions
+from raftkv.raft.messages import AppendEntries, Heartbeat
+from raftkv.types import LogIndex, NodeId, Term
+from raftkv.wire import peer as wire
+from tests.support.raft_cluster import RaftCluster
+from tests.support.world import World
+
+DEADLINE_SECONDS = 10.0
+
+
+def test_pitfall_39_the_uncommitted_log_is_bounded() -> None:
+    options = RaftOptions(
+        election_ticks_min=10, election_ticks_max=20, heartbeat_ticks=2, uncommitted_bytes_max=1000
+    )
+    cluster = RaftCluster(3, options=options)
+    cluster.elect("n1")
+    cluster.block(["n1"], ["n2", "n3"])
+    outcomes = [cluster["n1"].propose([b"x" * 100]) for _ in range(20)]
+    assert outcomes.count(Proposal.ACCEPTED) == 10
+    assert outcomes[-1] is Proposal.BUSY
+    cluster.heal()
+    cluster.run(20)
+    assert cluster["n1"].propose([b"x" * 100]) is Proposal.ACCEPTED, "what commits makes room again"
+
+
+def test_pitfall_39_what_a_slow_follower_is_sent_is_bounded() -> None:
+    options = RaftOptions(
+        election_ticks_min=10,
+        election_ticks_max=20,
+        heartbeat_ticks=2,
+        inflight_bytes_max=1000,
+        append_bytes_max=300,
+    )
+    cluster = RaftCluster(3, options=options)
+    cluster.elect("n1")
+    cluster.blocked.add((NodeId("n3"), NodeId("n1")))
+    for _ in range(100):
+        cluster.propose("n1", "x" * 100)
+    sent = [m for m in cluster.network if isinstance(m, AppendEntries) and m.to == "n3"]
+    assert sum(len(entry.data) for m in sent for entry in m.entries) <= 1300
+
+
+def test_pitfall_39_a_gateway_refuses_what_it_cannot_hold_and_nothing_of_it_happens() -> None:
+    world = World(pending_writes=10)
+    leader = world.await_leader()
+    client = world.client()
+    client.put("warm", "up")
+    world.run_until(lambda: client.core.calls_open == 0)
+    world.machines[leader].disk.hangs = True
+    for name in world.names:
+        world.machines[name].disk.hangs = True
+    calls = [client.put(f"k{number}", "v", timeout=0.15) for number in range(50)]
+    world.run(0.1)
+    assert world.node(leader).gateway.pending_writes == 10
+    world.run(0.2)
+    refused = [call for call in calls if call.why == "the cluster is overloaded"]
+    assert len(refused) == 40
+    assert not any(call.uncertain for call in refused)
+    assert any(isinstance(call.error, Unavailable) for call in refused), "certainly not applied"
+
+
+def test_pitfall_39_a_full_disk_refuses_writes_and_recovers_when_space_returns() -> None:
+    world = World(1)
+    world.await_leader()
+    client = world.client()
+    client.put("before", "1")
+    world.run_until(lambda: client.core.calls_open == 0)
+    machine = world.machines["n1"]
+
+    def full(operation: str) -> None:
+        if operation in ("write", "allocate"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    machine.directory.before = full
+    first = client.put("during", "1", timeout=60.0)
+    world.run(0.1)
+    assert machine.node.status.snapshot().alarms == ("NOSPACE",)
+    assert client.core.calls_open == 1
+    machine.directory.before = lambda operation: None
+    world.run_until(lambda: client.core.calls_open == 0, seconds=20.0)
+    assert first.response is not None
+    assert first.response.code == Code.OK
+    assert machine.node.status.snapshot().alarms == ()
+    world.crash("n1")
+    world.start("n1")
+    world.await_leader()
+    assert client.await_value("before") == "1"
+    assert client.await_value("during") == "1"
+
+
+def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
+    world = World()
+    leader = world.await_leader()
+    follower = next(name for name in world.names if name != leader)
+    node = world.node(follower)
+    node.raft._backlogged = True
+    client = world.client()
+    client.put("a", "1")
+    world.run_until(lambda: client.core.calls_open == 0)
+    assert node.raft.appends_dropped > 0
+    assert node.store.machine.get(b"a") is None
+    node.raft._backlogged = False
+    world.run_until(lambda: node.store.machine.get(b"a") is not None)
+
+
+def test_pitfall_40_frames_of_an_earlier_life_are_dropped() -> None:
+    world = World()
+    world.await_leader()
+    machine = world.machines["n1"]
+
+    def frame(boot: int) -> bytes:
+        heartbeat = Heartbeat(NodeId("n2"), NodeId("n1"), Term(1), LogIndex(0), 0)
+        return wire.encode("virtual", NodeId("n2"), NodeId("n1"), boot, [heartbeat])
+
+    for boot in (111, 222):
+        machine.ports["peers"].inbox.append([b"n2", frame(boot)])
+    machine.step(world.now)
+    before = machine.node.status.frames_rejected
+    machine.ports["peers"].inbox.append([b"n2", frame(111)])
+    machine.step(world.now)
+    assert machine.node.status.frames_rejected == before + 1
+    assert any("earlier life of n2" in line for line in machine.lines)
+
+
+@contextmanager
+def zmq_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        yield context
+    finally:
+        context.destroy(linger=0)
+
+
+def receive(port: zmq_ports.ZmqPort) -> list[bytes]:
+    assert port.socket.poll(int(DEADLINE_SECONDS * 1000)), "nothing arrived in time"
+    (frame,) = port.receive(1)
+    return frame
+
+
+def send_until_connected(port: zmq_ports.ZmqPort, frame: bytes) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not port.send([frame]):
+        assert time.monotonic() < deadline, "never connected"
+        port.socket.poll(10)
+
+
+def test_pitfall_40_a_restarted_peer_takes_over_its_identity() -> None:
+    with zmq_context() as ours, zmq_context() as first, zmq_context() as second:
+        listener = zmq_ports.peer_port(ours, "tcp://127.0.0.1:*")
+        endpoint = listener.socket.last_endpoint.decode()
+        before = zmq_ports.peer_link(first, endpoint, "cluster/n2")
+        send_until_connected(before, b"one")
+        assert receive(listener) == [b"cluster/n2", b"one"]
+        # The first life is not closed: its connection lingers as after a power loss.
+        after = zmq_ports.peer_link(second, endpoint, "cluster/n2")
+        send_until_connected(after, b"two")
+        assert receive(listener) == [b"cluster/n2", b"two"]
+
+
+def test_pitfall_40_nothing_is_queued_for_a_peer_that_is_not_there() -> None:
+    with zmq_context() as context:
+        gone = zmq_ports.peer_port(context, "tcp://127.0.0.1:*")
+        endpoint = gone.socket.last_endpoint.decode()
+        gone.socket.close()
+        link = zmq_ports.peer_link(context, endpoint, "cluster/n2")
+        assert not any(link.send([b"x"]) for _ in range(1000))
+
+
+def test_pitfall_40_a_port_in_use_is_one_clear_line() -> None:
+    with zmq_context() as context:
+        taken = zmq_ports.peer_port(context, "tcp://127.0.0.1:*")
+        endpoint = taken.socket.last_endpoint.decode()
+        with pytest.raises(LaunchError, match="in use by another process"):
+            zmq_ports.peer_port(context, endpoint)

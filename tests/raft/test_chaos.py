@@ -1,0 +1,88 @@
+"""Random schedules over the pure core: drops, duplicates, reordering, crashes, partitions, slow disks.
+
+Every step is checked against all invariants (in the harness); afterwards the cluster is healed and
+must converge.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from raftkv.raft import Role
+from tests.support.raft_cluster import OPTIONS, RaftCluster
+
+STEPS = 600
+SEEDS = 60
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_random_faults_break_no_invariant_and_the_cluster_converges(seed: int) -> None:
+    run_schedule(seed)
+
+
+def run_schedule(seed: int) -> RaftCluster:
+    """The seed draws the cluster's size and how often each fault strikes."""
+    rng = random.Random(seed)
+    cluster = RaftCluster(rng.choice([3, 3, 4, 5]), seed, auto=False)
+    drop_share = rng.choice([0.0, 0.05, 0.2])
+    deliver_share = rng.choice([0.5, 0.9])
+    persist_share = rng.choice([1.0, 0.6, 0.3])
+    crash_share = rng.choice([0.0, 0.01, 0.04])
+    cut_share = rng.choice([0.0, 0.01, 0.04])
+    campaign_share = rng.choice([0.0, 0.02])
+    for step in range(STEPS):
+        for name in rng.sample(list(cluster.nodes), rng.randint(1, len(cluster.nodes))):
+            cluster.tick(name)
+            if rng.random() < persist_share:
+                cluster.persist(name, rng.randint(1, 3))
+            if rng.random() < campaign_share:
+                cluster[name].campaign()
+        rng.shuffle(cluster.network)
+        cluster.drop(lambda message: rng.random() < drop_share)
+        cluster.network += [message for message in cluster.network if rng.random() < 0.02]
+        cluster.deliver(lambda message: rng.random() < deliver_share)
+        _strike(cluster, rng, crash_share, cut_share)
+        for raft in list(cluster.nodes.values()):
+            if raft.role is Role.LEADER and rng.random() < 0.3:
+                cluster.propose(raft.node_id, f"c{step}")
+                cluster.read(raft.node_id, step)
+    _converge(cluster)
+    return cluster
+
+
+def _strike(cluster: RaftCluster, rng: random.Random, crash_share: float, cut_share: float) -> None:
+    name = rng.choice(cluster.names)
+    if name not in cluster.nodes:
+        if rng.random() < 0.1:
+            cluster.restart(name)
+    elif rng.random() < crash_share and len(cluster.nodes) > 1:
+        cluster.crash(name)
+    if rng.random() < cut_share:
+        side = rng.sample(cluster.names, rng.randint(1, len(cluster.names) - 1))
+        cluster.block(side, [other for other in cluster.names if other not in side])
+    if rng.random() < cut_share:
+        cluster.blocked.add((rng.choice(cluster.names), rng.choice(cluster.names)))
+    if rng.random() < 0.03:
+        cluster.heal()
+
+
+def _converge(cluster: RaftCluster) -> None:
+    cluster.heal()
+    cluster.auto = True
+    for name in cluster.names:
+        if name not in cluster.nodes:
+            cluster.restart(name)
+
+    def converged() -> bool:
+        leader = cluster.leader()
+        return leader is not None and all(
+            raft.leader_id == leader.node_id
+            and raft.log.commit_index == leader.log.last_index
+            and raft.log.matches(leader.log.commit_index, leader.current_term)
+            for raft in cluster.nodes.values()
+        )
+
+    cluster.run_until(converged, ticks_max=10 * OPTIONS.election_ticks_max)
+    assert len({tuple(cluster.data(name)) for name in cluster.names}) == 1

@@ -1,0 +1,258 @@
+"""Several pure cores, a network and disks under the test's control, invariants after every step.
+
+Nothing happens by itself: ``tick`` passes time, ``deliver`` moves messages, ``persist`` completes
+disk writes. ``settle`` does all of it until nothing moves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from raftkv.raft import Entry, HardState, Message, PersistMark, Raft, RaftOptions, ReadState, Role
+from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
+from raftkv.raft.state import RaftStatus
+from raftkv.types import LogIndex, NodeId, Term
+
+OPTIONS = RaftOptions(election_ticks_min=10, election_ticks_max=20, heartbeat_ticks=2)
+NEVER_RAN = HardState(Term(0), None, LogIndex(0))
+Filter = Callable[[Message], bool]
+
+
+@dataclass
+class Disk:
+    """What a node's storage holds, and what is on its way there, in order."""
+
+    hard_state: HardState = NEVER_RAN
+    entries: list[Entry] = field(default_factory=list)
+    pending: deque[tuple[PersistMark | None, HardState | None, list[Entry], list[Message]]] = field(
+        default_factory=deque
+    )
+
+    def complete_one(self) -> tuple[PersistMark | None, list[Message]]:
+        mark, hard_state, entries, messages = self.pending.popleft()
+        if hard_state:
+            self.hard_state = hard_state
+        for entry in entries:
+            del self.entries[entry.index - 1 :]
+            self.entries.append(entry)
+        return mark, messages
+
+
+class RaftCluster:
+    def __init__(
+        self, names: int | Sequence[str] = 3, seed: int = 0, options: RaftOptions = OPTIONS, auto: bool = True
+    ) -> None:
+        """``auto``: disk writes complete at once; otherwise ``persist`` completes them."""
+        count = names if isinstance(names, int) else len(names)
+        self.names = [NodeId(f"n{i}") for i in range(1, count + 1)]
+        self.rng = random.Random(seed)
+        self.options = options
+        self.auto = auto
+        self.disks = {name: Disk() for name in self.names}
+        self.nodes: dict[NodeId, Raft] = {}
+        self.network: list[Message] = []
+        self.blocked: set[tuple[NodeId, NodeId]] = set()
+        self.applied: dict[NodeId, list[Entry]] = {name: [] for name in self.names}
+        self.reads: dict[NodeId, list[ReadState]] = {name: [] for name in self.names}
+        self.history = ClusterHistory()
+        self._views: dict[NodeId, RaftStatus] = {}
+        for name in self.names:
+            self.start(name)
+
+    def __getitem__(self, name: str) -> Raft:
+        return self.nodes[NodeId(name)]
+
+    # -- life and death
+
+    def start(self, name: str, log: Iterable[Entry] | None = None, term: int = 0) -> None:
+        node = NodeId(name)
+        disk = self.disks[node]
+        if log is not None:
+            disk.entries = list(log)
+            disk.hard_state = HardState(Term(term), None, LogIndex(0))
+        disk.pending.clear()
+        self.nodes[node] = Raft(
+            node,
+            self.names,
+            self.options,
+            random.Random(self.rng.random()),
+            disk.hard_state,
+            list(disk.entries),
+        )
+        self.applied[node] = []
+        self._views.pop(node, None)
+        self._pump(node)
+
+    def crash(self, name: str) -> None:
+        """Power loss: what was not durable is gone, as is everything in memory."""
+        node = NodeId(name)
+        del self.nodes[node]
+        self.disks[node].pending.clear()
+
+    def restart(self, name: str) -> None:
+        if NodeId(name) in self.nodes:
+            self.crash(name)
+        self.start(name)
+
+    # -- steps
+
+    def tick(self, name: str, count: int = 1) -> None:
+        for _ in range(count):
+            if NodeId(name) in self.nodes:
+                self[name].tick()
+                self._pump(NodeId(name))
+
+    def tick_all(self, count: int = 1) -> None:
+        for _ in range(count):
+            for name in list(self.nodes):
+                self.tick(name)
+
+    def persist(self, name: str, count: int | None = None) -> None:
+        node = NodeId(name)
+        disk = self.disks[node]
+        left = len(disk.pending) if count is None else count
+        while left and disk.pending:
+            left -= 1
+            mark, messages = disk.complete_one()
+            if mark:
+                self.nodes[node].persisted(mark)
+            self.network += messages
+            self._pump(node)
+
+    def deliver(self, wanted: Filter = lambda m: True) -> int:
+        """Deliver what is in flight now and wanted; answers stay in flight. Returns how many."""
+        batch, self.network = self.network, []
+        delivered = 0
+        for message in batch:
+            if (message.sender, message.to) in self.blocked:
+                continue
+            if not wanted(message):
+                self.network.append(message)
+            elif message.to in self.nodes:
+                self.nodes[message.to].step(message)
+                self._pump(message.to)
+                delivered += 1
+        return delivered
+
+    def drop(self, wanted: Filter = lambda m: True) -> int:
+        before = len(self.network)
+        self.network = [message for message in self.network if not wanted(message)]
+        return before - len(self.network)
+
+    def settle(self) -> None:
+        """Deliver and persist until nothing moves."""
+        for _ in range(1000):
+            for name in list(self.nodes):
+                self.persist(name)
+            if not self.deliver():
+                return
+        raise AssertionError("the cluster does not settle")
+
+    # -- what tests want to say
+
+    def block(self, *groups: Sequence[str]) -> None:
+        """Cut all links between the groups."""
+        for one in groups:
+            for other in groups:
+                if one is not other:
+                    self.blocked |= {(NodeId(a), NodeId(b)) for a in one for b in other}
+
+    def heal(self) -> None:
+        self.blocked.clear()
+
+    def elect(self, name: str) -> Raft:
+        """Make ``name`` the leader, if the others let it, and bring everyone up to date."""
+        for other in self.nodes:
+            if other != name:
+                self.nodes[other].election_elapsed = self.options.election_ticks_min
+        self[name].campaign()
+        self._pump(NodeId(name))
+        self.settle()
+        assert self[name].role is Role.LEADER, f"{name} was not elected: {self[name].status()}"
+        self.tick(name, self.options.heartbeat_ticks)
+        self.settle()
+        return self[name]
+
+    def propose(self, name: str, *commands: str) -> None:
+        outcome = self[name].propose([command.encode() for command in commands])
+        assert outcome.value == "accepted", outcome
+        self._pump(NodeId(name))
+
+    def read(self, name: str, context: int) -> None:
+        self[name].read_index(context)
+        self._pump(NodeId(name))
+
+    def leader(self) -> Raft | None:
+        leaders = [raft for raft in self.nodes.values() if raft.role is Role.LEADER]
+        return max(leaders, key=lambda raft: raft.current_term, default=None)
+
+    def run(self, ticks: int) -> None:
+        """Let time pass with a working network and disk."""
+        for _ in range(ticks):
+            self.tick_all()
+            self.settle()
+
+    def run_until(self, condition: Callable[[], bool], ticks_max: int = 500) -> None:
+        for _ in range(ticks_max):
+            if condition():
+                return
+            self.run(1)
+        raise AssertionError(f"not reached within {ticks_max} ticks")
+
+    def data(self, name: str) -> list[str]:
+        """The commands that ``name`` has applied."""
+        return [entry.data.decode() for entry in self.applied[NodeId(name)] if entry.data]
+
+    def roles(self) -> dict[str, Role]:
+        return {str(name): raft.role for name, raft in self.nodes.items()}
+
+    def terms(self, name: str) -> list[int]:
+        return [entry.term for entry in self[name].log.entries]
+
+    # -- internals
+
+    def _pump(self, name: NodeId) -> None:
+        raft = self.nodes[name]
+        more = True
+        while more:
+            ready = raft.ready()
+            disk = self.disks[name]
+            if ready.mark or ready.messages_after_append:
+                disk.pending.append(
+                    (ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
+                )
+            self.network += ready.messages
+            if ready.committed:
+                self.applied[name] += ready.committed
+                raft.applied(ready.committed[-1].index)
+            self.reads[name] += ready.read_states
+            more = ready.more
+            self._check(raft)
+            if self.auto and disk.pending:
+                more = True
+                while disk.pending:
+                    mark, messages = disk.complete_one()
+                    if mark:
+                        raft.persisted(mark)
+                    self.network += messages
+
+    def _check(self, raft: Raft) -> None:
+        violations = check_basic(raft)
+        view = raft.status()
+        before = self._views.get(raft.node_id)
+        if before:
+            violations += check_delta(before, view)
+        self._views[raft.node_id] = view
+        violations += self.history.check_cluster(self.nodes.values())
+        assert not violations, "\n".join(violations)
+
+
+def entries(*terms: int) -> list[Entry]:
+    """A log with one entry a term given: ``entries(1, 1, 2)``."""
+    return [
+        Entry(LogIndex(index), Term(term), 1, f"{index}@{term}".encode())
+        for index, term in enumerate(terms, start=1)
+    ]
