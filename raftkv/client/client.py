@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from raftkv.client.core import Call, Session
+from raftkv.client.core import ANY_NODE, Call, Session
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError, InvalidRequest, SessionExpired
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
@@ -136,7 +136,7 @@ class Client:
     def get(self, key: Bytes, stale: bool = False) -> Entry | None:
         """The key's entry, or None. ``stale`` reads a node's own state, which may lag."""
         name = _key(key)
-        response = self._ask((Kind.GET, name, stale))
+        response = self._ask((Kind.GET, name, stale), ANY_NODE if stale else None)
         if response.detail is None:
             return None
         return _entry(name, response.detail, response.revision)
@@ -161,7 +161,7 @@ class Client:
         while True:
             page = min(left, PAGE_KEYS) if limit else PAGE_KEYS
             fields = (Kind.RANGE, low, high, page, reverse, keys_only, False, stale)
-            response = self._ask(fields, node_endpoint)
+            response = self._ask(fields, node_endpoint or (ANY_NODE if stale else None))
             items, _, more = response.detail
             for key, item in items:
                 yield _entry(key, item, response.revision)
@@ -180,7 +180,8 @@ class Client:
 
     def count(self, start: Bytes = b"", end: Bytes = b"", *, stale: bool = False) -> tuple[int, int]:
         """(number of keys in ``start <= key < end``, the store's revision)."""
-        response = self._ask((Kind.RANGE, _bytes(start), _bytes(end), 0, False, True, True, stale))
+        fields = (Kind.RANGE, _bytes(start), _bytes(end), 0, False, True, True, stale)
+        response = self._ask(fields, ANY_NODE if stale else None)
         return response.detail[1], response.revision
 
     def barrier(self, node_endpoint: str) -> None:
@@ -189,7 +190,7 @@ class Client:
 
     def hello(self) -> HelloDetail:
         """What the cluster says of itself: its nodes, their endpoints, who leads."""
-        return decode_hello(self._ask((Kind.HELLO,)).detail)
+        return decode_hello(self._ask((Kind.HELLO,), ANY_NODE).detail)
 
     # -- internals
 

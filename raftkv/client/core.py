@@ -43,6 +43,7 @@ RESEND_SECONDS = 1.0
 """A request open for this long is sent again: a follower may have lost it on the way to the leader."""
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
+ANY_NODE = "*"
 FRAME_REQUESTS_MAX = 1024
 FIELDS_BYTES = 32
 """Of a request besides its byte strings, at most."""
@@ -92,7 +93,7 @@ class Call:
         target: str | None = None,
     ) -> None:
         """``fields``: of a write its op and arguments (with ``session``), else those of a request
-        after its id. ``target`` pins a read to one endpoint."""
+        after its id. ``target`` pins a read to one endpoint, or to ``ANY_NODE`` that answers."""
         self.fields = fields
         self.deadline = deadline
         self.done = done
@@ -139,7 +140,6 @@ class ClientCore:
         self._target: str | None = None
         self._hello_round_at = -1.0
         self.cluster: str | None = None
-        self.leader: str | None = None
 
     @property
     def calls_open(self) -> int:
@@ -210,10 +210,6 @@ class ClientCore:
             due = min(due, self._retries[0][0])
         return due
 
-    def seek(self, now: float) -> None:
-        """Ask every node who leads, whether or not anything waits for it."""
-        self._send_hellos(now)
-
     def abandon(self) -> None:
         """End every open call now, with what is known of it."""
         for call in list(self._calls.values()):
@@ -232,9 +228,7 @@ class ClientCore:
     # -- whom to ask
 
     def _seeking(self, now: float) -> bool:
-        if self._target is None:
-            return bool(self._waiting) or any(call.target for call in self._calls.values())
-        return self._silent_for(now) >= SILENCE_SECONDS
+        return bool(self._waiting) or self._silent_for(now) >= SILENCE_SECONDS
 
     def _silent_for(self, now: float) -> float:
         """How long the target has owed an answer; 0 when it owes none."""
@@ -259,15 +253,17 @@ class ClientCore:
         elif hello.cluster != self.cluster:
             return
         peer.hello, peer.hello_at = hello, now
+        self._dispatch_anywhere(endpoint, now)
         clients = {name: client for name, client, _, _ in hello.nodes}
         for client in clients.values():
             if client not in self._peers:
                 self._peers[client] = _Peer()
         leader = clients.get(hello.leader or "")
-        newest = max((other.term for other in self.hellos.values()), default=0)
+        # A term in which somebody leads is never followed by a lower one; a term that a node merely
+        # campaigns in may come to nothing.
+        newest = max((other.term for other in self.hellos.values() if other.leader), default=0)
         if leader is None or hello.term < newest:
             return
-        self.leader = hello.leader
         silent = self._silent_for(now)
         if self._target is None:
             self._target = leader
@@ -279,6 +275,16 @@ class ClientCore:
         for call in waiting:
             if call.request_id in self._calls:
                 self._dispatch(call, now)
+
+    def _dispatch_anywhere(self, endpoint: str, now: float) -> None:
+        """Calls that any node may answer need no leader: this one will do."""
+        ready = [call for call in self._waiting if call.target == ANY_NODE]
+        if ready:
+            self._waiting = [call for call in self._waiting if call.target != ANY_NODE]
+            for call in ready:
+                call.target = endpoint
+                if call.request_id in self._calls:
+                    self._dispatch(call, now)
 
     def _move_to(self, endpoint: str, now: float) -> None:
         """Leave the silent target; what is open there is asked again here."""

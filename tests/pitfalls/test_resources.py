@@ -162,7 +162,7 @@ def send_until_connected(port: zmq_ports.ZmqPort, frame: bytes) -> None:
 def test_pitfall_40_a_restarted_peer_takes_over_its_identity() -> None:
     with zmq_context() as ours, zmq_context() as first, zmq_context() as second:
         listener = zmq_ports.peer_port(ours, "tcp://127.0.0.1:*")
-        endpoint = listener.socket.last_endpoint.decode()
+        endpoint = listener.socket.get_string(zmq.LAST_ENDPOINT)
         before = zmq_ports.peer_link(first, endpoint, "cluster/n2")
         send_until_connected(before, b"one")
         assert receive(listener) == [b"cluster/n2", b"one"]
@@ -175,7 +175,7 @@ def test_pitfall_40_a_restarted_peer_takes_over_its_identity() -> None:
 def test_pitfall_40_nothing_is_queued_for_a_peer_that_is_not_there() -> None:
     with zmq_context() as context:
         gone = zmq_ports.peer_port(context, "tcp://127.0.0.1:*")
-        endpoint = gone.socket.last_endpoint.decode()
+        endpoint = gone.socket.get_string(zmq.LAST_ENDPOINT)
         gone.socket.close()
         link = zmq_ports.peer_link(context, endpoint, "cluster/n2")
         assert not any(link.send([b"x"]) for _ in range(1000))
@@ -184,6 +184,6 @@ def test_pitfall_40_nothing_is_queued_for_a_peer_that_is_not_there() -> None:
 def test_pitfall_40_a_port_in_use_is_one_clear_line() -> None:
     with zmq_context() as context:
         taken = zmq_ports.peer_port(context, "tcp://127.0.0.1:*")
-        endpoint = taken.socket.last_endpoint.decode()
+        endpoint = taken.socket.get_string(zmq.LAST_ENDPOINT)
         with pytest.raises(LaunchError, match="in use by another process"):
             zmq_ports.peer_port(context, endpoint)

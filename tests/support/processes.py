@@ -1,0 +1,171 @@
+"""Real clusters in real processes, driven through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+DEADLINE_SECONDS = 30.0
+Result = TypeVar("Result")
+
+
+def await_condition(
+    condition: Callable[[], Result | None], what: str, seconds: float = DEADLINE_SECONDS
+) -> Result:
+    """Poll until ``condition`` gives something true; fails with ``what`` when it never does."""
+    deadline = time.monotonic() + seconds
+    between_looks = threading.Event()
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        between_looks.wait(0.02)
+
+
+def free_base_port() -> int:
+    """The first of fifty ports in a row of which those a cluster uses are free now."""
+    from raftkv.cluster.local import PORTS_A_CLUSTER, _busy_port
+
+    start = 20_000 + (os.getpid() * 61) % 20_000
+    for base in range(start, 60_000, PORTS_A_CLUSTER):
+        if _busy_port(base, 9) is None:
+            return base
+    raise AssertionError("no free ports")
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAFTKV_")}
+    return {**kept, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONWARNINGS": "error"}
+
+
+class LocalCluster:
+    """``raftkv up --headless`` in a folder of its own."""
+
+    def __init__(self, folder: Path, nodes: int = 3) -> None:
+        self.folder = folder
+        self.nodes = nodes
+        self.base_port = free_base_port()
+        self._launcher: subprocess.Popen[str] | None = None
+
+    # -- life
+
+    def up(self, *extra: str) -> float:
+        """Start and wait for the ready line; returns the seconds that took."""
+        begin = time.monotonic()
+        stderr = (self.folder / "up.log").open("a+", encoding="utf-8")
+        offset = stderr.seek(0, os.SEEK_END)
+        arguments = ["--nodes", str(self.nodes), "--base-port", str(self.base_port), *extra]
+        self._launcher = subprocess.Popen(
+            [sys.executable, "-m", "raftkv", "up", "--headless", *arguments],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            text=True,
+        )
+        stderr.close()
+
+        def ready() -> bool:
+            assert self._launcher is not None
+            text = self.log()[offset:]
+            assert self._launcher.poll() is None, f"up ended early:\n{text}"
+            return "ready: " in text
+
+        await_condition(ready, "the ready line of 'up'")
+        return time.monotonic() - begin
+
+    def down(self) -> None:
+        """SIGTERM to the launcher, and wait for everything to end."""
+        if self._launcher and self._launcher.poll() is None:
+            self._launcher.send_signal(signal.SIGTERM)
+            assert self._launcher.wait(DEADLINE_SECONDS) == 0, self.log()
+        self._launcher = None
+
+    def kill_launcher(self) -> None:
+        assert self._launcher is not None
+        self._launcher.kill()
+        self._launcher.wait(DEADLINE_SECONDS)
+        self._launcher = None
+
+    def log(self) -> str:
+        return (self.folder / "up.log").read_text(encoding="utf-8")
+
+    # -- use
+
+    def run(
+        self, *arguments: str | bytes, stdin: bytes | None = None, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[bytes]:
+        return raftkv(*arguments, folder=self.folder, stdin=stdin, timeout=timeout)
+
+    def ok(self, *arguments: str | bytes, stdin: bytes | None = None, timeout: float = 60.0) -> bytes:
+        """Run a command that must succeed; its stdout."""
+        done = self.run(*arguments, stdin=stdin, timeout=timeout)
+        assert done.returncode == 0, (arguments, done.returncode, done.stderr.decode())
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        done = self.run("status", "--json", "--timeout", "2")
+        found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"leader": None, "nodes": []}
+        return found
+
+    def leader(self) -> str:
+        return str(await_condition(lambda: self.status()["leader"], "a leader"))
+
+    def pids(self) -> dict[str, int]:
+        """Of the nodes that answer."""
+        return {node["name"]: node["pid"] for node in self.status()["nodes"] if node["alive"]}
+
+    def kill_nodes(self, *names: str) -> None:
+        """SIGKILL from outside, as the kernel's out-of-memory killer would."""
+        pids = self.pids()
+        for name in names:
+            os.kill(pids[name], signal.SIGKILL)
+        for name in names:
+            await_condition(lambda name=name: name not in self.pids(), f"{name} to be gone")  # type: ignore[misc]
+
+    def await_all_alive(self) -> None:
+        await_condition(lambda: len(self.pids()) == self.nodes, "all nodes to answer")
+
+
+def raftkv(
+    *arguments: str | bytes, folder: Path, stdin: bytes | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[bytes]:
+    """The real command line in a real process."""
+    return subprocess.run(
+        [sys.executable, "-m", "raftkv", *arguments],
+        cwd=folder,
+        env=environment(),
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@contextmanager
+def local_cluster(folder: Path, nodes: int = 3) -> Iterator[LocalCluster]:
+    cluster = LocalCluster(folder, nodes)
+    cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this id runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
