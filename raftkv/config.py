@@ -89,6 +89,17 @@ def is_endpoint(text: str) -> bool:
     return match is not None and 1 <= int(match.group(2)) <= 65535
 
 
+def require_loopback(node: NodeConfig) -> None:
+    """Frames are neither encrypted nor authenticated, so they must not leave the machine."""
+    for endpoint in node.endpoints():
+        host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+        if host != "localhost" and host != "::1" and not host.startswith("127."):
+            raise ConfigError(
+                f"node {node.name}: {endpoint} is not on loopback; this version has no encryption and listens "
+                "on 127.0.0.1, ::1 or localhost only"
+            )
+
+
 def load(path: Path) -> ClusterConfig:
     """Read and check a ``cluster.toml``."""
     try:

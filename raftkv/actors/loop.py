@@ -17,7 +17,7 @@ import zmq
 from raftkv.actors import zmq_ports
 from raftkv.actors.disk_thread import DiskThread
 from raftkv.actors.node import Node, NodeWorld
-from raftkv.config import ClusterConfig
+from raftkv.config import ClusterConfig, require_loopback
 from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
 from raftkv.types import NodeId
 
@@ -48,6 +48,7 @@ def run_node(
     Raises ``ConfigError``, ``StorageError`` or ``LaunchError`` before or while running.
     """
     me = config.node(name)
+    require_loopback(me)
     folder = config.data_folder(name) / "wal"
     directory = OsDirectory(folder)
     identity = Identity(config.name, me.name, secrets.token_hex(8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 WINDOW_SECONDS = 1.0
-SAMPLES_MAX = 2048
+SAMPLES_MAX = 512
 """Bounds the memory of a meter, and what sorting it costs ten times a second."""
 
 

@@ -58,17 +58,15 @@ class System:
         self._clock = clock
         self._random = rng
         self._now = float(clock())
-        self._actors: dict[ActorName, Actor] = {}
-        self._mailboxes: dict[ActorName, deque[Any]] = {}
-        self._order: list[tuple[Actor, deque[Any]]] = []
+        self._mailboxes: dict[ActorName, _Mailbox] = {}
+        self._awake: deque[_Mailbox] = deque()
+        """Mailboxes with messages, in the order in which they got their first one."""
         self._timers: list[tuple[float, int, ActorName, Any]] = []
         self._timer_count = 0
 
     def add(self, name: ActorName, actor: Actor) -> None:
-        """Actors are run, and end their turns, in the order in which they were added."""
-        self._actors[name] = actor
-        self._mailboxes[name] = deque()
-        self._order.append((actor, self._mailboxes[name]))
+        """Actors end their turns in the order in which they were added."""
+        self._mailboxes[name] = _Mailbox(actor)
 
     @property
     def random(self) -> random.Random:
@@ -78,7 +76,10 @@ class System:
         return self._now
 
     def send(self, to: ActorName, message: Any) -> None:
-        self._mailboxes[to].append(message)
+        mailbox = self._mailboxes[to]
+        if not mailbox.messages:
+            self._awake.append(mailbox)
+        mailbox.messages.append(message)
 
     def set_timer(self, to: ActorName, delay: float, message: Any) -> None:
         self._timer_count += 1  # orders equal times, and keeps messages from being compared
@@ -91,10 +92,10 @@ class System:
         """Fire due timers, run the mailboxes, end the turn."""
         while self._timers and self._timers[0][0] <= self._now:
             _, _, to, message = heapq.heappop(self._timers)
-            self._mailboxes[to].append(message)
+            self.send(to, message)
         self._run_mailboxes()
-        for actor, _ in self._order:
-            actor.end_of_turn()
+        for mailbox in self._mailboxes.values():
+            mailbox.actor.end_of_turn()
             self._run_mailboxes()
 
     def next_timer(self) -> float | None:
@@ -102,10 +103,18 @@ class System:
         return self._timers[0][0] if self._timers else None
 
     def _run_mailboxes(self) -> None:
-        busy = True
-        while busy:
-            busy = False
-            for actor, mailbox in self._order:
-                while mailbox:
-                    busy = True
-                    actor.handle(mailbox.popleft())
+        while self._awake:
+            mailbox = self._awake.popleft()
+            handle, messages = mailbox.actor.handle, mailbox.messages
+            while messages:
+                # Read before it is removed: an actor that sends to itself is awake already.
+                handle(messages[0])
+                messages.popleft()
+
+
+class _Mailbox:
+    __slots__ = ("actor", "messages")
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self.messages: deque[Any] = deque()

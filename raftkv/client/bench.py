@@ -22,6 +22,8 @@ from raftkv.wire.client import Kind
 
 READ_SHARE_OF_MIXED = 0.9
 PUMP_SECONDS = 0.05
+FLUSH_REQUESTS = 64
+"""Sent as soon as so many have gathered: the cluster works on them while the next are encoded."""
 
 
 @dataclass(slots=True)
@@ -134,9 +136,11 @@ class Bench:
     def _start_idle(self) -> None:
         idle, self._idle = self._idle, []
         now = time.monotonic()
-        for session in idle:
+        for position, session in enumerate(idle, start=1):
             if self._started == self._result.total:
                 return
+            if position % FLUSH_REQUESTS == 0:
+                self._transport.flush()
             self._started += 1
             key = _key(self._random.randrange(self._key_space))
             share = self._write_share

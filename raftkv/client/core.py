@@ -43,6 +43,7 @@ RESEND_SECONDS = 1.0
 """A request open for this long is sent again: a follower may have lost it on the way to the leader."""
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
+DEADLINES_SLACK = 1024
 ANY_NODE = "*"
 FRAME_REQUESTS_MAX = 1024
 FIELDS_BYTES = 32
@@ -165,6 +166,11 @@ class ClientCore:
             call.sequence = call.session.last_sequence
             call.session.waiting[call.sequence] = None
         heapq.heappush(self._deadlines, (call.deadline, call.request_id, call))
+        if len(self._deadlines) > 2 * len(self._calls) + DEADLINES_SLACK:
+            # Finished calls leave their deadline behind; without this a busy client would hold on
+            # to everything it has asked within a timeout.
+            self._deadlines = [item for item in self._deadlines if item[1] in self._calls]
+            heapq.heapify(self._deadlines)
         self._dispatch(call, now)
 
     def on_frame(self, endpoint: str, data: bytes, now: float) -> None:

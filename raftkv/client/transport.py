@@ -31,7 +31,7 @@ class Transport:
     def pump(self, wait: float) -> None:
         """Send what is due, wait up to ``wait`` seconds for something to happen, handle it."""
         core = self.core
-        self._flush()
+        self.flush()
         now = time.monotonic()
         timeout = max(0.0, min(wait, core.next_timer(now) - now))
         for source, _ in self._poller.poll(int(timeout * 1000 + 0.999)):
@@ -40,7 +40,7 @@ class Transport:
             else:
                 self._drain(source)
         core.on_time(time.monotonic())
-        self._flush()
+        self.flush()
 
     def wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
@@ -56,7 +56,8 @@ class Transport:
             while True:
                 self.core.on_frame(endpoint, socket.recv(zmq.NOBLOCK), now)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is due, without waiting for anything."""
         for endpoint, frame in self.core.take_frames():
             socket = self._sockets.get(endpoint) or self._connect(endpoint)
             # A full queue is as if the frame were lost on the way: the core asks again.

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 from sortedcontainers import SortedList
 
 from raftkv.errors import InvalidRequest
-from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.kv.limits import (
     KEPT_VALUE_BYTES_MAX,
+    KEY_BYTES_MAX,
     MULTI_PUT_MAX,
     RANGE_BYTES_MAX,
     SESSION_WINDOW,
+    VALUE_BYTES_MAX,
     check_key,
     check_value,
 )
@@ -70,17 +72,18 @@ class StateMachine:
         """Apply the command at ``index``. None for bytes that are no command: nobody waits for them."""
         self.applied_index = index
         try:
-            command = Command.decode(data)
+            fields = decode_flat(data)
         except ValueError:
             return None
-        client_id, born, sequence, floor, op, arguments = command
+        client_id, born, sequence, floor, op = fields[:5]
         session = self.sessions.enter(client_id, born, index)
         if session is None:
             return Applied(client_id, sequence, Answer(Code.SESSION_EXPIRED, self.revision))
         answer = session.answers.get(sequence)
         if answer is not None:
             return Applied(client_id, sequence, answer)
-        session.raise_floor(floor)
+        if floor > session.floor:
+            session.raise_floor(floor)
         if not session.floor <= sequence < session.floor + SESSION_WINDOW:
             # Below: a stray copy of something the client has long had its answer to.
             answer = Answer(Code.INVALID, self.revision, "the sequence lies outside the session's window")
@@ -90,7 +93,7 @@ class StateMachine:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
             try:
-                answer = handler(self, *arguments)
+                answer = handler(self, *fields[5:])
             except InvalidRequest as error:
                 answer = Answer(Code.INVALID, self.revision, str(error))
             except TypeError:  # the number of arguments; their types are checked one by one
@@ -208,9 +211,11 @@ def _check_bytes(*values: Any) -> None:
 
 
 def _check_pair(key: Any, value: Any) -> None:
-    _check_bytes(key, value)
-    check_key(key)
-    check_value(value)
+    if not (type(key) is type(value) is bytes):
+        raise InvalidRequest("keys and values are bytes")
+    if not 0 < len(key) <= KEY_BYTES_MAX or len(value) > VALUE_BYTES_MAX:
+        check_key(key)  # the one that does not hold says so
+        check_value(value)
 
 
 _OPERATIONS: dict[int, Callable[..., Answer]] = {

@@ -36,9 +36,7 @@ class Session:
         self.last_index = 0
 
     def raise_floor(self, floor: int) -> None:
-        """Forget every answer below ``floor``."""
-        if floor <= self.floor:
-            return
+        """Forget every answer below ``floor``, which exceeds the present one."""
         if floor - self.floor <= len(self.answers):
             for sequence in range(self.floor, floor):
                 self.answers.pop(sequence, None)

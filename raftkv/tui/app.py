@@ -21,8 +21,8 @@ from textual.widgets import Static
 from raftkv.tui.commands import COMMANDS
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
-from raftkv.tui.model import State, initial, reduce_all
-from raftkv.tui.operator import Operator
+from raftkv.tui.model import CommandDone, State, initial, reduce_all
+from raftkv.tui.operations import ActionEnded, Operations
 from raftkv.tui.overview import Overview
 from raftkv.tui.ports import Actions, Feed
 from raftkv.tui.theme import TERM_VARIABLES, THEME
@@ -33,7 +33,7 @@ FRAME_SECONDS = 0.1
 WIDTH_MIN, HEIGHT_MIN = 80, 24
 
 
-class Dashboard(Operator):
+class Dashboard(Operations):
     """``owns_cluster``: quitting stops the cluster, and is worded so. ``clock`` is the monotonic
     clock that stamps what the feed brings, ``wall`` the clock shown beside events."""
 
@@ -61,7 +61,7 @@ class Dashboard(Operator):
         wall: Callable[[], datetime] = datetime.now,
     ) -> None:
         super().__init__(actions, initial(feed.names()), clock)
-        self._feed = feed
+        self.feed = feed
         self._owns_cluster = owns_cluster
         self._origin = wall() - timedelta(seconds=clock())
         self._overview = Overview(self.state, self._origin)
@@ -84,7 +84,7 @@ class Dashboard(Operator):
         self.call_after_refresh(self._frame)
 
     def on_unmount(self) -> None:
-        self._feed.close()
+        self.feed.close()
 
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size.width, event.size.height
@@ -97,7 +97,7 @@ class Dashboard(Operator):
         self.call_after_refresh(self.draw)
 
     def _frame(self) -> None:
-        self.state = reduce_all(self.state, self._feed.poll())
+        self.state = reduce_all(self.state, self.feed.poll())
         self.end_pauses()
         self.draw()
 
@@ -125,6 +125,12 @@ class Dashboard(Operator):
     def action_freeze(self) -> None:
         self._still = None if self._still else (self.state, self.clock())
         self.draw()
+
+    def on_action_ended(self, message: ActionEnded) -> None:
+        """Beside the handler of ``Operations``, which Textual calls as well."""
+        if self._still and isinstance(message.item, CommandDone):
+            # The event log, where the command is shown, stands still.
+            self.notify(f"$ {message.item.command}", markup=False)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog())

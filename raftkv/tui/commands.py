@@ -25,7 +25,7 @@ class Command:
 
 COMMANDS = (
     Command("k", "k", "kill", "kill", "Kill the node (SIGKILL)", "node", 1),
-    Command("K", "K", "kill_leader", "leader", "Kill the leader", "node", 8),
+    Command("K", "K", "kill_leader", "kill leader", "Kill the leader", "node", 8),
     Command("t", "t", "stop", "stop", "Stop the node politely", "node", 13),
     Command("r", "r", "restart", "restart", "Start or restart the node", "node", 2),
     Command("z", "z", "pause", "pause", "Pause or resume the node", "node", 3),

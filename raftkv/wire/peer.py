@@ -89,15 +89,15 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
     if kind is None:
         raise WireError(f"unknown peer message {code!r}")
     names = _FIELDS[kind]
-    expect(_is_count(second) and len(rest) == len(names), f"no {kind.__name__}")
+    expect(_is_count(second) and len(rest) == len(names), "a peer message of the wrong shape")
     for position, name in enumerate(names):
         value = rest[position]
         if name == "entries":
             rest[position] = _decode_entries(value)
         elif name in _BOOLEANS:
-            expect(type(value) is bool, f"{kind.__name__}.{name} is no truth value")
+            expect(type(value) is bool, "a field is no truth value")
         else:
-            expect(_is_count(value), f"{kind.__name__}.{name} is no count")
+            expect(_is_count(value), "a field is no count")
     message = kind(sender, to, Term(second), *rest)
     if isinstance(message, AppendEntries) and message.entries:
         first = message.entries[0].index

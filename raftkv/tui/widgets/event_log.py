@@ -34,20 +34,23 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._entries, self._total = entries, total
         self.virtual_size = Size(self.size.width, len(entries))
         if follow:
-            self.scroll_end(animate=False, immediate=True)
+            self._go(self.max_scroll_y)
         elif dropped:
             # Old lines fell out at the top: stay on the lines being read.
-            self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True)
+            self._go(self.scroll_offset.y - dropped)
         self.refresh()
 
     def turn(self, way: str) -> None:
         page, here = self.size.height, self.scroll_offset.y
-        target = {"page_up": here - page, "page_down": here + page, "home": 0}.get(way, self.max_scroll_y)
-        self.scroll_to(y=target, animate=False, immediate=True)
+        self._go({"page_up": here - page, "page_down": here + page, "home": 0}.get(way, self.max_scroll_y))
 
     def on_resize(self) -> None:
         # Only after the layout is it known how far down the end is.
-        self.call_after_refresh(self.scroll_end, animate=False, immediate=True)
+        self.call_after_refresh(lambda: self._go(self.max_scroll_y))
+
+    def _go(self, y: int) -> None:
+        # Forced: until the scrollbar is drawn, Textual holds that there is nothing to scroll.
+        self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
 
     def render_line(self, y: int) -> Strip:
         number = self.scroll_offset.y + y

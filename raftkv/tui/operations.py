@@ -44,7 +44,7 @@ class ActionEnded(Message):
         self.then = then
 
 
-class Operator(App[None]):
+class Operations(App[None]):
     """Keeps the state, and what the user has chosen of it."""
 
     def __init__(self, actions: Actions, state: State, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,75 @@
+"""Starting a dashboard on a script, waiting for what it shows, reading its screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from textual.pilot import Pilot
+
+from raftkv.tui.app import Dashboard
+from raftkv.tui.ports import FeedItem
+from tests.tui.fakes import NOON, Clock, RecordingActions, ScriptedFeed
+from tests.tui.scenes import NAMES
+
+SMALL, LARGE = (80, 24), (160, 50)
+TRIES = 400
+
+
+def make_dashboard(
+    items: Sequence[FeedItem] = (), names: Sequence[str] = NAMES, *, owns_cluster: bool = True
+) -> Dashboard:
+    """Clocks that stand still, so that the same script always draws the same screen."""
+    feed = ScriptedFeed(names, items)
+    return Dashboard(feed, RecordingActions(), owns_cluster=owns_cluster, clock=Clock(), wall=lambda: NOON)
+
+
+@dataclass
+class Session:
+    app: Dashboard
+    pilot: Pilot[None]
+    feed: ScriptedFeed
+    actions: RecordingActions
+    clock: Clock
+
+    def screen(self) -> str:
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(TRIES):
+            if condition():
+                return
+            await self.pilot.pause(0.01)
+        raise AssertionError(f"waited in vain, on the screen:\n{self.screen()}")
+
+    async def until_shown(self, text: str) -> None:
+        await self.until(lambda: text in self.screen())
+
+    async def press(self, *keys: str) -> None:
+        """Press, and wait until the actions that this began have come back."""
+        await self.pilot.press(*keys)
+        await self.app.workers.wait_for_complete()
+        await self.pilot.pause()
+
+    async def push(self, *items: FeedItem) -> None:
+        polls = self.feed.polls
+        self.feed.push(*items)
+        await self.until(lambda: self.feed.polls > polls + 1)
+
+
+@asynccontextmanager
+async def session(
+    items: Sequence[FeedItem] = (),
+    names: Sequence[str] = NAMES,
+    *,
+    size: tuple[int, int] = SMALL,
+    owns_cluster: bool = True,
+) -> AsyncIterator[Session]:
+    feed, actions, clock = ScriptedFeed(names, items), RecordingActions(), Clock()
+    app = Dashboard(feed, actions, owns_cluster=owns_cluster, clock=clock, wall=lambda: NOON)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        running = Session(app, pilot, feed, actions, clock)
+        await running.until(lambda: feed.polls > 1)
+        yield running

@@ -1,0 +1,286 @@
+"""Every key, click and dialog, driven as a user would, against a script and recording actions."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import Input
+
+from raftkv.observe import LinkFault
+from raftkv.tui.commands import COMMANDS, FAULT_SECONDS
+from raftkv.tui.dialogs.help import HelpDialog
+from raftkv.tui.dialogs.partition import PartitionDialog
+from raftkv.tui.dialogs.peer import PeerDialog
+from raftkv.tui.dialogs.put import PutDialog
+from raftkv.tui.operations import ACTIONS_MAX
+from raftkv.tui.widgets.event_log import EventLog
+from tests.tui.driving import LARGE, SMALL, session
+from tests.tui.fakes import START, event, process, snapshot
+from tests.tui.scenes import BLOCK, NAMES, NINE, election, healthy
+
+DELAY = LinkFault(delay_ms=100.0, jitter_ms=20.0)
+LOSS = LinkFault(drop=0.2)
+
+SIMPLE_KEYS: list[tuple[tuple[str, ...], tuple[object, ...]]] = [
+    (("k",), ("kill", "n1")),
+    (("2", "k"), ("kill", "n2")),
+    (("down", "down", "k"), ("kill", "n3")),
+    (("up", "k"), ("kill", "n3")),
+    (("K",), ("kill", "n2")),
+    (("t",), ("stop", "n1")),
+    (("r",), ("restart", "n1")),
+    (("z",), ("pause", "n1")),
+    (("i",), ("isolate", "n1", FAULT_SECONDS)),
+    (("h",), ("heal",)),
+    (("H",), ("heal_all",)),
+    (("e",), ("campaign", "n1")),
+    (("L",), ("load", True)),
+    (("o", "3"), ("link", "n1", "n3", FAULT_SECONDS, BLOCK)),
+    (("o", "down", "enter"), ("link", "n1", "n3", FAULT_SECONDS, BLOCK)),
+    (("d", "2"), ("link", "n1", "n2", FAULT_SECONDS, DELAY)),
+    (("l", "2"), ("link", "n1", "n2", FAULT_SECONDS, LOSS)),
+    (("p", "enter"), ("partition", (("n2", "n3"), ("n1",)), FAULT_SECONDS)),
+    (("p", "space", "down", "space", "enter"), ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS)),
+    (("p", "a", "down", "down", "b", "enter"), ("partition", (("n1", "n2"), ("n3",)), FAULT_SECONDS)),
+    (("p", "m", "enter"), ("partition", (("n1", "n2"), ("n3",)), FAULT_SECONDS)),
+    (("p", "l", "enter"), ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS)),
+    (("n", "a", "enter", "b", "c", "enter"), ("put", "a", "bc")),
+]
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+@pytest.mark.parametrize(("keys", "call"), SIMPLE_KEYS, ids=["-".join(keys) for keys, _ in SIMPLE_KEYS])
+async def test_a_key_does_what_it_says_and_shows_the_command(
+    keys: tuple[str, ...], call: tuple[object, ...], size: tuple[int, int]
+) -> None:
+    async with session(healthy(), size=size) as running:
+        await running.press(*keys)
+        assert running.actions.calls == [call]
+        await running.until_shown(f"$ raftkv chaos {call[0]}")
+        assert threading.get_ident() not in running.actions.threads
+
+
+@pytest.mark.parametrize("key", ["o", "d", "l", "p", "n", "question_mark"])
+async def test_escape_cancels_a_dialog(key: str) -> None:
+    async with session(healthy()) as running:
+        await running.press(key)
+        assert isinstance(running.app.screen, PeerDialog | PartitionDialog | PutDialog | HelpDialog)
+        await running.press("escape")
+        assert running.app.screen is running.app.screen_stack[0]
+        assert running.actions.calls == []
+
+
+async def test_what_already_ails_a_link_is_kept_or_taken_back() -> None:
+    faults = {"n2": (BLOCK, 9.0), "n3": (DELAY, 9.0)}
+    async with session([snapshot("n1", faults=faults), *map(process, NAMES)]) as running:
+        await running.press("o", "2")
+        await running.press("d", "3")
+        await running.press("l", "3")
+        both = LinkFault(drop=0.2, delay_ms=100.0, jitter_ms=20.0)
+        assert running.actions.calls == [
+            ("link", "n1", "n2", None, LinkFault()),
+            ("link", "n1", "n3", None, LinkFault()),
+            ("link", "n1", "n3", FAULT_SECONDS, both),
+        ]
+
+
+async def test_a_click_on_a_cell_toggles_that_one_direction() -> None:
+    async with session(election()) as running:
+        # Under the title and the heading, three columns for the sender's name, three a cell.
+        assert await running.pilot.click("#matrix", offset=(1 + 3 + 8, 2 + 0))
+        assert await running.pilot.click("#matrix", offset=(1 + 3 + 8, 2 + 1))
+        assert await running.pilot.click("#matrix", offset=(1 + 3 + 5, 2 + 1))  # n2 to itself
+        assert await running.pilot.click("#matrix", offset=(1, 2))  # a name
+        await running.press()
+        assert running.actions.calls == [
+            ("link", "n1", "n3", FAULT_SECONDS, BLOCK),
+            ("link", "n2", "n3", None, LinkFault()),
+        ]
+
+
+async def test_a_click_on_a_row_selects_the_node() -> None:
+    async with session(healthy()) as running:
+        assert await running.pilot.click("#nodes", offset=(10, 4))
+        await running.until_shown("▸n3")
+        await running.press("9")  # there is none
+        assert "▸n3" in running.screen()
+
+
+async def test_a_click_in_the_footer_is_the_key() -> None:
+    async with session(healthy()) as running:
+        assert await running.pilot.click("#keys", offset=(2, 0))
+        await running.press()
+        assert running.actions.calls == [("kill", "n1")]
+
+
+async def test_dialogs_by_mouse() -> None:
+    async with session(healthy()) as running:
+        await running.press("p")
+        for button in ("#leader", "#apply"):
+            assert await running.pilot.click(button)
+        await running.press("p")
+        assert await running.pilot.click("#majority")
+        assert await running.pilot.click("OptionList", offset=(2, 0))
+        assert await running.pilot.click("#apply")
+        await running.press("p")
+        assert await running.pilot.click("#cancel")
+        await running.press()
+        assert running.actions.calls == [
+            ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS),
+            ("partition", (("n2",), ("n1", "n3")), FAULT_SECONDS),
+        ]
+
+
+async def test_a_partition_needs_two_groups() -> None:
+    async with session(healthy()) as running:
+        await running.press("p", "a", "enter")
+        assert isinstance(running.app.screen, PartitionDialog)
+        await running.until_shown("both groups need a node")
+
+
+async def test_enter_on_a_focused_button_presses_that_button() -> None:
+    async with session(healthy()) as running:
+        await running.press("p", "tab", "tab", "enter")
+        assert isinstance(running.app.screen, PartitionDialog)
+        await running.until_shown("B  n2")
+
+
+async def test_a_put_needs_a_key() -> None:
+    async with session(healthy()) as running:
+        await running.press("n", "enter", "tab", "v", "enter")
+        assert running.actions.calls == []
+        assert running.app.screen.query_one("#key", Input).has_focus
+
+
+async def test_pause_and_resume() -> None:
+    async with session(healthy()) as running:
+        await running.press("z")
+        await running.push(process("n1", "paused", since=START))
+        await running.until_shown("⏸ n1 paused 0:30 left")
+        await running.press("z")
+        assert running.actions.calls == [("pause", "n1"), ("resume", "n1")]
+
+
+async def test_a_pause_ends_when_its_time_is_up() -> None:
+    async with session(healthy()) as running:
+        await running.press("z")
+        await running.push(process("n1", "paused", since=START))
+        running.clock.now += FAULT_SECONDS + 1
+        await running.until(lambda: running.actions.calls[-1] == ("resume", "n1"))
+        await running.push()
+        assert running.actions.calls == [("pause", "n1"), ("resume", "n1")]
+
+
+async def test_load_goes_on_and_off() -> None:
+    async with session(healthy()) as running:
+        await running.press("L")
+        await running.until_shown("load on")
+        await running.press("L")
+        assert running.actions.calls == [("load", True), ("load", False)]
+        await running.until(lambda: "load on" not in running.screen())
+
+
+async def test_there_may_be_no_leader_to_kill() -> None:
+    async with session([snapshot("n1")]) as running:
+        await running.press("K")
+        await running.until_shown("there is no leader to kill")
+        assert running.actions.calls == []
+
+
+async def test_a_failed_action_is_one_line() -> None:
+    async with session(healthy()) as running:
+        running.actions.fails = "n1 does not [answer]"
+        await running.press("L")
+        await running.until_shown("! n1 does not [answer]")
+        assert [toast.message for toast in running.app._notifications] == ["n1 does not [answer]"]
+        assert "load on" not in running.screen()
+
+
+async def test_only_so_many_actions_at_once() -> None:
+    async with session(healthy()) as running:
+        running.actions.gate = threading.Event()
+        await running.pilot.press(*"k" * (ACTIONS_MAX + 1))
+        await running.until_shown("still under way")
+        running.actions.gate.set()
+        await running.until(lambda: running.app._under_way == 0)
+        await running.press("k")
+        assert len(running.actions.calls) == ACTIONS_MAX + 1
+
+
+async def test_a_frozen_view_says_so_and_stands_still() -> None:
+    async with session(healthy()) as running:
+        await running.press("space")
+        await running.until_shown("VIEW FROZEN")
+        await running.push(event(1, "n1", "LeaderChanged", term=9, leader_id="n3"))
+        assert "leader n3" not in running.screen()
+        await running.press("k")  # the cluster does not stand still
+        assert running.actions.calls == [("kill", "n1")]
+        await running.until(lambda: "$ raftkv chaos kill n1" in running.screen())
+        await running.press("space")
+        await running.until_shown("leader n3, term 9")
+        assert "FROZEN" not in running.screen()
+
+
+async def test_help_names_every_command_on_one_screen() -> None:
+    async with session(healthy()) as running:
+        await running.press("question_mark")
+        screen = running.screen()
+        assert len(screen.splitlines()) == 24
+        for command in COMMANDS:
+            assert command.title in screen
+        assert "esc, ? or q closes" in screen
+        await running.press("q")
+        assert not isinstance(running.app.screen, HelpDialog)
+
+
+async def test_every_command_is_in_the_palette() -> None:
+    async with session(healthy()) as running:
+        titles = [command.title for command in running.app.get_system_commands(running.app.screen)]
+        assert {command.title for command in COMMANDS} - set(titles) <= {"Quit (also ctrl+q)", "This help"}
+        await running.pilot.press("ctrl+p")
+        await running.until(lambda: isinstance(running.app.screen, CommandPalette))
+        await running.pilot.press(*"Kill the leader")
+        await running.until_shown("key K")
+        await running.pilot.press("down", "enter")
+        await running.until(lambda: running.actions.calls == [("kill", "n2")])
+
+
+async def test_the_event_log_scrolls_and_follows() -> None:
+    items = [event(number, "n1", "LeaderChanged", term=number, leader_id="n2") for number in range(1, 61)]
+    async with session([*healthy(), *items]) as running:
+        log = running.app.query_one(EventLog)
+        await running.until_shown("term 60")
+        await running.press("home")
+        await running.until_shown("leader n2, term 1\n")
+        await running.push(event(61, "n1", "LeaderChanged", term=61, leader_id="n2"))
+        assert "term 61" not in running.screen()
+        await running.press("pagedown")
+        assert log.scroll_offset.y > 0
+        await running.press("end", "pageup", "end")
+        await running.until_shown("term 61")
+        await running.push(event(62, "n1", "LeaderChanged", term=62, leader_id="n2"))
+        await running.until_shown("term 62")
+
+
+async def test_a_small_terminal_says_so_and_recovers() -> None:
+    async with session(healthy(), size=(79, 24)) as running:
+        await running.until_shown("the dashboard needs 80x24; this terminal has 79x24")
+        assert "follower" not in running.screen()
+        await running.pilot.resize_terminal(80, 24)
+        await running.until_shown("follower")
+        await running.pilot.resize_terminal(80, 10)
+        await running.until_shown("this terminal has 80x10")
+        await running.pilot.resize_terminal(160, 50)
+        await running.until_shown("sync p99")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+async def test_nine_nodes_fit(size: tuple[int, int]) -> None:
+    async with session(healthy(NINE), NINE, size=size) as running:
+        await running.until_shown("LEADER ★")
+        screen = running.screen()
+        assert screen.count("follower") >= 8
+        assert "k kill" in screen
+        assert screen.count("[7]") >= 9 * 10

@@ -1,0 +1,185 @@
+"""The reducer: what each item changes, what is bounded, and which gaps are noticed."""
+
+from __future__ import annotations
+
+from raftkv.observe import events
+from raftkv.tui import model
+from raftkv.tui.model import CommandDone, CommandFailed, PauseLimit, State, initial, lag, reduce, reduce_all
+from raftkv.tui.ports import FeedItem
+from tests.tui.fakes import START, event, leader_snapshot, peer_snapshot, process, snapshot
+from tests.tui.scenes import NAMES, election
+
+
+def texts(state: State) -> list[str]:
+    return [line.text for line in state.lines]
+
+
+def started(sequence: int, boot: int, time: float = START) -> events.Event:
+    return event(sequence, "n1", events.NODE_STARTED, time, boot=boot, entries=0, cut=None)
+
+
+def changed(sequence: int, time: float = START) -> events.Event:
+    return event(sequence, "n1", "LeaderChanged", time, term=7, leader_id="n2")
+
+
+def test_reducing_is_pure() -> None:
+    before = initial(NAMES)
+    once, again = reduce_all(before, election()), reduce_all(before, election())
+    assert once == again
+    assert before == initial(NAMES)
+
+
+def test_strangers_are_ignored() -> None:
+    state = initial(NAMES)
+    items: list[FeedItem] = [snapshot("n9"), process("n9"), event(1, "n9", "LeaderChanged")]
+    assert reduce_all(state, items) == state
+    assert reduce(state, PauseLimit("n9", 1.0)) == state
+
+
+def test_an_older_snapshot_of_the_same_boot_changes_nothing() -> None:
+    state = reduce(initial(NAMES), snapshot("n1", time=START, last_index=50))
+    assert reduce(state, snapshot("n1", time=START - 1, last_index=40)) == state
+
+
+def test_whoever_joins_late_has_missed_nothing() -> None:
+    state = reduce_all(initial(NAMES), [snapshot("n1", event_sequence=40), changed(41)])
+    assert texts(state) == ["leader n2, term 7"]
+
+
+def test_a_gap_between_events_is_told() -> None:
+    state = reduce_all(initial(NAMES), [started(1, 1), changed(5)])
+    assert texts(state)[1:] == ["missed 3 events", "leader n2, term 7"]
+    assert state.nodes[0].missed == 3
+
+
+def test_a_gap_shows_in_the_next_snapshot_already() -> None:
+    state = reduce_all(initial(NAMES), [started(1, 1), snapshot("n1", event_sequence=2)])
+    assert texts(state)[1:] == ["missed 1 event"]
+    assert reduce(state, snapshot("n1", event_sequence=2, time=START + 1)).lines == state.lines
+
+
+def test_an_event_seen_before_is_not_told_again() -> None:
+    state = reduce_all(initial(NAMES), [started(1, 1), changed(2), changed(2)])
+    assert len(state.lines) == 2
+
+
+def test_the_numbers_of_a_new_boot_begin_anew() -> None:
+    state = reduce_all(
+        initial(NAMES), [started(1, 1), changed(2), started(1, 2, START + 1), changed(2, START + 2)]
+    )
+    assert state.nodes[0].missed == 0
+    assert len(state.lines) == 4
+
+
+def test_a_new_boot_whose_start_was_missed() -> None:
+    before = [started(1, 1), changed(2), changed(3)]
+    state = reduce_all(initial(NAMES), [*before, changed(2, START + 2)])
+    assert texts(state)[3:] == ["missed 1 event", "leader n2, term 7"]
+    after = reduce(state, snapshot("n1", boot=2, event_sequence=2, time=START + 3))
+    assert after.lines == state.lines
+    by_snapshot = reduce_all(
+        initial(NAMES), [*before, snapshot("n1", boot=2, event_sequence=2, time=START + 3)]
+    )
+    assert texts(by_snapshot)[3:] == ["missed 2 events"]
+
+
+def test_a_boot_with_more_events_than_the_last_one_had() -> None:
+    state = reduce_all(initial(NAMES), [started(1, 1), started(4, 2, START + 1)])
+    assert state.nodes[0].missed == 3
+
+
+def test_lines_are_bounded_and_counted() -> None:
+    state = initial(NAMES)
+    for number in range(model.LINES_MAX + 7):
+        state = reduce(state, CommandDone(START, f"raftkv status {number}"))
+    assert len(state.lines) == model.LINES_MAX
+    assert state.lines_total == model.LINES_MAX + 7
+    assert state.lines[-1].text.endswith(str(model.LINES_MAX + 6))
+
+
+def test_what_the_user_did_and_what_failed() -> None:
+    state = reduce_all(
+        initial(NAMES), [CommandDone(START, "raftkv chaos kill n1"), CommandFailed(START, "no\nway")]
+    )
+    assert [(line.mark, line.text) for line in state.lines] == [
+        ("$", "raftkv chaos kill n1"),
+        ("!", "no way"),
+    ]
+
+
+def test_lines_are_printable_and_short() -> None:
+    assert model.clean("a\x1b[31m\tb\n c" + "x" * 1000) == "a�[31m b c" + "x" * (model.TEXT_MAX - 10)
+
+
+def test_an_event_of_another_version_is_told_raw() -> None:
+    state = reduce_all(
+        initial(NAMES), [event(1, "n1", "LeaderChanged", surprise=1), event(2, "n1", "Teleported", to="n2")]
+    )
+    assert texts(state) == ["LeaderChanged {'surprise': 1}", "Teleported {'to': 'n2'}"]
+
+
+def test_rates_come_from_counters() -> None:
+    state = initial(NAMES)
+    for tenth in range(30):
+        made = leader_snapshot("n1", time=START + tenth / 10, writes_total=40 * tenth, reads_total=10 * tenth)
+        state = reduce(state, made)
+    node = state.nodes[0]
+    assert round(model.operations_per_second(node) or 0) == 500
+    assert len(node.counters) == model.COUNTERS_MAX
+    restarted = reduce(state, leader_snapshot("n1", time=START + 9, boot=2, writes_total=3)).nodes[0]
+    assert model.operations_per_second(restarted) is None
+
+
+def test_one_sample_a_second_is_kept_for_a_minute() -> None:
+    state = initial(NAMES)
+    for tenth in range(10 * (model.HISTORY_MAX + 5)):
+        state = reduce(state, snapshot("n1", time=START + tenth / 10, sync_ms_p99=float(tenth)))
+    history = state.nodes[0].history
+    assert len(history) == model.HISTORY_MAX
+    assert 1.0 <= history[1].time - history[0].time < 1.2
+
+
+def test_lag_is_what_the_leader_of_the_highest_term_knows() -> None:
+    old = leader_snapshot("n1", term=6, peers=(peer_snapshot("n3", 7),))
+    new = leader_snapshot("n2", term=8, last_index=1042, peers=(peer_snapshot("n3", 1030),))
+    state = reduce_all(initial(NAMES), [old, new])
+    assert [lag(state, name) for name in NAMES] == [None, 0, 12]
+    assert lag(initial(NAMES), "n1") is None
+
+
+def test_a_process_is_followed_through_its_states() -> None:
+    state = reduce_all(
+        initial(NAMES),
+        [
+            process("n1"),
+            process("n1", "paused", since=START),
+            process("n1", since=START + 1),
+            process("n1", "exited", since=START + 2, exit_code=-9),
+            process("n1", since=START + 3, pid=5000),
+        ],
+    )
+    expected = [
+        "process paused",
+        "process resumed",
+        "process exited with code -9",
+        "process started, pid 5000",
+    ]
+    assert texts(state) == expected
+
+
+def test_a_node_found_dead_is_told_a_running_one_is_not() -> None:
+    state = reduce_all(initial(NAMES), [process("n1", "exited"), process("n2")])
+    assert texts(state) == ["process exited"]
+
+
+def test_a_pause_keeps_its_end_until_it_is_over() -> None:
+    state = reduce(initial(NAMES), PauseLimit("n1", START + 30))  # before the process is seen paused
+    state = reduce_all(state, [process("n1"), process("n1", "paused", since=START)])
+    assert state.nodes[0].resume_at == START + 30
+    assert reduce(state, process("n1", since=START + 5)).nodes[0].resume_at is None
+
+
+def test_a_truncation_makes_the_old_terms_unknown() -> None:
+    cut = event(1, "n1", "EntriesTruncated", term=8, first_index=1040, last_index=1042)
+    state = reduce_all(initial(NAMES), [snapshot("n1"), cut])
+    assert state.nodes[0].terms.last == 1039
