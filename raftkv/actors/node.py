@@ -84,14 +84,15 @@ class Node:
         self.control = ControlActor(
             system, world.control_port, raft.peers, config.chaos, self.status.snapshot
         )
-        # Raft ends its turn first, so that what it decides is on its way before the others end
-        # theirs; the gateway after the store, so that what was applied is answered.
+        # In the order in which they end their turns. Raft first: the others carry out what it
+        # decides. Storage after peers and gateway: appends and answers are on their way before the
+        # disk thread, which competes for the GIL, is woken (thesis §10.2.1 in small).
         for actor_name, actor in (
             ("raft", self.raft),
-            ("storage", self.storage),
             ("store", self.store),
             ("peers", self.peers),
             ("gateway", self.gateway),
+            ("storage", self.storage),
             ("control", self.control),
             ("status", self.status),
             ("node", self),

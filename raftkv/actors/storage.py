@@ -70,8 +70,11 @@ class StorageActor:
     def handle(self, message: Any) -> None:
         match message:
             case Write():
-                self._queue.append(message)
-                self._queue_bytes += _size(message)
+                if message.mark is None and not self._queue and self._batch is None:
+                    self._release([message])  # nothing it could depend on is under way
+                else:
+                    self._queue.append(message)
+                    self._queue_bytes += _size(message)
             case DiskResult():
                 self._on_result(message)
             case Tick():
@@ -81,16 +84,12 @@ class StorageActor:
                 raise AssertionError(f"storage got {message}")
 
     def end_of_turn(self) -> None:
-        if self._batch is None:
+        if self._batch is None and self._queue:
             self._start_batch()
         self._signal(self._pressure.full)
 
     def _start_batch(self) -> None:
-        """Release messages that wait for nothing, then take what fits into one batch."""
-        while self._queue and self._queue[0].mark is None:
-            self._release([self._queue.popleft()])
-        if not self._queue:
-            return
+        """Take what fits into one batch; the first write of the queue always has content."""
         size = 0
         hard_state: HardState | None = None
         entries: list[Entry] = []
@@ -123,6 +122,8 @@ class StorageActor:
         self.syncs.record(self._context.now(), result.seconds)
         self.bytes_used = result.bytes_used
         written, self._writing, self._batch = self._writing, [], None
+        while self._queue and self._queue[0].mark is None:
+            written.append(self._queue.popleft())  # waited only for what is durable now
         self._release(written)
 
     def _release(self, writes: list[Write]) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from raftkv import __version__
 from raftkv.cli import bulk, chaos, data, nodes, observe, work
-from raftkv.cli.output import exit_code_of, fail
+from raftkv.cli.output import Exit, exit_code_of, fail, flush
 from raftkv.errors import RaftkvError
 
 
@@ -20,7 +20,10 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                flush()  # here, not at the interpreter's end, where nobody could answer for it
         except RaftkvError as error:
             fail(str(error))
             raise typer.Exit(exit_code_of(error)) from None
@@ -28,8 +31,23 @@ class _Commands(TyperGroup):
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # Whoever read our output has had enough, as 'head' does; that is no failure.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            _discard_output()
+            raise typer.Exit(Exit.DONE) from None
+        except OSError as error:
+            # A full disk behind stdout, a folder that cannot be made, …
+            _discard_output()
+            fail(
+                f"{error.filename}: {error.strerror}"
+                if error.filename
+                else f"failed: {error.strerror or error}"
+            )
+            raise typer.Exit(Exit.USAGE) from None
+
+
+def _discard_output() -> None:
+    """What is still buffered must not fail a second time at the interpreter's end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -39,7 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 

@@ -17,11 +17,23 @@ from raftkv.cli.options import (
     Config,
     Data,
     Endpoints,
+    Json,
     Timeout,
+    check_timeout,
     connect,
     find_target,
 )
-from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, emit, from_field, from_json, note
+from raftkv.cli.output import (
+    Exit,
+    argument_bytes,
+    as_field,
+    as_json,
+    emit,
+    from_field,
+    from_json,
+    note,
+    stderr_is_terminal,
+)
 from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
@@ -40,21 +52,19 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-FormatOption = Annotated[
-    Format,
-    typer.Option("--format", help="tsv, jsonl, or auto: jsonl for a name that ends so, else tsv."),
-]
-
-
 def register(app: typer.Typer) -> None:
     app.command()(load)
     app.command()(dump)
 
 
 def load(
-    file: Annotated[str, typer.Argument(help="The file to read; '-' for stdin.", show_default=False)],
-    format_: FormatOption = Format.AUTO,
-    in_flight: Annotated[int, typer.Option(help="Requests in flight.", min=1, max=4096)] = 512,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to read; '-' for stdin.", show_default=False)
+    ],
+    format_: Annotated[
+        Format, typer.Option("--format", help="auto: jsonl for a name that ends so, else tsv.")
+    ] = Format.AUTO,
+    in_flight: Annotated[int, typer.Option(metavar="N", help="Requests in flight.", min=1, max=4096)] = 512,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
@@ -62,20 +72,22 @@ def load(
 ) -> None:
     """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order.
 
-    Prints how many were loaded. A line that cannot be read ends the load before anything is sent
-    of it; a write that fails is named with its line.
+    Prints how many were loaded. The load ends at a line that cannot be read, of which nothing is
+    sent, and at a write that fails; either is named with its line.
     """
     from raftkv.client.pipeline import Pipeline
 
     kind = _format_of(format_, file)
+    check_timeout(timeout)
     target = find_target(endpoints, config, data)
-    connect(target, timeout).close()  # the same checks of --timeout as everywhere
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout) as pipeline:
         total = None if stream is sys.stdin.buffer else Path(file).stat().st_size
         progress = _Progress(total)
         try:
             for consumed in _feed(stream, kind, file, pipeline):
                 progress.show(pipeline, consumed)
+                if pipeline.errors:
+                    break  # --timeout has passed in vain: the rest would only wait as long, batch by batch
         finally:
             pipeline.drain()
             progress.end(pipeline)
@@ -83,13 +95,16 @@ def load(
 
 
 def dump(
-    prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
-    node: Annotated[str | None, typer.Option(help="Read this node's own applied state.")] = None,
-    format_: FormatOption = Format.AUTO,
+    prefix: Annotated[str, typer.Option(metavar="P", help="Only keys that begin with this.")] = "",
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Read this node's own applied state.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="auto is tsv.")] = Format.AUTO,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Print every key and value, in byte order, in a form that 'load' restores.
 
@@ -101,7 +116,7 @@ def dump(
         if endpoint:
             _catch_up(client, endpoint, str(node))
         for entry in client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint):
-            if format_ is Format.JSONL:
+            if json or format_ is Format.JSONL:
                 line = {"key": as_json(entry.key), "value": as_json(entry.value)}
                 emit(json_module.dumps(line, ensure_ascii=False))
             else:
@@ -159,12 +174,14 @@ def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
     try:
         if kind is Format.JSONL:
             row = json_module.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("no JSON object with the fields 'key' and 'value'")
             return from_json(row["key"]), from_json(row["value"])
         key, tab, value = line.partition(b"\t")
         if not tab:
             raise ValueError("no tab between key and value")
         return from_field(key), from_field(value)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         what = f"no field {error}" if isinstance(error, KeyError) else error
         raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
 
@@ -187,7 +204,7 @@ class _Progress:
     def __init__(self, total: int | None) -> None:
         self._total = total
         self._shown_at = 0.0
-        self._visible = sys.stderr.isatty()
+        self._visible = stderr_is_terminal()
 
     def show(self, pipeline: Pipeline, consumed: int) -> None:
         now = time.monotonic()

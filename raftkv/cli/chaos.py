@@ -23,6 +23,10 @@ Lifetime = Annotated[
     typer.Option("--for", metavar="SECONDS", help="End by itself after this long [default: until healed]"),
 ]
 
+SECONDS_MAX = 24 * 3600.0
+DELAY_MS_MAX = 60_000.0
+"""Both as nodes accept them."""
+
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
@@ -99,10 +103,11 @@ def partition(
     data: Data = None,
 ) -> None:
     """Block all links between the groups; nodes named in none form one more."""
+    _check_lifetime(seconds)
     sides = [[name.strip() for name in group.split(",") if name.strip()] for group in groups]
     with _chaos(endpoints, config, data) as chaos:
         chaos.partition(sides, seconds)
-    note("partitioned; 'raftkv chaos heal' mends it")
+    note(f"partitioned{_ending(seconds)}")
 
 
 def isolate(
@@ -113,9 +118,10 @@ def isolate(
     data: Data = None,
 ) -> None:
     """Block all links from and to a node."""
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
         chaos.isolate(name, seconds)
-    note(f"isolated {name}; 'raftkv chaos heal' mends it")
+    note(f"isolated {name}{_ending(seconds)}")
 
 
 def link(
@@ -134,12 +140,17 @@ def link(
     """Set the fault of the link between A and B, replacing the one it had; no fault heals it."""
     if not 0 <= drop <= 1:
         raise ConfigError(f"--drop {drop:g}: expected a probability from 0 to 1")
-    if delay < 0 or jitter < 0:
-        raise ConfigError("--delay and --jitter: expected milliseconds, not below 0")
+    if not (0 <= delay <= DELAY_MS_MAX and 0 <= jitter <= DELAY_MS_MAX):
+        raise ConfigError(f"--delay and --jitter: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
+    if jitter and not delay:
+        raise ConfigError("--jitter varies a delay; give --delay too")
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
         for a, b in ((sender, to),) if one_way else ((sender, to), (to, sender)):
             chaos.link(a, b, seconds, block=block, drop=drop, delay_ms=delay, jitter_ms=jitter)
-    note(f"set the link {sender} {'→' if one_way else '↔'} {to}; 'raftkv chaos heal' mends it")
+    way = f"{sender} {'→' if one_way else '↔'} {to}"
+    broken = block or drop or delay
+    note(f"set the link {way}{_ending(seconds)}" if broken else f"healed the link {way}")
 
 
 def campaign(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
@@ -161,3 +172,12 @@ def heal(
     with _chaos(endpoints, config, data) as chaos:
         chaos.heal_all() if everything else chaos.heal()
     note("healed")
+
+
+def _check_lifetime(seconds: float | None) -> None:
+    if seconds is not None and not 0 < seconds <= SECONDS_MAX:
+        raise ConfigError(f"--for {seconds:g}: expected a number of seconds above 0, at most {SECONDS_MAX:g}")
+
+
+def _ending(seconds: float | None) -> str:
+    return f" for {seconds:g} s" if seconds is not None else "; 'raftkv chaos heal' mends it"

@@ -14,8 +14,10 @@ from raftkv.errors import ConfigError
 if TYPE_CHECKING:
     from raftkv.client import Entry
 
-Key = Annotated[str, typer.Argument(help="The key.", show_default=False)]
-Value = Annotated[str, typer.Argument(help="The value; '-' reads it from stdin.", show_default=False)]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The key.", show_default=False)]
+Value = Annotated[
+    str, typer.Argument(metavar="VALUE", help="The value; '-' reads it from stdin.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +49,8 @@ def put(
 
 
 def get(
-    key: Annotated[str | None, typer.Argument(help="The key.", show_default=False)] = None,
-    prefix: Annotated[str | None, typer.Option(help="All keys that begin with this.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="The key.", show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(metavar="P", help="All keys that begin with this.")] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -57,13 +59,22 @@ def get(
     json: Json = False,
 ) -> None:
     """Print the value of KEY and a newline; exit 1 and print nothing when there is none."""
+    from raftkv.kv.ranges import prefix_end
+
     if (key is None) == (prefix is None):
         raise ConfigError("give either a KEY or --prefix")
     target = find_target(endpoints, config, data)
     if prefix is not None:
         with connect(target, timeout) as client:
             start = argument_bytes(prefix)
-            _print_entries(list(client.prefix(start, stale=stale)), json=json)
+            entries = list(client.prefix(start, stale=stale))
+            if json:
+                _, revision = client.count(start, prefix_end(start), stale=stale)
+                kvs = [_entry_json(entry) for entry in entries]
+                emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": revision})
+                return
+        for entry in entries:
+            _print_entry(entry)
         return
     assert key is not None
     with connect(target, timeout) as client:
@@ -98,10 +109,14 @@ def delete(
 
 
 def scan(
-    start: Annotated[str, typer.Argument(help="First key [default: the first of all].")] = "",
-    end: Annotated[str, typer.Argument(help="Ends before this key [default: after the last].")] = "",
-    prefix: Annotated[str | None, typer.Option(help="Only keys that begin with this.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many keys; 0: all.", min=0)] = 0,
+    start: Annotated[
+        str, typer.Argument(metavar="START", help="First key [default: the first of all].")
+    ] = "",
+    end: Annotated[
+        str, typer.Argument(metavar="END", help="Ends before this key [default: after the last].")
+    ] = "",
+    prefix: Annotated[str | None, typer.Option(metavar="P", help="Only keys that begin with this.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="At most so many keys; 0: all.", min=0)] = 0,
     reverse: Annotated[bool, typer.Option("--reverse", help="From the last key to the first.")] = False,
     keys_only: Annotated[bool, typer.Option("--keys-only", help="Leave out the values.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Print only how many keys there are.")] = False,
@@ -141,9 +156,12 @@ def scan(
 
 def cas(
     key: Key,
-    expected: Annotated[str, typer.Argument(help="What KEY must hold.", show_default=False)],
+    expected: Annotated[
+        str, typer.Argument(metavar="EXPECTED", help="What KEY must hold.", show_default=False)
+    ],
     new: Annotated[
-        str | None, typer.Argument(help="What it shall hold; '-' reads stdin.", show_default=False)
+        str | None,
+        typer.Argument(metavar="NEW", help="What it shall hold; '-' reads stdin.", show_default=False),
     ] = None,
     absent: Annotated[
         bool, typer.Option("--absent", help="KEY must not exist: cas --absent KEY NEW")
@@ -204,13 +222,3 @@ def _entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
 def _print_entry(entry: Entry, keys_only: bool = False) -> None:
     key = as_field(entry.key)
     emit(key if keys_only else f"{key}\t{as_field(entry.value)}")
-
-
-def _print_entries(entries: list[Entry], json: bool) -> None:
-    if json:
-        revision = entries[0].revision if entries else 0
-        kvs = [_entry_json(entry) for entry in entries]
-        emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": revision})
-    else:
-        for entry in entries:
-            _print_entry(entry)

@@ -41,7 +41,9 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    nodes: Annotated[int | None, typer.Option(help="How many nodes [default: 3, or as it was]")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(metavar="N", help="How many nodes [default: 3, or as it was]")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The cluster's folder [default: .raftkv]")
     ] = None,
@@ -101,7 +103,7 @@ def down(
 
 
 def node(
-    name: Annotated[str, typer.Argument(help="A node of the file.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A node of the file.", show_default=False)],
     config: Annotated[Path, typer.Option(metavar="FILE", help="The cluster's file.")] = Path("cluster.toml"),
 ) -> None:
     """Run one node in the foreground: for one node a machine. SIGTERM or Ctrl-C ends it."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
     from raftkv.observe import NodeSnapshot
 
+FIELD_WIDTH = 18
 ANSWER_SECONDS = 1.0
 """For one node's answer, within --timeout: a dead one must not hold up the table."""
 
@@ -74,11 +75,11 @@ def info(
         return
     for field, value in document.items():
         if field != "tail":
-            emit(f"{field:<18} {_show(value)}")
+            emit(f"{field:<{FIELD_WIDTH}} {_show(value)}")
 
 
 def ping(
-    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Only this node.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NODE", help="Only this node.")] = None,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
@@ -163,7 +164,8 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
         if snapshot is None:
             rows.append((name, "no answer", *["-"] * 9))
             continue
-        lag = str(leader.commit_index - snapshot.applied_index) if leader else "-"
+        # Not below 0: the nodes were asked at the same time but answered at different moments.
+        lag = str(max(0, leader.commit_index - snapshot.applied_index)) if leader else "-"
         faults = [f"→{fault['to']}" for fault in _faults(snapshot)] + list(snapshot.alarms)
         rows.append(
             (
@@ -190,10 +192,15 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
 def _show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return "; ".join(_show(item) for item in value) or "-"
+        return f"\n{'':<{FIELD_WIDTH}} ".join(_show(item) for item in value) or "-"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_show(item)}" for key, item in value.items())
+        return ", ".join(
+            f"{key} ({_show(item)})" if isinstance(item, dict) else f"{key} {_show(item)}"
+            for key, item in value.items()
+        )
     return "-" if value is None else str(value)
 
 

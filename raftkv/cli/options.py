@@ -46,6 +46,7 @@ def find_whole_cluster(
     where only client endpoints were given."""
     from dataclasses import replace
 
+    check_timeout(timeout)
     target = find_target(endpoints, config, data)
     if target.controls is None:
         with connect(target, timeout) as client:
@@ -61,6 +62,10 @@ def find_whole_cluster(
 def connect(target: Target, timeout: float) -> Client:
     from raftkv.client import Client
 
+    check_timeout(timeout)
+    return Client(target.clients, timeout=timeout)
+
+
+def check_timeout(timeout: float) -> None:
     if not 0 < timeout <= CLOCK_SECONDS_MAX:
         raise ConfigError(f"--timeout {timeout:g}: expected a number of seconds above 0, at most 3600")
-    return Client(target.clients, timeout=timeout)

@@ -19,6 +19,7 @@ from raftkv.errors import (
     OutcomeUnknown,
     RaftkvError,
     SessionExpired,
+    StorageError,
     Unavailable,
 )
 
@@ -47,7 +48,9 @@ def exit_code_of(error: RaftkvError) -> int:
             return Exit.USAGE
         case ClientError():
             return Exit.UNAVAILABLE
-    return Exit.NO
+        case StorageError():
+            return Exit.NO
+    return Exit.USAGE  # what an operator asked for, refused by a node or the launcher
 
 
 def fail(text: str) -> None:
@@ -56,17 +59,29 @@ def fail(text: str) -> None:
 
 def note(text: str) -> None:
     """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # closed: print would turn to stdout, where data goes
+        print(text, file=sys.stderr, flush=True)
+
+
+def stderr_is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def emit(text: str) -> None:
     """A line of data, on stdout; UTF-8 whatever the locale."""
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed; the output has nowhere to go")
     sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+
+
+def flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def emit_json(document: Any) -> None:
     emit(json.dumps(document, ensure_ascii=False))
-    sys.stdout.buffer.flush()
+    flush()
 
 
 def argument_bytes(text: str) -> bytes:

@@ -8,8 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_target
-from raftkv.cli.output import emit, emit_json
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    check_timeout,
+    find_target,
+)
+from raftkv.cli.output import emit, emit_json, stderr_is_terminal
 
 
 class Operation(StrEnum):
@@ -23,9 +32,14 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    operation: Annotated[Operation, typer.Argument(help="mixed: nine reads to a write.", show_default=False)],
-    clients: Annotated[int, typer.Option(help="Clients, each with one request outstanding.", min=1)] = 64,
-    total: Annotated[int, typer.Option(help="Requests in all.", min=1)] = 20_000,
+    operation: Annotated[
+        Operation,
+        typer.Argument(metavar="OPERATION", help="mixed: nine reads to a write.", show_default=False),
+    ],
+    clients: Annotated[
+        int, typer.Option(metavar="N", help="Clients, each with one request outstanding.", min=1)
+    ] = 64,
+    total: Annotated[int, typer.Option(metavar="N", help="Requests in all.", min=1)] = 20_000,
     value_size: Annotated[int, typer.Option(metavar="B", help="Bytes of a value.", min=0)] = 128,
     key_space: Annotated[int, typer.Option(metavar="N", help="How many different keys.", min=1)] = 10_000,
     endpoints: Endpoints = None,
@@ -38,11 +52,12 @@ def bench(
     from raftkv.client.bench import Bench
     from raftkv.kv import check_value
 
+    check_timeout(timeout)
     check_value(bytes(value_size))
     target = find_target(endpoints, config, data)
 
     def progress(done: int) -> None:
-        if sys.stderr.isatty():
+        if stderr_is_terminal():
             print(f"\r{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
 
     result = Bench(
@@ -55,7 +70,7 @@ def bench(
         timeout=timeout,
         progress=progress,
     ).run()
-    if sys.stderr.isatty():
+    if stderr_is_terminal():
         print("\r\x1b[K", end="", file=sys.stderr)
     if json:
         emit_json(result.summary())

@@ -28,16 +28,25 @@ class Answer(NamedTuple):
 
 
 class Session:
-    __slots__ = ("answers", "floor", "last_index")
+    __slots__ = ("answers", "floor", "highest", "last_index")
 
     def __init__(self) -> None:
         self.answers: dict[int, Answer] = {}
         self.floor = 0
+        self.highest = 0
+        """The highest sequence answered."""
         self.last_index = 0
+
+    def keep(self, sequence: int, answer: Answer) -> None:
+        self.answers[sequence] = answer
+        if sequence > self.highest:
+            self.highest = sequence
 
     def raise_floor(self, floor: int) -> None:
         """Forget every answer below ``floor``, which exceeds the present one."""
-        if floor - self.floor <= len(self.answers):
+        if floor > self.highest:
+            self.answers.clear()  # the usual case: a client with one request at a time
+        elif floor - self.floor <= len(self.answers):
             for sequence in range(self.floor, floor):
                 self.answers.pop(sequence, None)
         else:  # the gap may be as wide as a hostile client likes
