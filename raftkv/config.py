@@ -95,8 +95,8 @@ def require_loopback(node: NodeConfig) -> None:
         host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
         if host != "localhost" and host != "::1" and not host.startswith("127."):
             raise ConfigError(
-                f"node {node.name}: {endpoint} is not on loopback; this version has no encryption and listens "
-                "on 127.0.0.1, ::1 or localhost only"
+                f"node {node.name}: {endpoint} is not on loopback; this version has no encryption and "
+                "listens on 127.0.0.1, ::1 or localhost only"
             )
 
 

@@ -36,11 +36,7 @@ class _Commands(TyperGroup):
         except OSError as error:
             # A full disk behind stdout, a folder that cannot be made, …
             _discard_output()
-            fail(
-                f"{error.filename}: {error.strerror}"
-                if error.filename
-                else f"failed: {error.strerror or error}"
-            )
+            fail(f"{error.filename or 'output'}: {error.strerror or error}")
             raise typer.Exit(Exit.USAGE) from None
 
 

@@ -34,7 +34,7 @@ from raftkv.cli.output import (
     note,
     stderr_is_terminal,
 )
-from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, Unavailable
+from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.client import Client
@@ -81,16 +81,20 @@ def load(
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout) as pipeline:
-        total = None if stream is sys.stdin.buffer else Path(file).stat().st_size
+        total = None if file == "-" else Path(file).stat().st_size
         progress = _Progress(total)
+        unreadable: RaftkvError | None = None
         try:
             for consumed in _feed(stream, kind, file, pipeline):
                 progress.show(pipeline, consumed)
                 if pipeline.errors:
                     break  # --timeout has passed in vain: the rest would only wait as long, batch by batch
-        finally:
-            pipeline.drain()
-            progress.end(pipeline)
+        except (ConfigError, InvalidRequest) as error:
+            unreadable = error
+        pipeline.drain()
+        progress.end(pipeline)
+    if unreadable and not pipeline.errors:
+        raise ConfigError(f"{unreadable}; loaded before it: {pipeline.succeeded}")
     _conclude(pipeline, file)
 
 

@@ -67,14 +67,14 @@ def get(
     if prefix is not None:
         with connect(target, timeout) as client:
             start = argument_bytes(prefix)
-            entries = list(client.prefix(start, stale=stale))
+            found = list(client.prefix(start, stale=stale))
             if json:
                 _, revision = client.count(start, prefix_end(start), stale=stale)
-                kvs = [_entry_json(entry) for entry in entries]
+                kvs = [_entry_json(item) for item in found]
                 emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": revision})
                 return
-        for entry in entries:
-            _print_entry(entry)
+        for item in found:
+            _print_entry(item)
         return
     assert key is not None
     with connect(target, timeout) as client:

@@ -64,7 +64,8 @@ def up(
         return
     from raftkv.cluster.launcher import Launcher
 
-    attended = sys.stdin.isatty() and sys.stdout.isatty() and not headless
+    # The dashboard draws on stderr, so that is the one that must be a terminal too.
+    attended = not headless and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     launcher = Launcher(folder, nodes=nodes, base_port=base_port, fresh=fresh, echo=not attended, report=note)
     if attended:
         _up_with_dashboard(launcher, folder)
@@ -128,7 +129,7 @@ def tui(
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Attach the dashboard to a running cluster."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise ConfigError("the dashboard needs a terminal; 'raftkv status' does not")
     _run_dashboard(find_whole_cluster(endpoints, config, data, timeout), owns_cluster=False)
 

@@ -53,7 +53,10 @@ class LiveFeed:
                     continue  # another version's node: what it says cannot be shown
         except (zmq.Again, ValueError):
             pass
-        return items + self._poll_launcher()
+        items += self._poll_launcher()
+        # Each node's frames come in order, but what one heard may arrive before what the other said.
+        items.sort(key=_moment)
+        return items
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -77,3 +80,7 @@ class LiveFeed:
             return found
         except (WireError, TypeError):
             return []
+
+
+def _moment(item: NodeSnapshot | Event | ProcessSnapshot) -> float:
+    return item.since if isinstance(item, ProcessSnapshot) else item.time

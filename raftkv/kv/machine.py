@@ -28,7 +28,6 @@ from raftkv.kv.limits import (
 )
 from raftkv.kv.sessions import Answer, Sessions
 
-
 _new: Any = tuple.__new__
 """Makes a NamedTuple without its Python-level constructor: three of them for every write cost a
 tenth of a follower's time."""
@@ -104,7 +103,8 @@ class StateMachine:
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
         session.keep(sequence, answer)
-        return _new(Applied, (client_id, sequence, answer))
+        applied: Applied = _new(Applied, (client_id, sequence, answer))
+        return applied
 
     def skip(self, index: int) -> None:
         """An entry without a command, such as a leader's no-op."""
@@ -114,7 +114,8 @@ class StateMachine:
         _check_pair(key, value)
         self.revision += 1
         self._set(key, value)
-        return _new(Answer, (Code.OK, self.revision, None))
+        answer: Answer = _new(Answer, (Code.OK, self.revision, None))
+        return answer
 
     def _multi_put(self, pairs: Any) -> Answer:
         """All or nothing: everything is checked before anything is changed."""
