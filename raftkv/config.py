@@ -85,7 +85,7 @@ class ClusterConfig:
 
 def is_endpoint(text: str) -> bool:
     """Whether this is ``tcp://host:port``."""
-    match = _ENDPOINT.match(text)
+    match = _ENDPOINT.fullmatch(text)
     return match is not None and 1 <= int(match.group(2)) <= 65535
 
 
@@ -114,7 +114,7 @@ def load(path: Path) -> ClusterConfig:
 def parse(text: str, source: Path) -> ClusterConfig:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: absurd numbers, nesting
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
     return _Reader(source).cluster(content)
 
@@ -148,6 +148,9 @@ class _Reader:
         self._check_times(config.raft)
         if not 1 <= config.storage.segment_mib <= 1024:
             raise self._wrong("[storage] segment_mib", "expected 1 to 1024")
+        for spec in fields(LimitsConfig):
+            if getattr(config.limits, spec.name) < 1:
+                raise self._wrong(f"[limits] {spec.name}", "expected a number above 0")
         return config
 
     def _nodes(self, tables: Any) -> tuple[NodeConfig, ...]:
@@ -214,7 +217,7 @@ class _Reader:
         return value
 
     def _name(self, where: str, name: str) -> None:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise self._wrong(where, f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
 
     def _endpoint(self, where: str, endpoint: str) -> None:

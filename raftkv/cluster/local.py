@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -115,7 +116,7 @@ def render(cluster: ClusterConfig) -> str:
         f"election_timeout_max_ms = {cluster.raft.election_timeout_max_ms}",
         "",
         "[storage]",
-        f'data = "{cluster.storage.data}"   # relative to this file; a folder a node',
+        f"data = {_toml_string(cluster.storage.data)}   # relative to this file; a folder a node",
         f"segment_mib = {cluster.storage.segment_mib}   # preallocated files of the log",
         "",
         "[limits]   # of what one node holds for its clients before it answers 'busy'",
@@ -133,6 +134,11 @@ def render(cluster: ClusterConfig) -> str:
             f'status = "{node.status}"',
         ]
     return "\n".join(lines) + "\n"
+
+
+def _toml_string(text: str) -> str:
+    """JSON's strings are TOML's, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _nodes(names: list[NodeId], base: int) -> tuple[NodeConfig, ...]:

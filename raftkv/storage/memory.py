@@ -15,31 +15,35 @@ from raftkv.errors import DataFolderLocked
 from raftkv.storage.records import SECTOR_BYTES
 
 Hook = Callable[[str], None]
-Tear = Callable[[bytes], list[tuple[int, bytes]]]
-"""What survives of one unsynced write: pieces of it, as (offset within the write, bytes)."""
+Tear = Callable[[int, bytes], list[tuple[int, bytes]]]
+"""What survives of one unsynced write at an offset of its file: pieces, as (offset within the write,
+bytes)."""
 
 
-def lose(_: bytes) -> list[tuple[int, bytes]]:
+def lose(_offset: int, _data: bytes) -> list[tuple[int, bytes]]:
     return []
 
 
-def keep(data: bytes) -> list[tuple[int, bytes]]:
+def keep(_offset: int, data: bytes) -> list[tuple[int, bytes]]:
     return [(0, data)]
 
 
 def keep_prefix(length: int) -> Tear:
-    return lambda data: [(0, data[:length])]
+    return lambda _, data: [(0, data[:length])]
 
 
 def keep_random_sectors(rng: random.Random) -> Tear:
     """Each sector of the write reaches the disk or not, on its own."""
 
-    def tear(data: bytes) -> list[tuple[int, bytes]]:
-        return [
-            (start, data[start : start + SECTOR_BYTES])
-            for start in range(0, len(data), SECTOR_BYTES)
-            if rng.random() < 0.5
-        ]
+    def tear(offset: int, data: bytes) -> list[tuple[int, bytes]]:
+        pieces = []
+        start = 0
+        while start < len(data):
+            end = min(len(data), start + SECTOR_BYTES - (offset + start) % SECTOR_BYTES)
+            if rng.random() < 0.5:
+                pieces.append((start, data[start:end]))
+            start = end
+        return pieces
 
     return tear
 
@@ -82,7 +86,7 @@ class MemoryFile:
     def after_power_loss(self, disk: MemoryDirectory, tear: Tear) -> MemoryFile:
         image = bytearray(self.durable)
         for offset, data in self.unsynced:
-            for start, piece in tear(data):
+            for start, piece in tear(offset, data):
                 _put(image, offset + start, piece)
         return MemoryFile(disk, bytes(image))
 

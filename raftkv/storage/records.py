@@ -3,7 +3,7 @@
 ::
 
     0      2    3     4        8            12            16
-    | magic|type| 0   | length | header crc | payload crc | payload … | 0xA5 | 0 … to 16 |
+    | magic|type|form | length | header crc | payload crc | payload … | 0xA5 | 0 … to 16 |
 
 Little endian. ``length`` counts the payload and its end mark. The header's checksum is seeded with
 the segment's number and the record's offset, and the payload's with the header's: so it covers the
@@ -11,7 +11,9 @@ length, and a record in the wrong place, or one that a user stored as a *value*,
 
 Headers stand at multiples of 16 and so never straddle a disk sector. Segments are zero before they
 are written, hence what a crash leaves of an unfinished write is the record with some of its sectors
-(or, at worst, some last bytes) still zero. ``judge`` tells that from bytes that merely changed.
+(or, at worst, some last bytes) still zero. ``judge`` tells that from bytes that merely changed. So that
+a sector of zeros always means a missing one, a payload that holds as many zeros in a row is stored
+deflated (``form`` 1).
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ _CHECKSUMS = struct.Struct("<II")
 _SEED = struct.Struct("<QQ")
 HEADER_BYTES = _PREFIX.size + _CHECKSUMS.size
 _ZERO_HEADER = bytes(HEADER_BYTES)
+_ZERO_SECTOR = bytes(SECTOR_BYTES)
+_PLAIN, _DEFLATED = 0, 1
 
 
 class RecordType(int, Enum):
@@ -67,8 +71,11 @@ class Judgement(NamedTuple):
 
 def encode(segment: int, offset: int, kind: RecordType, payload: bytes) -> list[bytes]:
     """The buffers of one record at ``offset``, padded to the next multiple of 16."""
+    form = _PLAIN
+    if _ZERO_SECTOR in payload:
+        form, payload = _DEFLATED, zlib.compress(payload, 1)
     length = len(payload) + 1
-    prefix = _PREFIX.pack(MAGIC, kind, 0, length)
+    prefix = _PREFIX.pack(MAGIC, kind, form, length)
     header_crc = zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset)))
     payload_crc = zlib.crc32(END_MARK, zlib.crc32(payload, header_crc))
     padding = bytes(-(HEADER_BYTES + length) % ALIGNMENT)
@@ -76,6 +83,7 @@ def encode(segment: int, offset: int, kind: RecordType, payload: bytes) -> list[
 
 
 def encoded_size(payload_bytes: int) -> int:
+    """At most, for a payload of this size."""
     size = HEADER_BYTES + payload_bytes + 1
     return size + -size % ALIGNMENT
 
@@ -90,11 +98,14 @@ def decode(segment: int, data: bytes, offset: int) -> Record | None:
     header_crc, payload_crc = _CHECKSUMS.unpack_from(data, offset + _PREFIX.size)
     if len(body) < length or body[-1:] != END_MARK or zlib.crc32(body, header_crc) != payload_crc:
         return None
+    payload = body[:-1]
     try:
         kind = RecordType(data[offset + 2])
-    except ValueError:
+        if data[offset + 3] == _DEFLATED:
+            payload = zlib.decompress(payload)
+    except (ValueError, zlib.error):
         return None
-    return Record(kind, body[:-1], offset + encoded_size(length - 1))
+    return Record(kind, payload, offset + encoded_size(length - 1))
 
 
 def judge(segment: int, data: bytes, offset: int) -> Judgement:

@@ -23,7 +23,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from raftkv.errors import WireError
-from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 REQUESTS_PER_FRAME_MAX = 4096
@@ -86,14 +86,14 @@ def decode_requests(data: bytes) -> tuple[str | None, tuple[Request, ...]]:
     content = unpack(data, REQUEST_BYTES_MAX + FRAME_SLACK_BYTES)
     expect(type(content) is tuple and len(content) == 3, "no request frame")
     version, cluster, requests = content
-    expect(version == VERSION, f"client protocol version {version!r}, this node speaks {VERSION}")
+    expect_version(version, VERSION, "client")
     expect(cluster is None or type(cluster) is str, "no request frame")
     expect(type(requests) is tuple and len(requests) <= REQUESTS_PER_FRAME_MAX, "no request frame")
     for request in requests:
         # By tens of thousands a second: no message is composed before something is wrong.
         kind = request[1] if type(request) is tuple and len(request) > 1 else None
         if type(kind) is not int or tuple(map(type, request)) != _TYPES.get(kind):
-            raise WireError(f"no request: {str(request)[:80]}")
+            raise WireError("no request: unknown kind or wrong fields")
     return cluster, requests
 
 
@@ -105,16 +105,16 @@ def decode_responses(data: bytes) -> list[Response]:
     content = unpack(data, RESPONSE_BYTES_MAX)
     expect(type(content) is tuple and len(content) == 2, "no response frame")
     version, responses = content
-    expect(version == VERSION, f"client protocol version {version!r}, this client speaks {VERSION}")
+    expect_version(version, VERSION, "client")
     expect(type(responses) is tuple, "no response frame")
     try:
         return [Response(*response) for response in responses]
     except TypeError as error:
-        raise WireError(f"no response: {error}") from error
+        raise WireError("no response") from error
 
 
 def decode_hello(detail: Any) -> HelloDetail:
     try:
         return HelloDetail(*detail)
     except TypeError as error:
-        raise WireError(f"no hello: {error}") from error
+        raise WireError("no hello") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 
@@ -50,6 +50,6 @@ def _decode(data: bytes) -> tuple[int, Any, Any]:
     content = unpack(data, REQUEST_BYTES_MAX)
     expect(type(content) is tuple and len(content) == 4, "no control frame")
     version, request_id, third, fourth = content
-    expect(version == VERSION, f"control protocol version {version!r}, not {VERSION}")
+    expect_version(version, VERSION, "control")
     expect(type(request_id) is int, "no control frame")
     return request_id, third, fourth

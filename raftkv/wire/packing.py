@@ -25,7 +25,15 @@ def unpack(data: bytes, bytes_max: int) -> Any:
     try:
         return msgpack.unpackb(data, use_list=False, strict_map_key=False)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError(f"no MessagePack: {error}") from error
+        raise WireError(f"no MessagePack: {type(error).__name__}") from error
+
+
+def expect_version(version: Any, known: int, protocol: str) -> None:
+    """What a frame holds is never put into a message as it is: it may be huge, or nested too deeply
+    even to be shown."""
+    if type(version) is not int or version != known:
+        shown = version if type(version) is int and 0 <= version < 1 << 16 else "(none)"
+        raise WireError(f"{protocol} protocol version {shown}; this side speaks version {known}")
 
 
 def expect(condition: bool, what: str) -> None:

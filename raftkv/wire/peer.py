@@ -16,8 +16,8 @@ from typing import Any
 from raftkv.errors import WireError
 from raftkv.raft import messages
 from raftkv.raft.messages import AppendEntries, Entry, Message
-from raftkv.types import NodeId, Term
-from raftkv.wire.packing import FRAME_BYTES_MAX, expect, pack, unpack
+from raftkv.types import LogIndex, NodeId, Term
+from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 _FORWARD = 0
@@ -65,7 +65,7 @@ def decode(data: bytes) -> PeerFrame:
     content = unpack(data, FRAME_BYTES_MAX)
     expect(type(content) is tuple and len(content) == 6, "no peer frame")
     version, cluster, sender, to, boot, items = content
-    expect(version == VERSION, f"peer protocol version {version!r}, this node speaks {VERSION}")
+    expect_version(version, VERSION, "peer")
     expect(type(cluster) is str and type(sender) is str and type(to) is str, "no peer frame")
     expect(type(boot) is int and type(items) is tuple, "no peer frame")
     decoded = tuple([_decode_item(NodeId(sender), NodeId(to), item) for item in items])
@@ -87,7 +87,7 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
         return Forward(second)
     kind = _CLASSES.get(code) if type(code) is int else None
     if kind is None:
-        raise WireError(f"unknown peer message {code!r}")
+        raise WireError("unknown peer message")
     names = _FIELDS[kind]
     expect(_is_count(second) and len(rest) == len(names), "a peer message of the wrong shape")
     for position, name in enumerate(names):
@@ -110,12 +110,21 @@ def _decode_entries(rows: Any) -> list[Entry]:
     try:
         entries = list(starmap(Entry, rows))
     except TypeError as error:
-        raise WireError(f"no entry: {error}") from error
+        raise WireError("no entry") from error
     if entries:
-        index = entries[0].index
-        for offset, entry in enumerate(entries):
-            if entry.index != index + offset or not _is_count(entry.term) or type(entry.data) is not bytes:
-                raise WireError("entries out of order")
+        expected = entries[0].index
+        if not _is_count(expected):
+            raise WireError("no entry")
+        for index, term, kind, data in entries:
+            if (
+                not (type(index) is int and type(term) is int and type(kind) is int)
+                or type(data) is not bytes
+                or index != expected
+                or term < 0
+                or kind < 0
+            ):
+                raise WireError("entries out of order, or a field that is none")
+            expected = LogIndex(expected + 1)
     return entries
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from raftkv.errors import WireError
 from raftkv.observe import Event, LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot
-from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, pack, unpack
+from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 TOPIC_SNAPSHOT = b"snapshot"
@@ -26,12 +26,12 @@ def decode(topic: bytes, data: bytes) -> NodeSnapshot | Event:
     content = unpack(data, REQUEST_BYTES_MAX)
     expect(type(content) is tuple and len(content) == 2, "no status frame")
     version, fields = content
-    expect(version == VERSION, f"status protocol version {version!r}, not {VERSION}")
+    expect_version(version, VERSION, "status")
     expect(type(fields) is dict, "no status frame")
     try:
         return snapshot_from_map(fields) if topic == TOPIC_SNAPSHOT else Event(**fields)
     except (TypeError, KeyError) as error:
-        raise WireError(f"no status frame: {error}") from error
+        raise WireError("no status frame") from error
 
 
 def snapshot_from_map(fields: dict[str, Any]) -> NodeSnapshot:

@@ -1,0 +1,231 @@
+"""Exactly once: retries, windows, and clients that were forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftkv.kv import Answer, Code, Command, KeyValue, Op, StateMachine
+from raftkv.kv.limits import SESSION_WINDOW, SESSIONS_MAX
+from tests.kv.support import Client, contents
+
+
+@pytest.fixture
+def machine() -> StateMachine:
+    return StateMachine()
+
+
+@pytest.fixture
+def client(machine: StateMachine) -> Client:
+    return Client(machine)
+
+
+def few_sessions(monkeypatch: pytest.MonkeyPatch, limit: int = 2) -> None:
+    monkeypatch.setattr("raftkv.kv.sessions.SESSIONS_MAX", limit)
+
+
+# -- retries
+
+
+def test_a_retry_returns_the_first_answer_and_changes_nothing(machine: StateMachine, client: Client) -> None:
+    first = client.send(1, 0, Op.PUT, b"a", b"1")
+    client.send(2, 0, Op.PUT, b"a", b"2")
+    before = machine.revision, machine.digest, contents(machine)
+    assert client.send(1, 0, Op.PUT, b"a", b"1") == first == Answer(Code.OK, 1)
+    assert (machine.revision, machine.digest, contents(machine)) == before
+
+
+def test_a_retry_of_a_failed_compare_fails_again_although_it_would_hold_now(
+    machine: StateMachine, client: Client
+) -> None:
+    first = client.send(1, 0, Op.COMPARE_AND_SET, b"a", b"x", b"y")
+    client.send(2, 0, Op.PUT, b"a", b"x")
+    assert client.send(1, 0, Op.COMPARE_AND_SET, b"a", b"x", b"y") == first
+    assert first == Answer(Code.COMPARE_FAILED, 0, None)
+    assert machine.get(b"a") == KeyValue(b"x", 1, 1, 1)
+
+
+def test_a_retry_of_a_delete_answers_one_again(client: Client) -> None:
+    client.send(1, 0, Op.PUT, b"a", b"1")
+    first = client.send(2, 0, Op.DELETE, b"a")
+    assert client.send(2, 0, Op.DELETE, b"a") == first == Answer(Code.OK, 2, 1)
+
+
+def test_a_retry_moves_the_applied_index(machine: StateMachine, client: Client) -> None:
+    client.send(1, 0, Op.PUT, b"a", b"1")
+    client.send(1, 0, Op.PUT, b"a", b"1")
+    assert machine.applied_index == 2
+
+
+def test_clients_do_not_share_sequences(machine: StateMachine) -> None:
+    for client_id in (1, 2, 3):
+        assert Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"%d" % client_id).revision == client_id
+
+
+# -- the window
+
+
+def test_sequences_may_arrive_in_any_order_within_the_window(machine: StateMachine, client: Client) -> None:
+    order = [5, 1, SESSION_WINDOW - 1, 3, 2, 4]
+    answers = {sequence: client.send(sequence, 0, Op.PUT, b"%d" % sequence, b"") for sequence in order}
+    assert [answers[sequence].revision for sequence in order] == [1, 2, 3, 4, 5, 6]
+    for sequence, answer in answers.items():
+        assert client.send(sequence, 0, Op.PUT, b"%d" % sequence, b"") == answer
+    assert len(machine) == 6
+
+
+def test_a_sequence_beyond_the_window_is_refused_until_the_floor_rises(
+    machine: StateMachine, client: Client
+) -> None:
+    answer = client.send(SESSION_WINDOW, 0, Op.PUT, b"a", b"1")
+    assert (answer.code, answer.revision) == (Code.INVALID, 0)
+    assert "window" in answer.detail
+    assert client.send(SESSION_WINDOW, 1, Op.PUT, b"a", b"1") == Answer(Code.OK, 1)
+
+
+def test_answers_below_the_floor_are_dropped_and_strays_below_it_not_applied(
+    machine: StateMachine, client: Client
+) -> None:
+    for sequence in range(1, 6):
+        client.send(sequence, 1, Op.PUT, b"a", b"%d" % sequence)
+    client.send(6, 4, Op.PUT, b"a", b"6")
+    before = machine.revision, machine.digest
+    for stray in (1, 2, 3):
+        assert client.send(stray, 1, Op.PUT, b"a", b"stray").code == Code.INVALID
+    assert client.send(4, 1, Op.PUT, b"a", b"4") == Answer(Code.OK, 4)
+    assert (machine.revision, machine.digest) == before
+
+
+def test_a_floor_never_falls(client: Client) -> None:
+    client.send(10, 10, Op.PUT, b"a", b"1")
+    assert client.send(9, 0, Op.PUT, b"a", b"2").code == Code.INVALID
+    assert client.send(10 + SESSION_WINDOW, 0, Op.PUT, b"a", b"2").code == Code.INVALID
+
+
+def test_a_floor_above_its_own_sequence_is_refused(machine: StateMachine, client: Client) -> None:
+    assert client.send(3, 4, Op.PUT, b"a", b"1").code == Code.INVALID
+    assert machine.revision == 0
+
+
+@pytest.mark.parametrize("answers", [0, 1, 100])
+def test_a_floor_that_jumps_as_far_as_numbers_go_costs_nothing(
+    machine: StateMachine, client: Client, answers: int
+) -> None:
+    """A loop over the gap would take centuries: to end at all is the test."""
+    for sequence in range(1, answers + 1):
+        client.send(sequence, 0, Op.PUT, b"a", b"")
+    for far in (2**40, 2**62, 2**64 - SESSION_WINDOW):
+        assert client.send(far, far, Op.PUT, b"a", b"").code == Code.OK
+    assert client.send(1, 0, Op.PUT, b"a", b"").code == Code.INVALID
+
+
+def test_what_one_client_makes_a_node_remember_is_bounded(machine: StateMachine, client: Client) -> None:
+    for sequence in range(3 * SESSION_WINDOW):
+        client.send(sequence, max(0, sequence - 1000), Op.DELETE, b"a")
+    client.send(10 * SESSION_WINDOW, 0, Op.DELETE, b"a")
+    session = machine.sessions.enter(client.client_id, 0, machine.applied_index + 1)
+    assert session is not None
+    assert len(session.answers) == 1001
+    for sequence in range(3 * SESSION_WINDOW, 9 * SESSION_WINDOW):
+        client.send(sequence, 0, Op.DELETE, b"a")
+    assert len(session.answers) <= SESSION_WINDOW
+
+
+# -- forgotten clients
+
+
+def test_the_client_idle_for_longest_is_forgotten_first(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_sessions(monkeypatch)
+    one, two, three = (Client(machine, client_id, born=0) for client_id in (1, 2, 3))
+    one.send(1, 0, Op.PUT, b"a", b"1")
+    two.send(1, 0, Op.PUT, b"a", b"2")
+    one.send(1, 0, Op.PUT, b"a", b"1")  # a retry is activity too
+    assert three.send(1, 0, Op.PUT, b"a", b"3").code == Code.OK
+    assert len(machine.sessions) == 2
+    assert one.send(1, 0, Op.PUT, b"a", b"1") == Answer(Code.OK, 1)
+    assert two.send(1, 0, Op.PUT, b"a", b"2").code == Code.SESSION_EXPIRED
+
+
+def test_a_retry_of_a_forgotten_client_is_refused_and_not_applied(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_sessions(monkeypatch)
+    forgotten = Client(machine, 1)
+    forgotten.send(1, 0, Op.PUT, b"a", b"1")
+    for client_id in (2, 3):
+        Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"newer")
+    before = machine.revision, machine.digest, contents(machine)
+    for sequence in (1, 2):
+        assert forgotten.send(sequence, 0, Op.PUT, b"a", b"1") == Answer(Code.SESSION_EXPIRED, 3)
+    assert (machine.revision, machine.digest, contents(machine)) == before
+
+
+def test_a_refused_client_takes_nobodys_place(machine: StateMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_sessions(monkeypatch)
+    clients = [Client(machine, client_id, born=0) for client_id in (1, 2, 3)]
+    for client in clients:
+        client.send(1, 0, Op.PUT, b"a", b"")
+    for _ in range(5):
+        assert clients[0].send(2, 0, Op.PUT, b"a", b"").code == Code.SESSION_EXPIRED
+    for client in clients[1:]:
+        assert client.send(2, 0, Op.PUT, b"a", b"").code == Code.OK
+
+
+def test_a_client_born_after_the_last_forgetting_is_new(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_sessions(monkeypatch)
+    for client_id in (1, 2, 3, 4):
+        assert Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"").code == Code.OK
+    horizon = machine.sessions.horizon
+    assert horizon == 2
+    assert Client(machine, 5, born=horizon - 1).send(1, 0, Op.PUT, b"a", b"").code == Code.SESSION_EXPIRED
+    assert Client(machine, 6, born=horizon).send(1, 0, Op.PUT, b"a", b"").code == Code.OK
+
+
+def test_the_horizon_never_falls(machine: StateMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_sessions(monkeypatch)
+    horizons = []
+    for client_id in range(1, 20):
+        Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"")
+        horizons.append(machine.sessions.horizon)
+    assert horizons == sorted(horizons)
+
+
+def test_whoever_was_ever_forgotten_stays_refused_for_good(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over many clients with retries in between: no command is ever applied twice."""
+    few_sessions(monkeypatch, 3)
+    clients = []
+    for client_id in range(1, 40):
+        client = Client(machine, client_id)
+        assert client.send(1, 0, Op.PUT, b"%d" % client_id, b"").code == Code.OK
+        clients.append(client)
+        for old in clients[-7::2]:
+            old.send(1, 0, Op.PUT, b"%d" % old.client_id, b"")
+    assert [item.version for _, item in contents(machine)] == [1] * 39
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2**40])
+def test_a_client_born_at_or_after_its_own_command_is_refused(machine: StateMachine, ahead: int) -> None:
+    machine.skip(10)
+    client = Client(machine, born=11 + ahead)
+    assert client.send(1, 0, Op.PUT, b"a", b"1").code == Code.SESSION_EXPIRED
+    assert (machine.revision, len(machine.sessions)) == (0, 0)
+
+
+def test_a_known_client_is_not_asked_for_its_birth_again(machine: StateMachine) -> None:
+    Client(machine, 1, born=0).send(1, 0, Op.PUT, b"a", b"1")
+    assert Client(machine, 1, born=2**40).send(2, 0, Op.PUT, b"a", b"2").code == Code.OK
+
+
+def test_as_many_clients_are_remembered_as_the_limit_says(machine: StateMachine) -> None:
+    for client_id in range(1, SESSIONS_MAX + 1):
+        machine.apply(client_id, Command(client_id, 0, 1, 0, Op.DELETE, (b"a",)).encode())
+    assert len(machine.sessions) == SESSIONS_MAX
+    assert machine.sessions.horizon == 0
+    machine.apply(SESSIONS_MAX + 1, Command(SESSIONS_MAX + 1, 0, 1, 0, Op.DELETE, (b"a",)).encode())
+    assert len(machine.sessions) == SESSIONS_MAX
+    assert machine.sessions.horizon == 1

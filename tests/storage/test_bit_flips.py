@@ -1,0 +1,111 @@
+"""One bit of the log changes while the node is down, anywhere."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from raftkv.errors import CorruptLog
+from raftkv.storage.memory import MemoryDirectory
+from tests.storage.support import (
+    N1,
+    Write,
+    entries,
+    entry,
+    flip,
+    hard_state,
+    open_wal,
+    reopened,
+    replay,
+    state_of,
+    written,
+)
+
+ONE_SEGMENT: list[Write] = [
+    (hard_state(1, N1), []),
+    (None, entries(1, 3)),
+    (hard_state(1, N1, 3), entries(4, 4, size=600)),
+    (None, entries(3, 5, term=2, size=25)),
+    (None, entries(6, 6, term=2, size=0)),
+]
+THREE_SEGMENTS: list[Write] = [(hard_state(1), entries(index, index, size=400)) for index in range(1, 12)]
+
+
+def check_flip(pristine: MemoryDirectory, writes: list[Write], name: str, offset: int, mask: int) -> bool:
+    """Whether the start was refused, which it must be unless every acknowledged entry is there."""
+    directory = reopened(pristine)
+    flip(directory, name, offset, mask)
+    refusal: CorruptLog | None = None
+    try:
+        _, recovered = open_wal(directory)
+    except CorruptLog as error:
+        refusal = error
+    if refusal:
+        assert refusal.file == f"memory/{name}"
+        assert 0 <= refusal.offset <= offset
+        return True
+    assert state_of(recovered) == replay(writes), f"bit {mask} of byte {offset} of {name}"
+    return False
+
+
+def used_bytes(directory: MemoryDirectory, name: str) -> int:
+    return len(bytes(directory.files[name].durable).rstrip(b"\0"))
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_no_flipped_bit_in_a_small_log_loses_or_changes_an_acknowledged_entry(bit: int) -> None:
+    pristine = written(ONE_SEGMENT)
+    name = pristine.list()[0]
+    used = used_bytes(pristine, name)
+    refused = sum(check_flip(pristine, ONE_SEGMENT, name, offset, 1 << bit) for offset in range(used + 64))
+    assert used - refused < 16 * (len(ONE_SEGMENT) + 1), "only padding may change unnoticed"
+
+
+def test_no_flipped_bit_in_any_of_several_segments_loses_or_changes_an_acknowledged_entry() -> None:
+    pristine = written(THREE_SEGMENTS)
+    assert len(pristine.list()) >= 3
+    rng = random.Random(5)
+    for name in pristine.list():
+        for offset in range(len(pristine.files[name].durable)):
+            check_flip(pristine, THREE_SEGMENTS, name, offset, 1 << rng.randrange(8))
+
+
+def test_no_flipped_bit_loses_a_last_record_full_of_zeros() -> None:
+    """A value of zeros looks like sectors that were never written; it was acknowledged all the same."""
+    writes: list[Write] = [*ONE_SEGMENT[:2], (None, [entry(4, data=b"head" + bytes(1200) + b"tail")])]
+    pristine = written(writes)
+    name = pristine.list()[0]
+    for offset in range(0, used_bytes(pristine, name) + 64, 7):
+        check_flip(pristine, writes, name, offset, 1)
+
+
+def test_no_pair_of_flipped_bytes_is_served() -> None:
+    """Two flips may not be told from a torn write, but what is served must have been written."""
+    pristine = written(ONE_SEGMENT)
+    name = pristine.list()[0]
+    rng = random.Random(7)
+    prefixes = [replay(ONE_SEGMENT[:count]) for count in range(len(ONE_SEGMENT) + 1)]
+    for _ in range(1500):
+        directory = reopened(pristine)
+        for _ in range(2):
+            flip(directory, name, rng.randrange(used_bytes(pristine, name)), 1 << rng.randrange(8))
+        try:
+            _, recovered = open_wal(directory)
+        except CorruptLog:
+            continue
+        assert state_of(recovered) in prefixes
+
+
+@pytest.mark.parametrize("length", [16, 100, 512, 1024])
+def test_a_zeroed_range_before_the_last_record_is_refused(length: int) -> None:
+    pristine = written(ONE_SEGMENT)
+    name = pristine.list()[0]
+    for offset in range(0, used_bytes(pristine, name) - length - 64, 16):
+        directory = reopened(pristine)
+        file = directory.files[name]
+        if any(file.durable[offset : offset + length]):
+            for image in (file.live, file.durable):
+                image[offset : offset + length] = bytes(length)
+            with pytest.raises(CorruptLog):
+                open_wal(directory)

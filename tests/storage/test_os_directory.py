@@ -1,0 +1,234 @@
+"""The same on a real folder: files, locks between processes, and files that somebody cut short."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raftkv.errors import CorruptLog, DataFolderLocked
+from raftkv.storage import OsDirectory, Recovered, Wal, WalOptions
+from raftkv.storage.files import OsFile
+from raftkv.storage.wal import segment_name
+from tests.storage.support import IDENTITY, Write, entries, hard_state, replay, state_of
+
+SMALL = WalOptions(segment_bytes=16384)
+FIRST = segment_name(1, 1)
+WRITES: list[Write] = [
+    (hard_state(1), []),
+    (None, entries(1, 4, size=3000)),
+    (hard_state(1, None, 4), entries(5, 8, size=3000)),
+    (None, entries(7, 7, term=2, size=40_000)),
+    (hard_state(2), entries(8, 9, term=2)),
+]
+
+
+def start(folder: Path) -> tuple[Wal, Recovered, OsDirectory]:
+    directory = OsDirectory(folder)
+    wal, recovered = Wal.open(directory, IDENTITY, SMALL)
+    return wal, recovered, directory
+
+
+def end(directory: OsDirectory) -> None:
+    """Let go of the lock, as the kernel does when a process ends."""
+    assert directory._lock_fd is not None
+    os.close(directory._lock_fd)
+
+
+def write_all(folder: Path, writes: list[Write]) -> None:
+    wal, _, directory = start(folder)
+    for write in writes:
+        wal.append(*write)
+    wal.close()
+    end(directory)
+
+
+def read_all(folder: Path) -> Recovered:
+    wal, recovered, directory = start(folder)
+    wal.close()
+    end(directory)
+    return recovered
+
+
+def test_what_was_appended_is_there_at_the_next_start(tmp_path: Path) -> None:
+    for count in range(len(WRITES) + 1):
+        folder = tmp_path / str(count)
+        write_all(folder, WRITES[:count])
+        recovered = read_all(folder)
+        assert state_of(recovered) == replay(WRITES[:count])
+        assert recovered.cut is None
+
+
+def test_every_append_in_a_life_of_its_own(tmp_path: Path) -> None:
+    for count, write in enumerate(WRITES):
+        write_all(tmp_path, [write])
+        assert state_of(read_all(tmp_path)) == replay(WRITES[: count + 1])
+
+
+def test_the_folder_and_its_parents_are_made(tmp_path: Path) -> None:
+    write_all(tmp_path / "a" / "b" / "c", WRITES)
+    assert (tmp_path / "a" / "b" / "c" / FIRST).is_file()
+
+
+def test_segments_are_preallocated_and_only_their_owner_may_read_them(tmp_path: Path) -> None:
+    write_all(tmp_path, WRITES[:1])
+    status = (tmp_path / FIRST).stat()
+    assert status.st_size == SMALL.segment_bytes
+    assert status.st_blocks * 512 >= SMALL.segment_bytes
+    assert stat.S_IMODE(status.st_mode) == 0o600
+
+
+def test_a_folder_in_use_is_refused_by_name_of_its_holder(tmp_path: Path) -> None:
+    wal, _, directory = start(tmp_path)
+    with pytest.raises(DataFolderLocked, match=rf"in use by process {os.getpid()}\b"):
+        start(tmp_path)
+    wal.close()
+    end(directory)
+    assert read_all(tmp_path).entries == []
+
+
+def test_a_lock_is_held_against_another_process_and_ends_with_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from raftkv.storage import OsDirectory\n"
+        "directory = OsDirectory(pathlib.Path(sys.argv[1]))\n"
+        "directory.lock()\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(DataFolderLocked, match=f"process {holder.pid}") as caught:
+            start(tmp_path)
+        assert "\n" not in str(caught.value)
+        holder.kill()
+        holder.wait(10)
+    assert read_all(tmp_path).entries == []
+
+
+def test_a_refused_start_leaves_the_lock_of_the_holder_alone(tmp_path: Path) -> None:
+    wal, _, directory = start(tmp_path)
+    for _ in range(3):
+        with pytest.raises(DataFolderLocked, match=str(os.getpid())):
+            start(tmp_path)
+    wal.append(*WRITES[1])
+    wal.close()
+    end(directory)
+
+
+def test_a_leftover_of_an_unfinished_segment_is_removed(tmp_path: Path) -> None:
+    write_all(tmp_path, WRITES)
+    (tmp_path / "next.tmp").write_bytes(b"half")
+    assert state_of(read_all(tmp_path)) == replay(WRITES)
+    assert not (tmp_path / "next.tmp").exists()
+
+
+def test_a_torn_tail_in_a_real_file_is_cut_and_written_over(tmp_path: Path) -> None:
+    """A size-preserving tear: the last record lost its second half to zeros."""
+    wal, _, directory = start(tmp_path)
+    wal.append(*WRITES[0])
+    begin = wal.bytes_used
+    wal.append(*WRITES[1])
+    until = wal.bytes_used
+    wal.close()
+    end(directory)
+    path = tmp_path / FIRST
+    data = bytearray(path.read_bytes())
+    data[(begin + until) // 2 :] = bytes(len(data) - (begin + until) // 2)
+    path.write_bytes(data)
+    recovered = read_all(tmp_path)
+    assert state_of(recovered) == replay(WRITES[:1])
+    assert recovered.cut is not None
+    assert f"{path} at byte {begin}" in recovered.cut
+    write_all(tmp_path, [(None, entries(1, 1, size=5))])
+    assert read_all(tmp_path).cut is None
+    assert read_all(tmp_path).entries == entries(1, 1, size=5)
+
+
+@pytest.mark.parametrize("left", [0, 10, 100, 5000])
+def test_a_file_cut_short_before_the_last_is_refused(tmp_path: Path, left: int) -> None:
+    write_all(tmp_path, WRITES[:3])
+    write_all(tmp_path, [(None, entries(9, 12, size=3000))])
+    assert len(list(tmp_path.glob("*.log"))) == 3
+    os.truncate(tmp_path / FIRST, left)
+    with pytest.raises(CorruptLog) as caught:
+        read_all(tmp_path)
+    assert caught.value.file.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("left", [1000, 5000, 9000])
+def test_a_last_file_cut_short_is_a_torn_tail(tmp_path: Path, left: int) -> None:
+    """What is there of the log before the cut is read, and the node goes on from it."""
+    write_all(tmp_path, WRITES[:2])
+    whole = read_all(tmp_path).entries
+    os.truncate(tmp_path / FIRST, left)
+    recovered = read_all(tmp_path)
+    assert recovered.entries == whole[: len(recovered.entries)]
+    last = len(recovered.entries)
+    write_all(tmp_path, [(None, entries(last + 1, last + 1, term=9))])
+    assert [entry.index for entry in read_all(tmp_path).entries] == list(range(1, last + 2))
+
+
+def test_a_flipped_byte_in_a_real_file_is_refused(tmp_path: Path) -> None:
+    write_all(tmp_path, WRITES)
+    path = tmp_path / FIRST
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 0x20
+    path.write_bytes(data)
+    with pytest.raises(CorruptLog) as caught:
+        read_all(tmp_path)
+    assert caught.value.file == str(path)
+    assert path.read_bytes() == data
+
+
+def test_reads_stop_at_the_end_of_the_file_and_writes_join_their_buffers(tmp_path: Path) -> None:
+    directory = OsDirectory(tmp_path)
+    file = directory.create("file")
+    file.allocate(100)
+    file.write(10, [b"one", b"", b"two"])
+    file.sync()
+    directory.sync()
+    assert file.size() == 100
+    assert file.read(8, 10) == b"\0\0onetwo\0\0"
+    assert file.read(95, 10) == bytes(5)
+    assert file.read(200, 10) == b""
+    file.close()
+
+
+def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = OsDirectory(tmp_path).create("file")
+    assert isinstance(file, OsFile)
+    real = os.pwrite
+
+    def first_part(fd: int, buffers: list[bytes], offset: int) -> int:
+        return real(fd, b"".join(buffers)[:7], offset)
+
+    def one_byte(fd: int, data: bytes, offset: int) -> int:
+        return real(fd, bytes(data[:1]), offset)
+
+    monkeypatch.setattr(os, "pwritev", first_part)
+    monkeypatch.setattr(os, "pwrite", one_byte)
+    file.write(3, [b"abcdef", b"ghijkl"])
+    assert file.read(3, 100) == b"abcdefghijkl"
+    file.close()
+
+
+def test_a_name_is_created_once(tmp_path: Path) -> None:
+    directory = OsDirectory(tmp_path)
+    directory.create("file").close()
+    with pytest.raises(FileExistsError):
+        directory.create("file")
+    directory.rename("file", "other")
+    assert directory.list() == ["other"]
+    directory.remove("other")
+    assert directory.list() == []
+    with pytest.raises(FileNotFoundError):
+        directory.open("other")

@@ -1,0 +1,119 @@
+"""One record in a segment: what is valid and, above all, what never is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raftkv.storage import records
+from raftkv.storage.records import ALIGNMENT, HEADER_BYTES, RecordType, Verdict
+
+SEGMENT = 7
+payloads = st.binary(max_size=2000)
+offsets = st.integers(0, 200).map(lambda number: number * ALIGNMENT)
+
+
+def image(offset: int, payload: bytes, room: int = 64, kind: RecordType = RecordType.WRITE) -> bytes:
+    """A segment that holds one record at ``offset`` and zeros elsewhere."""
+    return bytes(offset) + b"".join(records.encode(SEGMENT, offset, kind, payload)) + bytes(room)
+
+
+@given(offsets, payloads, st.sampled_from(RecordType))
+def test_a_record_reads_back_as_it_was_written(offset: int, payload: bytes, kind: RecordType) -> None:
+    record = records.decode(SEGMENT, image(offset, payload, kind=kind), offset)
+    assert record == (kind, payload, offset + records.encoded_size(len(payload)))
+
+
+@given(offsets, payloads)
+def test_the_size_foretold_is_the_size_written_and_keeps_headers_aligned(offset: int, payload: bytes) -> None:
+    size = sum(map(len, records.encode(SEGMENT, offset, RecordType.WRITE, payload)))
+    assert size == records.encoded_size(len(payload))
+    assert size % ALIGNMENT == 0
+
+
+def test_records_of_every_short_length_follow_one_another() -> None:
+    data, starts = b"", []
+    for length in range(70):
+        starts.append(len(data))
+        data += b"".join(records.encode(SEGMENT, len(data), RecordType.WRITE, bytes([length]) * length))
+    offset = 0
+    for length, start in enumerate(starts):
+        assert offset == start
+        record = records.decode(SEGMENT, data, offset)
+        assert record is not None
+        assert record.payload == bytes([length]) * length
+        offset = record.end
+    assert offset == len(data)
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", bytes(30), bytes(range(100)), b"\xff" * 47])
+def test_no_changed_byte_leaves_a_record_valid(payload: bytes) -> None:
+    """Every value of every byte up to the end mark; what pads to the next header carries nothing."""
+    offset = 32
+    data = image(offset, payload)
+    for position in range(offset, offset + HEADER_BYTES + len(payload) + 1):
+        damaged = bytearray(data)
+        for value in range(256):
+            damaged[position] = value
+            if value != data[position]:
+                assert records.decode(SEGMENT, bytes(damaged), offset) is None, (position, value)
+
+
+@pytest.mark.parametrize("payload", [b"", b"x" * 15, b"x" * 16, bytes(100)])
+def test_a_record_cut_anywhere_is_not_valid(payload: bytes) -> None:
+    data = image(0, payload, room=0)
+    for length in range(HEADER_BYTES + len(payload) + 1):
+        assert records.decode(SEGMENT, data[:length], 0) is None
+        assert records.decode(SEGMENT, data[:length] + bytes(len(data) - length), 0) is None
+
+
+@given(offsets, offsets, payloads)
+def test_a_record_in_another_place_is_not_valid(wrote: int, found: int, payload: bytes) -> None:
+    data = bytes(found) + b"".join(records.encode(SEGMENT, wrote, RecordType.WRITE, payload)) + bytes(64)
+    assert (records.decode(SEGMENT, data, found) is not None) == (wrote == found)
+
+
+@given(st.integers(1, 10**6), payloads)
+def test_a_record_of_another_segment_is_not_valid(other: int, payload: bytes) -> None:
+    assert (records.decode(other, image(0, payload), 0) is not None) == (other == SEGMENT)
+
+
+def test_an_unknown_type_is_not_valid_even_with_right_checksums() -> None:
+    data = b"".join(records.encode(SEGMENT, 0, 77, b"payload"))  # type: ignore[arg-type]  # the point
+    assert records.decode(SEGMENT, data, 0) is None
+
+
+def test_a_length_beyond_the_sanity_bound_is_refused_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = image(0, b"x" * 100)
+    monkeypatch.setattr(records, "PAYLOAD_BYTES_MAX", 101)
+    assert records.decode(SEGMENT, data, 0) is not None
+    monkeypatch.setattr(records, "PAYLOAD_BYTES_MAX", 100)
+    assert records.decode(SEGMENT, data, 0) is None
+
+
+@given(st.binary(max_size=300), offsets)
+@settings(max_examples=300)
+def test_random_bytes_are_no_record(data: bytes, offset: int) -> None:
+    assert records.decode(SEGMENT, data, offset) is None
+
+
+@given(st.integers(0, 40), payloads)
+@settings(max_examples=200)
+def test_a_record_stored_as_a_value_is_never_found(shift: int, value: bytes) -> None:
+    """A user stores the bytes of a record, aligned or not: a copy of any that this segment holds or
+    would hold. When the record around it is torn, the copy must not pass for one that follows it."""
+    copies = b"".join(
+        b"".join(records.encode(SEGMENT, offset, RecordType.WRITE, value))
+        for offset in (0, 16, 4096, records.encoded_size(len(value)))
+    )
+    start = 48
+    data = bytearray(image(start, bytes(shift) + copies, room=200))
+    end = start + records.encoded_size(shift + len(copies))
+    assert records.judge(SEGMENT, bytes(data), end).verdict is Verdict.END
+    data[start : start + HEADER_BYTES] = bytes(HEADER_BYTES)
+    for offset in range(start, len(data), ALIGNMENT):
+        assert records.decode(SEGMENT, bytes(data), offset) is None
+    assert records.judge(SEGMENT, bytes(data), start).verdict is Verdict.TORN

@@ -1,0 +1,243 @@
+"""What a crash cannot explain, or what belongs to somebody else, is refused and left as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+
+from raftkv.errors import CorruptLog, ForeignData
+from raftkv.storage import Identity, Wal, records
+from raftkv.storage.memory import MemoryDirectory
+from raftkv.storage.records import RecordType
+from raftkv.storage.wal import FORMAT_VERSION, segment_name
+from raftkv.types import NodeId
+from tests.storage.support import (
+    IDENTITY,
+    N1,
+    SMALL,
+    Write,
+    entries,
+    flip,
+    hard_state,
+    open_wal,
+    written,
+)
+
+FIRST = segment_name(1, 1)
+FIRST_RECORD = records.decode(1, bytes(written([]).files[FIRST].live), 0)
+assert FIRST_RECORD is not None
+HEADER: tuple[Any, ...] = msgpack.unpackb(FIRST_RECORD.payload, use_list=False)
+VERSION, CLUSTER, NODE, INCARNATION, NUMBER, FIRST_INDEX, PREV_TERM, HARD_STATE = range(8)
+"""Where the header has what."""
+ROLLING: list[Write] = [(hard_state(1, None, last), entries(last, last, size=700)) for last in range(1, 8)]
+
+
+def changed(field: int, value: Any) -> tuple[Any, ...]:
+    return (*HEADER[:field], value, *HEADER[field + 1 :])
+
+
+def handmade(*contents: Any, header: Any = HEADER) -> MemoryDirectory:
+    """A first segment of these records, with checksums that hold."""
+    data = b"".join(records.encode(1, 0, RecordType.SEGMENT, msgpack.packb(header)))
+    for content in contents:
+        payload = content if type(content) is bytes else msgpack.packb(content)
+        data += b"".join(records.encode(1, len(data), RecordType.WRITE, payload))
+    directory = MemoryDirectory()
+    file = directory.create(FIRST)
+    file.allocate(SMALL.segment_bytes)
+    file.write(0, [data])
+    file.sync()
+    directory.sync()
+    return directory
+
+
+def images(directory: MemoryDirectory) -> dict[str, bytes]:
+    return {name: bytes(file.live) for name, file in directory.files.items()}
+
+
+def refused(directory: MemoryDirectory) -> CorruptLog:
+    """The refusal, which must have changed nothing, and name a file that is there."""
+    before = images(directory)
+    with pytest.raises(CorruptLog) as caught:
+        open_wal(directory)
+    assert images(directory) == before
+    error = caught.value
+    assert error.file in {f"memory/{name}" for name in directory.list()}
+    assert f"{error.file} at byte {error.offset}: " in str(error)
+    assert "\n" not in str(error)
+    return error
+
+
+# -- somebody else's
+
+
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [
+        (Identity("other", N1, "x"), "cluster other"),
+        (Identity("test", NodeId("n2"), "x"), "node n2"),
+    ],
+)
+def test_the_folder_of_another_cluster_or_node_is_refused(identity: Identity, named: str) -> None:
+    directory = written(ROLLING)
+    before = images(directory)
+    with pytest.raises(ForeignData, match="belongs to node n1 of cluster test") as caught:
+        Wal.open(directory, identity, SMALL)
+    assert named in str(caught.value)
+    assert images(directory) == before
+
+
+def test_a_newer_format_is_refused_with_the_way_out() -> None:
+    directory = handmade(header=(FORMAT_VERSION + 1, *HEADER[1:]))
+    with pytest.raises(ForeignData, match=r"format version 2.*upgrade raftkv"):
+        open_wal(directory)
+
+
+@pytest.mark.parametrize("rest", [(*HEADER[1:], "a field of the future"), HEADER[1:4], ()])
+def test_a_newer_format_is_told_by_its_version_whatever_else_its_header_holds(rest: tuple[Any, ...]) -> None:
+    """A format that changes the header's fields is the likeliest reason for a new version: it must
+    not be taken for damage, for which the advice is to throw the log away."""
+    with pytest.raises(ForeignData, match="upgrade raftkv"):
+        open_wal(handmade(header=(FORMAT_VERSION + 1, *rest)))
+
+
+def test_segments_of_two_lives_are_not_mixed() -> None:
+    mine = written(ROLLING)
+    theirs = MemoryDirectory()
+    wal, _ = Wal.open(theirs, Identity("test", N1, "another-life"), SMALL)
+    for write in ROLLING:
+        wal.append(*write)
+    second = mine.list()[1]
+    mine.files[second] = theirs.files[second]
+    with pytest.raises(ForeignData, match="mixes segments of two lives"):
+        open_wal(mine)
+
+
+# -- missing and misplaced segments
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_missing_segment_before_the_last_is_refused(position: int) -> None:
+    directory = written(ROLLING)
+    names = directory.list()
+    assert len(names) == 4
+    del directory.files[names[position]]
+    error = refused(directory)
+    assert error.file == f"memory/{names[position + 1]}"
+    assert error.cause == f"the segment before it, number {position + 1}, is missing"
+
+
+def test_a_segment_under_another_number_is_refused() -> None:
+    directory = written(ROLLING)
+    names = directory.list()
+    directory.files[names[1]], directory.files[names[2]] = (
+        directory.files[names[2]],
+        directory.files[names[1]],
+    )
+    assert refused(directory).file == f"memory/{names[1]}"
+
+
+def test_an_empty_segment_file_is_refused() -> None:
+    directory = written(ROLLING)
+    last = directory.list()[-1]
+    directory.files[last].live.clear()
+    assert refused(directory).cause == "no valid segment header"
+
+
+def test_a_torn_record_in_a_segment_that_is_not_the_last_is_refused() -> None:
+    directory = written(ROLLING)
+    first = directory.files[FIRST]
+    used = len(bytes(first.live).rstrip(b"\0"))
+    first.live[used - 100 :] = bytes(len(first.live) - used + 100)
+    error = refused(directory)
+    assert error.file == f"memory/{FIRST}"
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_stray_bytes_behind_the_records_of_a_segment_that_is_not_the_last_are_refused(position: int) -> None:
+    directory = written(ROLLING)
+    name = directory.list()[position]
+    flip(directory, name, SMALL.segment_bytes - 1, 1)
+    assert refused(directory).file == f"memory/{name}"
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_segment_that_is_not_the_last_and_lost_its_last_record_is_refused(position: int) -> None:
+    """Cut at a record's border, so that the file itself looks right."""
+    directory = written(ROLLING)
+    name = directory.list()[position]
+    image = directory.files[name].live
+    number, offset, starts = position + 1, 0, [0]
+    while record := records.decode(number, bytes(image), offset):
+        offset = record.end
+        starts.append(offset)
+    image[starts[-2] :] = bytes(len(image) - starts[-2])
+    error = refused(directory)
+    assert error.file == f"memory/{directory.list()[position + 1]}"
+    assert "but the log before it ends at" in error.cause
+
+
+# -- records that hold but make no sense
+
+
+@pytest.mark.parametrize(
+    ("contents", "cause"),
+    [
+        ([(None, [(2, 1, 1, b"")])], "entry 2 after entry 0"),
+        ([(None, [(1, 1, 1, b""), (3, 1, 1, b"")])], "entry 3 after entry 1"),
+        ([(None, [(0, 1, 1, b"")])], "entry 0 after entry 0"),
+        ([(None, [(1, 2, 1, b""), (2, 1, 1, b"")])], "a lower term"),
+        ([((1, None, 1), [])], "commit index 1 lies beyond the last entry 0"),
+        ([((1, None), [])], "cannot be read"),
+        ([(None, [(1, 1)])], "cannot be read"),
+        ([(None, 7)], "cannot be read"),
+        ([7], "cannot be read"),
+        ([(None, [], "more")], "cannot be read"),
+        ([b"\xc1"], "cannot be read"),
+        ([b""], "cannot be read"),
+        ([(None, [("1", 1, 1, b"")])], "cannot be read"),
+    ],
+)
+def test_a_record_without_sense_is_refused(contents: list[Any], cause: str) -> None:
+    assert cause in refused(handmade(*contents)).cause
+
+
+@pytest.mark.parametrize(
+    "header", [7, [], HEADER[:HARD_STATE], changed(VERSION, "1"), changed(HARD_STATE, 5)]
+)
+def test_a_segment_header_without_sense_is_refused(header: Any) -> None:
+    error = refused(handmade(header=header))
+    assert error.offset == 0
+    assert "cannot be read" in error.cause
+
+
+@pytest.mark.parametrize(("field", "value"), [(NUMBER, 2), (FIRST_INDEX, 2), (PREV_TERM, 1)])
+def test_a_segment_header_that_does_not_follow_what_came_before_is_refused(field: int, value: int) -> None:
+    assert refused(handmade(header=changed(field, value))).offset == 0
+
+
+def test_a_segment_header_in_the_middle_of_a_segment_is_refused() -> None:
+    directory = handmade()
+    file = directory.files[FIRST]
+    end = records.encoded_size(len(msgpack.packb(HEADER)))
+    file.write(end, records.encode(1, end, RecordType.SEGMENT, msgpack.packb(HEADER)))
+    assert refused(directory).cause == "a segment header out of place"
+
+
+def test_a_segment_without_header_is_refused() -> None:
+    directory = MemoryDirectory()
+    directory.create(FIRST).write(0, records.encode(1, 0, RecordType.WRITE, msgpack.packb((None, []))))
+    assert refused(directory).cause == "a segment header out of place"
+
+
+def test_a_later_start_reads_what_a_refusal_left() -> None:
+    directory = written(ROLLING)
+    image = directory.files[FIRST].live
+    image[200] ^= 4
+    refused(directory)
+    image[200] ^= 4
+    after = directory.power_loss()
+    assert len(open_wal(after)[1].entries) == 7
+    assert open_wal(after.power_loss())[1].identity == IDENTITY

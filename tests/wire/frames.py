@@ -1,0 +1,170 @@
+"""Valid frames of every protocol, as hypothesis draws them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import strategies as st
+
+from raftkv.observe import (
+    Event,
+    LinkFault,
+    LinkSnapshot,
+    LogTail,
+    NodeSnapshot,
+    PeerSnapshot,
+)
+from raftkv.raft import messages
+from raftkv.raft.messages import AppendEntries, Entry, Message
+from raftkv.types import LogIndex, NodeId, Term
+from raftkv.wire import client, control, peer, status
+from raftkv.wire.client import HelloDetail, Kind, Reply, Request
+from raftkv.wire.peer import Forward
+from tests.wire.support import counts, finite, names, small_counts
+
+N1, N2 = NodeId("n1"), NodeId("n2")
+MESSAGES: tuple[type[Message], ...] = (
+    messages.PreVote,
+    messages.PreVoteResponse,
+    messages.RequestVote,
+    messages.RequestVoteResponse,
+    messages.AppendEntries,
+    messages.AppendEntriesResponse,
+    messages.Heartbeat,
+    messages.HeartbeatResponse,
+    messages.ReadIndex,
+    messages.ReadIndexResponse,
+)
+
+
+@st.composite
+def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> AppendEntries:
+    prev = draw(small_counts)
+    parts = draw(st.lists(st.tuples(small_counts, st.integers(0, 1), st.binary(max_size=20)), max_size=5))
+    entries = [
+        Entry(LogIndex(prev + position), Term(term), kind, data)
+        for position, (term, kind, data) in enumerate(parts, start=1)
+    ]
+    return AppendEntries(
+        sender,
+        to,
+        Term(draw(counts)),
+        LogIndex(prev),
+        Term(draw(counts)),
+        entries,
+        LogIndex(draw(counts)),
+    )
+
+
+def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
+    if kind is AppendEntries:
+        return append_entries()
+    rest = [st.booleans() if spec.type == "bool" else counts for spec in fields(kind)[3:]]
+    return st.tuples(counts, *rest).map(lambda values: kind(N1, N2, *values))
+
+
+peer_items: st.SearchStrategy[Message | Forward] = st.one_of(
+    *[messages_of(kind) for kind in MESSAGES],
+    st.lists(st.binary(max_size=20), max_size=4).map(lambda commands: Forward(tuple(commands))),
+)
+peer_frames = st.builds(
+    lambda cluster, boot, items: peer.encode(cluster, N1, N2, boot, items),
+    names,
+    counts,
+    st.lists(peer_items, max_size=4),
+)
+
+requests: st.SearchStrategy[Request] = st.one_of(
+    st.tuples(counts, st.just(int(Kind.HELLO))),
+    st.tuples(counts, st.just(int(Kind.WRITE)), counts, counts, st.binary(max_size=30)),
+    st.tuples(counts, st.just(int(Kind.GET)), st.binary(max_size=9), st.booleans()),
+    st.tuples(
+        counts,
+        st.just(int(Kind.RANGE)),
+        st.binary(max_size=9),
+        st.binary(max_size=9),
+        st.integers(-(2**63), 2**63),
+        *[st.booleans()] * 4,
+    ),
+)
+request_frames = st.builds(client.encode_requests, st.none() | names, st.lists(requests, max_size=5))
+
+plain = st.none() | st.booleans() | counts | st.binary(max_size=9) | st.text(max_size=9)
+details = st.recursive(plain, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=6)
+replies: st.SearchStrategy[Reply] = st.tuples(counts, st.integers(0, 20), counts, details)
+response_frames = st.builds(client.encode_responses, st.lists(replies, max_size=5))
+
+hellos = st.builds(
+    HelloDetail,
+    cluster=names,
+    node=names,
+    role=names,
+    term=counts,
+    leader=st.none() | names,
+    applied_index=counts,
+    nodes=st.lists(st.tuples(names, names, names, names), max_size=4).map(tuple),
+)
+
+control_requests = st.builds(
+    control.ControlRequest, counts, names, st.dictionaries(names, details, max_size=4)
+)
+control_request_frames = control_requests.map(control.encode_request)
+control_responses = st.builds(
+    control.ControlResponse, counts, st.booleans(), details | st.dictionaries(names, details)
+)
+control_response_frames = control_responses.map(control.encode_response)
+
+faults = st.builds(LinkFault, block=st.booleans(), drop=finite, delay_ms=finite, jitter_ms=finite)
+tails = st.builds(LogTail, first_index=counts, terms=st.lists(counts, max_size=5).map(tuple))
+peers = st.lists(
+    st.builds(
+        PeerSnapshot,
+        name=names,
+        state=names,
+        match_index=counts,
+        next_index=counts,
+        inflights=counts,
+        active=st.booleans(),
+    ),
+    max_size=3,
+).map(tuple)
+links = st.lists(
+    st.builds(
+        LinkSnapshot,
+        to=names,
+        fault=st.none() | faults,
+        seconds_left=st.none() | finite,
+        frames_sent=counts,
+        frames_dropped=counts,
+    ),
+    max_size=3,
+).map(tuple)
+_BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    "str": names,
+    "int": counts,
+    "float": finite,
+    "bool": st.booleans(),
+    "NodeId": names,
+    "Term": counts,
+    "LogIndex": counts,
+    "NodeId | None": st.none() | names,
+    "tuple[str, ...]": st.lists(names, max_size=3).map(tuple),
+    "LogTail": tails,
+    "tuple[PeerSnapshot, ...]": peers,
+    "tuple[LinkSnapshot, ...]": links,
+}
+snapshots: st.SearchStrategy[NodeSnapshot] = st.fixed_dictionaries(
+    {spec.name: _BY_TYPE[spec.type] for spec in fields(NodeSnapshot)}
+).map(lambda values: NodeSnapshot(**values))
+snapshot_frames = snapshots.map(status.encode_snapshot)
+
+events = st.builds(
+    Event,
+    sequence=counts,
+    time=finite,
+    node=names,
+    kind=names,
+    fields=st.dictionaries(names, plain, max_size=4),
+)
+event_frames = events.map(status.encode_event)
