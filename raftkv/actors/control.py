@@ -52,9 +52,6 @@ class ControlActor:
                 response = ControlResponse(request.request_id, False, str(error))
             self._port.send((frame[0], encode_response(response)))
 
-    def end_of_turn(self) -> None:
-        pass
-
     def _do(self, request: ControlRequest) -> Any:
         match request.verb:
             case "ping":

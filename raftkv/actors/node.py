@@ -112,9 +112,6 @@ class Node:
             self.stopped = message
             self._system.send("status", Note(events.NODE_STOPPING, {"reason": message.reason}))
 
-    def end_of_turn(self) -> None:
-        pass
-
     def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
         """Handle everything that has arrived. ``readable`` names the actors whose ports have frames."""
         system = self._system

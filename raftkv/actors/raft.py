@@ -64,10 +64,8 @@ class RaftActor:
                 raise AssertionError(f"raft got {message}")
 
     def end_of_turn(self) -> None:
-        more = True
-        while more:
-            ready = self.raft.ready()
-            send = self._context.send
+        send = self._context.send
+        while ready := self.raft.ready():
             if ready.mark or ready.messages_after_append:
                 send(
                     "storage", Write(ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
@@ -84,7 +82,6 @@ class RaftActor:
                 self.raft.applied(ready.committed[-1].index)
             for context, read_index in ready.read_states:
                 send("gateway", ReadIndexReady(context, read_index))
-            more = ready.more
 
     def _step(self, message: Step) -> None:
         for inner in message.messages:

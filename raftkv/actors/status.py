@@ -56,9 +56,6 @@ class StatusActor:
             case _:
                 raise AssertionError(f"status got {message}")
 
-    def end_of_turn(self) -> None:
-        pass
-
     def snapshot(self) -> NodeSnapshot:
         return self._snapshot(self._sequence, self.frames_rejected)
 

@@ -33,9 +33,6 @@ class StoreActor:
             case _:
                 raise AssertionError(f"store got {message}")
 
-    def end_of_turn(self) -> None:
-        pass
-
     def _apply(self, message: Apply) -> None:
         machine = self.machine
         assert message.entries[0].index == machine.applied_index + 1, "committed entries without gaps"

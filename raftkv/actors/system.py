@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 ActorName = str
 
@@ -30,6 +30,11 @@ class Port(Protocol):
 
 class Actor(Protocol):
     def handle(self, message: Any) -> None: ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """An actor that gathers during a turn and acts at its end."""
 
     def end_of_turn(self) -> None:
         """Everything that came in this turn has been handled: send what was gathered."""
@@ -59,14 +64,17 @@ class System:
         self._random = rng
         self._now = float(clock())
         self._mailboxes: dict[ActorName, _Mailbox] = {}
+        self._endings: list[Callable[[], None]] = []
         self._awake: deque[_Mailbox] = deque()
         """Mailboxes with messages, in the order in which they got their first one."""
         self._timers: list[tuple[float, int, ActorName, Any]] = []
         self._timer_count = 0
 
     def add(self, name: ActorName, actor: Actor) -> None:
-        """Actors end their turns in the order in which they were added."""
+        """Actors that have an ``end_of_turn`` end their turns in the order in which they were added."""
         self._mailboxes[name] = _Mailbox(actor)
+        if isinstance(actor, Gathering):
+            self._endings.append(actor.end_of_turn)
 
     @property
     def random(self) -> random.Random:
@@ -94,9 +102,10 @@ class System:
             _, _, to, message = heapq.heappop(self._timers)
             self.send(to, message)
         self._run_mailboxes()
-        for mailbox in self._mailboxes.values():
-            mailbox.actor.end_of_turn()
-            self._run_mailboxes()
+        for end_turn in self._endings:
+            end_turn()
+            if self._awake:
+                self._run_mailboxes()
 
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds of the clock."""

@@ -173,42 +173,42 @@ class Raft:
         assert self.log.last_applied <= index <= self.log.delivered_index
         self.log.last_applied = index
 
-    def ready(self) -> Ready:
-        """Everything that has to happen now. Each thing is handed out once."""
+    def ready(self) -> Ready | None:
+        """Everything that has to happen now, each thing handed out once; None when there is nothing.
+
+        Ask until None: committed entries come in parts of ``committed_entries_max``."""
         if self.leadership:
             self.leadership.serve_reads()
             self.leadership.replicate()
         entries = self.log.take_unhanded()
-        hard_state = None
+        hard_state = mark = None
         state = (self.current_term, self.voted_for)
         if entries or state != self._handed_state:
             hard_state = HardState(*state, self.log.commit_index)
-            self._handed_state = state
-        mark = None
-        if hard_state:
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
+            self._handed_state = state
             self._writes_open += 1
-        soft_state: SoftState | None = SoftState(self.role, self.leader_id, self.current_term)
-        if soft_state == self._soft_state:
-            soft_state = None
-        else:
-            assert soft_state is not None
-            self._soft_state = soft_state
-        ready = Ready(
+        committed = self.log.take_committed(self.options.committed_entries_max)
+        soft_state = self._take_soft_state()
+        messages, messages_after_append = self._messages, self._messages_after_append
+        read_states, events = self.read_states, self._events
+        if not (
+            mark or committed or messages or messages_after_append or read_states or events or soft_state
+        ):
+            return None
+        self._messages, self._messages_after_append = [], []
+        self.read_states, self._events = [], []
+        return Ready(
             hard_state,
             entries,
             mark,
-            self._messages,
-            self._messages_after_append,
-            self.log.take_committed(self.options.committed_entries_max),
-            self.read_states,
+            messages,
+            messages_after_append,
+            committed,
+            read_states,
             soft_state,
-            self._events,
-            self.log.delivered_index < self.log.commit_index,
+            events,
         )
-        self._messages, self._messages_after_append = [], []
-        self.read_states, self._events = [], []
-        return ready
 
     def status(self) -> RaftStatus:
         peers: tuple[PeerStatus, ...] = ()
@@ -332,6 +332,18 @@ class Raft:
         self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_ELECTION_WON))
 
     # -- internals
+
+    def _take_soft_state(self) -> SoftState | None:
+        """Who leads, if that has changed since it was last asked."""
+        known = self._soft_state
+        if (
+            known.role is self.role
+            and known.leader_id == self.leader_id
+            and known.current_term == self.current_term
+        ):
+            return None
+        self._soft_state = SoftState(self.role, self.leader_id, self.current_term)
+        return self._soft_state
 
     def _abandon_role(self) -> None:
         """Reads that waited for this leadership fail: their asker tries again elsewhere."""

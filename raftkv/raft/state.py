@@ -65,8 +65,6 @@ class Ready:
     read_states: list[ReadState]
     soft_state: SoftState | None
     events: list[trace.RaftEvent]
-    more: bool
-    """Committed entries remain for a further Ready."""
 
 
 @dataclass(frozen=True, slots=True)

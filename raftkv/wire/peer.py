@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from raftkv.errors import WireError
 from raftkv.raft import messages
 from raftkv.raft.messages import AppendEntries, Entry, Message
-from raftkv.types import LogIndex, NodeId, Term
+from raftkv.types import LogIndex, NodeId
 from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
@@ -54,7 +55,13 @@ _CODES: dict[type[Message], int] = {
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
 """Beyond sender, to (both in the frame's head) and term (always second in an item)."""
-_BOOLEANS = frozenset({"granted", "success"})
+_TYPES = {
+    kind: tuple(
+        {"entries": tuple, "granted": bool, "success": bool}.get(name, int) for name in ("term", *names)
+    )
+    for kind, names in _FIELDS.items()
+}
+_GETTERS = {kind: attrgetter("term", *names) for kind, names in _FIELDS.items()}
 
 
 def encode(cluster: str, sender: NodeId, to: NodeId, boot: int, items: Sequence[Message | Forward]) -> bytes:
@@ -76,37 +83,43 @@ def _encode_item(item: Message | Forward) -> tuple[Any, ...]:
     if isinstance(item, Forward):
         return (_FORWARD, item.commands)
     kind = type(item)
-    return (_CODES[kind], item.term, *[getattr(item, name) for name in _FIELDS[kind]])
+    values = _GETTERS[kind](item)
+    return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
 
 
 def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
     expect(type(item) is tuple and len(item) >= 2, "no peer item")
-    code, second, *rest = item
-    if code == _FORWARD:
-        expect(type(second) is tuple and all(type(c) is bytes for c in second), "no forwarded commands")
-        return Forward(second)
+    code = item[0]
     kind = _CLASSES.get(code) if type(code) is int else None
     if kind is None:
+        if code == _FORWARD and type(code) is int:
+            commands = item[1]
+            expect(
+                type(commands) is tuple and all(type(c) is bytes for c in commands), "no forwarded commands"
+            )
+            return Forward(commands)
         raise WireError("unknown peer message")
-    names = _FIELDS[kind]
-    expect(_is_count(second) and len(rest) == len(names), "a peer message of the wrong shape")
-    for position, name in enumerate(names):
-        value = rest[position]
-        if name == "entries":
-            rest[position] = _decode_entries(value)
-        elif name in _BOOLEANS:
-            expect(type(value) is bool, "a field is no truth value")
-        else:
-            expect(_is_count(value), "a field is no count")
-    message = kind(sender, to, Term(second), *rest)
-    if isinstance(message, AppendEntries) and message.entries:
-        first = message.entries[0].index
-        expect(first == message.prev_log_index + 1, "entries do not follow prev_log_index")
-    return message
+    values = item[1:]
+    if tuple(map(type, values)) != _TYPES[kind]:
+        raise WireError("a peer message of the wrong shape")
+    if kind is AppendEntries:
+        return _decode_append(sender, to, values)
+    if min(values) < 0:
+        raise WireError("a peer message with a negative count")
+    return kind(sender, to, *values)
 
 
-def _decode_entries(rows: Any) -> list[Entry]:
-    expect(type(rows) is tuple, "no entries")
+def _decode_append(sender: NodeId, to: NodeId, values: tuple[Any, ...]) -> AppendEntries:
+    term, prev_log_index, prev_log_term, rows, leader_commit = values
+    if min(term, prev_log_index, prev_log_term, leader_commit) < 0:
+        raise WireError("a peer message with a negative count")
+    entries = _decode_entries(rows)
+    if entries and entries[0].index != prev_log_index + 1:
+        raise WireError("entries do not follow prev_log_index")
+    return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit)
+
+
+def _decode_entries(rows: tuple[Any, ...]) -> list[Entry]:
     try:
         entries = list(starmap(Entry, rows))
     except TypeError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from raftkv.errors import WireError
@@ -12,10 +12,20 @@ from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack,
 VERSION = 1
 TOPIC_SNAPSHOT = b"snapshot"
 TOPIC_EVENT = b"event"
+_SNAPSHOT_FIELDS = tuple(field.name for field in fields(NodeSnapshot))
 
 
 def encode_snapshot(snapshot: NodeSnapshot) -> bytes:
-    return pack((VERSION, asdict(snapshot)))
+    return pack((VERSION, snapshot_to_map(snapshot)))
+
+
+def snapshot_to_map(snapshot: NodeSnapshot) -> dict[str, Any]:
+    """As ``dataclasses.asdict``, which copies every number of the log's tail one by one."""
+    flat = {name: getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
+    flat["tail"] = {"first_index": snapshot.tail.first_index, "terms": snapshot.tail.terms}
+    flat["peers"] = [asdict(peer) for peer in snapshot.peers]
+    flat["links"] = [asdict(link) for link in snapshot.links]
+    return flat
 
 
 def encode_event(event: Event) -> bytes:

@@ -215,29 +215,27 @@ class RaftCluster:
     # -- internals
 
     def _pump(self, name: NodeId) -> None:
-        raft = self.nodes[name]
-        more = True
-        while more:
-            ready = raft.ready()
-            disk = self.disks[name]
-            if ready.mark or ready.messages_after_append:
-                disk.pending.append(
-                    (ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
-                )
-            self.network += ready.messages
-            if ready.committed:
-                self.applied[name] += ready.committed
-                raft.applied(ready.committed[-1].index)
-            self.reads[name] += ready.read_states
-            more = ready.more
-            self._check(raft)
-            if self.auto and disk.pending:
-                more = True
-                while disk.pending:
-                    mark, messages = disk.complete_one()
-                    if mark:
-                        raft.persisted(mark)
-                    self.network += messages
+        raft, disk = self.nodes[name], self.disks[name]
+        while True:
+            while ready := raft.ready():
+                if ready.mark or ready.messages_after_append:
+                    disk.pending.append(
+                        (ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
+                    )
+                self.network += ready.messages
+                if ready.committed:
+                    self.applied[name] += ready.committed
+                    raft.applied(ready.committed[-1].index)
+                self.reads[name] += ready.read_states
+                self._check(raft)
+            if not (self.auto and disk.pending):
+                self._check(raft)
+                return
+            while disk.pending:
+                mark, messages = disk.complete_one()
+                if mark:
+                    raft.persisted(mark)
+                self.network += messages
 
     def _check(self, raft: Raft) -> None:
         violations = check_basic(raft)
