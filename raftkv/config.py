@@ -19,6 +19,8 @@ from raftkv.types import NodeId
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
 NODES_MAX = 9
+PENDING_MIB_MAX = 128
+"""One turn's writes become one record on disk, whose size has a hard limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class _Reader:
         for spec in fields(LimitsConfig):
             if getattr(config.limits, spec.name) < 1:
                 raise self._wrong(f"[limits] {spec.name}", "expected a number above 0")
+        if config.limits.pending_mib > PENDING_MIB_MAX:
+            raise self._wrong("[limits] pending_mib", f"expected at most {PENDING_MIB_MAX}")
         return config
 
     def _nodes(self, tables: Any) -> tuple[NodeConfig, ...]:

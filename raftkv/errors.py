@@ -47,8 +47,8 @@ class CorruptLog(StorageError):
     def __init__(self, file: str, offset: int, cause: str) -> None:
         super().__init__(
             f"damaged log: {file} at byte {offset}: {cause}; "
-            "nothing was changed. Put the file back from a copy, or move this node's data folder away "
-            "and let a fresh node take its place while the others still have a quorum"
+            "nothing was changed. Put the file back from a copy. Do not start the node on an empty folder: "
+            "it would forget its votes and what it acknowledged, and writes could be lost"
         )
         self.file = file
         self.offset = offset

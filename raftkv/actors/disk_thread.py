@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from threading import Thread
 
 from raftkv.actors.storage import DiskBatch, DiskResult
-from raftkv.errors import StorageError
 from raftkv.storage import Wal
 
 
@@ -56,7 +55,7 @@ class DiskThread:
             error: Exception | None = None
             try:
                 self._wal.append(batch.hard_state, batch.entries)
-            except StorageError as failure:
+            except Exception as failure:  # whatever it is, the loop must hear of it and end the node
                 error = failure
             seconds = time.perf_counter() - started
             self._results.append(DiskResult(error, seconds, self._wal.bytes_used))

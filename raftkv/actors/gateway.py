@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from raftkv.actors.messages import (
@@ -30,6 +31,7 @@ from raftkv.actors.messages import (
     RequestKey,
     SendForward,
     SoftStateChanged,
+    Tick,
     refusal,
 )
 from raftkv.actors.meter import Meter
@@ -41,6 +43,7 @@ from raftkv.types import LogIndex, Term
 from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
+PENDING_SECONDS = 10.0
 READS_PENDING_MAX = 65_536
 """Reads that wait for a read index, over all clients."""
 RESPONSE_BYTES_SOFT_MAX = 1 << 20
@@ -80,6 +83,7 @@ class GatewayActor:
         self._last_context = context.random.getrandbits(48)
         self._outbox: dict[bytes, list[Reply]] = {}
         self.writes = Meter()
+        context.set_timer("gateway", PENDING_SECONDS, Tick())
 
     @property
     def pending_writes(self) -> int:
@@ -101,6 +105,8 @@ class GatewayActor:
                 self._on_soft_state(message.state)
             case DiskPressure():
                 self._full = message.full
+            case Tick():
+                self._release_old()
             case _:
                 raise AssertionError(f"gateway got {message}")
 
@@ -162,7 +168,7 @@ class GatewayActor:
     def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
         """Hold a write, or say why not."""
         if self._state.leader_id is None:
-            return Code.NO_LEADER
+            return Code.NO_SPACE if self._full else Code.NO_LEADER
         if self._full and self._state.role is Role.LEADER:
             return Code.NO_SPACE
         if len(command) > REQUEST_BYTES_MAX:
@@ -217,8 +223,8 @@ class GatewayActor:
         requests = self._reads_asked.pop(message.context, None)
         if requests is None:
             return
-        self._reads_pending -= len(requests)
         if message.read_index is None:
+            self._reads_pending -= len(requests)
             for identity, request in requests:
                 self._answer(identity, refusal(request[0], Code.NO_LEADER))
         else:
@@ -226,6 +232,7 @@ class GatewayActor:
 
     def _on_served(self, message: ReadServed) -> None:
         """Values may be large: what a client is owed leaves in frames of bounded size."""
+        self._reads_pending -= message.linearizable
         sizes: dict[bytes, int] = {}
         for identity, served in message.replies:
             self._answer(identity, served)
@@ -242,6 +249,14 @@ class GatewayActor:
         before, self._state = self._state, state
         if (before.leader_id, before.current_term) != (state.leader_id, state.current_term):
             self._release(list(self._pending), Code.LEADER_CHANGED)
+
+    def _release_old(self) -> None:
+        """What has waited this long is not coming: its copy to the leader was lost, or its bytes name
+        another request than the frame around them said."""
+        self._context.set_timer("gateway", PENDING_SECONDS / 2, Tick())
+        oldest = self._context.now() - PENDING_SECONDS
+        old = [key for key, held in takewhile(lambda item: item[1][2] <= oldest, self._pending.items())]
+        self._release(old, Code.LEADER_CHANGED)
 
     def _release(self, keys: Any, code: Code) -> None:
         for key in keys:

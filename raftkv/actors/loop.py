@@ -149,7 +149,11 @@ def _catch_signals(node: Node) -> tuple[int, Callable[[], None]]:
         del frame
         node.stop(signal.Signals(number).name)
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {
+        number: signal.signal(number, on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(number) is not signal.SIG_IGN  # a launcher answers Ctrl-C for its nodes
+    }
 
     def restore() -> None:
         for number, handler in previous.items():

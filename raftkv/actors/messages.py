@@ -152,6 +152,8 @@ class ReadServed:
     """To the gateway."""
 
     replies: list[tuple[bytes, Reply]]
+    linearizable: int
+    """How many of them had waited for a read index."""
 
 
 @dataclass(frozen=True, slots=True)

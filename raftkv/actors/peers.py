@@ -16,6 +16,7 @@ from raftkv.actors.messages import Frames, Note, Propose, Rejected, Send, SendFo
 from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError
 from raftkv.observe import LinkFault, LinkSnapshot, events
+from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, Message
 from raftkv.types import NodeId
 from raftkv.wire import peer as wire
@@ -226,7 +227,7 @@ def _split(items: list[Message | Forward]) -> tuple[list[Message | Forward], lis
     size = 0
     for count, item in enumerate(items, start=1):
         if isinstance(item, AppendEntries):
-            size += sum([len(entry.data) for entry in item.entries])
+            size += size_of(item.entries)
         elif isinstance(item, Forward):
             size += sum(map(len, item.commands))
         if size > FRAME_BYTES_SOFT_MAX:

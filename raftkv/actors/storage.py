@@ -21,11 +21,14 @@ from raftkv.actors.system import Context
 from raftkv.errors import DiskFull
 from raftkv.observe import events
 from raftkv.raft import Entry, HardState
+from raftkv.raft.log import size_of
 
 BATCH_BYTES_MAX = 8 << 20
 """One record on disk: bounds how long one sync can take."""
 BACKLOG_BYTES_MAX = 128 << 20
 """What may wait for a slow disk before appends are refused (PITFALLS 39)."""
+WRITE_OVERHEAD_BYTES = 256
+"""What a write without entries is taken for: the messages that wait with it."""
 RETRY_SECONDS = 0.2
 """How often a full disk is tried again."""
 
@@ -143,4 +146,4 @@ class StorageActor:
 
 
 def _size(write: Write) -> int:
-    return sum([len(entry.data) for entry in write.entries])
+    return size_of(write.entries) + WRITE_OVERHEAD_BYTES

@@ -18,7 +18,8 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX
 
 PEER_FRAMES_MAX = 256
 """Queued in each direction; a Raft window is far smaller."""
-CLIENT_FRAMES_MAX = 1000
+CLIENT_FRAMES_MAX = 256
+"""Queued in each direction and connection, each of about a mebibyte at most."""
 STATUS_FRAMES_MAX = 1000
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from raftkv.client.core import Call, Session
+from raftkv.client.calls import Call, Session
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError
 from raftkv.kv.commands import Op

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from raftkv.client.core import ANY_NODE, Call, Session
+from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.transport import Transport
+from raftkv.config import is_endpoint
 from raftkv.errors import ClientError, InvalidRequest, SessionExpired
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
@@ -67,14 +68,18 @@ class Client:
     """
 
     def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        if not endpoints:
-            raise InvalidRequest("a client needs at least one endpoint")
+        if isinstance(endpoints, str) or not endpoints:
+            raise InvalidRequest("a client needs a list with at least one endpoint")
+        for endpoint in endpoints:
+            if not is_endpoint(endpoint):
+                raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
         self._timeout = timeout
         self._transport = Transport(endpoints)
         self._session = self._transport.core.new_session()
         self._submitted: deque[Call] = deque()
         self._lock = threading.Lock()
         self._closed = False
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="raftkv-client", daemon=True)
         self._thread.start()
 
@@ -91,11 +96,13 @@ class Client:
 
     def close(self) -> None:
         """End at once; operations still open in other threads raise."""
-        if not self._closed:
+        with self._lock:
+            if self._closed:
+                return
             self._closed = True
             self._transport.wake()
-            self._thread.join()
-            self._transport.close()
+        self._thread.join()
+        self._transport.close()
 
     # -- writes
 
@@ -136,7 +143,7 @@ class Client:
     def get(self, key: Bytes, stale: bool = False) -> Entry | None:
         """The key's entry, or None. ``stale`` reads a node's own state, which may lag."""
         name = _key(key)
-        response = self._ask((Kind.GET, name, stale), ANY_NODE if stale else None)
+        response = self._ask((Kind.GET, name, bool(stale)), ANY_NODE if stale else None)
         if response.detail is None:
             return None
         return _entry(name, response.detail, response.revision)
@@ -158,6 +165,7 @@ class Client:
         others write. ``node_endpoint`` asks one node and no other.
         """
         low, high, left = _bytes(start), _bytes(end), limit
+        reverse, keys_only, stale = bool(reverse), bool(keys_only), bool(stale)
         while True:
             page = min(left, PAGE_KEYS) if limit else PAGE_KEYS
             fields = (Kind.RANGE, low, high, page, reverse, keys_only, False, stale)
@@ -202,7 +210,7 @@ class Client:
             # Certainly not applied: the same write may go out under a new identity.
             with self._lock:
                 if self._session is session:
-                    self._session = self._transport.core.new_session()
+                    self._session = self._transport.core.renew()
             return self._run_call(fields, self._session, None)
 
     def _ask(self, fields: tuple[Any, ...], endpoint: str | None = None) -> Response:
@@ -213,25 +221,35 @@ class Client:
         call = Call(fields, time.monotonic() + self._timeout, lambda _: done.set(), session, endpoint)
         self._submit(call)
         done.wait()
+        if self._failure:
+            raise ClientError("the client has failed and must be closed") from self._failure
         if call.error:
             raise call.error
         assert call.response is not None
         return call.response
 
     def _submit(self, call: Call) -> None:
-        if self._closed:
-            raise ClientError("the client is closed")
-        self._submitted.append(call)
-        self._transport.wake()
+        with self._lock:
+            if self._closed or self._failure:
+                raise ClientError("the client is closed") from self._failure
+            self._submitted.append(call)
+            self._transport.wake()
 
     def _run(self) -> None:
         transport = self._transport
-        while not self._closed:
+        try:
+            while not self._closed:
+                self._take_submitted()
+                transport.pump(IDLE_PUMP_SECONDS)
+            # Whatever is still open ends here, with what is known of it.
             self._take_submitted()
-            transport.pump(IDLE_PUMP_SECONDS)
-        # Whatever is still open ends here, with what is known of it.
-        self._take_submitted()
-        transport.core.abandon()
+            transport.core.abandon()
+        except Exception as failure:  # a bug; but whoever waits must not wait for ever
+            with self._lock:
+                self._failure = failure
+                left = [*self._submitted, *transport.core.calls()]
+            for call in left:
+                call.done(call)
 
     def _take_submitted(self) -> None:
         while self._submitted:
@@ -244,7 +262,11 @@ def _entry(key: bytes, item: Any, revision: int) -> Entry:
 
 
 def _bytes(value: Bytes) -> bytes:
-    return value.encode("utf-8") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if not isinstance(value, bytes):
+        raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
+    return value
 
 
 def _key(key: Bytes) -> bytes:

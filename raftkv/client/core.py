@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.errors import (
     ClientError,
     InvalidRequest,
@@ -28,6 +28,7 @@ from raftkv.errors import (
     WireError,
 )
 from raftkv.kv.commands import Code, Command
+from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire import client as wire
 from raftkv.wire.client import HelloDetail, Kind, Request, Response
 from raftkv.wire.packing import REQUEST_BYTES_MAX
@@ -44,83 +45,19 @@ RESEND_SECONDS = 1.0
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
 DEADLINES_SLACK = 1024
-ANY_NODE = "*"
 FRAME_REQUESTS_MAX = 1024
 FIELDS_BYTES = 32
 """Of a request besides its byte strings, at most."""
 
 
-class Session:
-    """One writer's identity: its sequence of writes, each applied exactly once."""
-
-    __slots__ = ("born", "client_id", "last_sequence", "waiting")
-
-    def __init__(self, client_id: int) -> None:
-        self.client_id = client_id
-        self.born: int | None = None
-        """An applied index known before the first write; set at the first send."""
-        self.last_sequence = 0
-        self.waiting: dict[int, None] = {}
-        """Sequences not answered yet, ascending."""
-
-
-class Call:
-    """One request and what is known of it. ``done`` is called once, with ``response`` or ``error`` set."""
-
-    __slots__ = (
-        "deadline",
-        "done",
-        "error",
-        "fields",
-        "open",
-        "request",
-        "request_id",
-        "response",
-        "sent_at",
-        "sequence",
-        "session",
-        "started",
-        "target",
-        "uncertain",
-        "why",
-    )
-
-    def __init__(
-        self,
-        fields: tuple[Any, ...],
-        deadline: float,
-        done: Callable[[Call], None],
-        session: Session | None = None,
-        target: str | None = None,
-    ) -> None:
-        """``fields``: of a write its op and arguments (with ``session``), else those of a request
-        after its id. ``target`` pins a read to one endpoint, or to ``ANY_NODE`` that answers."""
-        self.fields = fields
-        self.deadline = deadline
-        self.done = done
-        self.session = session
-        self.target = target
-        self.sequence = 0
-        self.request_id = 0
-        self.request: Request | None = None
-        self.open = False
-        self.uncertain = False
-        self.started = 0.0
-        self.sent_at = 0.0
-        self.why = "no node answered"
-        self.response: Response | None = None
-        self.error: ClientError | None = None
-
-
 class _Peer:
     """What is known of one endpoint."""
 
-    __slots__ = ("calls", "heard_at", "hello", "hello_at", "outbox", "sent_at")
+    __slots__ = ("calls", "hello", "hello_at", "outbox", "sent_at")
 
     def __init__(self) -> None:
         self.hello: HelloDetail | None = None
         self.hello_at = -1.0
-        self.heard_at = -1.0
         self.sent_at = -1.0
         """Of the oldest request since it was last heard."""
         self.calls: dict[int, Call] = {}
@@ -134,7 +71,11 @@ class ClientCore:
         self._rng = rng
         self._peers = {endpoint: _Peer() for endpoint in endpoints}
         self._calls: dict[int, Call] = {}
-        self._waiting: list[Call] = []
+        self._waiting: dict[int, Call] = {}
+        """Calls that wait for a HELLO: for a leader, a node, or a birth index."""
+        self._held: dict[int, Call] = {}
+        """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
+        self._now = -1.0
         self._retries: list[tuple[float, int, Call]] = []
         self._deadlines: list[tuple[float, int, Call]] = []
         self._last_id = 0
@@ -152,11 +93,17 @@ class ClientCore:
         return {endpoint: peer.hello for endpoint, peer in self._peers.items() if peer.hello}
 
     def new_session(self) -> Session:
-        return Session(self._rng.getrandbits(62))
+        return Session(self._rng.getrandbits(62), -1.0)
+
+    def renew(self) -> Session:
+        """In place of one that has expired. The HELLOs of the past told that one when it was born, and
+        that lies before what the cluster has forgotten by now: only a new one will do."""
+        return Session(self._rng.getrandbits(62), self._now)
 
     # -- what the shell feeds in
 
     def submit(self, call: Call, now: float) -> None:
+        self._now = now
         self._last_id += 1
         call.request_id = self._last_id
         call.started = now
@@ -181,7 +128,7 @@ class ClientCore:
             responses = wire.decode_responses(data)
         except WireError:
             return  # like silence: whoever talks like this is no node of ours
-        peer.heard_at = now
+        self._now = now
         peer.sent_at = now
         for response in responses:
             if response.request_id == 0:
@@ -194,6 +141,7 @@ class ClientCore:
             peer.calls.pop(response.request_id, None)
 
     def on_time(self, now: float) -> None:
+        self._now = now
         while self._deadlines and self._deadlines[0][0] <= now:
             call = heapq.heappop(self._deadlines)[2]
             if call.request_id in self._calls:
@@ -202,6 +150,7 @@ class ClientCore:
             call = heapq.heappop(self._retries)[2]
             if call.request_id in self._calls and not call.open:
                 self._dispatch(call, now)
+        self._release_held(now)
         if self._seeking(now) and now - self._hello_round_at >= HELLO_SECONDS:
             self._send_hellos(now)
         self._leave_silent_target(now)
@@ -216,9 +165,13 @@ class ClientCore:
             due = min(due, self._retries[0][0])
         return due
 
+    def calls(self) -> list[Call]:
+        """Everything that is open."""
+        return list(self._calls.values())
+
     def abandon(self) -> None:
         """End every open call now, with what is known of it."""
-        for call in list(self._calls.values()):
+        for call in self.calls():
             self._expire(call)
 
     def take_frames(self) -> list[tuple[str, bytes]]:
@@ -277,20 +230,16 @@ class ClientCore:
             self._move_to(leader, now)
         elif leader == self._target and silent >= DESERT_SECONDS and endpoint != leader:
             self._move_to(endpoint, now)
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            if call.request_id in self._calls:
-                self._dispatch(call, now)
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
+            self._dispatch(call, now)
 
     def _dispatch_anywhere(self, endpoint: str, now: float) -> None:
         """Calls that any node may answer need no leader: this one will do."""
-        ready = [call for call in self._waiting if call.target == ANY_NODE]
-        if ready:
-            self._waiting = [call for call in self._waiting if call.target != ANY_NODE]
-            for call in ready:
-                call.target = endpoint
-                if call.request_id in self._calls:
-                    self._dispatch(call, now)
+        for call in [call for call in self._waiting.values() if call.anywhere]:
+            del self._waiting[call.request_id]
+            call.target = endpoint
+            self._dispatch(call, now)
 
     def _move_to(self, endpoint: str, now: float) -> None:
         """Leave the silent target; what is open there is asked again here."""
@@ -317,15 +266,22 @@ class ClientCore:
     # -- one call
 
     def _dispatch(self, call: Call, now: float) -> None:
-        endpoint = call.target or self._target
-        if endpoint is None or endpoint not in self._peers:
-            self._wait_for_leader(call, now)
+        session = call.session
+        if session and call.sequence >= next(iter(session.waiting)) + SESSION_WINDOW:
+            self._held[call.request_id] = call
             return
-        peer = self._peers[endpoint]
+        endpoint = call.target or self._target
+        if endpoint is None or call.target == ANY_NODE:
+            self._wait_for_hello(call, now)
+            return
+        peer = self._peers.setdefault(endpoint, _Peer())
         if call.request is None:
-            call.request = self._make_request(call, peer)
+            call.request = self._make_request(call)
             if call.request is None:
-                self._wait_for_leader(call, now)
+                self._wait_for_hello(call, now)
+                return
+            if sum([len(part) for part in call.request if type(part) is bytes]) > REQUEST_BYTES_MAX:
+                self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
                 return
         call.open = True
         call.sent_at = now
@@ -334,23 +290,27 @@ class ClientCore:
         peer.calls[call.request_id] = call
         peer.outbox.append(call.request)
 
-    def _make_request(self, call: Call, peer: _Peer) -> Request | None:
+    def _make_request(self, call: Call) -> Request | None:
         session = call.session
         if session is None:
             return (call.request_id, *call.fields)
         if session.born is None:
-            hello = peer.hello or next(iter(self.hellos.values()), None)
-            if hello is None:
+            known = [
+                peer.hello.applied_index
+                for peer in self._peers.values()
+                if peer.hello and peer.hello_at > session.hello_after
+            ]
+            if not known:
                 return None
-            session.born = hello.applied_index
+            session.born = max(known)
         op, *arguments = call.fields
         floor = next(iter(session.waiting))
         command = Command(session.client_id, session.born, call.sequence, floor, op, tuple(arguments))
         return (call.request_id, Kind.WRITE, session.client_id, call.sequence, command.encode())
 
-    def _wait_for_leader(self, call: Call, now: float) -> None:
+    def _wait_for_hello(self, call: Call, now: float) -> None:
         call.open = False
-        self._waiting.append(call)
+        self._waiting[call.request_id] = call
         if now - self._hello_round_at >= HELLO_SECONDS:
             self._send_hellos(now)
 
@@ -375,9 +335,11 @@ class ClientCore:
         else:
             call.uncertain = call.uncertain or code == Code.LEADER_CHANGED
             call.why = "the cluster has no leader"
-            if call.target is None:
+            if call.anywhere:
+                call.target = ANY_NODE
+            elif call.target is None:
                 self._target = None
-            self._wait_for_leader(call, now)
+            self._wait_for_hello(call, now)
 
     def _expired(self, call: Call) -> ClientError:
         if call.uncertain:
@@ -393,6 +355,8 @@ class ClientCore:
 
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]
+        self._waiting.pop(call.request_id, None)
+        self._held.pop(call.request_id, None)
         for peer in self._peers.values():
             peer.calls.pop(call.request_id, None)
         if call.session:
@@ -402,18 +366,24 @@ class ClientCore:
         call.done(call)
 
     def _resend(self, now: float) -> None:
-        """Calls are open in the order in which they were sent, so the oldest comes first."""
-        if self._target is None:
-            return
-        peer = self._peers[self._target]
-        stale = []
-        for call in peer.calls.values():
-            if now - call.sent_at < RESEND_SECONDS:
-                break
-            stale.append(call)
-        for call in stale:
-            del peer.calls[call.request_id]
-            call.uncertain = True
+        """What a node has owed for long is asked again: here or, if we have left that node, elsewhere.
+        Calls stand in the order in which they were sent, so the oldest comes first."""
+        for peer in self._peers.values():
+            stale = []
+            for call in peer.calls.values():
+                if now - call.sent_at < RESEND_SECONDS:
+                    break
+                stale.append(call)
+            for call in stale:
+                del peer.calls[call.request_id]
+                call.uncertain = True
+                if call.anywhere:
+                    call.target = ANY_NODE
+                self._dispatch(call, now)
+
+    def _release_held(self, now: float) -> None:
+        held, self._held = self._held, {}
+        for call in held.values():
             self._dispatch(call, now)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 
-from raftkv.client.core import Call
+from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError
 from raftkv.kv import check_key, check_value

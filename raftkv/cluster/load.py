@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from raftkv.client.core import Call, Session
+from raftkv.client.calls import Call, Session
 from raftkv.client.transport import Transport
 from raftkv.kv.commands import Op
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ PORTS_A_CLUSTER = 50
 """client +0…, peer +10…, control +20…, status +30…, launcher +40."""
 _CLIENT, _PEER, _CONTROL, _STATUS, _LAUNCHER = 0, 10, 20, 30, 40
 _BASES_TRIED = 200
+_LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
 
 
 class FolderLock:
@@ -30,14 +32,17 @@ class FolderLock:
     def __init__(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(data / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._fd)
-            raise LaunchError(
-                f"a cluster is running in {data} already; stop it with 'raftkv down --data {data}' "
-                "or choose another folder with --data"
-            ) from None
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_SECONDS)  # 'is_locked' of another command holds it for a moment
+        os.close(self._fd)
+        raise LaunchError(
+            f"a cluster is running in {data} already; stop it with 'raftkv down --data {data}' "
+            "or choose another folder with --data"
+        )
 
     def release(self) -> None:
         os.close(self._fd)
@@ -50,8 +55,8 @@ def is_locked(data: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
     finally:
         os.close(fd)

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -117,9 +118,9 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
 
     def report(text: str) -> None:
         line = f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}"
-        print(line, file=log)
-        if echo:
-            print(line, file=sys.stderr)
+        for sink in (log, sys.stderr) if echo else (log,):
+            with suppress(OSError):  # a full disk or a closed terminal must not end the node
+                print(line, file=sink)
 
     def say(**message: object) -> None:
         pipe.send_bytes(json.dumps(message).encode("utf-8"))

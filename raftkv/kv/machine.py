@@ -88,10 +88,12 @@ class StateMachine:
             return Applied(client_id, sequence, answer)
         if floor > session.floor:
             session.raise_floor(floor)
-        if not session.floor <= sequence < session.floor + SESSION_WINDOW:
-            # Below: a stray copy of something the client has long had its answer to.
-            answer = Answer(Code.INVALID, self.revision, "the sequence lies outside the session's window")
-            return Applied(client_id, sequence, answer)
+        if sequence < session.floor:
+            # A stray copy of something the client has long had its answer to.
+            return Applied(client_id, sequence, Answer(Code.INVALID, self.revision, "no longer waited for"))
+        if sequence >= session.floor + SESSION_WINDOW:
+            # Not kept: it may be asked again once the floor has risen, and then be applied.
+            return Applied(client_id, sequence, Answer(Code.BUSY, self.revision))
         handler = _OPERATIONS.get(op)
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
@@ -139,7 +141,8 @@ class StateMachine:
 
     def _delete_range(self, start: bytes, end: bytes) -> Answer:
         _check_bytes(start, end)
-        return self._remove(self._range_keys(start, end))
+        keys = list(self._keys.irange(start, end or None, inclusive=(True, False)))
+        return self._remove(keys)
 
     def _compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> Answer:
         _check_pair(key, value)
@@ -167,9 +170,10 @@ class StateMachine:
     def _remove(self, keys: list[bytes]) -> Answer:
         if keys:
             self.revision += 1
+            first = self._keys.bisect_left(keys[0])
+            del self._keys[first : first + len(keys)]  # they stand side by side
         for key in keys:
             del self._items[key]
-            self._keys.remove(key)
             self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
         return Answer(Code.OK, self.revision, len(keys))
 
@@ -206,9 +210,6 @@ class StateMachine:
             if len(items) == limit:
                 break
         return RangeResult(items, total, len(items) < total)
-
-    def _range_keys(self, start: bytes, end: bytes) -> list[bytes]:
-        return list(self._keys.irange(start, end or None, inclusive=(True, False)))
 
 
 def _check_bytes(*values: Any) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from raftkv.raft import election, follower, trace
 from raftkv.raft.election import Candidacy
 from raftkv.raft.leader import Leadership
-from raftkv.raft.log import RaftLog
+from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, RaftLog
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -127,7 +127,7 @@ class Raft:
 
     def campaign(self) -> None:
         """Let the election timer run out now: for tests, transcripts and the dashboard."""
-        if self.leadership is None:
+        if self.leadership is None and not self.disk_stalled:
             self.reset_election_timer()
             election.campaign(self)
 
@@ -136,7 +136,7 @@ class Raft:
         leadership = self.leadership
         if leadership is None:
             return Proposal.NOT_LEADER
-        size = sum([len(command) for command in commands])
+        size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
         if leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max:
             return Proposal.BUSY
         leadership.uncommitted_bytes += size

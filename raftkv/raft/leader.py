@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
+from raftkv.raft.log import size_of
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -37,7 +38,7 @@ class Leadership:
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
-        self.uncommitted_bytes = sum(len(entry.data) for entry in tail)
+        self.uncommitted_bytes = size_of(tail)
 
     # -- time
 
@@ -93,8 +94,7 @@ class Leadership:
                 if progress.next_index <= log.last_index:
                     entries = log.slice_bytes(progress.next_index, log.last_index, options.append_bytes_max)
                 self._send_append(peer, progress, entries)
-                size = sum([len(entry.data) for entry in entries])
-                progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size)
+                progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size_of(entries))
 
     def _send_append(self, peer: NodeId, progress: Progress, entries: list[Entry]) -> None:
         raft, log = self._raft, self._raft.log
@@ -114,7 +114,7 @@ class Leadership:
                 return
             if progress.acknowledged(message.match_index):
                 self.maybe_commit()
-        else:
+        elif 0 < message.prev_log_index <= self._raft.log.last_index and message.conflict_index > 0:
             progress.rejected(message.prev_log_index, self._next_after(message))
 
     def _next_after(self, rejection: AppendEntriesResponse) -> LogIndex:
@@ -136,7 +136,7 @@ class Leadership:
         index = committed_index([log.persisted_index, *matched])
         if index > log.commit_index and log.matches(index, raft.current_term):
             newly = log.slice(LogIndex(log.commit_index + 1), index)
-            self.uncommitted_bytes -= sum([len(entry.data) for entry in newly])
+            self.uncommitted_bytes -= size_of(newly)
             log.commit_to(index)
 
     # -- reads

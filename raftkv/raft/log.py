@@ -22,6 +22,8 @@ from raftkv.types import LogIndex, Term
 
 BEFORE_LOG = LogIndex(0)
 BEFORE_TERMS = Term(0)
+SLICE_ENTRIES_MAX = 8192
+ENTRY_OVERHEAD_BYTES = 32
 
 
 class RaftLog:
@@ -92,12 +94,13 @@ class RaftLog:
 
     def slice_bytes(self, first: LogIndex, last: LogIndex, bytes_max: int) -> list[Entry]:
         """As many of ``first..last`` as fit into ``bytes_max`` of data, but always at least one."""
-        found = self.slice(first, last)
-        if sum([len(entry.data) for entry in found]) <= bytes_max:
+        # A follower may be a million entries behind: never look at more than one message holds.
+        found = self.slice(first, LogIndex(min(last, first + SLICE_ENTRIES_MAX - 1)))
+        if size_of(found) <= bytes_max:
             return found
         total = 0
         for count, entry in enumerate(found):
-            total += len(entry.data)
+            total += len(entry.data) + ENTRY_OVERHEAD_BYTES
             if total > bytes_max and count:
                 return found[:count]
         return found
@@ -179,6 +182,11 @@ class RaftLog:
         the follower has there, so none of it can match.
         """
         return min(index, LogIndex(self.offset_index + bisect_right(self.entries, term, key=_term)))
+
+
+def size_of(entries: Sequence[Entry]) -> int:
+    """Bytes on the wire and on disk, about. Empty commands count too."""
+    return sum([len(entry.data) for entry in entries]) + ENTRY_OVERHEAD_BYTES * len(entries)
 
 
 def _term(entry: Entry) -> Term:

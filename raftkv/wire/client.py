@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from raftkv.config import is_endpoint
 from raftkv.errors import WireError
 from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
@@ -108,13 +109,22 @@ def decode_responses(data: bytes) -> list[Response]:
     expect_version(version, VERSION, "client")
     expect(type(responses) is tuple, "no response frame")
     try:
-        return [Response(*response) for response in responses]
+        decoded = [Response(*response) for response in responses]
     except TypeError as error:
         raise WireError("no response") from error
+    for request_id, code, _, _ in decoded:
+        expect(type(request_id) is int and type(code) is int, "no response")
+    return decoded
 
 
 def decode_hello(detail: Any) -> HelloDetail:
     try:
-        return HelloDetail(*detail)
+        hello = HelloDetail(*detail)
+        shape = (type(hello.cluster), type(hello.term), type(hello.applied_index), type(hello.nodes))
+        expect(shape == (str, int, int, tuple), "no hello")
+        for node in hello.nodes:
+            expect(tuple(map(type, node)) == (str, str, str, str), "no hello")
+            expect(all(map(is_endpoint, node[1:])), "no hello")
+        return hello
     except TypeError as error:
         raise WireError("no hello") from error

@@ -22,6 +22,8 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, u
 
 VERSION = 1
 _FORWARD = 0
+COUNT_MAX = 1 << 62
+"""No term or index comes near; beyond it the serialiser's integers end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +106,24 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
         raise WireError("a peer message of the wrong shape")
     if kind is AppendEntries:
         return _decode_append(sender, to, values)
-    if min(values) < 0:
-        raise WireError("a peer message with a negative count")
+    if min(values) < 0 or max(values) > COUNT_MAX:
+        raise WireError("a peer message with a count out of range")
     return kind(sender, to, *values)
 
 
 def _decode_append(sender: NodeId, to: NodeId, values: tuple[Any, ...]) -> AppendEntries:
     term, prev_log_index, prev_log_term, rows, leader_commit = values
-    if min(term, prev_log_index, prev_log_term, leader_commit) < 0:
-        raise WireError("a peer message with a negative count")
-    entries = _decode_entries(rows)
+    counts = (term, prev_log_index, prev_log_term, leader_commit)
+    if min(counts) < 0 or max(counts) > COUNT_MAX or prev_log_term > (term if prev_log_index else 0):
+        raise WireError("a peer message with a count out of range")
+    entries = _decode_entries(rows, prev_log_term, term)
     if entries and entries[0].index != prev_log_index + 1:
         raise WireError("entries do not follow prev_log_index")
     return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit)
 
 
-def _decode_entries(rows: tuple[Any, ...]) -> list[Entry]:
+def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list[Entry]:
+    """Indexes without a gap, terms that never fall and never exceed the sender's."""
     try:
         entries = list(starmap(Entry, rows))
     except TypeError as error:
@@ -133,10 +137,11 @@ def _decode_entries(rows: tuple[Any, ...]) -> list[Entry]:
                 not (type(index) is int and type(term) is int and type(kind) is int)
                 or type(data) is not bytes
                 or index != expected
-                or term < 0
+                or not term_min <= term <= term_max
                 or kind < 0
             ):
                 raise WireError("entries out of order, or a field that is none")
+            term_min = term
             expected = LogIndex(expected + 1)
     return entries
 

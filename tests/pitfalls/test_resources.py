@@ -15,6 +15,7 @@ from raftkv.actors import zmq_ports
 from raftkv.errors import LaunchError, Unavailable
 from raftkv.kv.commands import Code
 from raftkv.raft import Proposal, RaftOptions
+from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import AppendEntries, Heartbeat
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
@@ -26,7 +27,10 @@ DEADLINE_SECONDS = 10.0
 
 def test_pitfall_39_the_uncommitted_log_is_bounded() -> None:
     options = RaftOptions(
-        election_ticks_min=10, election_ticks_max=20, heartbeat_ticks=2, uncommitted_bytes_max=1000
+        election_ticks_min=10,
+        election_ticks_max=20,
+        heartbeat_ticks=2,
+        uncommitted_bytes_max=10 * (100 + ENTRY_OVERHEAD_BYTES),
     )
     cluster = RaftCluster(3, options=options)
     cluster.elect("n1")

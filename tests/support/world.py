@@ -16,7 +16,8 @@ from typing import Any
 from raftkv import config
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.storage import DiskBatch, DiskResult
-from raftkv.client.core import Call, ClientCore, Session
+from raftkv.client.calls import Call, Session
+from raftkv.client.core import ClientCore
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
 from raftkv.kv import KeyValue

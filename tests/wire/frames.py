@@ -41,17 +41,17 @@ MESSAGES: tuple[type[Message], ...] = (
 @st.composite
 def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> AppendEntries:
     prev = draw(small_counts)
-    parts = draw(st.lists(st.tuples(small_counts, st.integers(0, 1), st.binary(max_size=20)), max_size=5))
+    prev_term, *terms, term = sorted(draw(st.lists(counts, min_size=2, max_size=7)))
     entries = [
-        Entry(LogIndex(prev + position), Term(term), kind, data)
-        for position, (term, kind, data) in enumerate(parts, start=1)
+        Entry(LogIndex(prev + position), Term(at), draw(st.integers(0, 1)), draw(st.binary(max_size=20)))
+        for position, at in enumerate(terms, start=1)
     ]
     return AppendEntries(
         sender,
         to,
-        Term(draw(counts)),
+        Term(term),
         LogIndex(prev),
-        Term(draw(counts)),
+        Term(prev_term if prev else 0),
         entries,
         LogIndex(draw(counts)),
     )
@@ -92,6 +92,7 @@ request_frames = st.builds(client.encode_requests, st.none() | names, st.lists(r
 
 plain = st.none() | st.booleans() | counts | st.binary(max_size=9) | st.text(max_size=9)
 details = st.recursive(plain, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=6)
+endpoints = st.builds("tcp://127.0.0.1:{}".format, st.integers(1, 65535))
 replies: st.SearchStrategy[Reply] = st.tuples(counts, st.integers(0, 20), counts, details)
 response_frames = st.builds(client.encode_responses, st.lists(replies, max_size=5))
 
@@ -103,7 +104,7 @@ hellos = st.builds(
     term=counts,
     leader=st.none() | names,
     applied_index=counts,
-    nodes=st.lists(st.tuples(names, names, names, names), max_size=4).map(tuple),
+    nodes=st.lists(st.tuples(names, endpoints, endpoints, endpoints), max_size=4).map(tuple),
 )
 
 control_requests = st.builds(

@@ -1,0 +1,77 @@
+"""A client's identities and its requests, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from raftkv.errors import ClientError
+from raftkv.wire.client import Request, Response
+
+ANY_NODE = "*"
+
+
+class Session:
+    """One writer's identity: its sequence of writes, each applied exactly once."""
+
+    __slots__ = ("born", "client_id", "hello_after", "last_sequence", "waiting")
+
+    def __init__(self, client_id: int, hello_after: float) -> None:
+        self.client_id = client_id
+        self.hello_after = hello_after
+        self.born: int | None = None
+        """An applied index known before the first write; set at the first send, from a HELLO that is
+        younger than ``hello_after``."""
+        self.last_sequence = 0
+        self.waiting: dict[int, None] = {}
+        """Sequences not answered yet, ascending."""
+
+
+class Call:
+    """One request and what is known of it. ``done`` is called once, with ``response`` or ``error`` set."""
+
+    __slots__ = (
+        "anywhere",
+        "deadline",
+        "done",
+        "error",
+        "fields",
+        "open",
+        "request",
+        "request_id",
+        "response",
+        "sent_at",
+        "sequence",
+        "session",
+        "started",
+        "target",
+        "uncertain",
+        "why",
+    )
+
+    def __init__(
+        self,
+        fields: tuple[Any, ...],
+        deadline: float,
+        done: Callable[[Call], None],
+        session: Session | None = None,
+        target: str | None = None,
+    ) -> None:
+        """``fields``: of a write its op and arguments (with ``session``), else those of a request
+        after its id. ``target`` pins a read to one endpoint, or to ``ANY_NODE`` that answers."""
+        self.fields = fields
+        self.deadline = deadline
+        self.done = done
+        self.session = session
+        self.target = target
+        self.anywhere = target == ANY_NODE
+        self.sequence = 0
+        self.request_id = 0
+        self.request: Request | None = None
+        self.open = False
+        self.uncertain = False
+        self.started = 0.0
+        self.sent_at = 0.0
+        self.why = "no node answered"
+        self.response: Response | None = None
+        self.error: ClientError | None = None

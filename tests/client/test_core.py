@@ -1,0 +1,576 @@
+"""``ClientCore`` without sockets: whom it asks, when it asks again, and what it says became of it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from raftkv.client.calls import ANY_NODE, Call, Session
+from raftkv.client.core import (
+    BUSY_SECONDS,
+    DESERT_SECONDS,
+    FRAME_REQUESTS_MAX,
+    HELLO_SECONDS,
+    RESEND_SECONDS,
+    SILENCE_SECONDS,
+    ClientCore,
+)
+from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
+from raftkv.kv.commands import Code, Command, Op
+from raftkv.wire.client import (
+    FRAME_SLACK_BYTES,
+    VERSION,
+    Kind,
+    Reply,
+    Request,
+    decode_requests,
+    encode_responses,
+)
+from raftkv.wire.packing import REQUEST_BYTES_MAX, pack
+
+N1, N2, N3 = "tcp://n1:1", "tcp://n2:1", "tcp://n3:1"
+NODES = {"n1": N1, "n2": N2, "n3": N3}
+TIMEOUT = 5.0
+
+
+class Talk:
+    """A core, a clock, and what was sent to whom."""
+
+    def __init__(self, *endpoints: str) -> None:
+        self.core = ClientCore(endpoints or (N1, N2, N3), random.Random(1))
+        self.session = self.core.new_session()
+        self.now = 100.0
+        self.frames: list[tuple[str, bytes]] = []
+        self.done: list[Call] = []
+
+    def put(
+        self, key: bytes = b"k", value: bytes = b"v", timeout: float = TIMEOUT, session: Session | None = None
+    ) -> Call:
+        fields = (Op.PUT, key, value)
+        return self._submit(Call(fields, self.now + timeout, self.done.append, session or self.session))
+
+    def get(self, stale: bool = False, target: str | None = None, timeout: float = TIMEOUT) -> Call:
+        fields = (Kind.GET, b"k", stale)
+        return self._submit(Call(fields, self.now + timeout, self.done.append, None, target))
+
+    def _submit(self, call: Call) -> Call:
+        self.core.submit(call, self.now)
+        return call
+
+    def sent(self) -> dict[str, list[Request]]:
+        """The requests that left since the last look, hellos apart, by endpoint."""
+        self.frames = self.core.take_frames()
+        found: dict[str, list[Request]] = {}
+        for endpoint, frame in self.frames:
+            requests = decode_requests(frame)[1]
+            kept = [request for request in requests if request[1] != Kind.HELLO]
+            if kept:
+                found.setdefault(endpoint, []).extend(kept)
+        return found
+
+    def greeted(self) -> set[str]:
+        """Whom a HELLO went to since the last look."""
+        self.frames = self.core.take_frames()
+        return {
+            endpoint
+            for endpoint, frame in self.frames
+            if any(request[1] == Kind.HELLO for request in decode_requests(frame)[1])
+        }
+
+    def hello(
+        self, node: str, leader: str | None, term: int = 1, cluster: str = "c", applied: int = 7
+    ) -> None:
+        nodes = tuple((name, endpoint, endpoint + "1", endpoint + "2") for name, endpoint in NODES.items())
+        role = "leader" if node == leader else "follower"
+        self.reply(NODES[node], (0, Code.OK, 0, (cluster, node, role, term, leader, applied, nodes)))
+
+    def reply(self, endpoint: str, *replies: Reply) -> None:
+        self.core.on_frame(endpoint, encode_responses(replies), self.now)
+
+    def answer(self, endpoint: str, call: Call, code: Code, detail: Any = None) -> None:
+        self.reply(endpoint, (call.request_id, code, 9, detail))
+
+    def wait(self, seconds: float, step: float = 0.01) -> None:
+        """Let time pass as a shell would, in which nothing arrives."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + step)
+            self.core.on_time(self.now)
+
+    def led_by(self, leader: str, term: int = 1) -> Talk:
+        """Past discovery."""
+        warm_up = self.get()
+        self.hello(leader, leader, term)
+        self.answer(NODES[leader], warm_up, Code.OK)
+        self.sent()
+        self.done.clear()
+        return self
+
+
+def command_of(request: Request) -> Command:
+    return Command.decode(request[4])
+
+
+def names(request: Request) -> tuple[int, int]:
+    """(client id, sequence) of a write."""
+    assert request[1] == Kind.WRITE
+    return request[2], request[3]
+
+
+# -- finding the leader
+
+
+def test_it_asks_everybody_and_then_only_the_leader() -> None:
+    talk = Talk()
+    call = talk.put()
+    assert talk.greeted() == {N1, N2, N3}
+    talk.hello("n1", leader="n2")
+    assert set(talk.sent()) == {N2}
+    talk.answer(N2, call, Code.OK)
+    assert talk.done == [call]
+    assert call.error is None
+    assert call.response is not None
+    assert call.response.revision == 9
+    talk.put()
+    assert set(talk.sent()) == {N2}, "no new round of questions"
+
+
+def test_one_endpoint_is_enough_to_learn_of_all() -> None:
+    talk = Talk(N3)
+    talk.put()
+    assert talk.greeted() == {N3}
+    talk.hello("n3", leader="n1")
+    assert set(talk.sent()) == {N1}
+
+
+def test_while_nobody_leads_it_asks_again_and_again_but_not_more_often() -> None:
+    talk = Talk()
+    talk.put()
+    assert talk.greeted() == {N1, N2, N3}
+    rounds = 0
+    for _ in range(100):
+        talk.hello("n1", leader=None)
+        talk.wait(0.01)
+        rounds += bool(talk.greeted())
+    assert rounds == pytest.approx(1.0 / HELLO_SECONDS, abs=2)
+    talk.hello("n1", leader="n1", term=2)
+    assert set(talk.sent()) == {N1}
+
+
+def test_who_names_the_leader_of_an_older_term_is_not_believed() -> None:
+    talk = Talk()
+    talk.put()
+    talk.hello("n2", leader="n2", term=5)
+    assert set(talk.sent()) == {N2}
+    talk.wait(SILENCE_SECONDS + 0.05)
+    talk.hello("n3", leader="n1", term=4)
+    assert talk.sent() == {}
+    talk.hello("n3", leader="n3", term=6)
+    assert set(talk.sent()) == {N3}
+
+
+# -- refusals
+
+
+def test_no_leader_waits_for_one_and_the_request_did_not_happen() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    (first,) = talk.sent()[N1]
+    talk.answer(N1, call, Code.NO_LEADER)
+    assert talk.done == []
+    talk.wait(HELLO_SECONDS * 2)
+    talk.hello("n2", leader="n2", term=2)
+    (again,) = talk.sent()[N2]
+    assert names(again) == names(first)
+    talk.answer(N2, call, Code.NO_LEADER)
+    talk.wait(TIMEOUT)
+    assert type(call.error) is Unavailable
+    assert "no leader" in str(call.error)
+
+
+@pytest.mark.parametrize(("code", "why"), [(Code.BUSY, "overloaded"), (Code.NO_SPACE, "NOSPACE")])
+def test_a_refused_request_comes_again_after_a_moment(code: Code, why: str) -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put(timeout=1.0)
+    first = talk.sent()[N1]
+    talk.answer(N1, call, code)
+    assert talk.sent() == {}, "not at once: that would only add to the load"
+    talk.wait(2 * BUSY_SECONDS)
+    assert talk.sent()[N1] == first
+    talk.answer(N1, call, code)
+    while not talk.done:
+        talk.wait(0.001)
+        if talk.sent():
+            talk.answer(N1, call, code)
+    assert type(call.error) is Unavailable
+    assert why in str(call.error)
+
+
+def test_leader_changed_is_asked_again_under_the_same_name_and_stays_uncertain() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    (first,) = talk.sent()[N1]
+    talk.answer(N1, call, Code.LEADER_CHANGED)
+    talk.wait(HELLO_SECONDS * 2)
+    talk.hello("n3", leader="n3", term=2)
+    (again,) = talk.sent()[N3]
+    assert again == first
+    talk.answer(N3, call, Code.NO_LEADER)
+    talk.wait(TIMEOUT)
+    assert type(call.error) is OutcomeUnknown, "the first try may be in somebody's log"
+
+
+def test_a_compare_that_failed_is_an_answer() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.answer(N1, call, Code.COMPARE_FAILED, (b"x", 1, 1, 1))
+    assert call.error is None
+    assert call.response is not None
+    assert call.response.code == Code.COMPARE_FAILED
+
+
+def test_invalid_is_final() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.answer(N1, call, Code.INVALID, "the key is empty")
+    assert type(call.error) is InvalidRequest
+    assert str(call.error) == "the key is empty"
+
+
+def test_an_expired_session_did_not_happen_unless_an_earlier_try_might_have() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.answer(N1, call, Code.SESSION_EXPIRED)
+    assert type(call.error) is SessionExpired
+    tried = talk.put()
+    talk.answer(N1, tried, Code.LEADER_CHANGED)
+    talk.wait(HELLO_SECONDS * 2)
+    talk.hello("n2", leader="n2", term=2)
+    talk.answer(N2, tried, Code.SESSION_EXPIRED)
+    assert type(tried.error) is OutcomeUnknown
+
+
+def test_a_refusal_of_an_earlier_try_changes_nothing() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.sent()
+    talk.answer(N1, call, Code.BUSY)
+    talk.answer(N1, call, Code.LEADER_CHANGED)
+    assert not call.uncertain
+    talk.wait(2 * BUSY_SECONDS)
+    assert len(talk.sent()[N1]) == 1
+    talk.answer(N1, call, Code.OK)
+    talk.answer(N1, call, Code.INVALID, "late")
+    assert (call.error, len(talk.done)) == (None, 1)
+
+
+# -- silence
+
+
+def test_a_silent_leader_is_left_for_the_one_that_the_others_name() -> None:
+    talk = Talk().led_by("n1")
+    calls = [talk.put(b"a"), talk.put(b"b"), talk.get()]
+    first = talk.sent()[N1]
+    talk.wait(SILENCE_SECONDS - 0.02)
+    assert talk.greeted() == set()
+    talk.wait(0.04)
+    assert talk.greeted() == {N1, N2, N3}
+    talk.hello("n2", leader="n2", term=2)
+    moved = talk.sent()
+    assert moved == {N2: first}, "the same (client id, sequence): applied once however often it is sent"
+    for call in calls:
+        talk.answer(N2, call, Code.OK)
+    assert [call.error for call in calls] == [None] * 3
+
+
+def test_a_leader_that_only_rests_is_not_left() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.sent()
+    talk.wait(SILENCE_SECONDS + 0.05)
+    talk.hello("n2", leader="n1")
+    assert talk.sent() == {}, "the others name the same one: it is slow, not gone"
+    talk.answer(N1, call, Code.OK)
+    assert call.error is None
+
+
+def test_a_leader_that_only_we_cannot_reach_is_asked_through_another_node() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    first = talk.sent()[N1]
+    talk.wait(DESERT_SECONDS + 0.05)
+    talk.hello("n2", leader="n1")
+    assert talk.sent() == {N2: first}
+    talk.answer(N2, call, Code.OK)
+    assert call.error is None
+
+
+def test_an_answer_of_the_node_that_was_left_counts() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.sent()
+    talk.wait(SILENCE_SECONDS + 0.05)
+    talk.hello("n2", leader="n2", term=2)
+    assert set(talk.sent()) == {N2}
+    talk.answer(N1, call, Code.OK)
+    assert call.error is None
+    talk.answer(N2, call, Code.OK)
+    assert talk.done == [call]
+
+
+def test_an_open_request_is_sent_again_after_a_while() -> None:
+    """A follower may have lost it on its way to the leader, while other answers keep coming."""
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    (first,) = talk.sent()[N1]
+    copies = []
+    end = talk.now + RESEND_SECONDS + 0.1
+    while talk.now < end:
+        talk.wait(0.1)
+        talk.reply(N1)  # something is heard, though not of this one
+        copies += talk.sent().get(N1, [])
+    assert copies == [first]
+    assert call.uncertain
+
+
+# -- the three outcomes at the deadline
+
+
+def test_an_open_write_is_unknown_at_the_deadline() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put(timeout=0.1)
+    talk.sent()
+    talk.wait(0.2)
+    assert type(call.error) is OutcomeUnknown
+    assert talk.core.calls_open == 0
+    talk.answer(N1, call, Code.OK)
+    assert talk.done == [call], "an answer that comes too late changes nothing"
+
+
+def test_a_write_that_was_never_sent_did_not_happen() -> None:
+    talk = Talk()
+    call = talk.put(timeout=0.3)
+    talk.wait(0.4)
+    assert type(call.error) is Unavailable
+    assert "no node answered" in str(call.error)
+
+
+def test_an_open_read_did_not_happen_at_the_deadline() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.get(timeout=0.1)
+    talk.wait(0.2)
+    assert type(call.error) is Unavailable
+
+
+def test_abandon_ends_everything_with_what_is_known() -> None:
+    talk = Talk().led_by("n1")
+    write, read = talk.put(), talk.get()
+    talk.core.abandon()
+    assert type(write.error) is OutcomeUnknown
+    assert type(read.error) is Unavailable
+    assert talk.core.calls_open == 0
+
+
+def test_no_outcome_is_told_twice_whatever_comes_when() -> None:
+    """Random talk of random nodes, late and in any order."""
+    rng = random.Random(7)
+    codes = [*Code]
+    for _ in range(200):
+        talk = Talk()
+        calls = [talk.put(timeout=rng.uniform(0.1, 2)) for _ in range(5)]
+        calls += [talk.get(stale, ANY_NODE if stale else None, 1.0) for stale in (True, False)]
+        for _ in range(60):
+            talk.wait(rng.uniform(0, 0.1))
+            node = rng.choice([*NODES])
+            if rng.random() < 0.4:
+                talk.hello(node, rng.choice([*NODES, None]), rng.randrange(1, 4))
+            else:
+                talk.answer(NODES[node], rng.choice(calls), rng.choice(codes), None)
+            talk.sent()
+        talk.wait(2)
+        assert sorted(call.request_id for call in talk.done) == [call.request_id for call in calls]
+        assert all((call.error is None) != (call.response is None) for call in calls)
+        assert talk.core.calls_open == 0
+        assert talk.session.waiting == {}
+
+
+# -- what is no answer
+
+
+def test_a_node_of_another_cluster_is_ignored() -> None:
+    talk = Talk().led_by("n1")
+    talk.put()
+    talk.sent()
+    talk.wait(SILENCE_SECONDS + 0.05)
+    talk.hello("n2", leader="n2", term=9, cluster="another")
+    assert talk.sent() == {}
+    assert talk.core.cluster == "c"
+    assert all(hello.cluster == "c" for hello in talk.core.hellos.values())
+
+
+def test_requests_name_the_cluster_once_it_is_known() -> None:
+    talk = Talk()
+    talk.put()
+    assert {decode_requests(frame)[0] for _, frame in talk.core.take_frames()} == {None}
+    talk.hello("n1", leader="n1")
+    assert {decode_requests(frame)[0] for _, frame in talk.core.take_frames()} == {"c"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"garbage",
+        bytes(100),
+        b"\x93" * 5000,
+        pack(5),
+        pack([VERSION]),
+        pack([VERSION + 1, []]),
+        pack([VERSION, {}]),
+        pack([VERSION, [5]]),
+        pack([VERSION, [[1, 0]]]),
+        pack([VERSION, [[1, 0, 0, None, 5]]]),
+        pack([VERSION, [[0, 0, 0, None]]]),
+        pack([VERSION, [[0, 0, 0, ["c", "n1"]]]]),
+        pack([VERSION, [[999, 0, 0, None]]]),
+    ],
+    ids=lambda data: data[:12].hex(),
+)
+def test_garbage_is_like_silence(data: bytes) -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.core.on_frame(N1, data, talk.now)
+    talk.core.on_frame("tcp://nobody:1", data, talk.now)
+    assert talk.done == []
+    talk.answer(N1, call, Code.OK)
+    assert call.error is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [{}, 0, 0, None],
+        [0, 0, 0, "seven77"],
+        [0, 0, 0, ["c", "n1", "leader", 1, "n1", 0, 5]],
+        [0, 0, 0, ["c", "n1", "leader", 1, "n1", 0, [["n1", "x"]]]],
+        [0, 0, 0, ["c", "n1", "leader", "one", "n1", 0, []]],
+        [0, 0, 0, [{}, "n1", "leader", 1, "n1", 0, []]],
+        pytest.param(
+            [0, 0, 0, ["c", "n1", "leader", 1, {"a": 1}, 0, []]],
+            marks=pytest.mark.xfail(strict=True, reason="decode_hello does not check the leader's type"),
+        ),
+    ],
+    ids=["id-map", "text", "nodes-number", "short-node", "term-text", "cluster-map", "leader-map"],
+)
+def test_garbage_within_a_response_is_like_silence(row: list[Any]) -> None:
+    """An exception here ends the client's thread, and every operation then waits for ever."""
+    talk = Talk()
+    call = talk.put()
+    talk.core.on_frame(N1, pack([VERSION, [row]]), talk.now)
+    talk.wait(0.2)
+    talk.hello("n2", leader="n2", term=2)
+    assert set(talk.sent()) == {N2}
+    talk.answer(N2, call, Code.OK)
+    assert call.error is None
+
+
+# -- reads that any node may answer
+
+
+def test_a_stale_read_goes_to_whoever_answers_first() -> None:
+    talk = Talk()
+    call = talk.get(stale=True, target=ANY_NODE)
+    assert talk.greeted() == {N1, N2, N3}
+    talk.hello("n3", leader=None)
+    assert set(talk.sent()) == {N3}
+    talk.answer(N3, call, Code.OK)
+    assert call.error is None
+
+
+def test_a_read_pinned_to_a_node_goes_there_and_nowhere_else() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.get(target=N3, timeout=2.0)
+    assert set(talk.sent()) == {N3}
+    talk.wait(1.0)
+    talk.hello("n1", leader="n1")
+    assert set(talk.sent()) <= {N3}
+    talk.wait(1.1)
+    assert set(talk.sent()) <= {N3}
+    assert type(call.error) is Unavailable
+
+
+# -- frames
+
+
+def test_many_small_requests_travel_together() -> None:
+    talk = Talk().led_by("n1")
+    calls = [talk.put(b"%d" % number) for number in range(FRAME_REQUESTS_MAX + 1)]
+    sent = talk.sent()[N1]
+    assert [request[0] for request in sent] == [call.request_id for call in calls]
+    assert [len(decode_requests(frame)[1]) for _, frame in talk.frames] == [FRAME_REQUESTS_MAX, 1]
+
+
+def test_a_frame_is_never_larger_than_a_node_takes() -> None:
+    talk = Talk().led_by("n1")
+    rng = random.Random(3)
+    sizes = [1 << 20, 1 << 20, *(rng.randrange(1 << 18) for _ in range(40)), 1 << 20]
+    for size in sizes:
+        talk.put(value=bytes(size))
+    sent = talk.sent()[N1]
+    assert [len(command_of(request).arguments[1]) for request in sent] == sizes
+    assert max(len(frame) for _, frame in talk.frames) <= REQUEST_BYTES_MAX + FRAME_SLACK_BYTES
+    assert len(talk.frames) < len(sizes), "small ones share a frame"
+
+
+# -- sessions
+
+
+def test_sequences_count_and_the_floor_is_the_oldest_that_waits() -> None:
+    talk = Talk().led_by("n1")
+    first, second, third = (talk.put() for _ in range(3))
+    commands = [command_of(request) for request in talk.sent()[N1]]
+    assert [command.sequence for command in commands] == [1, 2, 3]
+    assert [command.floor for command in commands] == [1, 1, 1]
+    assert {command.client_id for command in commands} == {talk.session.client_id}
+    assert {command.born for command in commands} == {7}, "an applied index it was told of"
+    talk.answer(N1, second, Code.OK)
+    talk.put()
+    assert command_of(talk.sent()[N1][0]).floor == 1
+    talk.answer(N1, first, Code.OK)
+    talk.put()
+    assert command_of(talk.sent()[N1][0]).floor == third.sequence
+
+
+def test_each_session_counts_for_itself() -> None:
+    talk = Talk().led_by("n1")
+    other = talk.core.new_session()
+    talk.put()
+    talk.put(session=other)
+    one, two = (names(request) for request in talk.sent()[N1])
+    assert one[0] != two[0]
+    assert one[1] == two[1] == 1
+
+
+def test_a_retry_is_byte_for_byte_the_first_try() -> None:
+    """Its floor too: a floor that has moved past it would have its answer forgotten."""
+    talk = Talk().led_by("n1")
+    first, second = talk.put(b"a"), talk.put(b"b")
+    tries = talk.sent()[N1]
+    talk.answer(N1, first, Code.OK)
+    talk.answer(N1, second, Code.LEADER_CHANGED)
+    talk.wait(HELLO_SECONDS * 2)
+    talk.hello("n2", leader="n2", term=2)
+    assert talk.sent()[N2] == [tries[1]]
+
+
+def test_deadlines_of_finished_calls_are_forgotten() -> None:
+    talk = Talk().led_by("n1")
+    for _ in range(10_000):
+        talk.answer(N1, talk.put(timeout=3600), Code.OK)
+        talk.core.take_frames()
+    assert talk.core.calls_open == 0
+    assert len(talk.core._deadlines) < 5_000
+    assert not any(isinstance(call.error, ClientError) for call in talk.done)
