@@ -4,12 +4,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+RUN    := $(VENV)/.run-installed
+STAMP  := $(VENV)/.dev-installed
 TESTS  ?= tests
 
 .PHONY: up test check bench lint types architecture format clean
 
-up: $(STAMP)
+up: $(RUN)
 	$(BIN)/raftkv up --nodes 3
 
 # Everything CI runs.
@@ -37,14 +38,20 @@ format: $(STAMP)
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.run
 
-$(STAMP): pyproject.toml
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(RUN): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raftkv needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(INSTALL) -e .
+	touch $@
+
+$(STAMP): $(RUN)
+	$(INSTALL) -e '.[dev]'
 	touch $@
 
 $(VENV)/.bench-installed: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(INSTALL) -e '.[bench]'
 	touch $@
 
 clean:

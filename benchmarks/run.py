@@ -153,7 +153,11 @@ def idle_memory(results: dict[str, Any]) -> Row:
 def _latency(found: dict[str, Any]) -> str:
     latency = found["latency_ms"]
     text = f"p50 {latency['p50']:.2f}, p99 {latency['p99']:.2f} ms"
-    return text + f", {found['cpu_us_per_op']:.0f} µs CPU" + (f", errors {found['errors']}" if found["errors"] else "")
+    return (
+        text
+        + f", {found['cpu_us_per_op']:.0f} µs CPU"
+        + (f", errors {found['errors']}" if found["errors"] else "")
+    )
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import zmq
@@ -54,7 +55,9 @@ def run_node(
     identity = Identity(config.name, me.name, secrets.token_hex(8))
     options = WalOptions(segment_bytes=config.storage.segment_mib << 20)
     # Sockets before the log: a port in use must not leave a new data folder half made.
-    with zmq.Context[zmq.Socket[bytes]]() as context:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with ExitStack() as stack:
+        stack.callback(context.destroy, linger=0)
         client = zmq_ports.client_port(context, me.client)
         peer = zmq_ports.peer_port(context, me.peer)
         control = zmq_ports.client_port(context, me.control)
@@ -88,7 +91,6 @@ def run_node(
             _run(node, {client: "gateway", peer: "peers", control: "control"}, disk, guard)
         finally:
             disk.close(DISK_CLOSE_SECONDS)
-            context.destroy(linger=0)
     assert node.stopped is not None
     if node.stopped.error:
         raise node.stopped.error

@@ -21,6 +21,8 @@ PEER_FRAMES_MAX = 256
 CLIENT_FRAMES_MAX = 256
 """Queued in each direction and connection, each of about a mebibyte at most."""
 STATUS_FRAMES_MAX = 1000
+SUBSCRIPTION_BYTES_MAX = 1024
+"""A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
 
 
@@ -74,7 +76,9 @@ def peer_link(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: 
 
 
 def status_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
-    return _bind(_socket(context, zmq.PUB, STATUS_FRAMES_MAX), endpoint)
+    socket = _socket(context, zmq.PUB, STATUS_FRAMES_MAX)
+    socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES_MAX)
+    return _bind(socket, endpoint)
 
 
 def _socket(

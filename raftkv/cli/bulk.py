@@ -29,6 +29,8 @@ from raftkv.cli.output import (
     as_field,
     as_json,
     emit,
+    emit_json,
+    fail,
     from_field,
     from_json,
     note,
@@ -68,12 +70,13 @@ def load(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = 30.0,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order.
 
-    Prints how many were loaded. The load ends at a line that cannot be read, of which nothing is
-    sent, and at a write that fails; either is named with its line.
+    Prints how many were loaded; --timeout bounds each write. The load ends at a line that cannot be
+    read, of which nothing is sent, and at a write that fails; either is named with its line.
     """
     from raftkv.client.pipeline import Pipeline
 
@@ -95,7 +98,7 @@ def load(
         progress.end(pipeline)
     if unreadable and not pipeline.errors:
         raise ConfigError(f"{unreadable}; loaded before it: {pipeline.succeeded}")
-    _conclude(pipeline, file)
+    _conclude(pipeline, file, json)
 
 
 def dump(
@@ -190,15 +193,18 @@ def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
         raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
 
 
-def _conclude(pipeline: Pipeline, file: str) -> None:
-    emit(str(pipeline.succeeded))
+def _conclude(pipeline: Pipeline, file: str, json: bool) -> None:
+    unknown = sum(isinstance(error, OutcomeUnknown) for _, error in pipeline.errors)
+    failed = len(pipeline.errors) - unknown
+    if json:
+        emit_json({"loaded": pipeline.succeeded, "failed": failed, "unknown": unknown})
+    else:
+        emit(str(pipeline.succeeded))
     if not pipeline.errors:
         return
     for number, error in pipeline.errors[:ERRORS_SHOWN]:
-        note(f"raftkv: {file}, line {number}: {error}")
-    unknown = sum(isinstance(error, OutcomeUnknown) for _, error in pipeline.errors)
-    failed = len(pipeline.errors) - unknown
-    note(f"raftkv: {pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown")
+        fail(f"{file}, line {number}: {error}")
+    fail(f"{pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown")
     raise typer.Exit(Exit.UNKNOWN if unknown else Exit.UNAVAILABLE)
 
 

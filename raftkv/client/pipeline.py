@@ -14,7 +14,8 @@ from raftkv.kv import check_key, check_value
 from raftkv.kv.commands import Op
 
 PUMP_SECONDS = 0.05
-ERRORS_KEPT = 1000
+ERRORS_KEPT = 5000
+"""More than can be in flight: whoever stops at the first failure loses count of none."""
 
 
 class Pipeline:

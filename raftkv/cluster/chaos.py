@@ -158,6 +158,8 @@ class Chaos:
     def _set_links(self, links: Sequence[tuple[str, str]], seconds: float | None, **fault: Any) -> None:
         """A node that cannot be reached is already cut off more thoroughly than asked; but if none
         can, nothing was done and that is said."""
+        if not links:
+            raise RaftkvError("a cluster of one node has no links")
         reached = 0
         silent = set()
         with ControlClient() as client:

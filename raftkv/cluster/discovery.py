@@ -36,8 +36,8 @@ class Target:
 
 def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> Target:
     """Raises ``ConfigError`` for what is wrong, ``Unavailable`` when nothing is to be found."""
-    for source, listed in (("--endpoints", endpoints), (ENVIRONMENT, os.environ.get(ENVIRONMENT))):
-        if listed:
+    for source, listed in (("--endpoints", endpoints), (ENVIRONMENT, os.environ.get(ENVIRONMENT) or None)):
+        if listed is not None:
             return Target(source, _split(source, listed))
     if config_path:
         return _from_config(config_path)

@@ -135,6 +135,8 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
         report(str(error))
         say(failed=str(error))
         sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
+    finally:
+        log.close()
 
 
 def _die_with_parent() -> None:

@@ -122,6 +122,7 @@ def decode_hello(detail: Any) -> HelloDetail:
         hello = HelloDetail(*detail)
         shape = (type(hello.cluster), type(hello.term), type(hello.applied_index), type(hello.nodes))
         expect(shape == (str, int, int, tuple), "no hello")
+        expect(hello.leader is None or type(hello.leader) is str, "no hello")
         for node in hello.nodes:
             expect(tuple(map(type, node)) == (str, str, str, str), "no hello")
             expect(all(map(is_endpoint, node[1:])), "no hello")

@@ -458,10 +458,7 @@ def test_garbage_is_like_silence(data: bytes) -> None:
         [0, 0, 0, ["c", "n1", "leader", 1, "n1", 0, [["n1", "x"]]]],
         [0, 0, 0, ["c", "n1", "leader", "one", "n1", 0, []]],
         [0, 0, 0, [{}, "n1", "leader", 1, "n1", 0, []]],
-        pytest.param(
-            [0, 0, 0, ["c", "n1", "leader", 1, {"a": 1}, 0, []]],
-            marks=pytest.mark.xfail(strict=True, reason="decode_hello does not check the leader's type"),
-        ),
+        [0, 0, 0, ["c", "n1", "leader", 1, {"a": 1}, 0, []]],
     ],
     ids=["id-map", "text", "nodes-number", "short-node", "term-text", "cluster-map", "leader-map"],
 )

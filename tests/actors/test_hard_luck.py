@@ -1,0 +1,109 @@
+"""The second failure: what follows when something was already going wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftkv.client import core as client_core
+from raftkv.errors import SessionExpired
+from raftkv.kv import Code, Op, machine, sessions
+from raftkv.kv.commands import Command
+from raftkv.raft import RaftLog
+from raftkv.wire.client import Kind, encode_requests
+from tests.support.raft_cluster import entries
+from tests.support.world import VirtualClient, World
+
+
+def settle(world: World, client: VirtualClient, seconds: float = 20.0) -> None:
+    world.run_until(lambda: client.core.calls_open == 0, seconds)
+
+
+def test_one_lost_request_does_not_overrun_the_session_of_a_busy_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_core, "SESSION_WINDOW", 16)
+    monkeypatch.setattr(machine, "SESSION_WINDOW", 16)
+    world = World()
+    leader = world.await_leader()
+    client = world.client()
+    client.put("warm", "up")
+    settle(world, client)
+    world.blocked.add(("c1", leader))
+    lost = client.put("lost", "1", timeout=20.0)
+    world.run(0.002)
+    world.blocked.clear()
+    others = [client.put(f"k{number}", "v", timeout=20.0) for number in range(100)]
+    settle(world, client)
+    assert lost.response is not None
+    assert all(call.response and call.response.code == Code.OK for call in others)
+
+
+def test_a_client_that_was_forgotten_writes_on_under_a_new_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 4)
+    world = World()
+    world.await_leader()
+    client = world.client()
+    client.put("a", "1")
+    settle(world, client)
+    for number in range(10):
+        other = world.client(f"other{number}")
+        other.put("b", "1")
+        settle(world, other)
+    call = client.put("a", "2")
+    settle(world, client)
+    assert isinstance(call.error, SessionExpired)
+    assert client.core.calls_open == 0
+    client.session = client.core.renew()
+    again = client.put("a", "2")
+    settle(world, client)
+    assert again.response is not None
+
+
+def test_a_gateway_does_not_hold_for_ever_what_can_never_be_answered() -> None:
+    """The frame names one request, the command inside it another: nobody will ever apply the first."""
+    world = World()
+    leader = world.await_leader()
+    world.client("odd")
+    command = Command(5, 0, 7, 1, Op.PUT, (b"k", b"v")).encode()
+    for sequence in range(50):
+        request = (sequence + 1, Kind.WRITE, 99, sequence, command)
+        world.to_node("odd", leader, "gateway", encode_requests(None, [request]))
+    world.run(0.5)
+    assert world.node(leader).gateway.pending_writes == 50
+    world.run(16.0)
+    assert world.node(leader).gateway.pending_writes == 0
+
+
+def test_bytes_that_are_no_command_change_nothing_and_stop_nobody() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.client()
+    for number, garbage in enumerate((b"\x80", b"\xc4\x05abcde", b"", b"\xc1", b"\x95\x01\x02\x03\x04\xa1x")):
+        request = (number + 1, Kind.WRITE, 1, number, garbage)
+        world.to_node("odd", leader, "gateway", encode_requests(None, [request]))
+    call = client.put("a", "1")
+    settle(world, client)
+    assert call.response is not None
+    assert call.response.revision == 1
+
+
+def test_requests_open_at_a_node_that_is_no_longer_asked_find_their_way() -> None:
+    """One request is refused, so the client turns to another node; the other one stays behind at the
+    first, which then dies."""
+    world = World()
+    leader = world.await_leader()
+    client = world.client()
+    client.put("warm", "up")
+    settle(world, client)
+    world.machines[leader].paused = True
+    calls = [client.put(f"k{number}", "v", timeout=30.0) for number in range(20)]
+    world.run_until(lambda: world.leader() not in (None, leader))
+    settle(world, client, 30.0)
+    assert all(call.response for call in calls)
+
+
+def test_a_leader_looks_at_no_more_of_its_log_than_one_message_holds() -> None:
+    log = RaftLog(entries(*[1] * 20_000))
+    part = log.slice_bytes(log.first_index, log.last_index, 1 << 30)
+    assert len(part) < 10_000
+    assert [entry.index for entry in log.slice_bytes(log.first_index, log.last_index, 1)] == [1]

@@ -1,0 +1,141 @@
+"""load and dump: what goes in comes out, and every mistake names its line."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from raftkv.cli.output import from_json
+from tests.cli.asserting import invoke, ok, quiet, refused, run_with
+from tests.support.processes import LocalCluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
+
+AWKWARD = {
+    b"round/a": b"plain",
+    b"round/b": b"",
+    b"round/c": b"two\nlines",
+    b"round/d": b"a\ttab",
+    b"round/e": b"carriage return\r",
+    b"round/f": b"base64:AAAA",
+    b"round/g": b"\xff\x00\xfe",
+    b"round/h\tkey": b"a key with a tab",
+    b"round/i\nkey": b"a key with a line end",
+    b"round/j\xff": b"a key that is no UTF-8",
+    "round/ü €".encode(): "ü €\u2028".encode(),
+    b"round/base64:": b"a key like a prefix",
+}
+
+
+def encoded(content: bytes) -> str | dict[str, str]:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode()}
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl"])
+def test_load_of_what_dump_wrote_restores_it(cluster: LocalCluster, form: str) -> None:
+    lines = [{"key": encoded(key), "value": encoded(value)} for key, value in AWKWARD.items()]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (cluster.folder / "awkward.jsonl").write_text(text, encoding="utf-8")
+    assert quiet(cluster.run("load", "awkward.jsonl")) == b"%d\n" % len(AWKWARD)
+    dumped = quiet(cluster.run("dump", "--prefix", "round/", "--format", form))
+    assert dumped.count(b"\n") == len(AWKWARD)
+    assert quiet(cluster.run("delete", "--prefix", "round/")) == b"%d\n" % len(AWKWARD)
+    assert quiet(cluster.run("load", "-", "--format", form, stdin=dumped)) == b"%d\n" % len(AWKWARD)
+    found = [json.loads(line) for line in cluster.ok("dump", "--prefix", "round/", "--json").splitlines()]
+    assert found == sorted(lines, key=lambda line: from_json(line["key"]))
+
+
+def test_dump_comes_in_byte_order_in_both_forms(cluster: LocalCluster) -> None:
+    ok(cluster, "load", "-", stdin=b"form/b\t2\nform/a\t1\n")
+    assert quiet(invoke(cluster, "dump", "--prefix", "form/")) == b"form/a\t1\nform/b\t2\n"
+    lines = b'{"key": "form/a", "value": "1"}\n{"key": "form/b", "value": "2"}\n'
+    assert quiet(invoke(cluster, "dump", "--prefix", "form/", "--format", "jsonl")) == lines
+    assert quiet(invoke(cluster, "dump", "--prefix", "form/", "--json")) == lines
+    for number in (1, 2, 3):
+        one = invoke(cluster, "dump", "--prefix", "form/", "--node", f"n{number}")
+        assert quiet(one) == b"form/a\t1\nform/b\t2\n"
+    assert "n1, n2, n3" in refused(invoke(cluster, "dump", "--node", "n9"), 2)
+
+
+def test_the_name_tells_the_form_and_an_option_overrules_it(cluster: LocalCluster) -> None:
+    (cluster.folder / "name.jsonl").write_text('{"key": "name/a", "value": "from json"}\n')
+    assert quiet(invoke(cluster, "load", "name.jsonl")) == b"1\n"
+    assert ok(cluster, "get", "name/a") == b"from json\n"
+    (cluster.folder / "name.json").write_text("name/a\tfrom tsv\n")
+    assert "line 1" in refused(invoke(cluster, "load", "name.json"), 2)
+    assert quiet(invoke(cluster, "load", "name.json", "--format", "tsv")) == b"1\n"
+    assert ok(cluster, "get", "name/a") == b"from tsv\n"
+
+
+def test_of_lines_of_one_key_the_last_one_stays(cluster: LocalCluster) -> None:
+    lines = b"".join(b"twice/%d\t%d\n" % (number % 3, number) for number in range(300))
+    assert quiet(invoke(cluster, "load", "-", stdin=lines)) == b"300\n"
+    assert ok(cluster, "scan", "--prefix", "twice/") == b"twice/0\t297\ntwice/1\t298\ntwice/2\t299\n"
+
+
+def test_only_the_first_tab_divides_and_an_end_of_line_may_be_missing(cluster: LocalCluster) -> None:
+    assert quiet(invoke(cluster, "load", "-", stdin=b"tabs/a\tx\ty\n\ntabs/b\tno newline")) == b"2\n"
+    assert ok(cluster, "get", "tabs/a") == b"x\ty\n"
+    assert ok(cluster, "get", "tabs/b") == b"no newline\n"
+    assert quiet(invoke(cluster, "load", "-", stdin=b"")) == b"0\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "cause"),
+    [
+        ("tsv", b"no tab here", "no tab between key and value"),
+        ("tsv", b"\tno key", "the key is empty"),
+        ("tsv", b"base64:!!\tx", "base64"),
+        ("tsv", b"k" * 4097 + b"\tx", "4,097 bytes"),
+        ("tsv", b"bad/large\t" + b"v" * ((1 << 20) + 1), "1,048,577 bytes"),
+        ("jsonl", b"{", "line 1"),
+        ("jsonl", b"[1]", "no JSON object"),
+        ("jsonl", b'"text"', "no JSON object"),
+        ("jsonl", b'{"key": "bad/a"}', "no field 'value'"),
+        ("jsonl", b'{"key": 1, "value": "x"}', "neither a string nor"),
+        ("jsonl", b'{"key": {"base64": "!"}, "value": "x"}', "base64"),
+        ("jsonl", b'{"key": "\xff", "value": "x"}', "utf-8"),
+        ("jsonl", b'{"key": "\\ud800", "value": "x"}', "surrogates"),
+        ("jsonl", b"[" * 100_000, "recursion"),
+    ],
+    ids=[
+        *("no-tab", "no-key", "bad-base64", "long-key", "large-value", "half-json", "array", "text"),
+        *("no-value", "number", "bad-json-base64", "no-utf8", "surrogate", "deep"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(
+    cluster: LocalCluster, form: str, line: bytes, cause: str
+) -> None:
+    good = {"tsv": b"bad/%d\tx\n", "jsonl": b'{"key": "bad/%d", "value": "x"}\n'}[form]
+    content = good % 1 + good % 2 + line + b"\n" + good % 4
+    ok(cluster, "delete", "--prefix", "bad/")
+    text = refused(invoke(cluster, "load", "-", "--format", form, stdin=content), 2)
+    assert text.startswith("-, line 3: "), text
+    assert cause in text
+    assert text.endswith("; loaded before it: 2")
+    assert ok(cluster, "scan", "--prefix", "bad/", "--keys-only") == b"bad/1\nbad/2\n"
+
+
+def test_files_that_cannot_be_read(cluster: LocalCluster) -> None:
+    assert refused(invoke(cluster, "load", "absent.tsv"), 2).startswith("absent.tsv: cannot be read: ")
+    assert "directory" in refused(invoke(cluster, "load", "."), 2)
+    no_stdin = run_with(["load", "-"], cluster.folder, shell='exec "$@" <&-')
+    assert "stdin is closed" in refused(no_stdin, 2)
+    (cluster.folder / "closed.tsv").write_text("closed/a\tx\n")
+    assert quiet(run_with(["load", "closed.tsv"], cluster.folder, shell='exec "$@" <&-')) == b"1\n"
+
+
+def test_a_load_that_reaches_nobody_gives_up_after_one_timeout(cluster: LocalCluster) -> None:
+    lines = b"".join(b"nobody/%d\tx\n" % number for number in range(3000))
+    nobody = ("--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.4")
+    done = cluster.run("load", "-", *nobody, stdin=lines, timeout=10)
+    assert (done.returncode, done.stdout) == (3, b"0\n")
+    notes = done.stderr.decode().splitlines()
+    assert notes[0].startswith("raftkv: -, line 1: ")
+    assert notes[-1].startswith("raftkv: 0 loaded, ")
+    assert len(notes) <= 6

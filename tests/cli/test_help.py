@@ -1,0 +1,75 @@
+"""Every command explains itself, within 100 columns, on stdout; the texts keep their promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from raftkv import __version__
+from raftkv.cli.app import app
+from raftkv.cli.output import Exit
+
+COLUMNS = 100
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+ALL = list(commands(typer.main.get_command(app)))
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner(env={"COLUMNS": str(COLUMNS), "NO_COLOR": "1"}).invoke(app, list(arguments))
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    assert {path[0] for path in ALL if path} >= {
+        *("up", "down", "node", "tui", "put", "set", "get", "delete", "load", "dump", "scan", "cas"),
+        *("status", "info", "ping", "chaos", "bench"),
+    }
+    assert {path[1] for path in ALL if len(path) == 2} >= {
+        *("kill", "restart", "pause", "resume", "partition", "isolate", "link", "heal"),
+    }
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_fits_the_screen(path: tuple[str, ...], flag: str) -> None:
+    done = invoke(*path, flag)
+    assert (done.exit_code, done.stderr) == (Exit.DONE, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert lines[2].strip(), "it says what it is for"
+    assert max(map(len, lines)) <= COLUMNS, max(lines, key=len)
+    assert "\x1b" not in done.stdout
+    assert "{{" not in done.stdout
+    assert "[[" not in done.stdout
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path], ids=" ".join)
+def test_every_option_and_argument_is_explained(path: tuple[str, ...]) -> None:
+    section = ""
+    for line in invoke(*path, "--help").stdout.splitlines():
+        if re.match(r"^[A-Z][a-z]+:$", line):
+            section = line
+        elif section in ("Options:", "Arguments:") and re.match(r"^  \S", line):
+            parts = re.split(r"\s{2,}", line.strip(), maxsplit=1)
+            assert len(parts) == 2, f"{' '.join(path)}: {line!r}"
+            assert parts[1], line
+            assert not parts[1].startswith("["), line
+
+
+def test_version_and_no_arguments() -> None:
+    version = invoke("--version")
+    assert (version.exit_code, version.stdout, version.stderr) == (0, f"raftkv {__version__}\n", "")
+    nothing = invoke()
+    assert (nothing.exit_code, nothing.stdout) == (Exit.USAGE, "")
+    assert "Commands:" in nothing.stderr

@@ -1,0 +1,67 @@
+"""How bytes become fields and fields bytes again, and errors exit codes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raftkv.cli.output import Exit, as_field, as_json, as_text, exit_code_of, from_field, from_json
+from raftkv.errors import (
+    ClientError,
+    ConfigError,
+    CorruptLog,
+    DataFolderLocked,
+    ForeignData,
+    InvalidRequest,
+    LaunchError,
+    OutcomeUnknown,
+    RaftkvError,
+    SessionExpired,
+    StorageFailed,
+    Unavailable,
+)
+
+
+@given(st.binary() | st.text().map(str.encode) | st.just(b"base64:AAAA"))
+def test_a_field_is_read_back_and_breaks_no_line(content: bytes) -> None:
+    field = as_field(content)
+    assert from_field(field.encode()) == content
+    assert not set(field) & set("\t\n\r")
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_json_is_read_back(content: bytes) -> None:
+    assert from_json(as_json(content)) == content
+
+
+def test_text_is_left_as_it_is_unless_it_is_none() -> None:
+    assert as_text("tab\tand ü\n".encode()) == "tab\tand ü\n"
+    assert as_text(b"\xff") == "base64:/w=="
+
+
+@pytest.mark.parametrize("value", [1, None, ["a"], {}, {"base64": 1}, {"base64": "AA==", "more": 1}])
+def test_other_json_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="neither a string"):
+        from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OutcomeUnknown("x"), Exit.UNKNOWN),
+        (Unavailable("x"), Exit.UNAVAILABLE),
+        (SessionExpired("x"), Exit.UNAVAILABLE),
+        (ClientError("x"), Exit.UNAVAILABLE),
+        (InvalidRequest("x"), Exit.USAGE),
+        (ConfigError("x"), Exit.USAGE),
+        (LaunchError("x"), Exit.USAGE),
+        (DataFolderLocked("x"), Exit.USAGE),
+        (ForeignData("x"), Exit.USAGE),
+        (RaftkvError("refused"), Exit.USAGE),
+        (CorruptLog("file", 1, "x"), Exit.NO),
+        (StorageFailed("x"), Exit.NO),
+    ],
+)
+def test_every_error_has_its_exit_code(error: RaftkvError, code: Exit) -> None:
+    assert exit_code_of(error) == code

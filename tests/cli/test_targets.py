@@ -1,0 +1,137 @@
+"""Which cluster a command means: the order of what may say so, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raftkv.cluster import discovery
+from raftkv.errors import ConfigError, Unavailable
+from tests.cli.asserting import quiet, refused, run_with
+from tests.support.processes import LocalCluster, raftkv
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
+
+NOBODY = "tcp://127.0.0.1:9"
+
+
+def client_endpoint(cluster: LocalCluster, position: int = 0) -> str:
+    return f"tcp://127.0.0.1:{cluster.base_port + position}"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without any cluster, and an environment that names none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(discovery.ENVIRONMENT, raising=False)
+    return tmp_path
+
+
+def named_file(folder: Path, name: str, port: int) -> Path:
+    lines = ["[cluster]", f'name = "{name}"', "[[nodes]]", 'name = "n1"']
+    for offset, kind in enumerate(("peer", "client", "control", "status")):
+        lines.append(f'{kind} = "tcp://127.0.0.1:{port + offset}"')
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_each_way_to_name_a_cluster_works_from_anywhere(cluster: LocalCluster, tmp_path: Path) -> None:
+    cluster.ok("put", "target", "found")
+    data = cluster.folder / ".raftkv"
+    endpoints = f"{client_endpoint(cluster)}, {client_endpoint(cluster, 1)}"
+    for arguments in (
+        ["--endpoints", endpoints],
+        ["--endpoints", client_endpoint(cluster, 2)],
+        ["--config", str(data / "cluster.toml")],
+        ["--data", str(data)],
+    ):
+        assert quiet(raftkv("get", "target", *arguments, folder=tmp_path)) == b"found\n", arguments
+        status = quiet(raftkv("status", *arguments, folder=tmp_path)).decode()
+        assert [row.split()[0] for row in status.splitlines()[1:]] == ["n1", "n2", "n3"]
+    by_variable = run_with(["get", "target"], tmp_path, variables={"RAFTKV_ENDPOINTS": endpoints})
+    assert quiet(by_variable) == b"found\n"
+
+
+def test_endpoints_go_before_the_variable_and_the_variable_before_the_rest(
+    cluster: LocalCluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = cluster.folder / ".raftkv"
+    other = named_file(elsewhere, "other", 9000)
+    monkeypatch.setenv(discovery.ENVIRONMENT, "tcp://127.0.0.1:11")
+    assert discovery.find(NOBODY, other, running).clients == (NOBODY,)
+    found = discovery.find(None, other, running)
+    assert (found.source, found.clients) == (discovery.ENVIRONMENT, ("tcp://127.0.0.1:11",))
+    monkeypatch.delenv(discovery.ENVIRONMENT)
+    assert discovery.find(None, other, running).clients == ("tcp://127.0.0.1:9001",)
+    assert discovery.find(None, None, running).clients[0] == client_endpoint(cluster)
+
+
+def test_what_runs_here_goes_before_a_file_that_lies_here(
+    cluster: LocalCluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named_file(elsewhere, "cluster", 9000)
+    assert discovery.find(None, None, None).source == "cluster.toml"
+    # A folder that was asked for by name is not replaced by a file that happens to lie here.
+    with pytest.raises(Unavailable):
+        discovery.find(None, None, Path("absent"))
+    monkeypatch.chdir(cluster.folder)
+    lying_here = named_file(cluster.folder, "cluster", 9000)
+    try:
+        assert discovery.find(None, None, None).clients[0] == client_endpoint(cluster)
+    finally:
+        lying_here.unlink()
+
+
+def test_no_cluster_anywhere(elsewhere: Path) -> None:
+    for arguments in (["get", "a"], ["status"], ["chaos", "heal"], ["dump"]):
+        text = refused(raftkv(*arguments, folder=elsewhere), 3)
+        assert "raftkv up" in text
+        assert "RAFTKV_ENDPOINTS" in text
+    assert "no cluster runs in" in refused(raftkv("down", folder=elsewhere), 3)
+    assert list(elsewhere.iterdir()) == [], "looking leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "127.0.0.1:7400",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:65536",
+        "tcp://127.0.0.1:x",
+        "udp://127.0.0.1:7400",
+        f"{NOBODY},nonsense",
+        ",",
+    ],
+)
+def test_malformed_endpoints(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    with pytest.raises(ConfigError, match="--endpoints: "):
+        discovery.find(listed, None, None)
+    monkeypatch.setenv(discovery.ENVIRONMENT, listed)
+    with pytest.raises(ConfigError, match="RAFTKV_ENDPOINTS: "):
+        discovery.find(None, None, None)
+
+
+def test_malformed_endpoints_at_the_prompt(elsewhere: Path) -> None:
+    assert "expected tcp://host:port" in refused(raftkv("get", "a", "--endpoints", "x", folder=elsewhere), 2)
+    by_variable = run_with(["get", "a"], elsewhere, variables={"RAFTKV_ENDPOINTS": "x"})
+    assert "RAFTKV_ENDPOINTS: 'x'" in refused(by_variable, 2)
+    assert "absent.toml: no such file" in refused(
+        raftkv("get", "a", "--config", "absent.toml", folder=elsewhere), 2
+    )
+
+
+def test_an_empty_list_of_endpoints_is_no_list(elsewhere: Path) -> None:
+    with pytest.raises(ConfigError, match="names no endpoint"):
+        discovery.find("", None, None)
+
+
+def test_only_a_launcher_can_kill(cluster: LocalCluster, elsewhere: Path) -> None:
+    endpoint = client_endpoint(cluster)
+    text = refused(raftkv("chaos", "kill", "n1", "--endpoints", endpoint, folder=elsewhere), 2)
+    assert "--endpoints" in text
+    assert "launcher" in text
+    healed = raftkv("chaos", "heal", "--endpoints", endpoint, folder=elsewhere)
+    assert (healed.returncode, healed.stderr) == (0, b"healed\n")
