@@ -196,15 +196,8 @@ def run_leader(pipe: Connection, path: Path, is_put: bool, value_size: int) -> N
         if acks in ready:
             for name, ack in zip(*drain(acks, DRAIN_REQUESTS), strict=True):
                 reached[name] = NUMBER.unpack(ack)[0]
-        majority = sorted(reached.values())[1]
-        while waiting and waiting[0][0] <= majority:
-            _, senders, requests = waiting.popleft()
-            for sender, request in zip(senders, requests, strict=True):
-                send(sender, SNDMORE)
-                send(request[: NUMBER.size] + value, NOBLOCK)
-        if clients not in ready:
-            continue
-        senders, requests = drain(clients, limit)
+        # The next batch goes out before the replies do: the disks need not wait for them.
+        senders, requests = drain(clients, limit) if clients in ready else ([], [])
         if requests:  # a batch is never empty: an empty frame is a round of reads
             number += 1
             frame = NUMBER.pack(number) + (b"".join(requests) if is_put else b"")
@@ -215,6 +208,12 @@ def run_leader(pipe: Connection, path: Path, is_put: bool, value_size: int) -> N
             else:
                 reached[LEADER] = number  # a read needs no disk: the leader agrees at once
             waiting.append((number, senders, requests))
+        majority = sorted(reached.values())[1]
+        while waiting and waiting[0][0] <= majority:
+            _, senders, requests = waiting.popleft()
+            for sender, request in zip(senders, requests, strict=True):
+                send(sender, SNDMORE)
+                send(request[: NUMBER.size] + value, NOBLOCK)
 
 
 @contextmanager

@@ -120,9 +120,9 @@ def _await_all(cluster: Cluster) -> None:
     while time.monotonic() < deadline:
         found = cluster.status()
         nodes = found["nodes"]
-        if found["leader"] and all(node["alive"] for node in nodes):
-            if len({node["applied_index"] for node in nodes}) == 1:
-                return
+        level = len({node["applied_index"] for node in nodes}) == 1
+        if found["leader"] and level and all(node["alive"] for node in nodes):
+            return
         time.sleep(0.1)
     raise SystemExit("the cluster does not come back")
 

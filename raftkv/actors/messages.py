@@ -1,5 +1,6 @@
 """What the actors of one node tell each other. Batches, not single requests: a mailbox costs about
-a microsecond a message, and a node handles tens of thousands of requests a second."""
+a microsecond a message, and a node handles tens of thousands of requests a second. For the same
+reason they are not frozen (0.17 µs to make one instead of 0.75, ten a turn); nobody changes them."""
 
 from __future__ import annotations
 
@@ -18,19 +19,19 @@ RequestKey = tuple[int, int]
 """(client id, sequence): names a write wherever it turns up."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Frames:
     """Multipart frames that a port received in this turn."""
 
     frames: list[list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Tick:
     """A timer went off."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Propose:
     """To raft. ``keys`` is empty for commands that another node forwarded."""
 
@@ -38,7 +39,7 @@ class Propose:
     commands: Sequence[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ProposalRefused:
     """To the gateway: none of these is in the log."""
 
@@ -46,26 +47,26 @@ class ProposalRefused:
     code: Code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """To raft: messages of peers, in order of arrival."""
 
     messages: list[Message]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Campaign:
     """To raft: let the election timer run out now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ReadIndexRequest:
     """To raft: from which index on may the reads of this context be served?"""
 
     context: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ReadIndexReady:
     """To the gateway; None: there is no leader to ask."""
 
@@ -73,7 +74,7 @@ class ReadIndexReady:
     read_index: LogIndex | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Write:
     """To storage. Messages leave once this write, and all before it, are durable."""
 
@@ -83,7 +84,7 @@ class Write:
     messages: list[Message]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Persisted:
     """To raft, in the order of the writes."""
 
@@ -100,14 +101,14 @@ class DiskPressure:
     """More waits for the disk than may be held in memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Send:
     """To peers."""
 
     messages: Sequence[Message]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class SendForward:
     """To peers: commands of this node's clients for the leader."""
 
@@ -115,7 +116,7 @@ class SendForward:
     commands: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class SetLinkFault:
     """To peers. ``fault`` None heals; ``seconds`` None lasts until healed."""
 
@@ -124,21 +125,21 @@ class SetLinkFault:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Apply:
     """To the store: committed entries, in order, without gaps."""
 
     entries: list[Entry]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AppliedBatch:
     """To the gateway: whoever waits for one of these can be answered."""
 
     results: list[Applied]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Read:
     """To the store: requests to serve once ``read_index`` is applied."""
 
@@ -147,7 +148,7 @@ class Read:
     """(client's identity, request)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ReadServed:
     """To the gateway."""
 
@@ -156,21 +157,21 @@ class ReadServed:
     """How many of them had waited for a read index."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class SoftStateChanged:
     """To the gateway: who leads now."""
 
     state: SoftState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Trace:
     """To status: events of the core."""
 
     events: Sequence[RaftEvent]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Note:
     """To status: an event of the node around the core."""
 
@@ -178,7 +179,7 @@ class Note:
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Rejected:
     """To status: a frame that could not be used was dropped."""
 
@@ -186,7 +187,7 @@ class Rejected:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Stop:
     """To the node: end after this turn. ``error`` None for an orderly end."""
 

@@ -82,6 +82,8 @@ class RaftActor:
                 self.raft.applied(ready.committed[-1].index)
             for context, read_index in ready.read_states:
                 send("gateway", ReadIndexReady(context, read_index))
+            if len(ready.committed) < self.raft.options.committed_entries_max:
+                return  # nothing is left that this turn has not handed out
 
     def _step(self, message: Step) -> None:
         for inner in message.messages:
