@@ -31,9 +31,6 @@ from raftkv.storage.records import RecordType, Verdict
 from raftkv.types import LogIndex, NodeId, Term
 
 FORMAT_VERSION = 1
-ZERO_AHEAD_BYTES = 1 << 20
-"""The first sync of an allocated but never written block also writes the file system's journal, which
-makes it cost half as much again. So zeros go ahead of the records, a mebibyte at a time."""
 _NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
 _TEMPORARY = "next.tmp"
 
@@ -80,8 +77,6 @@ class Wal:
         self._capacity = 0
         self._dirty_end = 0
         """Bytes up to here may hold parts of a write that found the disk full."""
-        self._zeroed_end = 0
-        """Blocks up to here have been written before."""
         self.segment_count = 0
         self.bytes_used = 0
 
@@ -144,16 +139,12 @@ class Wal:
         assert self._file is not None
         buffers = records.encode(self._number, self._offset, kind, payload)
         end = self._offset + sum(map(len, buffers))
-        zeros_end = max(end, self._dirty_end)
-        if end > self._zeroed_end:
-            zeros_end = max(zeros_end, min(self._capacity, end + ZERO_AHEAD_BYTES))
-        if zeros_end > end:
-            buffers.append(bytes(zeros_end - end))
+        if self._dirty_end > end:
+            buffers.append(bytes(self._dirty_end - end))
         self._dirty_end = max(self._dirty_end, end)
         self._file.write(self._offset, buffers)
         _sync(self._file)
         self._dirty_end = 0
-        self._zeroed_end = max(self._zeroed_end, zeros_end)
         self.bytes_used += end - self._offset
         self._offset = end
 
@@ -191,7 +182,7 @@ class Wal:
             raise
         self.close()
         self._file, self._number, self._offset, self._capacity = file, number, start, capacity
-        self._dirty_end = self._zeroed_end = 0
+        self._dirty_end = 0
         self.segment_count += 1
         self.bytes_used += start
 
