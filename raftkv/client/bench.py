@@ -91,17 +91,16 @@ class Bench:
         self._write_share = {"put": 1.0, "get": 0.0, "mixed": 1 - READ_SHARE_OF_MIXED}[operation]
         self._started = 0
         self._finished = 0
-        self._idle: list[Session] = []
 
     def run(self) -> BenchResult:
         """Raises the first client's error if not a single request succeeded before it."""
         transport, result = self._transport, self._result
         try:
             self._prepare()
-            self._idle = [transport.core.new_session() for _ in range(result.clients)]
             begin = time.monotonic()
+            for _ in range(result.clients):
+                self._ask(transport.core.new_session())
             while self._finished < result.total:
-                self._start_idle()
                 transport.pump(PUMP_SECONDS)
                 self._progress(self._finished)
             result.seconds = time.monotonic() - begin
@@ -133,23 +132,22 @@ class Bench:
         if errors:
             raise errors[0]
 
-    def _start_idle(self) -> None:
-        idle, self._idle = self._idle, []
+    def _ask(self, session: Session) -> None:
+        """The next request of one logical client, if there are any left."""
+        if self._started == self._result.total:
+            return
+        self._started += 1
         now = time.monotonic()
-        for position, session in enumerate(idle, start=1):
-            if self._started == self._result.total:
-                return
-            if position % FLUSH_REQUESTS == 0:
-                self._transport.flush()
-            self._started += 1
-            key = _key(self._random.randrange(self._key_space))
-            share = self._write_share
-            done = partial(self._on_done, session)
-            if share == 1.0 or (share and self._random.random() < share):
-                call = Call((Op.PUT, key, self._value), now + self._timeout, done, session)
-            else:
-                call = Call((Kind.GET, key, False), now + self._timeout, done)
-            self._transport.core.submit(call, now)
+        key = _key(self._random.randrange(self._key_space))
+        share = self._write_share
+        done = partial(self._on_done, session)
+        if share == 1.0 or (share and self._random.random() < share):
+            call = Call((Op.PUT, key, self._value), now + self._timeout, done, session)
+        else:
+            call = Call((Kind.GET, key, False), now + self._timeout, done)
+        self._transport.core.submit(call, now)
+        if self._started % FLUSH_REQUESTS == 0:
+            self._transport.flush()
 
     def _on_done(self, session: Session, call: Call) -> None:
         self._finished += 1
@@ -157,7 +155,7 @@ class Bench:
             self._result.errors += 1
         else:
             self._result.latencies.append(time.monotonic() - call.started)
-        self._idle.append(session)
+        self._ask(session)
 
 
 def _key(number: int) -> bytes:

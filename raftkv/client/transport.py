@@ -39,6 +39,7 @@ class Transport:
                 os.eventfd_read(self._wake_fd)
             else:
                 self._drain(source)
+        self.flush()  # what was asked in answer to what came goes out before the housekeeping
         core.on_time(time.monotonic())
         self.flush()
 
