@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from raftkv.actors.messages import Campaign, Frames, Rejected, SetLinkFault, Stop
+from raftkv.actors.messages import Campaign, Frames, Rejected, SetClockRate, SetDiskFault, SetLinkFault, Stop
 from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError
-from raftkv.observe import LinkFault, NodeSnapshot
+from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
 from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
 
 FAULT_SECONDS_MAX = 24 * 3600
 DELAY_MS_MAX = 60_000
+CLOCK_RATE_MAX = 10.0
 
 
 class _Refused(Exception):
@@ -71,6 +72,18 @@ class ControlActor:
             case "heal":
                 for peer in self._peers:
                     self._context.send("peers", SetLinkFault(peer, None, None))
+                self._context.send("storage", SetDiskFault(None))
+                self._context.send("node", SetClockRate(1.0))
+                return None
+            case "disk":
+                return self._set_disk(request.arguments)
+            case "clock":
+                rate = _number(request.arguments, "rate", CLOCK_RATE_MAX)
+                if rate < 1 / CLOCK_RATE_MAX:
+                    raise _Refused(
+                        f"rate: expected {1 / CLOCK_RATE_MAX:g} to {CLOCK_RATE_MAX:g}, found {rate:g}"
+                    )
+                self._context.send("node", SetClockRate(rate))
                 return None
             case "campaign":
                 self._context.send("raft", Campaign())
@@ -92,6 +105,14 @@ class ControlActor:
         )
         harmless = fault == LinkFault()
         self._context.send("peers", SetLinkFault(NodeId(to), None if harmless else fault, seconds))
+
+    def _set_disk(self, arguments: dict[str, Any]) -> None:
+        fault = DiskFault(
+            slow_ms=_number(arguments, "slow_ms", DELAY_MS_MAX),
+            full=arguments.get("full") is True,
+            fail=arguments.get("fail") is True,
+        )
+        self._context.send("storage", SetDiskFault(None if fault == DiskFault() else fault))
 
 
 def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:

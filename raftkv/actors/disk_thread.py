@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from threading import Thread
 
 from raftkv.actors.storage import DiskBatch, DiskResult
+from raftkv.errors import DiskFull, StorageFailed
+from raftkv.observe import DiskFault
 from raftkv.storage import Wal
 
 
@@ -24,6 +26,7 @@ class DiskThread:
         self._wal = wal
         self._batches: SimpleQueue[DiskBatch | None] = SimpleQueue()
         self._results: deque[DiskResult] = deque()
+        self._fault: DiskFault | None = None
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # A daemon: a disk that hangs must not keep the process from ending.
         self._thread = Thread(target=self._run, name="disk", daemon=True)
@@ -31,6 +34,9 @@ class DiskThread:
 
     def submit(self, batch: DiskBatch) -> None:
         self._batches.put(batch)
+
+    def set_fault(self, fault: DiskFault | None) -> None:
+        self._fault = fault
 
     def collect(self) -> list[DiskResult]:
         try:
@@ -54,9 +60,21 @@ class DiskThread:
             started = time.perf_counter()
             error: Exception | None = None
             try:
+                self._suffer()
                 self._wal.append(batch.hard_state, batch.entries)
             except Exception as failure:  # whatever it is, the loop must hear of it and end the node
                 error = failure
             seconds = time.perf_counter() - started
             self._results.append(DiskResult(error, seconds, self._wal.bytes_used))
             os.eventfd_write(self.wake_fd, 1)
+
+    def _suffer(self) -> None:
+        """What 'raftkv chaos disk' asked for, before anything reaches the log."""
+        fault = self._fault
+        if fault is None:
+            return
+        time.sleep(fault.slow_ms / 1000)
+        if fault.fail:
+            raise StorageFailed("disk failure asked for by 'raftkv chaos disk'; this node stops")
+        if fault.full:
+            raise DiskFull("no space, as asked for by 'raftkv chaos disk'")

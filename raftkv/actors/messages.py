@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raftkv.kv import Applied, Code
-from raftkv.observe import LinkFault
+from raftkv.observe import DiskFault, LinkFault
 from raftkv.raft import Entry, HardState, Message, PersistMark, SoftState
 from raftkv.raft.trace import RaftEvent
 from raftkv.types import LogIndex, NodeId
@@ -123,6 +123,20 @@ class SetLinkFault:
     to: NodeId
     fault: LinkFault | None
     seconds: float | None
+
+
+@dataclass(slots=True, eq=False)
+class SetDiskFault:
+    """To storage. None heals."""
+
+    fault: DiskFault | None
+
+
+@dataclass(slots=True, eq=False)
+class SetClockRate:
+    """To the node: how fast its time passes, 1 being true."""
+
+    rate: float
 
 
 @dataclass(slots=True, eq=False)

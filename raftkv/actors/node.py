@@ -13,7 +13,7 @@ from typing import Any
 
 from raftkv.actors.control import ControlActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
-from raftkv.actors.messages import Frames, Note, Stop
+from raftkv.actors.messages import Frames, Note, SetClockRate, Stop
 from raftkv.actors.peers import PeersActor
 from raftkv.actors.raft import RaftActor
 from raftkv.actors.status import StatusActor
@@ -107,6 +107,9 @@ class Node:
         system.send("status", Note(events.NODE_STARTED, fields))
 
     def handle(self, message: Any) -> None:
+        if isinstance(message, SetClockRate):
+            self._system.set_clock_rate(message.rate)
+            return
         assert isinstance(message, Stop), f"node got {message}"
         if self.stopped is None:
             self.stopped = message
@@ -157,7 +160,7 @@ class Node:
             name=self._me.name,
             boot=self._world.boot,
             event_sequence=event_sequence,
-            time=now,
+            time=self._world.clock(),
             pid=self._world.pid,
             uptime=now - self._started,
             role=raft.role.value,
@@ -198,7 +201,17 @@ class Node:
                 for peer in raft.peers
             ),
             links=self.peers.links(),
+            faults=self._faults(),
         )
+
+    def _faults(self) -> tuple[str, ...]:
+        found = []
+        disk, rate = self.storage.fault, self._system.clock_rate
+        if disk:
+            found.append("disk full" if disk.full else f"disk slow {disk.slow_ms:g} ms")
+        if rate != 1.0:
+            found.append(f"clock ×{rate:g}")
+        return tuple(found)
 
 
 def raft_options(config: ClusterConfig) -> RaftOptions:

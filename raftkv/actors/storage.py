@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raftkv.actors.messages import DiskPressure, Note, Persisted, Send, Stop, Tick, Write
+from raftkv.actors.messages import DiskPressure, Note, Persisted, Send, SetDiskFault, Stop, Tick, Write
 from raftkv.actors.meter import Meter
 from raftkv.actors.system import Context
 from raftkv.errors import DiskFull
-from raftkv.observe import events
+from raftkv.observe import DiskFault, events
 from raftkv.raft import Entry, HardState
 from raftkv.raft.log import size_of
 
@@ -53,6 +53,10 @@ class Disk(Protocol):
 
     def submit(self, batch: DiskBatch) -> None: ...
 
+    def set_fault(self, fault: DiskFault | None) -> None:
+        """From the next batch on."""
+        ...
+
 
 class StorageActor:
     def __init__(self, context: Context, disk: Disk, bytes_used: int) -> None:
@@ -65,6 +69,7 @@ class StorageActor:
         self._pressure = DiskPressure(False, False)
         self.syncs = Meter()
         self.bytes_used = bytes_used
+        self.fault: DiskFault | None = None
 
     @property
     def full(self) -> bool:
@@ -80,6 +85,9 @@ class StorageActor:
                     self._queue_bytes += _size(message)
             case DiskResult():
                 self._on_result(message)
+            case SetDiskFault():
+                self.fault = message.fault
+                self._disk.set_fault(message.fault)
             case Tick():
                 assert self._batch is not None
                 self._disk.submit(self._batch)

@@ -63,6 +63,9 @@ class System:
         self._clock = clock
         self._random = rng
         self._now = float(clock())
+        self._rate = 1.0
+        self._base = (self._now, self._now)
+        """(the clock's time, ours) when the rate was last set."""
         self._mailboxes: dict[ActorName, _Mailbox] = {}
         self._endings: list[Callable[[], None]] = []
         self._awake: deque[_Mailbox] = deque()
@@ -94,7 +97,17 @@ class System:
         heapq.heappush(self._timers, (self._now + delay, self._timer_count, to, message))
 
     def begin_turn(self) -> None:
-        self._now = float(self._clock())
+        true, ours = self._base
+        self._now = ours + (float(self._clock()) - true) * self._rate
+
+    def set_clock_rate(self, rate: float) -> None:
+        """Let time pass faster or slower from now on: a node whose clock is wrong."""
+        self._base = (float(self._clock()), self._now)
+        self._rate = rate
+
+    @property
+    def clock_rate(self) -> float:
+        return self._rate
 
     def finish_turn(self) -> None:
         """Fire due timers, run the mailboxes, end the turn."""
@@ -109,7 +122,10 @@ class System:
 
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds of the clock."""
-        return self._timers[0][0] if self._timers else None
+        if not self._timers:
+            return None
+        true, ours = self._base
+        return true + (self._timers[0][0] - ours) / self._rate
 
     def _run_mailboxes(self) -> None:
         while self._awake:

@@ -25,7 +25,8 @@ Lifetime = Annotated[
 
 SECONDS_MAX = 24 * 3600.0
 DELAY_MS_MAX = 60_000.0
-"""Both as nodes accept them."""
+CLOCK_RATE_MIN, CLOCK_RATE_MAX = 0.1, 10.0
+"""All as nodes accept them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +43,8 @@ def register(app: typer.Typer) -> None:
     group.command()(partition)
     group.command()(isolate)
     group.command()(link)
+    group.command()(disk)
+    group.command()(clock)
     group.command()(campaign)
     group.command()(heal)
     app.add_typer(group, name="chaos")
@@ -160,6 +163,39 @@ def campaign(name: Node, endpoints: Endpoints = None, config: Config = None, dat
     note(f"{name} campaigns")
 
 
+def disk(
+    name: Node,
+    slow: Annotated[float, typer.Option(metavar="MS", help="Every write takes so much longer.")] = 0.0,
+    full: Annotated[bool, typer.Option("--full", help="There is no space left.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="The next write fails, which ends the node.")] = False,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Make a node's disk slow, full or broken; no option heals it."""
+    if not 0 <= slow <= DELAY_MS_MAX:
+        raise ConfigError(f"--slow {slow:g}: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.disk(name, slow_ms=slow, full=full, fail=fail)
+    what = "fails" if fail else "is full" if full else f"is slower by {slow:g} ms" if slow else "is healed"
+    note(f"the disk of {name} {what}")
+
+
+def clock(
+    name: Node,
+    rate: Annotated[float, typer.Option(metavar="R", help="1 is true; 1.1 runs a tenth too fast.")],
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Make a node's clock run too fast or too slow."""
+    if not CLOCK_RATE_MIN <= rate <= CLOCK_RATE_MAX:
+        raise ConfigError(f"--rate {rate:g}: expected {CLOCK_RATE_MIN:g} to {CLOCK_RATE_MAX:g}")
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.clock(name, rate)
+    note(f"the clock of {name} runs at {rate:g} times the true rate")
+
+
 def heal(
     everything: Annotated[
         bool, typer.Option("--all", help="Also resume every paused node and restart every ended one.")
@@ -168,7 +204,7 @@ def heal(
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Remove every link fault."""
+    """Remove every fault of links, disks and clocks."""
     with _chaos(endpoints, config, data) as chaos:
         chaos.heal_all() if everything else chaos.heal()
     note("healed")

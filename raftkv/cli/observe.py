@@ -144,6 +144,7 @@ def _node_json(name: str, snapshot: NodeSnapshot | None) -> dict[str, Any]:
         "alive": snapshot is not None,
         "alarms": list(snapshot.alarms) if snapshot else [],
         "faults": _faults(snapshot),
+        "other_faults": list(snapshot.faults) if snapshot else [],
     }
 
 
@@ -166,7 +167,8 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
             continue
         # Not below 0: the nodes were asked at the same time but answered at different moments.
         lag = str(max(0, leader.commit_index - snapshot.applied_index)) if leader else "-"
-        faults = [f"→{fault['to']}" for fault in _faults(snapshot)] + list(snapshot.alarms)
+        faults = [f"→{fault['to']}" for fault in _faults(snapshot)]
+        faults += [*snapshot.faults, *snapshot.alarms]
         rows.append(
             (
                 name,
@@ -178,7 +180,7 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
                 str(snapshot.last_index),
                 _show_bytes(snapshot.log_bytes),
                 lag,
-                " ".join(faults) or "none",
+                ", ".join(faults) or "none",
                 str(snapshot.pid),
             )
         )

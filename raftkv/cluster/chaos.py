@@ -102,6 +102,18 @@ class Chaos:
         flags += f" --jitter {jitter_ms:g}" if jitter_ms else ""
         return f"raftkv chaos link {sender} {to}{flags} --one-way{_lifetime(seconds)}"
 
+    # -- disks and clocks
+
+    def disk(self, node: str, *, slow_ms: float = 0.0, full: bool = False, fail: bool = False) -> None:
+        """Slow, full or failing writes; nothing of these heals."""
+        self._ask_node(node, "disk", slow_ms=slow_ms, full=full, fail=fail)
+
+    def clock(self, node: str, rate: float) -> None:
+        """Let the node's time pass ``rate`` times as fast."""
+        self._ask_node(node, "clock", rate=rate)
+
+    # -- mending
+
     def heal(self) -> str:
         with ControlClient() as client:
             client.ask_all(list(self._controls.values()), "heal", NODE_SECONDS)
@@ -121,9 +133,7 @@ class Chaos:
     # -- the rest
 
     def campaign(self, node: str) -> str:
-        self._require(node)
-        with ControlClient() as client:
-            client.ask(self._controls[node], "campaign", NODE_SECONDS)
+        self._ask_node(node, "campaign")
         return f"raftkv chaos campaign {node}"
 
     def put(self, key: str, value: str) -> str:
@@ -139,6 +149,11 @@ class Chaos:
         return "raftkv bench put --clients 8" if on else "(load stopped)"
 
     # -- internals
+
+    def _ask_node(self, node: str, verb: str, **arguments: Any) -> None:
+        self._require(node)
+        with ControlClient() as client:
+            client.ask(self._controls[node], verb, NODE_SECONDS, **arguments)
 
     def _require(self, node: str) -> None:
         if node not in self._controls:

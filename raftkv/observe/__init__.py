@@ -4,6 +4,7 @@ stand), ``describe`` (one line for either). Dashboard, CLI and tests read only t
 from raftkv.observe.describe import describe
 from raftkv.observe.events import Event, from_raft
 from raftkv.observe.snapshot import (
+    DiskFault,
     LinkFault,
     LinkSnapshot,
     LogTail,
@@ -13,6 +14,7 @@ from raftkv.observe.snapshot import (
 )
 
 __all__ = [
+    "DiskFault",
     "Event",
     "LinkFault",
     "LinkSnapshot",

@@ -21,6 +21,15 @@ class LinkFault:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFault:
+    """What is done to a node's writes. ``fail`` ends the node, as a real failed sync would."""
+
+    slow_ms: float = 0.0
+    full: bool = False
+    fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSnapshot:
     """The way from this node to ``to``."""
 
@@ -103,6 +112,8 @@ class NodeSnapshot:
     tail: LogTail
     peers: tuple[PeerSnapshot, ...] = field(default=())
     links: tuple[LinkSnapshot, ...] = field(default=())
+    faults: tuple[str, ...] = field(default=())
+    """Of its disk and clock, a few words each; those of links stand with the links."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from raftkv.actors.messages import SetClockRate
+from raftkv.actors.system import System
 from raftkv.client import core as client_core
 from raftkv.errors import SessionExpired
 from raftkv.kv import Code, Op, machine, sessions
@@ -107,3 +111,29 @@ def test_a_leader_looks_at_no_more_of_its_log_than_one_message_holds() -> None:
     part = log.slice_bytes(log.first_index, log.last_index, 1 << 30)
     assert len(part) < 10_000
     assert [entry.index for entry in log.slice_bytes(log.first_index, log.last_index, 1)] == [1]
+
+
+def test_a_clock_that_runs_fast_or_slow_breaks_nothing() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.client()
+    for name, rate in zip(world.names, (3.0, 0.5, 1.3), strict=True):
+        world.node(name).handle(SetClockRate(rate))
+    for number in range(200):
+        client.put(f"k{number}", "v", timeout=20.0)
+    settle(world, client, 30.0)
+    snapshots = [world.node(name).status.snapshot() for name in world.names]
+    assert {snapshot.faults for snapshot in snapshots} == {("clock ×3",), ("clock ×0.5",), ("clock ×1.3",)}
+    assert world.node(leader).store.machine.revision == 200
+
+
+def test_timers_follow_the_clock_of_their_node() -> None:
+    now = [100.0]
+    system = System(lambda: now[0], random.Random(0))
+    system.begin_turn()
+    system.set_clock_rate(2.0)
+    system.set_timer("anyone", 1.0, None)
+    assert system.next_timer() == 100.5
+    now[0] = 100.5
+    system.begin_turn()
+    assert system.now() == 101.0

@@ -22,6 +22,7 @@ from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
 from raftkv.kv import KeyValue
 from raftkv.kv.commands import Op
+from raftkv.observe import DiskFault
 from raftkv.storage import Identity, Wal, WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.types import NodeId
@@ -70,6 +71,9 @@ class VirtualDisk:
         self.submitted.append(batch)
         if not self.hangs:
             self._world.at(DISK_SECONDS, lambda: self._complete(batch))
+
+    def set_fault(self, fault: DiskFault | None) -> None:
+        self.hangs = fault is not None
 
     def _complete(self, batch: DiskBatch) -> None:
         machine = self._world.machines.get(self._name)
