@@ -23,8 +23,8 @@ from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
 from raftkv.types import NodeId
 
 SWITCH_INTERVAL_SECONDS = 0.0002
-"""How long the loop may keep the disk thread from the GIL; the default, 5 ms, is fifty syncs. At 64
-clients half a millisecond cost a tenth of the throughput, and less than this gained nothing."""
+"""How long the loop may keep the disk thread from the GIL; the default, 5 ms, is fifty syncs.
+``docs/performance.md`` has what other values gave."""
 DISK_CLOSE_SECONDS = 5.0
 IDLE_SECONDS_MAX = 1.0
 

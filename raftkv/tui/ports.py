@@ -70,7 +70,7 @@ class Actions(Protocol):
         ...
 
     def heal(self) -> str:
-        """Remove every link fault."""
+        """Remove every fault of links, disks and clocks."""
         ...
 
     def heal_all(self) -> str:
