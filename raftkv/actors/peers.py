@@ -26,7 +26,9 @@ DELAYED_FRAMES_MAX = 4096
 """Over all links; beyond, a delayed link loses frames as a full router would."""
 BOOTS_REMEMBERED = 16
 """Earlier lives of a peer whose stray frames are recognised."""
-
+STRAY_SECONDS = 0.5
+"""A peer silent for so long is taken for whoever speaks in its name next. Strays are milliseconds
+old; but one that comes before anything else makes the living peer look like the earlier one."""
 
 FORWARD_BYTES_MAX = 1 << 20
 FRAME_BYTES_SOFT_MAX = 4 << 20
@@ -76,6 +78,7 @@ class PeersActor:
         self._outbox: dict[NodeId, list[Message | Forward]] = {name: [] for name in ports}
         self._delayed = 0
         self._boots: dict[NodeId, int] = {}
+        self._heard_at: dict[NodeId, float] = {}
         self._old_boots: dict[NodeId, deque[int]] = {name: deque(maxlen=BOOTS_REMEMBERED) for name in ports}
 
     def handle(self, message: Any) -> None:
@@ -150,13 +153,15 @@ class PeersActor:
             raise WireError(f"a frame for node {frame.to[:64]!r}")
         if frame.sender not in self._links:
             raise WireError(f"a frame of unknown node {frame.sender[:64]!r}")
-        known = self._boots.get(frame.sender)
+        known, now = self._boots.get(frame.sender), self._context.now()
         if frame.boot != known:
-            if frame.boot in self._old_boots[frame.sender]:
+            silent = now - self._heard_at.get(frame.sender, now)
+            if frame.boot in self._old_boots[frame.sender] and silent < STRAY_SECONDS:
                 raise WireError(f"a frame of an earlier life of {frame.sender}")
             if known is not None:
                 self._old_boots[frame.sender].append(known)
             self._boots[frame.sender] = frame.boot
+        self._heard_at[frame.sender] = now
 
     # -- outgoing
 

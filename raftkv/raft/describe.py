@@ -33,6 +33,7 @@ _REASONS = {
     trace.VOTE_ALREADY_CAST: "voted already",
     trace.VOTE_LOG_BEHIND: "candidate's log is behind",
     trace.VOTE_OLD_TERM: "term is old",
+    trace.VOTE_DISK_STALLED: "its disk does not answer",
 }
 
 

@@ -72,6 +72,9 @@ def on_pre_vote(raft: Raft, message: PreVote) -> None:
         reason = trace.VOTE_OLD_TERM
     elif raft.leader_is_fresh:
         reason = trace.VOTE_LEADER_ALIVE
+    elif raft.disk_stalled:
+        # The vote that this promises could not leave: the candidate would raise its term for nothing.
+        reason = trace.VOTE_DISK_STALLED
     elif not raft.log.up_to_date(message.last_log_index, message.last_log_term):
         reason = trace.VOTE_LOG_BEHIND
     else:

@@ -91,6 +91,8 @@ class ClusterHistory:
         self.leaders: dict[Term, NodeId] = {}
         self.committed: list[Entry] = []
         """Every entry any node has committed, from index 1."""
+        self._committed_in: list[Term] = []
+        """The term of whoever was first seen to have committed it: not lower than the one that counts."""
         self._checked: WeakKeyDictionary[Raft, LogIndex] = WeakKeyDictionary()
         """How far each core's commits were compared."""
 
@@ -107,6 +109,16 @@ class ClusterHistory:
                 found += self._check_leader(raft)
         return found
 
+    def check_node(self, raft: Raft, alive: Iterable[Raft]) -> list[str]:
+        """The same, when ``raft`` is the only one that has changed since the last look."""
+        found = self._check_committed(raft)
+        for other in alive:
+            if other is not raft:
+                found += _check_log_matching(raft, other)
+        if raft.role is Role.LEADER:
+            found += self._check_leader(raft)
+        return found
+
     def _check_committed(self, raft: Raft) -> list[str]:
         """No two nodes ever commit different entries at one index."""
         found = []
@@ -115,18 +127,20 @@ class ClusterHistory:
         for entry in log.slice(LogIndex(first), log.commit_index) if first <= log.commit_index else ():
             if entry.index == len(self.committed) + 1:
                 self.committed.append(entry)
+                self._committed_in.append(raft.current_term)
             elif self.committed[entry.index - 1] != entry:
                 found.append(f"{raft.node_id}: committed another entry at {entry.index}")
         self._checked[raft] = log.commit_index
         return found
 
     def _check_leader(self, leader: Raft) -> list[str]:
-        """One leader a term, and it holds everything that was committed in earlier terms."""
+        """One leader a term, and it holds everything that was committed in earlier terms. That an entry
+        *is* of an earlier term says nothing: a later leader may have committed it (Figure 8)."""
         known = self.leaders.setdefault(leader.current_term, leader.node_id)
         if known != leader.node_id:
             return [f"two leaders in term {leader.current_term}: {known} and {leader.node_id}"]
-        for entry in reversed(self.committed):
-            if entry.term < leader.current_term:
+        for entry, term in zip(reversed(self.committed), reversed(self._committed_in), strict=True):
+            if term < leader.current_term:
                 if entry.index > leader.log.offset_index and not leader.log.matches(entry.index, entry.term):
                     where = f"leader {leader.node_id} of term {leader.current_term}"
                     return [f"{where} lacks committed {entry.index}"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
-from raftkv.raft.log import size_of
+from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -38,7 +38,8 @@ class Leadership:
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
-        self.uncommitted_bytes = size_of(tail)
+        # The no-op is appended right after this, and subtracted like any other when it commits.
+        self.uncommitted_bytes = size_of(tail) + ENTRY_OVERHEAD_BYTES
 
     # -- time
 
