@@ -83,6 +83,9 @@ class MemoryFile:
     def close(self) -> None:
         pass
 
+    def move_to(self, disk: MemoryDirectory) -> None:
+        self._disk = disk
+
     def after_power_loss(self, disk: MemoryDirectory, tear: Tear) -> MemoryFile:
         image = bytearray(self.durable)
         for offset, data in self.unsynced:
@@ -108,9 +111,12 @@ class MemoryDirectory:
     def path(self) -> str:
         return self._path
 
+    def used(self) -> int:
+        """Bytes of all files together."""
+        return sum(len(file.live) for file in self.files.values())
+
     def charge(self, growth: int) -> None:
-        used = sum(len(file.live) for file in self.files.values())
-        if self.space_bytes is not None and growth and used + growth > self.space_bytes:
+        if self.space_bytes is not None and growth and self.used() + growth > self.space_bytes:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     def list(self) -> list[str]:
@@ -151,6 +157,17 @@ class MemoryDirectory:
         names = self.files if keep_names else self._durable_names
         after.files = {name: file.after_power_loss(after, tear) for name, file in names.items()}
         after._durable_names = dict(after.files)
+        return after
+
+    def process_loss(self) -> MemoryDirectory:
+        """The disk when only the process has ended: everything it wrote can be read, and what it did
+        not sync can still be lost when the power goes."""
+        after = MemoryDirectory(self._path, space_bytes=self.space_bytes)
+        after.files, after._durable_names = self.files, self._durable_names
+        for file in {
+            id(file): file for file in (*self.files.values(), *self._durable_names.values())
+        }.values():
+            file.move_to(after)
         return after
 
 

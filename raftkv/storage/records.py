@@ -12,8 +12,9 @@ length, and a record in the wrong place, or one that a user stored as a *value*,
 Headers stand at multiples of 16 and so never straddle a disk sector. Segments are zero before they
 are written, hence what a crash leaves of an unfinished write is the record with some of its sectors
 (or, at worst, some last bytes) still zero. ``judge`` tells that from bytes that merely changed. So that
-a sector of zeros always means a missing one, a payload that holds as many zeros in a row is stored
-deflated (``form`` 1).
+a sector of zeros always means a missing one, a payload with half as many zeros in a row is stored
+deflated, ``form`` times. Half: a sector with one single bit set would pass for a missing one as soon
+as that bit flips, and around such a bit half a sector of zeros lies on one side.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ _CHECKSUMS = struct.Struct("<II")
 _SEED = struct.Struct("<QQ")
 HEADER_BYTES = _PREFIX.size + _CHECKSUMS.size
 _ZERO_HEADER = bytes(HEADER_BYTES)
-_ZERO_SECTOR = bytes(SECTOR_BYTES)
-_PLAIN, _DEFLATED = 0, 1
+_ZERO_RUN = bytes(SECTOR_BYTES // 2)
+_DEFLATIONS_MAX = 8
+"""Deflated zeros may hold zeros again, depending on the zlib at hand; each round leaves far fewer."""
 
 
 class RecordType(int, Enum):
@@ -71,9 +73,9 @@ class Judgement(NamedTuple):
 
 def encode(segment: int, offset: int, kind: RecordType, payload: bytes) -> list[bytes]:
     """The buffers of one record at ``offset``, padded to the next multiple of 16."""
-    form = _PLAIN
-    if _ZERO_SECTOR in payload:
-        form, payload = _DEFLATED, zlib.compress(payload, 1)
+    form = 0
+    while _ZERO_RUN in payload and form < _DEFLATIONS_MAX:
+        form, payload = form + 1, zlib.compress(payload, 1)
     length = len(payload) + 1
     prefix = _PREFIX.pack(MAGIC, kind, form, length)
     header_crc = zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset)))
@@ -101,7 +103,7 @@ def decode(segment: int, data: bytes, offset: int) -> Record | None:
     payload = body[:-1]
     try:
         kind = RecordType(data[offset + 2])
-        if data[offset + 3] == _DEFLATED:
+        for _ in range(data[offset + 3]):
             payload = zlib.decompress(payload)
     except (ValueError, zlib.error):
         return None

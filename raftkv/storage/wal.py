@@ -88,10 +88,10 @@ class Wal:
         """
         directory.lock()
         try:
-            if _TEMPORARY in directory.list():
-                directory.remove(_TEMPORARY)  # a segment whose creation a crash cut short
             reader = _Reader(directory, identity)
             recovered = reader.read_all()
+            if _TEMPORARY in directory.list():
+                directory.remove(_TEMPORARY)  # a segment whose creation a crash cut short
             wal = Wal(directory, options, recovered)
             if reader.numbers:
                 wal._continue(reader)
@@ -111,12 +111,13 @@ class Wal:
         state = hard_state or self._hard_state
         payload: bytes = msgpack.packb((hard_state, entries))
         try:
+            if self._file and self._dirty_end > self._offset:
+                # What an append left that found the disk full. Behind a shorter record, or in a
+                # segment that is not the last one any more, it would be damage; and to zero it in
+                # the same write as the record is not enough: power may fail between the sectors.
+                _erase(self._file, self._offset, self._dirty_end)
+                self._dirty_end = 0
             if self._offset + records.encoded_size(len(payload)) > self._capacity:
-                if self._file and self._dirty_end > self._offset:
-                    # What an append left that found the disk full: in a segment that is not the
-                    # last one any more it would be damage.
-                    _erase(self._file, self._offset, self._dirty_end)
-                    self._dirty_end = 0
                 self._start_segment(records.encoded_size(len(payload)))
             self._write(RecordType.WRITE, payload)
         except OSError as error:
@@ -139,9 +140,7 @@ class Wal:
         assert self._file is not None
         buffers = records.encode(self._number, self._offset, kind, payload)
         end = self._offset + sum(map(len, buffers))
-        if self._dirty_end > end:
-            buffers.append(bytes(self._dirty_end - end))
-        self._dirty_end = max(self._dirty_end, end)
+        self._dirty_end = end - len(buffers[-1]) + 1  # up to the end mark: that is what is erased first
         self._file.write(self._offset, buffers)
         _sync(self._file)
         self._dirty_end = 0
@@ -188,12 +187,18 @@ class Wal:
 
     def _continue(self, reader: _Reader) -> None:
         """Go on in the last segment, after making a torn tail zero again: what is written there
-        next must not be followed by leftovers that look like damage."""
+        next must not be followed by leftovers that look like damage.
+
+        And make durable what was read: a process that was killed between a write and its sync, or a
+        rename and its sync, left in the page cache what this life is about to vouch for, and only a
+        sync takes that out of the reach of a later loss of power. Nothing older can be unsynced."""
         name = reader.names[-1]
         file = self._directory.open(name)
         self._file, self._number, self._offset = file, reader.numbers[-1], reader.end
         if reader.dirty_end > reader.end:
             _erase(file, reader.end, reader.dirty_end)
+        _sync(file)
+        _sync(self._directory)
         self._capacity = file.size()
         self.segment_count = len(reader.names)
         self.bytes_used = reader.bytes_used

@@ -3,13 +3,23 @@ the ways in which a disk can lose power."""
 
 from __future__ import annotations
 
+import errno
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from raftkv.raft import Entry, HardState
 from raftkv.storage import Directory, Identity, Recovered, Wal, WalOptions
-from raftkv.storage.memory import Hook, MemoryDirectory, Tear, keep, keep_prefix, keep_random_sectors, lose
+from raftkv.storage.memory import (
+    Hook,
+    MemoryDirectory,
+    MemoryFile,
+    Tear,
+    keep,
+    keep_prefix,
+    keep_random_sectors,
+    lose,
+)
 from raftkv.types import LogIndex, NodeId, Term
 
 N1 = NodeId("n1")
@@ -98,6 +108,41 @@ def failing(wanted: str, error_number: int) -> Hook:
             raise OSError(error_number, "made to fail")
 
     return before
+
+
+class FillingFile(MemoryFile):
+    """Writes what still fits and then reports that the disk is full, as pwrite does."""
+
+    def __init__(self, disk: FillingDirectory, durable: bytes = b"") -> None:
+        super().__init__(disk, durable)
+        self.filling = disk
+
+    def write(self, offset: int, buffers: Sequence[bytes]) -> None:
+        data = b"".join(buffers)
+        room = self.filling.room
+        if room is None or len(data) <= room:
+            super().write(offset, buffers)
+        else:
+            super().write(offset, [data[:room]])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class FillingDirectory(MemoryDirectory):
+    """A disk that can be made to fill up in the middle of a write: ``room`` is what still fits."""
+
+    room: int | None = None
+
+    @staticmethod
+    def holding(files: Mapping[str, bytes]) -> FillingDirectory:
+        directory = FillingDirectory()
+        directory.files = {name: FillingFile(directory, data) for name, data in files.items()}
+        directory.sync()
+        return directory
+
+    def create(self, name: str) -> MemoryFile:
+        super().create(name)
+        self.files[name] = FillingFile(self)
+        return self.files[name]
 
 
 def flip(directory: MemoryDirectory, name: str, offset: int, mask: int) -> None:

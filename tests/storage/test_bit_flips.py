@@ -80,6 +80,18 @@ def test_no_flipped_bit_loses_a_last_record_full_of_zeros() -> None:
         check_flip(pristine, writes, name, offset, 1)
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_no_flipped_bit_makes_a_sector_that_holds_one_bit_look_unwritten(bit: int) -> None:
+    """Sectors of zeros but for one bit, each row of zeros shorter than a sector: with that bit gone,
+    the last record looks as if a sector of it had never been written, yet it was acknowledged."""
+    sparse = (bytes(511) + bytes([1 << bit])) * 3
+    writes: list[Write] = [*ONE_SEGMENT[:2], (None, [entry(4, data=sparse + b"tail")])]
+    pristine = written(writes)
+    (name,) = pristine.list()
+    for offset in range(used_bytes(pristine, name)):
+        check_flip(pristine, writes, name, offset, 1 << bit)
+
+
 def test_no_pair_of_flipped_bytes_is_served() -> None:
     """Two flips may not be told from a torn write, but what is served must have been written."""
     pristine = written(ONE_SEGMENT)

@@ -1,19 +1,24 @@
 """Power is lost before every single operation, and again during the recovery from that.
 
-After each loss the disk is what an unlucky controller makes of it (``SURVIVALS``, with unsynced
-names kept or not), and the next start must find what was acknowledged, or that and the one batch
-that was in flight; then it must take further batches and find those too.
+First in every small workload there is (``enumeration``; with ``RAFTKV_SOAK=1`` one operation longer and
+in more detail), then in one long one. After each loss the disk is what an unlucky controller makes of
+it (``SURVIVALS``, with unsynced names kept or not), and the next start must find what was acknowledged,
+or that and the one batch that was in flight; then it must take further batches and find those too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import pytest
 
-from raftkv.storage import Wal, WalOptions
+from raftkv.storage import Recovered, Wal, WalOptions
 from raftkv.storage.memory import MemoryDirectory
+from tests.storage.enumerate import main as enumerate_main
+from tests.storage.enumeration import Counts, Operation, Start, enumerate_all, enumerate_workload, workloads
 from tests.storage.support import (
     N1,
     SURVIVALS,
@@ -29,6 +34,8 @@ from tests.storage.support import (
     state_of,
 )
 
+SOAK = os.environ.get("RAFTKV_SOAK") == "1"
+OPERATIONS_MAX = 3 if SOAK else 2
 OPTIONS = WalOptions(segment_bytes=1536)
 WORKLOAD: list[Write] = [
     (hard_state(1, N1), []),
@@ -101,6 +108,78 @@ def check_and_go_on(directory: MemoryDirectory, allowed: tuple[State, ...]) -> N
         _, again = open_wal(directory.power_loss(), OPTIONS)
         assert state_of(again) == expected
         assert again.cut is None
+
+
+# -- every small workload
+
+
+@pytest.mark.timeout(1800 if SOAK else 180)
+@pytest.mark.parametrize("first", [None, *Operation], ids=lambda first: first.value if first else "open")
+@pytest.mark.parametrize("start", Start, ids=lambda start: start.value)
+def test_every_crash_and_every_changed_byte_of_every_small_workload(
+    start: Start, first: Operation | None
+) -> None:
+    counts = Counts()
+    for workload in workloads(start, OPERATIONS_MAX):
+        if workload[1][:1] == ((first,) if first else ()):
+            counts.add(enumerate_workload(workload, thorough=SOAK))
+    assert counts.crash_points > counts.workloads
+    assert min(counts.kills, counts.recovery_crash_points) > 0
+    assert counts.bit_flips > counts.bit_flips_refused > 0
+    if first:
+        assert counts.workloads >= len(Operation) + 1
+        assert counts.torn_states > 10 * counts.workloads
+        assert counts.second_recovery_crash_points > 0
+
+
+def test_the_count_of_what_was_tried_is_the_same_in_one_process_or_two(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = []
+    for jobs in ("1", "2"):
+        assert enumerate_main(["--operations", "0", "--json", "--jobs", jobs]) == 0
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1]
+    assert json.loads(lines[0]) == asdict(enumerate_all(0))
+
+
+def test_what_a_start_found_in_the_page_cache_alone_is_durable_before_it_is_served() -> None:
+    """``kill -9`` between a write and its sync: the next life reads the record, acknowledges by it,
+    writes nothing more, and then power is lost."""
+    directory = MemoryDirectory()
+    wal, _ = open_wal(directory, OPTIONS)
+    wal.append(*WORKLOAD[0])
+    directory.before = lose_power_at(1)
+    with pytest.raises(PowerLoss):
+        wal.append(*WORKLOAD[1])
+    found = state_of(next_process(directory)[1])
+    assert found == replay(WORKLOAD[:2])
+    assert state_of(open_wal(directory.power_loss(), OPTIONS)[1]) == found
+
+
+def test_a_segment_whose_name_only_the_page_cache_knew_is_not_lost_with_what_is_appended_to_it() -> None:
+    """``kill -9`` between a rename and the sync of the folder: the next life appends to that segment."""
+    directory = MemoryDirectory()
+    wal, _ = open_wal(directory, OPTIONS)
+    wal.append(*WORKLOAD[0])
+    write: Write = (None, entries(1, 1, size=2000))
+    directory.before = lose_power_at(5)
+    with pytest.raises(PowerLoss, match="sync_directory"):
+        wal.append(*write)
+    next_process(directory)[0].append(*WORKLOAD[1])
+    after = directory.power_loss()
+    assert len(after.list()) == 2
+    assert state_of(open_wal(after, OPTIONS)[1]) == replay(WORKLOAD[:2])
+
+
+def next_process(directory: MemoryDirectory) -> tuple[Wal, Recovered]:
+    """The old one was killed; the disk, page cache included, is as it left it."""
+    directory.before = lose_power_at(1 << 30)
+    directory._locked = False
+    return open_wal(directory, OPTIONS)
+
+
+# -- one long workload
 
 
 def test_the_workload_rolls_overwrites_and_crashes_often_enough() -> None:

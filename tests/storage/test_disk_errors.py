@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
 
 import pytest
 
@@ -12,16 +11,20 @@ from raftkv.storage import Wal, WalOptions
 from raftkv.storage.memory import Hook, MemoryDirectory, MemoryFile
 from tests.storage.support import (
     SMALL,
+    FillingDirectory,
+    PowerLoss,
     Write,
     entries,
     failing,
     hard_state,
+    lose_power_at,
     open_wal,
     reopen,
     reopened,
     replay,
     state_of,
 )
+from tests.storage.survivals import disk_of, surviving
 
 FIRST: Write = (hard_state(1), entries(1, 3))
 SHORT: Write = (hard_state(2), entries(4, 4, size=100))
@@ -41,30 +44,13 @@ def prepared() -> tuple[MemoryDirectory, Wal]:
     return directory, wal
 
 
-class FillingFile(MemoryFile):
-    """Writes what still fits and then reports that the disk is full, as pwrite does."""
-
-    room: int | None = None
-
-    def write(self, offset: int, buffers: Sequence[bytes]) -> None:
-        data = b"".join(buffers)
-        if self.room is None or len(data) <= self.room:
-            super().write(offset, buffers)
-        else:
-            super().write(offset, [data[: self.room]])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def filling() -> tuple[MemoryDirectory, Wal, FillingFile]:
+def filling() -> tuple[FillingDirectory, Wal]:
     """A log whose only segment can be made to fill up in the middle of a write."""
     before, _ = prepared()
-    directory = before.power_loss()
-    name = directory.list()[0]
-    file = FillingFile(directory, bytes(directory.files[name].durable))
-    directory.files[name] = file
-    directory.sync()
-    wal, _ = open_wal(directory)
-    return directory, wal, file
+    directory = FillingDirectory.holding(
+        {name: bytes(file.durable) for name, file in before.power_loss().files.items()}
+    )
+    return directory, open_wal(directory)[0]
 
 
 # -- final
@@ -195,14 +181,14 @@ def test_a_disk_too_small_for_the_first_segment_is_full() -> None:
 
 @pytest.mark.parametrize("room", [0, 1, 15, 16, 17, 100, 512, 700])
 def test_a_write_that_fills_the_disk_half_way_may_be_tried_again(room: int) -> None:
-    directory, wal, file = filling()
-    file.room = room
+    directory, wal = filling()
+    directory.room = room
     for _ in range(2):
         with pytest.raises(DiskFull):
             wal.append(*MIDDLE)
     found = reopen(directory)[1]
     assert state_of(found) == replay([FIRST])
-    file.room = None
+    directory.room = None
     wal.append(*MIDDLE)
     assert state_of(reopen(directory)[1]) == replay([FIRST, MIDDLE])
     assert state_of(open_wal(directory.power_loss())[1]) == replay([FIRST, MIDDLE])
@@ -210,33 +196,56 @@ def test_a_write_that_fills_the_disk_half_way_may_be_tried_again(room: int) -> N
 
 @pytest.mark.parametrize("room", [1, 100, 700])
 def test_a_shorter_batch_after_a_full_disk_leaves_nothing_of_the_longer_one(room: int) -> None:
-    directory, wal, file = filling()
-    file.room = room
+    directory, wal = filling()
+    directory.room = room
     with pytest.raises(DiskFull):
         wal.append(*MIDDLE)
-    file.room = None
+    directory.room = None
     wal.append(*SHORT)
     recovered = reopen(directory)[1]
     assert state_of(recovered) == replay([FIRST, SHORT])
     assert recovered.cut is None
 
 
+@pytest.mark.parametrize("room", [17, 100, 700])
+def test_power_lost_in_a_shorter_batch_after_a_full_disk_is_no_damage(room: int) -> None:
+    """The longer one's leftovers must not be zeroed in the same write as the shorter one: what
+    survives of that write may be the new record and, behind it, what looks like a damaged one."""
+    crashes = 0
+    while True:
+        directory, wal = filling()
+        directory.room = room
+        with pytest.raises(DiskFull):
+            wal.append(*MIDDLE)
+        directory.room = None
+        directory.before = lose_power_at(crashes)
+        try:
+            wal.append(*SHORT)
+            break
+        except PowerLoss:
+            crashes += 1
+        for image, _ in surviving(directory):
+            found = state_of(open_wal(disk_of(image))[1])
+            assert found in (replay([FIRST]), replay([FIRST, SHORT]))
+    assert crashes > 2
+
+
 @pytest.mark.parametrize("room", [1, 100, 700])
 def test_a_batch_that_rolls_after_a_full_disk_leaves_nothing_of_the_one_before_it(room: int) -> None:
     """What is left of the failed write lies in a segment that is no longer the last: there it would
     be damage, and the node would never start again."""
-    directory, wal, file = filling()
-    file.room = room
+    directory, wal = filling()
+    directory.room = room
     with pytest.raises(DiskFull):
         wal.append(*MIDDLE)
-    file.room = None
+    directory.room = None
     wal.append(*ROLLING)
     assert state_of(reopen(directory)[1]) == replay([FIRST, ROLLING])
 
 
 def test_a_start_after_a_write_that_filled_the_disk_cuts_it() -> None:
-    directory, wal, file = filling()
-    file.room = 300
+    directory, wal = filling()
+    directory.room = 300
     with pytest.raises(DiskFull):
         wal.append(*MIDDLE)
     wal, recovered = reopen(directory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,3 +119,27 @@ def test_a_record_stored_as_a_value_is_never_found(shift: int, value: bytes) -> 
     for offset in range(start, len(data), ALIGNMENT):
         assert records.decode(SEGMENT, bytes(data), offset) is None
     assert records.judge(SEGMENT, bytes(data), start).verdict is Verdict.TORN
+
+
+def test_no_payload_is_stored_with_half_a_sector_of_zeros_whatever_the_zlib_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some compressors turn a long run of one byte into a long run of zeros: that is deflated again."""
+    compress = zlib.compress
+    monkeypatch.setattr(zlib, "compress", lambda data, _: compress(data, 9))
+    payload = bytes(1 << 20)
+    run = bytes(records.SECTOR_BYTES // 2)
+    assert run in compress(payload, 9)
+    data = image(0, payload, room=0)
+    assert run not in data
+    record = records.decode(SEGMENT, data, 0)
+    assert record is not None
+    assert record.payload == payload
+
+
+@given(st.binary(max_size=40), st.integers(0, 600), st.binary(max_size=40), st.integers(0, 600))
+def test_zeros_in_a_payload_come_back(head: bytes, one: int, middle: bytes, other: int) -> None:
+    payload = head + bytes(one) + middle + bytes(other)
+    record = records.decode(SEGMENT, image(0, payload), 0)
+    assert record is not None
+    assert record.payload == payload

@@ -232,6 +232,14 @@ def test_a_segment_without_header_is_refused() -> None:
     assert refused(directory).cause == "a segment header out of place"
 
 
+def test_a_refusal_leaves_even_a_segment_that_was_never_finished() -> None:
+    directory = written(ROLLING)
+    directory.create("next.tmp").write(0, [b"half a segment"])
+    flip(directory, FIRST, 200, 4)
+    refused(directory)
+    assert "next.tmp" in directory.list()
+
+
 def test_a_later_start_reads_what_a_refusal_left() -> None:
     directory = written(ROLLING)
     image = directory.files[FIRST].live
