@@ -12,6 +12,7 @@
     │   ├── DiskFull           nothing was written; may be tried again
     │   └── StorageFailed      a write or sync failed; latched, the node must stop
     ├── WireError              a frame that cannot be decoded; counted and dropped
+    ├── HistoryError           a recorded history that cannot be read; names file and line
     └── ClientError
         ├── InvalidRequest     did not happen, and never will as it stands
         ├── Unavailable        did not happen: no leader, or nobody answered before anything was sent
@@ -73,6 +74,10 @@ class StorageFailed(StorageError):
 
 class WireError(RaftkvError):
     """A frame that cannot be decoded: wrong shape, version, size or cluster."""
+
+
+class HistoryError(RaftkvError):
+    """A recorded history that cannot be read, or grew past its bound."""
 
 
 class ClientError(RaftkvError):

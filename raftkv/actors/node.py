@@ -57,7 +57,15 @@ class NodeWorld:
 class Node:
     """``config`` says who it is, ``recovered`` what it remembers, ``world`` where it lives."""
 
-    def __init__(self, config: ClusterConfig, name: NodeId, recovered: Recovered, world: NodeWorld) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        name: NodeId,
+        recovered: Recovered,
+        world: NodeWorld,
+        tuning: RaftOptions | None = None,
+    ) -> None:
+        """``tuning`` stands in for what follows from ``config``: bounds that no user sets."""
         self._config = config
         self._me = config.node(name)
         self._world = world
@@ -69,7 +77,7 @@ class Node:
         raft = Raft(
             name,
             [node.name for node in config.nodes],
-            raft_options(config),
+            tuning or raft_options(config),
             world.random,
             recovered.hard_state,
             recovered.entries,

@@ -1,0 +1,161 @@
+"""check: the verdict on recorded histories."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raftkv.cli.options import Json
+from raftkv.cli.output import Exit, emit, emit_json, fail, stderr_is_terminal
+from raftkv.errors import ConfigError, HistoryError
+
+if TYPE_CHECKING:
+    from raftkv.history import Operation, Verdict
+
+STDIN = "-"
+DEFAULT_BUDGET = 60.0
+QUIET_SECONDS = 2.0
+"""Before progress shows: most checks are over by then."""
+ROWS_MAX = 200
+"""Of a table on a screen; --json has them all."""
+HEAD = ("CALL MS", "RETURN MS", "CLIENT", "OPERATION", "RESULT")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)
+
+
+def check(
+    histories: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HISTORY...",
+            help="Files of JSON lines, an operation each; - is stdin.",
+            show_default=False,
+        ),
+    ],
+    budget: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Per history; past it the verdict is 'undecided'.")
+    ] = DEFAULT_BUDGET,
+    json: Json = False,
+) -> None:
+    """Is a recorded history linearizable? Exit 1 when not, or when the budget ends before that is known."""
+    if not budget > 0:
+        raise ConfigError(f"--budget {budget:g}: expected a number of seconds above 0")
+    if histories.count(STDIN) > 1:
+        raise ConfigError("- can be given once: there is one stdin")
+    documents = []
+    code = Exit.DONE
+    for name in histories:
+        begin = time.monotonic()
+        try:
+            verdict = _check(name, budget)
+        except HistoryError as error:
+            fail(str(error))  # the other files are judged all the same
+            code = Exit.USAGE
+            continue
+        if not verdict.outcome.holds:
+            code = max(code, Exit.NO)
+        if json:
+            seconds = round(time.monotonic() - begin, 3)
+            documents.append({"history": name, **verdict.document(), "seconds": seconds})
+        else:
+            _print(verdict, f"{name}: " if len(histories) > 1 else "")
+    if len(histories) > 1 and json:
+        emit_json({"histories": documents})
+    elif documents:
+        emit_json(documents[0])
+    if code:
+        raise typer.Exit(code)
+
+
+def _check(name: str, budget: float) -> Verdict:
+    from raftkv.history import check_history
+
+    operations = _read(name)
+    shown = _Progress(name)
+    try:
+        return check_history(
+            operations, budget_seconds=budget, clock=time.monotonic, progress=shown if shown.wanted else None
+        )
+    finally:
+        shown.clear()
+
+
+def _read(name: str) -> list[Operation]:
+    from raftkv.history import read_history
+
+    if name == STDIN:
+        if sys.stdin is None:
+            raise ConfigError("stdin is closed; there is no history to read")
+        return read_history(sys.stdin.buffer, "stdin")
+    try:
+        with Path(name).open("rb") as file:
+            return read_history(file, name)
+    except OSError as error:
+        raise HistoryError(f"{name}: {error.strerror or error}") from None
+
+
+class _Progress:
+    def __init__(self, name: str) -> None:
+        self.wanted = stderr_is_terminal()
+        self._name = name
+        self._next = time.monotonic() + QUIET_SECONDS
+        self._shown = False
+
+    def __call__(self, decided: int, keys: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 0.2
+            self._shown = True
+            print(f"\r{self._name}: {decided:,} of {keys:,} keys", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _print(verdict: Verdict, prefix: str) -> None:
+    emit(prefix + verdict.describe())
+    if verdict.witness:
+        emit(_table(verdict.witness))
+        emit(verdict.reason)
+
+
+def _table(witness: tuple[Operation, ...]) -> str:
+    from raftkv.history.reason import show_call, show_result
+
+    begin_ns = min(operation.call_ns for operation in witness)
+
+    def milliseconds(time_ns: int | None) -> str:
+        return "-" if time_ns is None else f"{(time_ns - begin_ns) / 1e6:.3f}"
+
+    rows = [HEAD]
+    rows += [
+        (
+            milliseconds(operation.call_ns),
+            milliseconds(operation.return_ns),
+            str(operation.client),
+            show_call(operation),
+            show_result(operation),
+        )
+        for operation in witness[:ROWS_MAX]
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = [_aligned(row, widths) for row in rows]
+    if len(witness) > ROWS_MAX:
+        lines.append(f"… and {len(witness) - ROWS_MAX:,} more; --json has them all")
+    return "\n".join(lines)
+
+
+def _aligned(row: tuple[Any, ...], widths: list[int]) -> str:
+    """Numbers to the right, so that times can be compared."""
+    cells = [
+        cell.rjust(width) if column < 3 else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

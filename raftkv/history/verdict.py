@@ -1,0 +1,189 @@
+"""Judges a whole history: each key for itself, within one budget, and says what it found.
+
+Keys are independent, so the history is linearizable if every key is (Herlihy and Wing, "Linearizability",
+1990, section 3.2: locality). Keys take turns, with longer turns each round: one hard key must not use up the
+budget before a violation on an easy one is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from raftkv.history.budget import Budget, Clock
+from raftkv.history.linearizability import Search
+from raftkv.history.operations import Key, Operation, as_document, as_json, show_key
+from raftkv.history.problem import Problem
+from raftkv.history.reason import explain
+from raftkv.history.shrink import shrink
+
+TURN_STEPS = 20_000
+"""A key's first turn: most keys of most histories need less."""
+
+TURN_GROWTH = 4
+
+REMEMBERED_MAX = 4_000_000
+"""Nodes that all searches together may remember: about a gigabyte. Past it the verdict is undecided."""
+
+SHRINK_SHARE = 0.25
+SHRINK_STEPS_MAX = 1_000_000
+SHRINK_SECONDS_MAX = 15.0
+"""What finding a small witness may take. The verdict stands already."""
+
+
+class Outcome(StrEnum):
+    LINEARIZABLE = "linearizable"
+    VIOLATION = "NOT linearizable"
+    UNDECIDED = "undecided"
+
+    @property
+    def holds(self) -> bool:
+        """A check that ran out of budget is no pass."""
+        return self is Outcome.LINEARIZABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``key``, ``witness`` and ``reason`` belong to a violation: operations of the history, by call, that
+    have no linearization, from which follows that the history has none. ``steps`` are nodes searched."""
+
+    outcome: Outcome
+    operations: int
+    keys: int
+    steps: int
+    key: Key | None = None
+    witness: tuple[Operation, ...] = ()
+    reason: str = ""
+
+    def describe(self) -> str:
+        """One line."""
+        if self.key is not None:
+            return f"{self.outcome.value}: key {show_key(self.key)}"
+        return f"{self.outcome.value}: {self.reason}" if self.reason else self.outcome.value
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "verdict": self.outcome.value,
+            "operations": self.operations,
+            "keys": self.keys,
+            "key": None if self.key is None else as_json(self.key),
+            "witness": [as_document(operation) for operation in self.witness],
+            "reason": self.reason,
+            "steps": self.steps,
+        }
+
+
+Progress = Callable[[int, int], None]
+"""(keys decided, keys in all); called often."""
+
+
+def check_history(
+    operations: Iterable[Operation],
+    *,
+    budget_seconds: float | None = None,
+    clock: Clock | None = None,
+    steps_max: int | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """``clock`` gives seconds and is needed for ``budget_seconds`` only. Without either, ``steps_max``
+    alone bounds the search, and two runs give the same verdict on any machine."""
+    budget = Budget(steps=steps_max, seconds=budget_seconds, clock=clock)
+    by_key: dict[Key, list[Operation]] = {}
+    for operation in operations:
+        by_key.setdefault(operation.key, []).append(operation)
+    return _Check(by_key, budget, progress).run()
+
+
+class _Check:
+    def __init__(self, by_key: dict[Key, list[Operation]], budget: Budget, progress: Progress | None) -> None:
+        self._by_key = by_key
+        self._budget = budget
+        self._progress = progress
+        self._steps = 0
+        self._remembered = 0
+        self._linearizable = 0
+        """keys"""
+
+    def run(self) -> Verdict:
+        searches: dict[Key, Search] = {}
+        undecided = list(self._by_key)
+        turn = TURN_STEPS
+        while undecided:
+            still = []
+            for key in undecided:
+                if self._exhausted():
+                    return self._undecided()
+                search = searches.pop(key, None) or Search(Problem(self._by_key[key]))
+                found = self._take_turn(search, turn)
+                if found is False:
+                    return self._violation(key, search.returns_passed)
+                if found is None:
+                    still.append(key)
+                    searches[key] = search
+                else:
+                    self._remembered -= search.remembered
+                    self._linearizable += 1
+            undecided = still
+            turn *= TURN_GROWTH
+        return self._verdict(Outcome.LINEARIZABLE)
+
+    def _take_turn(self, search: Search, turn: int) -> bool | None:
+        found = None
+        while found is None and turn > 0 and not self._exhausted():
+            steps, remembered = search.steps, search.remembered
+            found = _run_slice(search, self._budget)
+            turn -= search.steps - steps
+            self._steps += search.steps - steps
+            self._remembered += search.remembered - remembered
+            if self._progress:
+                self._progress(self._linearizable, len(self._by_key))
+        return found
+
+    def _exhausted(self) -> str:
+        if self._budget.is_spent():
+            return "the budget is spent"
+        if self._remembered > REMEMBERED_MAX:
+            return f"{REMEMBERED_MAX:,} nodes remembered, and no room for more"
+        return ""
+
+    def _violation(self, key: Key, returns_passed: int) -> Verdict:
+        budget = self._budget.share(SHRINK_SHARE, steps_max=SHRINK_STEPS_MAX, seconds_max=SHRINK_SECONDS_MAX)
+        witness = shrink(
+            self._by_key[key],
+            returns_passed,
+            judge=lambda part: _is_violation(part, budget),
+            is_spent=budget.is_spent,
+        )
+        return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=explain(witness))
+
+    def _undecided(self) -> Verdict:
+        reason = (
+            f"{self._exhausted()} after {self._steps:,} steps; "
+            f"{self._linearizable} of {len(self._by_key)} keys are linearizable"
+        )
+        return self._verdict(Outcome.UNDECIDED, reason=reason)
+
+    def _verdict(self, outcome: Outcome, **found: Any) -> Verdict:
+        count = sum(map(len, self._by_key.values()))
+        return Verdict(outcome, count, len(self._by_key), self._steps, **found)
+
+
+def _run_slice(search: Search, budget: Budget) -> bool | None:
+    before = search.steps
+    found = search.run(budget.slice())
+    budget.take(search.steps - before)
+    return found
+
+
+def _is_violation(operations: Sequence[Operation], budget: Budget) -> bool:
+    """Proven; False when the budget ends first."""
+    if budget.is_spent():
+        return False
+    search = Search(Problem(operations))
+    while not budget.is_spent() and search.remembered <= REMEMBERED_MAX:
+        found = _run_slice(search, budget)
+        if found is not None:
+            return not found
+    return False

@@ -1,0 +1,11 @@
+"""Deterministic simulation of whole clusters.
+
+``schedule`` (virtual time), ``network``, ``disk`` and ``machine`` (a node's surroundings),
+``clients``, ``world`` (all of it together), ``watch`` (what must hold), ``swarm`` (what a seed
+draws), ``nemesis`` (what breaks), ``run`` (a seed from beginning to end), ``trace``.
+
+Theory of operation. Nothing here knows a clock, a thread, a socket or a process: all time is
+``Schedule.now``, all chance comes from ``random.Random(f"{seed}/…")``, one for each subsystem, so
+that a change in one leaves the draws of the others alone. A seed therefore is a whole history: the
+same code runs it to the same trace digest again, and a failing seed is a failing test.
+"""

@@ -1,0 +1,216 @@
+"""The disk of a simulated node: the real log over a ``MemoryDirectory`` that can lose power.
+
+A ``Platter`` is what outlives the node: the directory, and a second, obvious record of what is
+durable on it, so that every start can be held against it. ``SimDisk`` is the disk thread of one
+life: one batch at a time, done some time after it was submitted.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from raftkv.actors.storage import DiskBatch, DiskResult
+from raftkv.errors import DiskFull, StorageError, StorageFailed
+from raftkv.observe import DiskFault
+from raftkv.raft import Entry, HardState
+from raftkv.sim.schedule import Schedule
+from raftkv.storage import Identity, Recovered, Wal, WalOptions
+from raftkv.storage.memory import MemoryDirectory, keep_random_sectors
+from raftkv.types import LogIndex, Term
+
+NEVER_RAN = HardState(Term(0), None, LogIndex(0))
+
+
+class PowerCut(Exception):
+    """The machine stops in the middle of an operation on its disk."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """A log, the obvious way."""
+
+    hard_state: HardState = NEVER_RAN
+    terms: list[Term] = field(default_factory=list)
+    """``terms[i]`` is that of entry ``i + 1``."""
+
+    def after(self, hard_state: HardState | None, entries: Sequence[Entry]) -> Contents:
+        terms = self.terms
+        if entries:
+            terms = terms[: entries[0].index - 1] + [entry.term for entry in entries]
+        return Contents(hard_state or self.hard_state, terms)
+
+    def apply(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        if hard_state:
+            self.hard_state = hard_state
+        if entries:
+            del self.terms[entries[0].index - 1 :]
+            self.terms += [entry.term for entry in entries]
+
+
+@dataclass(slots=True)
+class Platter:
+    """What is left of a node when it is not running."""
+
+    directory: MemoryDirectory
+    durable: Contents = field(default_factory=Contents)
+    in_flight: DiskBatch | None = None
+    """Submitted and not reported done: after a crash it may be there or not, but not in part."""
+    starts: int = 0
+
+    def possible(self) -> list[Contents]:
+        """What a start may find."""
+        found = [self.durable]
+        if self.in_flight:
+            found.append(self.durable.after(self.in_flight.hard_state, self.in_flight.entries))
+        return found
+
+    def open(self, identity: Identity, options: WalOptions) -> tuple[Wal, Recovered]:
+        """Raises what ``Wal.open`` raises, and ``PowerCut`` where one was planned."""
+        wal, recovered = Wal.open(self.directory, identity, options)
+        terms = [entry.term for entry in recovered.entries]
+        contents = Contents(recovered.hard_state, terms)
+        if contents not in self.possible():
+            raise AssertionError(
+                f"{identity.node}: the log lost what was durable: {_difference(self, contents)}"
+            )
+        self.durable, self.in_flight = contents, None
+        self.starts += 1
+        return wal, recovered
+
+    def lose_power(self, rng: random.Random) -> None:
+        """What was not synced is there, or not, sector by sector."""
+        self.directory = self.directory.power_loss(keep_random_sectors(rng), keep_names=rng.random() < 0.5)
+
+    def lose_process(self) -> None:
+        """The process is gone; what it wrote is in the page cache, and unsynced what was unsynced."""
+        self.directory = self.directory.process_loss()
+
+
+def _difference(platter: Platter, found: Contents) -> str:
+    durable = platter.durable
+    return (
+        f"durable were {durable.hard_state} and {len(durable.terms)} entries, "
+        f"found {found.hard_state} and {len(found.terms)} entries"
+    )
+
+
+class SimDisk:
+    """Implements ``actors.storage.Disk``."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        rng: random.Random,
+        platter: Platter,
+        wal: Wal,
+        seconds: float,
+        done: Callable[[DiskResult], None],
+    ) -> None:
+        """``seconds``: mean time of one write and its sync."""
+        self._schedule = schedule
+        self._rng = rng
+        self._platter = platter
+        self._wal = wal
+        self._seconds = seconds
+        self._done = done
+        self._fault = DiskFault()
+        self._starts = 0
+        self._dead = False
+        self.hangs = False
+        """While set, nothing is done."""
+        self.slow_seconds = 0.0
+        self.fails_next: str | None = None
+        """The operation (``write``, ``sync``, …) whose next use reports an input/output error."""
+        self.submitted = 0
+
+    def submit(self, batch: DiskBatch) -> None:
+        self.submitted += 1
+        self._platter.in_flight = batch
+        if not self.hangs:
+            self._start()
+
+    def set_fault(self, fault: DiskFault | None) -> None:
+        self._fault = fault or DiskFault()
+
+    def resume(self) -> None:
+        if self.hangs and not self._dead:
+            self.hangs = False
+            if self._platter.in_flight:
+                self._start()
+
+    def _start(self) -> None:
+        self._starts += 1
+        start = self._starts
+        delay = self._rng.expovariate(1 / self._seconds) + self.slow_seconds + self._fault.slow_ms / 1000
+        self._schedule.after(delay, lambda: self._complete(start, delay))
+
+    def _complete(self, start: int, seconds: float) -> None:
+        batch = self._platter.in_flight
+        if self._dead or start != self._starts or self.hangs or batch is None:
+            return
+        error: Exception | None = None
+        try:
+            self._suffer()
+            self._wal.append(batch.hard_state, batch.entries)
+        except StorageError as failure:
+            error = failure
+        if error is None:
+            self._platter.durable.apply(batch.hard_state, batch.entries)
+            self._platter.in_flight = None
+        self._done(DiskResult(error, seconds, self._wal.bytes_used))
+
+    def _suffer(self) -> None:
+        if self._fault.fail:
+            raise StorageFailed("disk failure asked for")
+        if self._fault.full:
+            raise DiskFull("no space asked for")
+        if self.fails_next:
+            self._platter.directory.before = fail_once(self.fails_next)
+            self.fails_next = None
+
+    def die(self, rng: random.Random) -> None:
+        """The node ends now. A write under way may have got anywhere, as far as a planned cut."""
+        self._dead = True
+        batch = self._platter.in_flight
+        if batch is None or self.hangs or rng.random() < 0.3:
+            return
+        directory = self._platter.directory
+        # A batch is a write and a sync; only now and then does it begin a segment first.
+        directory.before = cut_power_at(rng.choice((1, 2, 2, 3, 4, 6, 8)))
+        with suppress(PowerCut, StorageError):
+            self._wal.append(batch.hard_state, batch.entries)
+        directory.before = let_pass
+
+
+def let_pass(operation: str) -> None:
+    """The hook of a sound disk."""
+    del operation
+
+
+def fail_once(operation: str) -> Callable[[str], None]:
+    """A hook for ``MemoryDirectory.before``."""
+    left = [1]
+
+    def before(now: str) -> None:
+        if now == operation and left[0]:
+            left[0] = 0
+            raise OSError(errno.EIO, "Input/output error")
+
+    return before
+
+
+def cut_power_at(count: int) -> Callable[[str], None]:
+    """A hook that lets ``count`` - 1 operations pass."""
+    left = [count]
+
+    def before(operation: str) -> None:
+        del operation
+        left[0] -= 1
+        if left[0] <= 0:
+            raise PowerCut
+
+    return before

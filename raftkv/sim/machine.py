@@ -1,0 +1,173 @@
+"""One life of one node: the very ``Node`` that runs in production, in virtual surroundings.
+
+The machine takes a turn when something has arrived, when its disk is done, or when a timer is due,
+a little later each time, as a busy processor would; what arrives meanwhile joins that turn.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from raftkv.actors.node import Node, NodeWorld
+from raftkv.actors.storage import DiskResult
+from raftkv.config import ClusterConfig
+from raftkv.raft import RaftOptions
+from raftkv.sim.disk import Platter, SimDisk
+from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
+from raftkv.storage import Identity, WalOptions
+from raftkv.types import NodeId
+
+INBOX_FRAMES_MAX = 4096
+"""Of one port; a real one drops as well."""
+TURN_SECONDS = 0.00005
+"""Mean time until a turn begins."""
+
+
+class Surroundings(Protocol):
+    """What a machine needs of its world."""
+
+    config: ClusterConfig
+    schedule: Schedule
+
+    def send_to_peer(self, sender: str, to: str, frame: bytes) -> None: ...
+    def send_to_client(self, sender: str, client: bytes, frame: bytes) -> None: ...
+    def on_line(self, name: str, line: str) -> None: ...
+    def on_turn(self, machine: Machine) -> None: ...
+
+
+class SimPort:
+    """One end of a socket: what has arrived waits in ``inbox``; ``transmit`` takes what is sent."""
+
+    def __init__(self, transmit: Callable[[Sequence[bytes]], None]) -> None:
+        self.inbox: deque[list[bytes]] = deque()
+        self._transmit = transmit
+
+    def receive(self, frames_max: int) -> list[list[bytes]]:
+        inbox = self.inbox
+        return [inbox.popleft() for _ in range(min(frames_max, len(inbox)))]
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        self._transmit(frame)
+        return True
+
+
+class Machine:
+    def __init__(
+        self,
+        world: Surroundings,
+        name: NodeId,
+        platter: Platter,
+        rng: random.Random,
+        *,
+        wal_options: WalOptions,
+        tuning: RaftOptions | None = None,
+        disk_seconds: float = 0.0005,
+    ) -> None:
+        """Raises ``StorageError`` when the log cannot be opened, ``PowerCut`` where one was planned."""
+        self.name = name
+        self.platter = platter
+        self.paused = False
+        self.alive = True
+        self._world = world
+        self._rng = rng
+        self._results: list[DiskResult] = []
+        self._turn = Alarm(world.schedule, self._take_turn)
+        self.clock = VirtualClock(world.schedule, 1000.0 * rng.random())
+        identity = Identity(world.config.name, name, f"{rng.getrandbits(64):016x}")
+        wal, recovered = platter.open(identity, wal_options)
+        self.disk = SimDisk(world.schedule, rng, platter, wal, disk_seconds, self._on_disk)
+        self.ports = {
+            "gateway": SimPort(lambda frame: world.send_to_client(name, frame[0], frame[1])),
+            "peers": SimPort(_ignore),
+            "control": SimPort(_ignore),
+        }
+        self.boot = rng.getrandbits(62)
+        self.node = Node(
+            world.config,
+            name,
+            recovered,
+            NodeWorld(
+                clock=self.clock,
+                random=rng,
+                client_port=self.ports["gateway"],
+                peer_port=self.ports["peers"],
+                peer_links={
+                    node.name: SimPort(self._link(node.name))
+                    for node in world.config.nodes
+                    if node.name != name
+                },
+                control_port=self.ports["control"],
+                status_port=SimPort(_ignore),
+                disk=self.disk,
+                report=lambda line: world.on_line(name, line),
+                boot=self.boot,
+                pid=0,
+                log_bytes=wal.bytes_used,
+            ),
+            tuning,
+        )
+        self._turn.set(world.schedule.now)
+
+    def _link(self, to: NodeId) -> Callable[[Sequence[bytes]], None]:
+        return lambda frame: self._world.send_to_peer(self.name, to, frame[0])
+
+    # -- what the world does to it
+
+    def arrive(self, port: str, frame: list[bytes]) -> None:
+        inbox = self.ports[port].inbox
+        if len(inbox) < INBOX_FRAMES_MAX:
+            inbox.append(frame)
+            self._wake()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        self._wake()
+
+    def set_clock_rate(self, rate: float) -> None:
+        self.clock.set_rate(rate)
+        self._wake()
+
+    def die(self) -> None:
+        """It takes no further turn, and its disk completes nothing more."""
+        self.alive = False
+        self.disk.die(self._rng)
+
+    # -- turns
+
+    def _on_disk(self, result: DiskResult) -> None:
+        self._results.append(result)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self.paused:
+            self._turn.set(self._world.schedule.now + self._rng.expovariate(1 / TURN_SECONDS))
+
+    def _take_turn(self) -> None:
+        if not self.alive or self.paused:
+            return
+        readable = [name for name, port in self.ports.items() if port.inbox]
+        timer = self.node.next_timer()
+        if readable or self._results or timer is None or timer <= self.clock() or self.node.stopped:
+            results, self._results = self._results, []
+            self.node.turn(readable, results)
+            self._world.on_turn(self)
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self.alive:
+            return
+        if any(port.inbox for port in self.ports.values()):
+            self._wake()
+        timer = self.node.next_timer()
+        if timer is not None:
+            self._turn.set(self.clock.true_time(timer))
+
+
+def _ignore(frame: Sequence[bytes]) -> None:
+    del frame

@@ -1,0 +1,201 @@
+"""One seed from beginning to end.
+
+1. *Safety*: users work while the nemesis strikes; every step is checked.
+2. *Liveness*: a random quorum is healed, the others stay dead, cut off, or deaf; within ten election
+   timeouts there is a leader, and a write goes through.
+3. *Convergence*: everything is healed; all nodes come to the same state, which is the one that the
+   committed commands make; the history of every key is linearizable.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from raftkv.client.users import User
+from raftkv.history import Op, Recorder, check_history, to_json_line
+from raftkv.sim.nemesis import Nemesis
+from raftkv.sim.network import Weather, between
+from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
+from raftkv.sim.trace import Trace
+from raftkv.sim.watch import Violation
+from raftkv.sim.world import World
+
+SECONDS = 10.0
+"""Of the first phase, unless told otherwise."""
+ELECTION_TIMEOUTS = 10
+"""Within which a healed quorum must have a leader and a commit."""
+SETTLE_SECONDS = 30.0
+CHECK_STEPS_MAX = 2_000_000
+"""Of the search over one history; more than any of them has come near."""
+CALM = Weather()
+
+
+@dataclass(slots=True)
+class Outcome:
+    seed: int
+    profile: Profile
+    violation: str | None = None
+    digest: str = ""
+    virtual_seconds: float = 0.0
+    steps: int = 0
+    committed: int = 0
+    elections: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
+    """By result: ok, fail, unknown."""
+    faults: Counter[str] = field(default_factory=Counter)
+    tail: list[str] = field(default_factory=list)
+    """The last lines of the trace, of a run that failed."""
+
+
+def run_seed(
+    seed: int,
+    *,
+    nodes: int | None = None,
+    seconds: float = SECONDS,
+    faults: Collection[Fault] | None = None,
+    write: Callable[[str], None] | None = None,
+) -> Outcome:
+    """``write`` gets every line of the trace. Never raises for what it finds: see ``Outcome.violation``."""
+    profile = draw(seed, nodes, faults)
+    run = Run(seed, profile, seconds, write)
+    outcome = Outcome(seed, profile)
+    try:
+        run.safety()
+        run.liveness()
+        run.convergence()
+        run.check()
+    except Violation as violation:
+        outcome.violation = str(violation)
+        outcome.tail = list(run.world.trace.tail)
+    world = run.world
+    outcome.digest = world.trace.digest
+    outcome.virtual_seconds = world.now
+    outcome.steps = world.schedule.steps
+    outcome.committed = len(world.watcher.history.committed)
+    outcome.elections = world.watcher.elections
+    outcome.operations = Counter(operation.result.value for operation in run.history.operations())
+    outcome.faults = world.counts + Counter({kind: world.network.counts[kind] for kind in WEATHER})
+    return outcome
+
+
+class Run:
+    """The phases, one by one, so that a debugger or a dashboard can stop between them."""
+
+    def __init__(
+        self, seed: int, profile: Profile, seconds: float, write: Callable[[str], None] | None = None
+    ) -> None:
+        self.profile = profile
+        self.seconds = seconds
+        self.history = Recorder()
+        self.world = World(profile.world, seed, Trace(write))
+        self._rng = random.Random(f"{seed}/run")
+        self._nemesis = Nemesis(self.world, profile, random.Random(f"{seed}/nemesis"))
+        self.users = [
+            self._user(number, random.Random(f"{seed}/user/{number}")) for number in range(profile.users)
+        ]
+        self.world.trace.add(0.0, profile.describe())
+
+    def _user(self, number: int, rng: random.Random) -> User:
+        world = self.world
+        known = rng.sample(world.names, rng.randint(1, len(world.names)))
+        client = world.client(f"c{number}", known)
+        return User(
+            number,
+            client,
+            self.profile,
+            rng,
+            self.history,
+            self._on_answer,
+            [node.client for node in world.config.nodes],
+        )
+
+    def _on_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
+        self.world.watcher.twin.check_answer(client_id, sequence, code, revision)
+
+    # -- the phases
+
+    def safety(self) -> None:
+        for name in self.world.names:
+            self.world.start(name)
+        for user in self.users:
+            user.begin()
+        self._nemesis.begin()
+        self.world.run(self.seconds)
+        self._nemesis.stop()
+
+    def liveness(self) -> None:
+        """The rest of the cluster may hinder the healed quorum as much as it can."""
+        world, rng = self.world, self._rng
+        count = len(world.names)
+        core = sorted(rng.sample(world.names, rng.randint(count // 2 + 1, count)))
+        others = [name for name in world.names if name not in core]
+        world.heal(core)
+        for name in others:
+            fate = rng.choice(("dead", "cut off", "deaf", "as it was"))
+            world.trace.add(world.now, f"! {name} stays {fate}")
+            if fate == "dead":
+                world.power_loss(name)
+            elif fate == "cut off":
+                world.network.cut(between([name], core))
+            elif fate == "deaf":
+                world.network.cut((sender, name) for sender in core)
+        committed = len(world.watcher.history.committed)
+        timeout = ELECTION_TIMEOUTS * self.profile.world.raft.election_timeout_max_ms / 1000
+
+        def serves() -> bool:
+            """Whoever leads: one that stayed as it was may be as good as the healed ones."""
+            history = world.watcher.history.committed
+            return world.leader() is not None and any(entry.data for entry in history[committed:])
+
+        probe = self._probe(core)
+        # A user who asks the healed part only: the others may go on asking the dead.
+        world.schedule.after(0.0, lambda: probe.ask(Op.PUT, "probe", "alive"))
+        if not world.run_until(serves, timeout):
+            raise Violation(
+                f"no write committed within {timeout:g} s after {', '.join(core)} of {count} were healed"
+            )
+
+    def _probe(self, core: list[str]) -> User:
+        number = len(self.users)
+        client = self.world.client(f"c{number}", core)
+        habits = replace(self.profile, request_timeout=60.0, pinned_share=0.0)
+        rng = random.Random(self._rng.getrandbits(64))
+        user = User(number, client, habits, rng, self.history, self._on_answer, [])
+        user.resting = True
+        self.users.append(user)
+        return user
+
+    def convergence(self) -> None:
+        world = self.world
+        world.heal(world.names)
+        for user in self.users:
+            user.resting = True
+        quiet = self.profile.request_timeout + SETTLE_SECONDS
+        if not world.run_until(lambda: not any(user.busy for user in self.users), quiet):
+            raise Violation(f"requests are open after {quiet:g} s on a healed cluster")
+
+        def equal() -> bool:
+            last = len(world.watcher.history.committed)
+            return len(world.machines) == len(world.names) and all(
+                machine.node.store.machine.applied_index == last for machine in world.machines.values()
+            )
+
+        if not world.run_until(equal, SETTLE_SECONDS):
+            raise Violation(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")
+        for machine in world.machines.values():
+            world.watcher.twin.check_contents(machine)
+
+    def check(self) -> None:
+        """The last word: what users saw, read once more at the end, is linearizable."""
+        world, reader = self.world, self.users[-1]
+        for key in [*(f"k{number}" for number in range(self.profile.keys)), "probe"]:
+            reader.ask(Op.GET, key)
+            world.run_until(lambda: not reader.busy, SETTLE_SECONDS)
+        verdict = check_history(self.history.operations(), steps_max=CHECK_STEPS_MAX)
+        world.trace.add(world.now, verdict.describe())
+        if not verdict.outcome.holds:
+            witness = [to_json_line(operation) for operation in verdict.witness]
+            raise Violation("\n".join([verdict.describe(), verdict.reason, *witness]))

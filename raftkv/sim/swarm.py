@@ -1,0 +1,142 @@
+"""What one seed draws: the cluster, its options, its users, and which faults it suffers.
+
+Swarm testing: a run that has every fault at once hides what one fault alone would show, and one
+with small bounds meets limits that the defaults never reach. So each seed leaves most things out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from raftkv.actors.node import raft_options
+from raftkv.config import LimitsConfig, RaftConfig
+from raftkv.sim.network import Weather
+from raftkv.sim.world import WorldOptions, cluster_config
+
+
+class Fault(StrEnum):
+    """The first four are weather: they happen to single frames."""
+
+    DROP = "drop"
+    DELAY = "delay"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    SYMMETRIC = "symmetric"
+    ONE_WAY = "one-way"
+    BRIDGE = "bridge"
+    RING = "ring"
+    ISOLATE_LEADER = "isolate-leader"
+    CRASH = "crash"
+    """Power loss: unsynced writes are lost or torn."""
+    KILL = "kill"
+    """SIGKILL: the page cache survives."""
+    BLACKOUT = "blackout"
+    """Power loss of all nodes at once."""
+    CRASH_IN_RECOVERY = "crash-in-recovery"
+    PAUSE = "pause"
+    SYNC_ERROR = "sync-error"
+    DISK_FULL = "disk-full"
+    DISK_SLOW = "disk-slow"
+    DISK_HANG = "disk-hang"
+    CLOCK_RATE = "clock-rate"
+    CAMPAIGN = "campaign"
+    """An operator makes a node campaign."""
+
+
+WEATHER = frozenset({Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER})
+FAULT_SHARE = 0.4
+"""Of all kinds, that one seed has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Implements ``client.users.Habits``."""
+
+    world: WorldOptions
+    faults: tuple[Fault, ...]
+    gap_seconds: float
+    """Mean time between two strokes of the nemesis."""
+    fault_seconds: float
+    """Mean time that one lasts."""
+    users: int
+    keys: int
+    rest_seconds: float
+    request_timeout: float
+    read_share: float
+    pinned_share: float
+
+    def describe(self) -> str:
+        raft = self.world.raft
+        timeouts = f"{raft.election_timeout_min_ms}-{raft.election_timeout_max_ms}"
+        return (
+            f"{self.world.nodes} nodes, {self.users} users on {self.keys} keys, "
+            f"heartbeat {raft.heartbeat_ms} ms, election timeout {timeouts} ms, "
+            f"faults: {', '.join(self.faults) or 'none'}"
+        )
+
+
+def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None = None) -> Profile:
+    """``nodes`` and ``faults`` stand in for what would be drawn; the rest stays as it would be."""
+    rng = random.Random(f"{seed}/profile")
+    count = rng.choice((3, 3, 3, 4, 5, 5, 6, 7))
+    chosen = [fault for fault in Fault if rng.random() < FAULT_SHARE]
+    options = _draw_world(rng, nodes or count, frozenset(chosen if faults is None else faults))
+    return Profile(
+        world=options,
+        faults=tuple(chosen if faults is None else [fault for fault in Fault if fault in faults]),
+        gap_seconds=rng.choice((0.2, 0.5, 1.0)),
+        fault_seconds=rng.choice((0.1, 0.5, 1.5)),
+        users=rng.randint(2, 6),
+        keys=rng.randint(1, 6),
+        rest_seconds=rng.choice((0.02, 0.05, 0.1)),
+        request_timeout=rng.choice((0.3, 1.0, 3.0)),
+        read_share=rng.choice((0.2, 0.4, 0.6)),
+        pinned_share=rng.choice((0.0, 0.5, 1.0)),
+    )
+
+
+def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> WorldOptions:
+    heartbeat = rng.choice((20, 50, 100))
+    shortest = heartbeat * rng.randint(3, 7)
+    options = WorldOptions(
+        nodes=nodes,
+        raft=RaftConfig(
+            tick_ms=10,
+            heartbeat_ms=heartbeat,
+            election_timeout_min_ms=shortest,
+            election_timeout_max_ms=shortest + heartbeat * rng.randint(2, 8),
+        ),
+        limits=LimitsConfig(pending_writes=rng.choice((16_384, 16_384, 3))),
+        segment_bytes=rng.choice((1 << 12, 1 << 13, 1 << 16)),
+        disk_seconds=rng.choice((0.0002, 0.001, 0.005)),
+        weather=_draw_weather(rng, faults),
+    )
+    tuning = replace(
+        raft_options(cluster_config(options)),
+        append_bytes_max=rng.choice((1 << 20, 2000, 200)),
+        inflight_messages_max=rng.choice((64, 8, 1)),
+        inflight_bytes_max=rng.choice((8 << 20, 1000)),
+        uncommitted_bytes_max=rng.choice((64 << 20, 64 << 20, 2000)),
+        reads_waiting_max=rng.choice((4096, 4096, 2)),
+        committed_entries_max=rng.choice((4096, 3, 1)),
+    )
+    return replace(options, tuning=tuning)
+
+
+def _draw_weather(rng: random.Random, faults: frozenset[Fault]) -> Weather:
+    def strength(fault: Fault, *choices: float) -> float:
+        drawn = rng.choice(choices)
+        return drawn if fault in faults else 0.0
+
+    return Weather(
+        latency=0.0002,
+        jitter=rng.choice((0.0001, 0.001, 0.005)),
+        drop=strength(Fault.DROP, 0.01, 0.05, 0.2),
+        duplicate=strength(Fault.DUPLICATE, 0.02, 0.1),
+        reorder=strength(Fault.REORDER, 0.05, 0.3),
+        delay=strength(Fault.DELAY, 0.01, 0.1),
+        delay_seconds=rng.choice((0.05, 0.3, 1.0)),
+    )

@@ -1,0 +1,177 @@
+"""What must hold in every simulated world, checked after every step.
+
+Besides the invariants of the protocol (``raft.invariants``):
+
+1. Nothing leaves a node that its disk does not back: terms, votes, append acknowledgements.
+2. Nothing is committed that a quorum of disks does not hold.
+3. At equal applied index all nodes have equal digests.
+4. Every command takes effect once: a second, obvious state machine applies what is committed, and
+   every answer a client gets is held against it, as are the nodes' contents at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from raftkv.kv.commands import Code, Op, decode_flat
+from raftkv.raft import Entry, Role
+from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
+from raftkv.raft.messages import (
+    AppendEntriesResponse,
+    Message,
+    PreVote,
+    PreVoteResponse,
+    RequestVote,
+    RequestVoteResponse,
+)
+from raftkv.raft.state import RaftStatus
+from raftkv.sim.disk import Platter
+from raftkv.sim.machine import Machine
+from raftkv.types import NodeId
+from raftkv.wire import peer as wire
+from raftkv.wire.peer import Forward
+
+
+class Violation(Exception):
+    """An invariant does not hold; its text says which, one a line."""
+
+
+class Watcher:
+    def __init__(self, platters: Mapping[str, Platter]) -> None:
+        self._platters = platters
+        self._quorum = len(platters) // 2 + 1
+        self._views: dict[int, RaftStatus] = {}
+        """By boot: what may never go back within one life."""
+        self._votes: dict[tuple[int, str], str] = {}
+        """(term, voter) -> candidate, of votes that have left."""
+        self._digests: dict[int, int] = {}
+        self.history = ClusterHistory()
+        self.twin = Twin()
+        self.elections = 0
+
+    def after_turn(self, machine: Machine, alive: Iterable[Machine]) -> None:
+        raft = machine.node.raft.raft
+        view = raft.status()
+        found = check_basic(raft)
+        before = self._views.get(machine.boot)
+        if before:
+            found += check_delta(before, view)
+        if view.role is Role.LEADER and (before is None or before.role is not Role.LEADER):
+            self.elections += 1
+        self._views[machine.boot] = view
+        known = len(self.history.committed)
+        found += self.history.check_node(raft, [other.node.raft.raft for other in alive])
+        for entry in self.history.committed[known:]:
+            found += self._check_durable(entry)
+            self.twin.apply(entry)
+        store = machine.node.store.machine
+        if self._digests.setdefault(store.applied_index, store.digest) != store.digest:
+            found.append(f"{machine.name}: another state than the others at index {store.applied_index}")
+        if found:
+            raise Violation("\n".join(found))
+
+    def forget(self, machine: Machine) -> None:
+        self._views.pop(machine.boot, None)
+
+    def _check_durable(self, entry: Entry) -> list[str]:
+        holders = 0
+        for platter in self._platters.values():
+            terms = platter.durable.terms
+            holders += len(terms) >= entry.index and terms[entry.index - 1] == entry.term
+        if holders >= self._quorum:
+            return []
+        return [f"entry {entry.index} is committed, but durable on {holders} of {len(self._platters)} nodes"]
+
+    # -- what leaves a node
+
+    def check_frame(self, sender: str, frame: bytes) -> None:
+        for item in wire.decode(frame).items:
+            if not isinstance(item, Forward):
+                problem = self._check_message(self._platters[sender], item)
+                if problem:
+                    raise Violation(f"{sender}: {problem}")
+
+    def _check_message(self, platter: Platter, message: Message) -> str | None:
+        state = platter.durable.hard_state
+        if isinstance(message, (PreVote, PreVoteResponse)):
+            return None  # they speak of a term that nobody has entered yet
+        if message.term > state.current_term:
+            return f"sends {message}, but the durable term is {state.current_term}"
+        candidate: NodeId | None = None
+        if isinstance(message, RequestVote):
+            candidate = message.sender
+        elif isinstance(message, RequestVoteResponse) and message.granted:
+            candidate = message.to
+        if candidate is not None:
+            earlier = self._votes.setdefault((message.term, message.sender), candidate)
+            if earlier != candidate:
+                return f"votes for {earlier} and for {candidate} in term {message.term}"
+            if state.current_term == message.term and state.voted_for != candidate:
+                return f"sends {message}, but the durable vote is for {state.voted_for}"
+        if isinstance(message, AppendEntriesResponse) and message.success:
+            held = len(platter.durable.terms)
+            if message.match_index > held:
+                return f"acknowledges {message.match_index}, but {held} entries are durable"
+        return None
+
+
+class _Client:
+    def __init__(self) -> None:
+        self.floor = 0
+        self.answers: dict[int, tuple[int, int]] = {}
+
+
+class Twin:
+    """The state machine the obvious way: never forgets an answer, knows one key at a time.
+
+    It takes for granted that no client is forgotten: worlds have far fewer clients than the table.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[bytes, bytes] = {}
+        self.revision = 0
+        self.applied = 0
+        self._clients: dict[int, _Client] = {}
+
+    def apply(self, entry: Entry) -> None:
+        self.applied = entry.index
+        if not entry.data:
+            return
+        client_id, _, sequence, floor, op, *arguments = decode_flat(entry.data)
+        client = self._clients.setdefault(client_id, _Client())
+        client.floor = max(client.floor, floor)
+        if sequence not in client.answers and sequence >= client.floor:
+            client.answers[sequence] = (self._do(op, arguments), self.revision)
+
+    def _do(self, op: int, arguments: list[bytes]) -> int:
+        key, *values = arguments
+        if op == Op.DELETE:
+            if self.items.pop(key, None) is not None:
+                self.revision += 1
+            return Code.OK
+        if op == Op.COMPARE_AND_SET:
+            if self.items.get(key) != values[0]:
+                return Code.COMPARE_FAILED
+            del values[0]
+        elif op != Op.PUT:
+            raise AssertionError(f"no world sends operation {op}")
+        self.items[key] = values[0]
+        self.revision += 1
+        return Code.OK
+
+    def check_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
+        known = self._clients.get(client_id, _Client()).answers.get(sequence)
+        if known != (code, revision):
+            raise Violation(
+                f"write {sequence} of client {client_id:x} was answered with code {code} at revision "
+                f"{revision}; what is committed says {known}"
+            )
+
+    def check_contents(self, machine: Machine) -> None:
+        """To be called when the node has applied everything that is committed."""
+        store = machine.node.store.machine
+        items = {key: item.value for key, item in store.range(b"", b"", 0).items}
+        if items != self.items:
+            raise Violation(f"{machine.name} holds {len(items)} keys, not the {len(self.items)} it should")
+        if store.revision != self.revision:
+            raise Violation(f"{machine.name} is at revision {store.revision}, not at {self.revision}")

@@ -1,0 +1,256 @@
+"""Whole nodes on a virtual network, clock and disk: everything that ``raftkv up`` starts, without
+a process, a socket or a second of real time.
+
+The world only carries out; what happens to it is decided by ``nemesis`` and ``run``, or by a test.
+Every step is watched (``watch``) and written to the trace.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from raftkv import config
+from raftkv.config import ClusterConfig
+from raftkv.errors import StorageError
+from raftkv.raft import RaftOptions, Role
+from raftkv.sim.clients import SimClient
+from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
+from raftkv.sim.machine import Machine
+from raftkv.sim.network import Network, Weather
+from raftkv.sim.schedule import TRUE_RATE, Schedule
+from raftkv.sim.trace import Trace
+from raftkv.sim.watch import Violation, Watcher
+from raftkv.storage import WalOptions
+from raftkv.storage.memory import MemoryDirectory
+from raftkv.types import NodeId
+from raftkv.wire.control import ControlRequest, encode_request
+
+OPERATOR = b"operator"
+
+
+@dataclass(frozen=True, slots=True)
+class WorldOptions:
+    nodes: int = 3
+    raft: config.RaftConfig = field(default_factory=config.RaftConfig)
+    limits: config.LimitsConfig = field(default_factory=config.LimitsConfig)
+    tuning: RaftOptions | None = None
+    """Bounds of the core that no user sets, drawn small so that they are met."""
+    segment_bytes: int = 1 << 16
+    disk_seconds: float = 0.0005
+    weather: Weather = field(default_factory=Weather)
+
+
+def cluster_config(options: WorldOptions) -> ClusterConfig:
+    nodes = tuple(
+        config.NodeConfig(
+            NodeId(f"n{number}"),
+            *(f"tcp://virtual:{number * 10 + offset}" for offset in range(1, 5)),
+        )
+        for number in range(1, options.nodes + 1)
+    )
+    return ClusterConfig(
+        "virtual", nodes, Path("virtual.toml"), chaos=True, raft=options.raft, limits=options.limits
+    )
+
+
+class World:
+    def __init__(self, options: WorldOptions, seed: int | str = 0, trace: Trace | None = None) -> None:
+        self.options = options
+        self.config = cluster_config(options)
+        self.names = [str(node.name) for node in self.config.nodes]
+        self.trace = trace or Trace()
+        self.schedule = Schedule()
+        self._rng = random.Random(f"{seed}/world")
+        self.network = Network(self.schedule, random.Random(f"{seed}/network"), options.weather)
+        self.platters = {name: Platter(MemoryDirectory(name)) for name in self.names}
+        self.machines: dict[str, Machine] = {}
+        self.clients: dict[str, SimClient] = {}
+        self.watcher = Watcher(self.platters)
+        self.counts: Counter[str] = Counter()
+        """Of what befell the nodes, by kind."""
+        self.frozen: set[str] = set()
+        """Nodes that stay down when something would start them."""
+        self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
+        self._wal_options = WalOptions(segment_bytes=options.segment_bytes)
+
+    # -- time
+
+    @property
+    def now(self) -> float:
+        return self.schedule.now
+
+    def run(self, seconds: float) -> None:
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, condition: Callable[[], Any], seconds: float) -> bool:
+        """Let time pass until ``condition`` holds, ``seconds`` at most; whether it came to hold."""
+        deadline = self.now + seconds
+        while not condition():
+            when = self.schedule.next_time()
+            if when is None or when > deadline:
+                self.schedule.now = deadline
+                return bool(condition())
+            self.schedule.step()
+        return True
+
+    # -- life and death
+
+    def start(self, name: str, cut_power: int | None = None) -> Machine | None:
+        """None when the log cannot be opened now: no space, or the power fails at the operation
+        numbered ``cut_power`` of the recovery."""
+        if name in self.machines or name in self.frozen:
+            return self.machines.get(name)
+        platter = self.platters[name]
+        if cut_power is not None:
+            platter.directory.before = cut_power_at(cut_power)
+        rng = random.Random(self._rng.getrandbits(64))
+        try:
+            machine = Machine(
+                self,
+                NodeId(name),
+                platter,
+                rng,
+                wal_options=self._wal_options,
+                tuning=self.options.tuning,
+                disk_seconds=self.options.disk_seconds,
+            )
+        except PowerCut:
+            self.count("crash in recovery", name)
+            platter.lose_power(self._rng)
+            return None
+        except AssertionError as error:
+            raise Violation(str(error)) from error
+        except StorageError as error:
+            self.trace.add(self.now, f"{name} cannot start: {error}")
+            platter.lose_process()
+            if platter.directory.space_bytes is None:
+                raise Violation(f"{name} cannot start: {error}") from error
+            return None
+        platter.directory.before = let_pass
+        self.machines[name] = machine
+        return machine
+
+    def power_loss(self, name: str) -> None:
+        """What was not synced is lost, or torn."""
+        if self._remove(name):
+            self.platters[name].lose_power(self._rng)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL: the process is gone, the page cache is not."""
+        if self._remove(name):
+            self.platters[name].lose_process()
+
+    def _remove(self, name: str) -> bool:
+        machine = self.machines.pop(name, None)
+        if machine is None:
+            return False
+        machine.die()
+        self.watcher.forget(machine)
+        return True
+
+    def make_room(self, name: str) -> None:
+        """A disk that was full has space again; its node starts if that had kept it from it."""
+        self.platters[name].directory.space_bytes = None
+        self.start(name)
+
+    def heal(self, names: Sequence[str]) -> None:
+        """Clear weather, no cuts; these nodes run, with sound disks and true clocks."""
+        self.trace.add(self.now, f"! heal {','.join(names)}")
+        self.network.weather = Weather()
+        self.network.heal()
+        for name in names:
+            self.platters[name].directory.space_bytes = None
+            machine = self.start(name)
+            if machine:
+                machine.disk.slow_seconds = 0.0
+                machine.disk.fails_next = None
+                machine.disk.resume()
+                machine.set_clock_rate(TRUE_RATE)
+                machine.resume()
+
+    def count(self, kind: str, what: str = "") -> None:
+        self.counts[kind] += 1
+        self.trace.add(self.now, f"! {kind} {what}")
+
+    def control(self, name: str, verb: str, **arguments: Any) -> None:
+        """What an operator's tool would send to the node."""
+        machine = self.machines.get(name)
+        if machine:
+            machine.arrive("control", [OPERATOR, encode_request(ControlRequest(1, verb, arguments))])
+
+    # -- frames; names of nodes and clients share one network
+
+    def send_to_peer(self, sender: str, to: str, frame: bytes) -> None:
+        try:
+            self.watcher.check_frame(sender, frame)
+        except Violation as violation:
+            self._fail(violation)
+        parts = [sender.encode(), frame]
+        self.network.send(sender, to, lambda: self._arrive(sender, to, "peers", parts))
+
+    def send_to_node(self, sender: str, endpoint: str, frame: bytes) -> None:
+        to = self._nodes_at[endpoint]
+        parts = [sender.encode(), frame]
+        self.network.send(sender, to, lambda: self._arrive(sender, to, "gateway", parts))
+
+    def send_to_client(self, sender: str, client: bytes, frame: bytes) -> None:
+        name = client.decode()
+        endpoint = self.config.node(sender).client
+
+        def arrive() -> None:
+            if name in self.clients:
+                self.trace.add(self.now, f"{sender}>{name} {crc32(frame):08x}")
+                self.clients[name].arrive(endpoint, frame)
+
+        self.network.send(sender, name, arrive)
+
+    def _arrive(self, sender: str, to: str, port: str, parts: list[bytes]) -> None:
+        if to in self.machines:
+            self.trace.add(self.now, f"{sender}>{to} {crc32(parts[-1]):08x}")
+            self.machines[to].arrive(port, parts)
+
+    # -- what machines tell
+
+    def on_line(self, name: str, line: str) -> None:
+        self.trace.add(self.now, f"{name}: {line}")
+
+    def on_turn(self, machine: Machine) -> None:
+        try:
+            self.watcher.after_turn(machine, self.machines.values())
+        except Violation as violation:
+            self._fail(violation)
+        stopped = machine.node.stopped
+        if stopped and machine.name in self.machines:
+            self.counts["node stopped itself"] += 1
+            if stopped.error:
+                # A disk that failed once has lost what it likes.
+                self.power_loss(machine.name)
+            else:
+                self.kill(machine.name)
+
+    def _fail(self, violation: Violation) -> None:
+        self.trace.add(self.now, f"VIOLATION {violation}")
+        raise violation
+
+    # -- what others want to know
+
+    def leader(self) -> str | None:
+        """Of the highest term among those that are running."""
+        leaders = [
+            (machine.node.raft.raft.current_term, name)
+            for name, machine in self.machines.items()
+            if not machine.paused and machine.node.raft.raft.role is Role.LEADER
+        ]
+        return max(leaders)[1] if leaders else None
+
+    def client(self, name: str, endpoints: Sequence[str] = ()) -> SimClient:
+        seeds = [self.config.node(node).client for node in endpoints or self.names]
+        rng = random.Random(self._rng.getrandbits(64))
+        self.clients[name] = SimClient(self, name, seeds, rng)
+        return self.clients[name]

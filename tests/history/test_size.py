@@ -1,0 +1,126 @@
+"""Histories larger than any twin could judge: real ones with known verdicts, and generated ones."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raftkv.history import Op, Operation, Outcome, Result, check_history, read_history
+from raftkv.history import verdict as verdict_module
+from tests.history.generating import MIX, Shape, generate
+
+RECORDED = Path(__file__).parent.parent.parent.parent / "shared" / "histories"
+VERDICTS: dict[str, str] = (
+    json.loads((RECORDED / "verdicts.json").read_text()) if (RECORDED / "verdicts.json").exists() else {}
+)
+STEPS_MAX = 200_000
+"""Many times what any of these needs."""
+
+APPENDS = ((Op.GET, 50), (Op.APPEND, 45), (Op.PUT, 5))
+
+
+@pytest.mark.skipif(not VERDICTS, reason="no recorded histories beside the project")
+@pytest.mark.parametrize("name", sorted(VERDICTS))
+def test_recorded_histories_get_their_known_verdict(name: str) -> None:
+    with (RECORDED / f"{name}.jsonl").open("rb") as file:
+        history = read_history(file, name)
+    verdict = check_history(history, steps_max=STEPS_MAX)
+    assert verdict.outcome.value == VERDICTS[name]
+    if verdict.witness:
+        assert check_history(verdict.witness, steps_max=STEPS_MAX).outcome is Outcome.VIOLATION
+        assert len(verdict.witness) < len(history)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(10_000, keys=10, clients=50),
+        Shape(10_000, keys=10, clients=50, unknown_share=0.05),
+        Shape(10_000, keys=10, clients=30, mix=APPENDS, unknown_share=0.02),
+        Shape(5_000, keys=1, clients=20, unknown_share=0.02),
+        Shape(3_000, keys=1, clients=10, values=5, unknown_share=0.01),
+    ],
+    ids=["mixed", "many unknown", "append", "one key", "few values"],
+)
+def test_generated_histories_are_linearizable(shape: Shape) -> None:
+    verdict = check_history(generate(shape, seed=1), steps_max=STEPS_MAX)
+    assert verdict.outcome is Outcome.LINEARIZABLE, verdict.describe()
+    assert verdict.keys == shape.keys
+
+
+def test_a_stale_read_among_thousands_is_found_and_shown_in_a_few_lines() -> None:
+    history = generate(Shape(5_000, keys=5, clients=10), seed=2)
+    key = history[-1].key
+    reads = [
+        at
+        for at, operation in enumerate(history)
+        if (operation.op, operation.result, operation.key) == (Op.GET, Result.OK, key)
+    ]
+    late, early = reads[-1], reads[len(reads) // 2]
+    assert history[late].output != history[early].output
+    history[late] = replace(history[late], output=history[early].output)
+    verdict = check_history(history, steps_max=STEPS_MAX)
+    assert (verdict.outcome, verdict.key) == (Outcome.VIOLATION, key)
+    assert history[late] in verdict.witness
+    assert len(verdict.witness) <= 5
+    assert check_history(verdict.witness).outcome is Outcome.VIOLATION
+
+
+def test_the_same_steps_every_time_and_whatever_the_order_of_lines() -> None:
+    history = generate(Shape(2_000, keys=4, clients=20, mix=(*MIX, (Op.APPEND, 10))), seed=3)
+    verdicts = {check_history(history).steps for _ in range(2)}
+    random.Random(1).shuffle(history)
+    assert check_history(history).outcome is Outcome.LINEARIZABLE
+    assert len(verdicts) == 1
+
+
+def hard() -> list[Operation]:
+    """A subset-sum problem: appends of an even number of letters each, any of which may have happened, and
+    a get of an odd number."""
+    return [
+        *(
+            Operation(size, Op.APPEND, "hard", "aa" * size, None, Result.UNKNOWN, None, 0, None)
+            for size in range(1, 25)
+        ),
+        Operation(99, Op.GET, "hard", None, None, Result.OK, "a" * 301, 100, 101),
+    ]
+
+
+def test_a_budget_of_steps_ends_in_undecided() -> None:
+    verdict = check_history(hard(), steps_max=1_000)
+    assert (verdict.outcome, verdict.steps) == (Outcome.UNDECIDED, 1_000)
+    assert not verdict.outcome.holds
+    assert verdict.describe() == (
+        "undecided: the budget is spent after 1,000 steps; 0 of 1 keys are linearizable"
+    )
+
+
+def test_a_budget_of_seconds_is_of_the_clock_handed_in() -> None:
+    seconds = iter(range(10_000))
+    verdict = check_history(hard(), budget_seconds=10.0, clock=lambda: float(next(seconds)))
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert 0 < verdict.steps < 10_000
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_module, "REMEMBERED_MAX", 2_000)
+    verdict = check_history(hard())
+    assert verdict.describe().startswith("undecided: 2,000 nodes remembered, and no room for more")
+
+
+def test_a_hard_key_does_not_hide_a_violation_on_an_easy_one() -> None:
+    easy = Operation(1, Op.GET, "easy", None, None, Result.OK, "x", 0, 1)
+    verdict = check_history([*hard(), easy], steps_max=100_000)
+    assert (verdict.outcome, verdict.key, verdict.witness) == (Outcome.VIOLATION, "easy", (easy,))
+
+
+def test_progress_is_reported() -> None:
+    seen: list[tuple[int, int]] = []
+    check_history(
+        generate(Shape(500, keys=5, clients=5), seed=1), progress=lambda *progress: seen.append(progress)
+    )
+    assert seen[-1] == (4, 5), "the last key's turn begins with the others decided"

@@ -1,0 +1,44 @@
+"""Two hundred whole clusters, every one of them broken in its own way."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from raftkv.sim.run import run_seed
+from raftkv.sim.swarm import Fault, draw
+
+BATCH = 10
+SEEDS = 200
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_nothing_is_violated(first: int) -> None:
+    succeeded = 0
+    for seed in range(first, first + BATCH):
+        outcome = run_seed(seed)
+        assert outcome.violation is None, f"{outcome.violation}\nreplay: raftkv sim --seed {seed}"
+        succeeded += outcome.operations["ok"]
+    assert succeeded > 100 * BATCH, "hardly anything succeeded, so hardly anything was tested"
+
+
+def test_the_seeds_above_have_every_fault_and_every_size() -> None:
+    profiles = [draw(seed) for seed in range(SEEDS)]
+    faults = Counter(fault for profile in profiles for fault in profile.faults)
+    assert all(faults[fault] >= SEEDS / 5 for fault in Fault)
+    assert {profile.world.nodes for profile in profiles} == {3, 4, 5, 6, 7}
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_happens_when_it_is_asked_for(fault: Fault) -> None:
+    outcome = run_seed(1, faults=[fault], seconds=6.0)
+    assert outcome.violation is None
+    assert outcome.faults[fault] > 0
+    assert outcome.profile.faults == (fault,)
+
+
+def test_without_faults_every_request_succeeds() -> None:
+    outcome = run_seed(3, faults=[], seconds=3.0, nodes=5)
+    assert outcome.operations["ok"] == outcome.operations.total() > 50
+    assert outcome.elections == 1
