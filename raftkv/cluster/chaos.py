@@ -21,8 +21,10 @@ class Chaos:
     """Implements ``tui.ports.Actions``. Safe to use from several threads, one call at a time each:
     every call has its own sockets."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, node_seconds: float = NODE_SECONDS) -> None:
+        """``node_seconds``: how long a node may take to answer."""
         self._target = target
+        self._node_seconds = node_seconds
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
         self._controls = target.controls
         self._load = BackgroundLoad(target.clients)
@@ -53,7 +55,7 @@ class Chaos:
         self._require(node)
         others = [name for name in self._controls if name != node]
         links = [(node, other) for other in others] + [(other, node) for other in others]
-        self._set_links(links, seconds, block=True)
+        self.set_links(links, seconds, block=True)
         return f"raftkv chaos isolate {node}{_lifetime(seconds)}"
 
     def partition(self, groups: Sequence[Sequence[str]], seconds: float | None) -> str:
@@ -74,7 +76,7 @@ class Chaos:
             if other is not side
             for to in other
         ]
-        self._set_links(links, seconds, block=True)
+        self.set_links(links, seconds, block=True)
         text = " ".join(",".join(group) for group in groups if group)
         return f"raftkv chaos partition {text}{_lifetime(seconds)}"
 
@@ -93,7 +95,7 @@ class Chaos:
         self._require(to)
         if sender == to:
             raise RaftkvError("a link has two different ends")
-        self._set_links(
+        self.set_links(
             [(sender, to)], seconds, block=block, drop=drop, delay_ms=delay_ms, jitter_ms=jitter_ms
         )
         flags = " --block" if block else ""
@@ -116,7 +118,7 @@ class Chaos:
 
     def heal(self) -> str:
         with ControlClient() as client:
-            client.ask_all(list(self._controls.values()), "heal", NODE_SECONDS)
+            client.ask_all(list(self._controls.values()), "heal", self._node_seconds)
         return "raftkv chaos heal"
 
     def heal_all(self) -> str:
@@ -153,7 +155,7 @@ class Chaos:
     def _ask_node(self, node: str, verb: str, **arguments: Any) -> None:
         self._require(node)
         with ControlClient() as client:
-            client.ask(self._controls[node], verb, NODE_SECONDS, **arguments)
+            client.ask(self._controls[node], verb, self._node_seconds, **arguments)
 
     def _require(self, node: str) -> None:
         if node not in self._controls:
@@ -170,22 +172,33 @@ class Chaos:
             client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, node=node)
         return f"raftkv chaos {verb} {node}"
 
-    def _set_links(self, links: Sequence[tuple[str, str]], seconds: float | None, **fault: Any) -> None:
-        """A node that cannot be reached is already cut off more thoroughly than asked; but if none
+    def set_links(self, links: Sequence[tuple[str, str]], seconds: float | None, **fault: Any) -> None:
+        """Set, or with no ``fault`` mend, links of (sender, to).
+
+        A node that cannot be reached is already cut off more thoroughly than asked; but if none
         can, nothing was done and that is said."""
         if not links:
             raise RaftkvError("a cluster of one node has no links")
-        reached = 0
-        silent = set()
+        reached: set[str] = set()
+        silent: set[str] = set()
         with ControlClient() as client:
-            for sender, to in links:
-                if sender in silent:
-                    continue
-                try:
-                    client.ask(self._controls[sender], "link", NODE_SECONDS, to=to, seconds=seconds, **fault)
-                    reached += 1
-                except Unavailable:
-                    silent.add(sender)
+            # By target, as what is asked of several nodes at once must be one and the same.
+            for to in dict.fromkeys(to for _, to in links):
+                asked = {
+                    self._controls[sender]: sender
+                    for sender, other in links
+                    if other == to and sender not in silent
+                }
+                answers = client.ask_all(
+                    list(asked), "link", self._node_seconds, to=to, seconds=seconds, **fault
+                )
+                for endpoint, answer in answers.items():
+                    if answer is None:
+                        silent.add(asked[endpoint])
+                    elif not answer[0]:
+                        raise RaftkvError(str(answer[1]))
+                    else:
+                        reached.add(asked[endpoint])
         if not reached:
             raise Unavailable(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
 

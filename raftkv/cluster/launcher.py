@@ -47,16 +47,18 @@ class Launcher:
         nodes: int | None = None,
         base_port: int | None = None,
         fresh: bool = False,
+        segment_mib: int | None = None,
         echo: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``echo``: nodes print their events to stderr; ``report`` gets the launcher's own lines."""
+        """``segment_mib``: of a new cluster's log; ``echo``: nodes print their events to stderr;
+        ``report`` gets the launcher's own lines."""
         self._data = data
         self._echo = echo
         self._report = report
         self._lock = local.FolderLock(data)
         try:
-            self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh)
+            self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh, segment_mib)
         except BaseException:
             self._lock.release()
             raise

@@ -63,7 +63,9 @@ def is_locked(data: Path) -> bool:
     return False
 
 
-def prepare(data: Path, nodes: int | None, base_port: int | None, fresh: bool) -> ClusterConfig:
+def prepare(
+    data: Path, nodes: int | None, base_port: int | None, fresh: bool, segment_mib: int | None = None
+) -> ClusterConfig:
     """Open the folder's cluster, or make one of ``nodes`` (default 3). The caller holds its lock.
 
     Ports are ``base_port`` and up, which must be free; without it those the cluster had, or the
@@ -95,7 +97,7 @@ def prepare(data: Path, nodes: int | None, base_port: int | None, fresh: bool) -
             nodes=_nodes(names, base),
             source=path,
             chaos=True,
-            storage=StorageConfig(data="."),
+            storage=StorageConfig(data=".", segment_mib=segment_mib or StorageConfig().segment_mib),
         )
     _write(path, render(chosen))
     return chosen

@@ -1,0 +1,79 @@
+"""What came of a torture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from raftkv.history import Verdict, to_json_line
+
+OPERATIONS_MIN_A_SECOND = 20
+"""Successful ones, on average; below it the cluster was mostly down and little was tested."""
+
+
+@dataclass(slots=True)
+class Report:
+    seed: int
+    nodes: int
+    seconds: float
+    operations: Counter[str]
+    """By result: ok, fail, unknown."""
+    writes: int
+    longest_gap: float
+    """Seconds without a successful write."""
+    faults: dict[str, int]
+    """Of every kind that was chosen, how often it happened."""
+    terms: int
+    """Elections that raised the term."""
+    digests_compared: int
+    """Moments at which two nodes had the same applied index."""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong besides the history: a difference of state, a node that stays down."""
+    verdict: Verdict | None = None
+
+    @property
+    def void(self) -> list[str]:
+        """Why this run proves nothing."""
+        reasons = [f"fault {kind} never happened" for kind, count in self.faults.items() if not count]
+        least = int(self.seconds * OPERATIONS_MIN_A_SECOND)
+        if self.operations["ok"] < least:
+            reasons.append(f"only {self.operations['ok']:,} operations succeeded, not {least:,}")
+        return reasons
+
+    @property
+    def held(self) -> bool:
+        return not self.problems and self.verdict is not None and self.verdict.outcome.holds
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "nodes": self.nodes,
+            "seconds": round(self.seconds, 2),
+            "operations": {result: self.operations[result] for result in ("ok", "fail", "unknown")},
+            "writes": self.writes,
+            "longest_seconds_without_write": round(self.longest_gap, 3),
+            "faults": self.faults,
+            "elections": self.terms,
+            "digests_compared": self.digests_compared,
+            "problems": self.problems,
+            "void": self.void,
+            "verdict": self.verdict.document() if self.verdict else None,
+        }
+
+    def lines(self) -> list[str]:
+        counts = self.operations
+        faults = ", ".join(f"{kind} {count}" for kind, count in self.faults.items())
+        lines = [
+            f"{self.seconds:.0f} s on {self.nodes} nodes, seed {self.seed}",
+            f"operations: {counts['ok']:,} ok, {counts['fail']:,} failed, {counts['unknown']:,} unknown",
+            f"faults: {faults}",
+            f"elections: {self.terms}; longest time without a successful write: {self.longest_gap:.2f} s",
+            f"states compared at equal applied index: {self.digests_compared:,}",
+            *(f"problem: {problem}" for problem in self.problems),
+        ]
+        if self.verdict:
+            lines.append(self.verdict.describe())
+            if self.verdict.witness:
+                lines += [self.verdict.reason, *map(to_json_line, self.verdict.witness)]
+        return lines

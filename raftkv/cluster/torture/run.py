@@ -1,0 +1,219 @@
+"""A torture from beginning to end: start, load, break, heal, compare, check.
+
+Two threads beside this one: the launcher's, which owns the processes, and the nemesis's, which may
+wait for nodes that do not answer while the users work on.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raftkv.cluster.chaos import Chaos
+from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.discovery import find
+from raftkv.cluster.launcher import Launcher
+from raftkv.cluster.torture.load import Load, LoadHabits
+from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
+from raftkv.cluster.torture.report import Report
+from raftkv.errors import LaunchError, RaftkvError
+from raftkv.history import check_history
+from raftkv.observe import NodeSnapshot
+
+READY_SECONDS = 45.0
+CALM_SECONDS = 1.0
+"""Before the first stroke."""
+GAP_SECONDS = 0.4
+"""Mean time from one stroke to the next."""
+SETTLE_SECONDS = 45.0
+SEGMENT_MIB = 1
+"""Small, so that the log begins new segments all the time."""
+STATUS_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TortureOptions:
+    data: Path
+    nodes: int = 3
+    seconds: float = 60.0
+    seed: int = 0
+    faults: Sequence[Fault] = tuple(Fault)
+    users: int = 10
+    keys: int = 20
+    budget_seconds: float = 300.0
+    """Of the check."""
+    base_port: int | None = None
+
+
+class Torture:
+    def __init__(self, options: TortureOptions, say: Callable[[str], None]) -> None:
+        """``say`` gets a line for each stroke, from another thread."""
+        self._options = options
+        self._say = say
+        self._rng = random.Random(options.seed)
+        self._launcher = Launcher(
+            options.data, nodes=options.nodes, base_port=options.base_port, segment_mib=SEGMENT_MIB
+        )
+        self._failures: list[RaftkvError] = []
+        self._striking = threading.Event()
+        self._digests: dict[int, str] = {}
+        self._compared = 0
+        self._terms: set[int] = set()
+        self._problems: list[str] = []
+
+    def run(self, save: Callable[[Load], None]) -> Report:
+        """``save`` gets the load once its history is complete. Everything that was started is ended
+        when this returns or raises, whatever the reason."""
+        thread = threading.Thread(target=self._launch, name="launcher")
+        thread.start()
+        try:
+            self._await_ready(thread)
+            return self._torture(save)
+        finally:
+            self._launcher.stop()
+            thread.join()
+
+    def _launch(self) -> None:
+        try:
+            self._launcher.run()
+        except RaftkvError as error:
+            self._failures.append(error)
+
+    def _await_ready(self, thread: threading.Thread) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._launcher.ready.wait(0.05):
+            if self._failures:
+                raise self._failures[0]
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise LaunchError(f"no leader after {READY_SECONDS:g} s")
+
+    def _torture(self, save: Callable[[Load], None]) -> Report:
+        options = self._options
+        target = find(None, None, options.data)
+        assert target.controls is not None
+        assert target.launcher is not None
+        chaos = Chaos(target, NODE_SECONDS)
+        controls = target.controls
+        nemesis = Nemesis(
+            chaos, controls, target.launcher, options.faults, random.Random(self._rng.getrandbits(64))
+        )
+        load = Load(
+            target.clients, options.users, LoadHabits(options.keys), random.Random(self._rng.getrandbits(64))
+        )
+        begun = time.monotonic()
+        self._striking.set()
+        striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)
+        try:
+            load.begin()
+            load.work(begun + CALM_SECONDS)
+            striker.start()
+            load.work(begun + options.seconds)
+            self._striking.clear()
+            self._finish(load, nemesis, striker, controls)
+            seconds = time.monotonic() - begun
+            save(load)
+        finally:
+            self._striking.clear()
+            load.close()
+            chaos.close()
+        report = Report(
+            seed=options.seed,
+            nodes=options.nodes,
+            seconds=seconds,
+            operations=Counter(operation.result.value for operation in load.history.operations()),
+            writes=load.writes,
+            longest_gap=load.longest_gap,
+            faults={fault.value: nemesis.counts[fault] for fault in options.faults},
+            terms=max(0, max(self._terms, default=0) - min(self._terms, default=0)),
+            digests_compared=self._compared,
+            problems=self._problems,
+        )
+        report.verdict = check_history(
+            load.history.operations(), budget_seconds=options.budget_seconds, clock=time.monotonic
+        )
+        return report
+
+    # -- breaking, in a thread of its own
+
+    def _strike(self, nemesis: Nemesis, controls: dict[str, str]) -> None:
+        rng = random.Random(self._rng.getrandbits(64))
+        begun = time.monotonic()
+        undoings: list[tuple[float, Stroke]] = []
+        next_stroke = next_look = 0.0
+        pause = threading.Event()
+        while self._striking.is_set():
+            now = time.monotonic()
+            due = [undoing for undoing in undoings if undoing[0] <= now]
+            undoings = [undoing for undoing in undoings if undoing[0] > now]
+            for _, stroke in due:
+                self._attempt(stroke)
+                self._say(f"{now - begun:6.1f} s  end of {stroke.fault} {stroke.whom}")
+            if now >= next_look:
+                next_look = now + STATUS_SECONDS
+                self._compare(controls)
+            if now >= next_stroke:
+                next_stroke = now + rng.expovariate(1 / GAP_SECONDS)
+                struck = nemesis.strike()
+                if struck:
+                    undoings.append((time.monotonic() + struck.seconds, struck))
+                    self._say(f"{now - begun:6.1f} s  {struck.fault} {struck.whom}")
+            pause.wait(0.02)
+        for _, stroke in undoings:
+            self._attempt(stroke)
+
+    def _attempt(self, stroke: Stroke) -> None:
+        try:
+            stroke.undo()
+        except RaftkvError as error:
+            self._say(f"could not undo: {error}")
+
+    def _compare(self, controls: dict[str, str]) -> list[NodeSnapshot]:
+        """Equal applied index, equal digest: of any two nodes, at any two moments."""
+        with ControlClient() as client:
+            found = [view for view in snapshots(client, controls, NODE_SECONDS).values() if view]
+        for view in found:
+            self._terms.add(view.term)
+            known = self._digests.get(view.applied_index)
+            if known is None:
+                self._digests[view.applied_index] = view.state_digest
+            else:
+                self._compared += 1
+                if known != view.state_digest:
+                    self._problems.append(
+                        f"{view.name} differs from another node at index {view.applied_index}"
+                    )
+        return found
+
+    # -- mending
+
+    def _finish(
+        self, load: Load, nemesis: Nemesis, striker: threading.Thread, controls: dict[str, str]
+    ) -> None:
+        """Heal; then every node must come to the same state, and every key be read once more."""
+        deadline = load.now() + SETTLE_SECONDS
+        while striker.is_alive() and load.now() < deadline:
+            load.work(load.now() + 0.05)
+        healed = False
+        while not healed and load.now() < deadline:
+            try:
+                nemesis.heal()
+                healed = len(nemesis.pids()) == len(controls)
+            except RaftkvError:
+                load.work(load.now() + 0.2)
+        if not load.rest(SETTLE_SECONDS):
+            self._problems.append(f"requests are open {SETTLE_SECONDS:g} s after everything was healed")
+        if not load.read_everything(SETTLE_SECONDS):
+            self._problems.append(
+                f"not every key can be read {SETTLE_SECONDS:g} s after everything was healed"
+            )
+        while load.now() < deadline + SETTLE_SECONDS:
+            views = self._compare(controls)
+            if len(views) == len(controls) and len({view.applied_index for view in views}) == 1:
+                return
+            load.work(load.now() + 0.1)
+        self._problems.append(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")

@@ -1,0 +1,102 @@
+"""``raftkv sim``: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from raftkv.cli.app import app
+from raftkv.sim.watch import Twin, Violation
+
+SHORT = ("--seconds", "1")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["sim", *SHORT, *arguments])
+
+
+def test_one_seed_tells_what_it_drew_and_its_digest() -> None:
+    done = run("--seed", "7")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("1 seed: all held")
+    assert "drawn: " in done.stdout
+    assert "digest: " in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_is_one_document() -> None:
+    done = run("--seed", "7", "--nodes", "5", "--json")
+    document = json.loads(done.stdout)
+    assert document["seeds"] == 1
+    assert document["failed"] == document["void"] == []
+    assert document["operations"]["ok"] > 0
+    assert set(document) >= {"virtual_seconds", "steps", "committed", "elections", "faults", "digest"}
+
+
+def test_several_seeds_run_in_several_processes() -> None:
+    document = json.loads(run("--seed", "3", "--seeds", "4", "--json").stdout)
+    assert (document["first_seed"], document["seeds"]) == (3, 4)
+
+
+def test_the_trace_is_written_and_its_digest_expected(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.txt"
+    digest = json.loads(run("--seed", "7", "--trace", str(trace), "--json").stdout)["digest"]
+    lines = trace.read_text().splitlines()
+    assert lines[0].startswith("# raftkv sim --seed 7 --seconds 1 (raftkv ")
+    assert any("leader" in line for line in lines)
+    assert run("--seed", "7", "--expect", digest).exit_code == 0
+
+
+def test_a_trace_that_comes_out_differently_says_why() -> None:
+    recorded = run("--seed", "7", "--expect", "0123456789abcdef@python-3.13,raftkv-0.1.0")
+    assert recorded.exit_code == 1
+    assert "it was recorded with python-3.13,raftkv-0.1.0 and this is python-3." in recorded.stderr
+    here = run("--seed", "7").stdout.rpartition("digest: ")[2].strip()
+    changed = run("--seed", "7", "--expect", "0123456789abcdef@" + here.partition("@")[2])
+    assert changed.exit_code == 1
+    assert "the code has changed since it was recorded" in changed.stderr
+
+
+def test_a_failing_seed_prints_the_command_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accuse(*_: object) -> None:
+        raise Violation("planted")
+
+    monkeypatch.setattr(Twin, "check_answer", accuse)
+    done = run("--seed", "7", "--faults", "drop,kill")
+    assert done.exit_code == 1
+    assert "raftkv: seed 7: planted" in done.stderr
+    replay = done.stderr.rpartition("replay: ")[2].strip()
+    assert replay.startswith("raftkv sim --seed 7 --seconds 1 --faults drop,kill --expect ")
+    again = CliRunner().invoke(app, replay.split()[1:])
+    assert again.exit_code == 1
+    assert "not the one expected" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--faults", "flood"), "no fault named 'flood'; known are drop, "),
+        (("--seeds", "2", "--trace", "t"), "--trace and --expect need one seed"),
+        (("--nodes", "2"), "2 is not in the range 3<=x<=7"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+
+
+def test_the_faults_are_listed_on_request() -> None:
+    assert "isolate-leader" in run("--faults", "help").stdout.split()
+
+
+def test_a_fault_that_was_chosen_and_never_happened_makes_the_run_void() -> None:
+    faults = "symmetric,bridge,ring,crash,kill,pause,campaign,disk-full"
+    done = CliRunner().invoke(app, ["sim", "--seed", "7", "--seconds", "0.1", "--faults", faults])
+    assert done.exit_code == 1
+    assert "this run proves nothing: fault " in done.stderr
+    assert "never happened" in done.stderr
