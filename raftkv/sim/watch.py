@@ -12,6 +12,7 @@ Besides the invariants of the protocol (``raft.invariants``):
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.raft import Entry, Role
@@ -137,26 +138,36 @@ class Twin:
         self.applied = entry.index
         if not entry.data:
             return
-        client_id, _, sequence, floor, op, *arguments = decode_flat(entry.data)
+        try:
+            client_id, _, sequence, floor, op, *arguments = decode_flat(entry.data)
+        except ValueError:
+            return  # nobody waits for it, and nothing follows from it
         client = self._clients.setdefault(client_id, _Client())
         client.floor = max(client.floor, floor)
         if sequence not in client.answers and sequence >= client.floor:
             client.answers[sequence] = (self._do(op, arguments), self.revision)
 
-    def _do(self, op: int, arguments: list[bytes]) -> int:
-        key, *values = arguments
-        if op == Op.DELETE:
-            if self.items.pop(key, None) is not None:
-                self.revision += 1
-            return Code.OK
-        if op == Op.COMPARE_AND_SET:
-            if self.items.get(key) != values[0]:
-                return Code.COMPARE_FAILED
-            del values[0]
-        elif op != Op.PUT:
-            raise AssertionError(f"no world sends operation {op}")
-        self.items[key] = values[0]
-        self.revision += 1
+    def _do(self, op: int, arguments: list[Any]) -> int:
+        items = dict(self.items)
+        match op, arguments:
+            case Op.PUT, [key, value]:
+                items[key] = value
+            case Op.DELETE, [key]:
+                items.pop(key, None)
+            case Op.DELETE_RANGE, [start, end]:
+                items = {key: items[key] for key in items if not (start <= key and (key < end or not end))}
+            case Op.COMPARE_AND_SET, [key, expected, value]:
+                if items.get(key) != expected:
+                    return Code.COMPARE_FAILED
+                items[key] = value
+            case Op.MULTI_PUT, [pairs]:
+                items.update(pairs)
+            case _:
+                return Code.INVALID
+        # Whatever writes counts, also when it writes what was there; a deletion only if it deleted.
+        if op not in (Op.DELETE, Op.DELETE_RANGE) or len(items) < len(self.items):
+            self.revision += 1
+        self.items = items
         return Code.OK
 
     def check_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:

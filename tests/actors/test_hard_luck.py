@@ -13,13 +13,16 @@ from raftkv.errors import SessionExpired
 from raftkv.kv import Code, Op, machine, sessions
 from raftkv.kv.commands import Command
 from raftkv.raft import RaftLog
+from raftkv.raft.messages import Heartbeat
+from raftkv.types import LogIndex, NodeId, Term
+from raftkv.wire import peer as wire
 from raftkv.wire.client import Kind, encode_requests
 from tests.support.raft_cluster import entries
 from tests.support.world import VirtualClient, World
 
 
 def settle(world: World, client: VirtualClient, seconds: float = 20.0) -> None:
-    world.run_until(lambda: client.core.calls_open == 0, seconds)
+    world.reach(lambda: client.core.calls_open == 0, seconds)
 
 
 def test_one_lost_request_does_not_overrun_the_session_of_a_busy_client(
@@ -29,13 +32,13 @@ def test_one_lost_request_does_not_overrun_the_session_of_a_busy_client(
     monkeypatch.setattr(machine, "SESSION_WINDOW", 16)
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
     settle(world, client)
-    world.blocked.add(("c1", leader))
+    world.network.cut([("c1", leader)])
     lost = client.put("lost", "1", timeout=20.0)
     world.run(0.002)
-    world.blocked.clear()
+    world.network.heal()
     others = [client.put(f"k{number}", "v", timeout=20.0) for number in range(100)]
     settle(world, client)
     assert lost.response is not None
@@ -46,11 +49,11 @@ def test_a_client_that_was_forgotten_writes_on_under_a_new_identity(monkeypatch:
     monkeypatch.setattr(sessions, "SESSIONS_MAX", 4)
     world = World()
     world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("a", "1")
     settle(world, client)
     for number in range(10):
-        other = world.client(f"other{number}")
+        other = world.user(f"other{number}")
         other.put("b", "1")
         settle(world, other)
     call = client.put("a", "2")
@@ -67,11 +70,11 @@ def test_a_gateway_does_not_hold_for_ever_what_can_never_be_answered() -> None:
     """The frame names one request, the command inside it another: nobody will ever apply the first."""
     world = World()
     leader = world.await_leader()
-    world.client("odd")
+    world.user("odd")
     command = Command(5, 0, 7, 1, Op.PUT, (b"k", b"v")).encode()
     for sequence in range(50):
         request = (sequence + 1, Kind.WRITE, 99, sequence, command)
-        world.to_node("odd", leader, "gateway", encode_requests(None, [request]))
+        world.ask_node("odd", leader, encode_requests(None, [request]))
     world.run(0.5)
     assert world.node(leader).gateway.pending_writes == 50
     world.run(16.0)
@@ -81,10 +84,10 @@ def test_a_gateway_does_not_hold_for_ever_what_can_never_be_answered() -> None:
 def test_bytes_that_are_no_command_change_nothing_and_stop_nobody() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     for number, garbage in enumerate((b"\x80", b"\xc4\x05abcde", b"", b"\xc1", b"\x95\x01\x02\x03\x04\xa1x")):
         request = (number + 1, Kind.WRITE, 1, number, garbage)
-        world.to_node("odd", leader, "gateway", encode_requests(None, [request]))
+        world.ask_node("odd", leader, encode_requests(None, [request]))
     call = client.put("a", "1")
     settle(world, client)
     assert call.response is not None
@@ -96,12 +99,12 @@ def test_requests_open_at_a_node_that_is_no_longer_asked_find_their_way() -> Non
     first, which then dies."""
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
     settle(world, client)
-    world.machines[leader].paused = True
+    world.machines[leader].pause()
     calls = [client.put(f"k{number}", "v", timeout=30.0) for number in range(20)]
-    world.run_until(lambda: world.leader() not in (None, leader))
+    world.reach(lambda: world.leader() not in (None, leader))
     settle(world, client, 30.0)
     assert all(call.response for call in calls)
 
@@ -116,7 +119,7 @@ def test_a_leader_looks_at_no_more_of_its_log_than_one_message_holds() -> None:
 def test_a_clock_that_runs_fast_or_slow_breaks_nothing() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     for name, rate in zip(world.names, (3.0, 0.5, 1.3), strict=True):
         world.node(name).handle(SetClockRate(rate))
     for number in range(200):
@@ -137,3 +140,25 @@ def test_timers_follow_the_clock_of_their_node() -> None:
     now[0] = 100.5
     system.begin_turn()
     assert system.now() == 101.0
+
+
+def test_a_peer_that_looks_like_an_earlier_life_of_itself_is_heard_again() -> None:
+    """A stray frame of n2's last life came to n1 before anything else did: from then on the living n2
+    was the earlier one, for ever. Found by 'raftkv sim --seed 176' (docs/bugs-found.md)."""
+    world = World()
+    world.await_leader()
+    machine = world.machine("n1")
+
+    def rejected() -> int:
+        return machine.node.status.frames_rejected
+
+    heartbeat = Heartbeat(NodeId("n2"), NodeId("n1"), Term(0), LogIndex(0), 0)
+    stray = wire.encode("virtual", NodeId("n2"), NodeId("n1"), 111, [heartbeat])
+    machine.arrive("peers", [b"n2", stray])
+    world.run(0.4)
+    assert rejected() > 0
+    world.reach(lambda: world.leader() is not None)
+    world.run(1.0)
+    before = rejected()
+    world.run(2.0)
+    assert rejected() == before

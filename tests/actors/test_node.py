@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from raftkv.errors import OutcomeUnknown, Unavailable
 from raftkv.kv.commands import Code, Op
+from raftkv.sim.network import between
 from raftkv.storage import Identity, Wal
 from raftkv.types import NodeId
 from tests.support.world import WAL_OPTIONS, VirtualClient, World
 
 
 def settle(world: World, client: VirtualClient) -> None:
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
 
 
 def test_a_write_is_answered_and_read_back() -> None:
     world = World()
     world.await_leader()
-    client = world.client()
+    client = world.user()
     call = client.put("a", "1")
     settle(world, client)
     assert call.response is not None
@@ -28,10 +29,10 @@ def test_a_follower_forwards_writes_and_answers_them_itself() -> None:
     world = World()
     leader = world.await_leader()
     follower = next(name for name in world.names if name != leader)
-    client = world.client(endpoints=[follower])
+    client = world.user(endpoints=[follower])
     client.core.on_time(world.now)
     # The client cannot reach the leader at all.
-    world.blocked |= {("c1", leader), (leader, "c1")}
+    world.network.cut(between(["c1"], [leader]))
     calls = [client.put(f"k{number}", "v") for number in range(20)]
     settle(world, client)
     assert all(call.response for call in calls), [call.error for call in calls]
@@ -41,20 +42,20 @@ def test_a_follower_forwards_writes_and_answers_them_itself() -> None:
 def test_many_requests_of_one_turn_travel_and_sync_together() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
     settle(world, client)
-    batches = len(world.machines[leader].disk.submitted)
+    batches = world.machines[leader].disk.submitted
     for number in range(200):
         client.put(f"k{number}", "v")
     settle(world, client)
-    assert len(world.machines[leader].disk.submitted) - batches <= 4
+    assert world.machines[leader].disk.submitted - batches <= 4
 
 
 def test_every_node_holds_the_same_state_at_the_same_index() -> None:
     world = World(5)
     world.await_leader()
-    client = world.client()
+    client = world.user()
     for number in range(50):
         client.put(f"k{number % 7}", str(number))
         client.write(Op.DELETE, b"k%d" % (number % 5))
@@ -68,7 +69,7 @@ def test_every_node_holds_the_same_state_at_the_same_index() -> None:
 def test_service_returns_within_a_second_after_the_leader_dies() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("a", "1")
     settle(world, client)
     world.crash(leader)
@@ -82,7 +83,7 @@ def test_service_returns_within_a_second_after_the_leader_dies() -> None:
 def test_power_loss_of_all_nodes_loses_nothing_acknowledged() -> None:
     world = World()
     world.await_leader()
-    client = world.client()
+    client = world.user()
     for number in range(100):
         client.put(f"k{number}", str(number))
     settle(world, client)
@@ -97,7 +98,7 @@ def test_power_loss_of_all_nodes_loses_nothing_acknowledged() -> None:
 def test_a_write_without_a_quorum_is_never_a_false_success() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     for name in world.names:
         if name != leader:
             world.crash(name)
@@ -113,7 +114,7 @@ def test_without_a_leader_nothing_happened_and_that_is_said() -> None:
         if name != leader:
             world.crash(name)
     world.run(2.0)
-    client = world.client()
+    client = world.user()
     write, read = client.put("a", "1", timeout=1.0), client.get("a", timeout=1.0)
     settle(world, client)
     assert isinstance(write.error, Unavailable)
@@ -123,7 +124,7 @@ def test_without_a_leader_nothing_happened_and_that_is_said() -> None:
 def test_a_stale_read_is_served_without_a_quorum() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("a", "1")
     settle(world, client)
     survivor = next(name for name in world.names if name != leader)
@@ -141,12 +142,12 @@ def test_a_stale_read_is_served_without_a_quorum() -> None:
 def test_an_isolated_leader_serves_no_reads() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("a", "old")
     settle(world, client)
-    world.isolate(leader)
-    other = world.client("c2", [name for name in world.names if name != leader])
-    world.blocked |= {("c2", leader), (leader, "c2")}
+    world.cut_off(leader)
+    other = world.user("c2", [name for name in world.names if name != leader])
+    world.network.cut(between(["c2"], [leader]))
     call = other.put("a", "new")
     settle(world, other)
     assert call.response is not None
@@ -158,10 +159,10 @@ def test_an_isolated_leader_serves_no_reads() -> None:
 def test_a_hung_disk_of_the_leader_fails_over() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     world.machines[leader].disk.hangs = True
     client.put("a", "1")
-    world.run_until(lambda: world.leader() not in (None, leader), seconds=5.0)
+    world.reach(lambda: world.leader() not in (None, leader), seconds=5.0)
     call = client.put("b", "2")
     settle(world, client)
     assert call.response is not None
@@ -170,7 +171,7 @@ def test_a_hung_disk_of_the_leader_fails_over() -> None:
 def test_the_log_on_disk_is_the_log_of_the_core() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     for number in range(30):
         client.put(f"k{number}", "v" * 100)
     settle(world, client)
@@ -178,5 +179,5 @@ def test_the_log_on_disk_is_the_log_of_the_core() -> None:
     entries = list(world.node(leader).raft.raft.log.entries)
     world.crash(leader)
     identity = Identity("virtual", NodeId(leader), "again")
-    _, recovered = Wal.open(world.disks[leader], identity, WAL_OPTIONS)
+    _, recovered = Wal.open(world.platters[leader].directory, identity, WAL_OPTIONS)
     assert recovered.entries == entries

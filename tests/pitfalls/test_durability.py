@@ -145,9 +145,9 @@ def test_pitfall_03_a_commit_index_beyond_the_log_is_refused_not_looped_over() -
 def test_pitfall_04_a_single_node_answers_only_after_its_sync() -> None:
     world = World(1)
     world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     world.machines["n1"].disk.hangs = True
     call = client.put("a", "1", timeout=0.5)
     world.run(0.2)
@@ -200,9 +200,9 @@ def test_pitfall_06_a_node_with_a_failed_disk_stops() -> None:
         if operation == "sync":
             raise OSError(errno.EIO, "Input/output error")
 
-    machine.directory.before = fail
-    world.client().put("a", "1")
-    world.run_until(lambda: machine.node.stopped is not None)
+    machine.platter.directory.before = fail
+    world.user().put("a", "1")
+    world.reach(lambda: machine.node.stopped is not None)
     assert machine.node.stopped is not None
     assert isinstance(machine.node.stopped.error, StorageFailed)
 

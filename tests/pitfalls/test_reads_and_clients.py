@@ -53,18 +53,18 @@ def test_pitfall_32_answers_to_an_earlier_round_do_not_confirm_a_later_read() ->
 def test_pitfall_32_a_paused_leader_serves_nothing_stale_when_it_wakes() -> None:
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("a", "old")
-    world.run_until(lambda: client.core.calls_open == 0)
-    world.machines[leader].paused = True
-    old_reader = world.client("c2", [leader])
+    world.reach(lambda: client.core.calls_open == 0)
+    world.machines[leader].pause()
+    old_reader = world.user("c2", [leader])
     read = old_reader.get("a", timeout=30.0, node=leader)
-    world.run_until(lambda: world.leader() not in (None, leader))
+    world.reach(lambda: world.leader() not in (None, leader))
     write = client.put("a", "new")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     assert write.response is not None
-    world.machines[leader].paused = False
-    world.run_until(lambda: old_reader.core.calls_open == 0, seconds=40.0)
+    world.machines[leader].resume()
+    world.reach(lambda: old_reader.core.calls_open == 0, seconds=40.0)
     assert read.response is not None
     assert read.response.detail[0] == b"new", "it began after the new value was acknowledged nowhere else"
 
@@ -102,14 +102,14 @@ def test_pitfall_35_a_retry_is_applied_once_whatever_happens_to_its_answers() ->
     """The leader applies the write, its answer is lost, it dies; the client asks the next leader."""
     world = World()
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("n", "0")
-    world.run_until(lambda: client.core.calls_open == 0)
-    world.blocked.add((leader, "c1"))
+    world.reach(lambda: client.core.calls_open == 0)
+    world.network.cut([(leader, "c1")])
     call = client.write(Op.COMPARE_AND_SET, b"n", b"0", b"1", timeout=10.0)
-    world.run_until(lambda: world.node(leader).store.machine.revision == 2)
+    world.reach(lambda: world.node(leader).store.machine.revision == 2)
     world.crash(leader)
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     assert call.uncertain, "it was asked twice"
     assert call.response is not None
     assert call.response.code == Code.OK, (
@@ -123,17 +123,17 @@ def test_pitfall_35_a_retry_is_applied_once_whatever_happens_to_its_answers() ->
 def test_pitfall_35_duplicated_requests_are_applied_once() -> None:
     world = World()
     world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     calls = [client.put(f"k{number}", "v") for number in range(20)]
     frames = client.core.take_frames()
     for endpoint, frame in frames:
         for node in world.names:
-            world.to_node("c1", node, "gateway", frame)
-            world.to_node("c1", node, "gateway", frame)
+            world.ask_node("c1", node, frame)
+            world.ask_node("c1", node, frame)
         assert endpoint
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     world.run(0.5)
     assert all(call.response for call in calls)
     for machine in world.machines.values():

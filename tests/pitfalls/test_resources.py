@@ -63,9 +63,9 @@ def test_pitfall_39_what_a_slow_follower_is_sent_is_bounded() -> None:
 def test_pitfall_39_a_gateway_refuses_what_it_cannot_hold_and_nothing_of_it_happens() -> None:
     world = World(pending_writes=10)
     leader = world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("warm", "up")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     world.machines[leader].disk.hangs = True
     for name in world.names:
         world.machines[name].disk.hangs = True
@@ -82,22 +82,22 @@ def test_pitfall_39_a_gateway_refuses_what_it_cannot_hold_and_nothing_of_it_happ
 def test_pitfall_39_a_full_disk_refuses_writes_and_recovers_when_space_returns() -> None:
     world = World(1)
     world.await_leader()
-    client = world.client()
+    client = world.user()
     client.put("before", "1")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     machine = world.machines["n1"]
 
     def full(operation: str) -> None:
         if operation in ("write", "allocate"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    machine.directory.before = full
+    machine.platter.directory.before = full
     first = client.put("during", "1", timeout=60.0)
     world.run(0.1)
     assert machine.node.status.snapshot().alarms == ("NOSPACE",)
     assert client.core.calls_open == 1
-    machine.directory.before = lambda operation: None
-    world.run_until(lambda: client.core.calls_open == 0, seconds=20.0)
+    machine.platter.directory.before = lambda operation: None
+    world.reach(lambda: client.core.calls_open == 0, seconds=20.0)
     assert first.response is not None
     assert first.response.code == Code.OK
     assert machine.node.status.snapshot().alarms == ()
@@ -114,13 +114,13 @@ def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
     follower = next(name for name in world.names if name != leader)
     node = world.node(follower)
     node.raft._backlogged = True
-    client = world.client()
+    client = world.user()
     client.put("a", "1")
-    world.run_until(lambda: client.core.calls_open == 0)
+    world.reach(lambda: client.core.calls_open == 0)
     assert node.raft.appends_dropped > 0
     assert node.store.machine.get(b"a") is None
     node.raft._backlogged = False
-    world.run_until(lambda: node.store.machine.get(b"a") is not None)
+    world.reach(lambda: node.store.machine.get(b"a") is not None)
 
 
 def test_pitfall_40_frames_of_an_earlier_life_are_dropped() -> None:
@@ -133,13 +133,13 @@ def test_pitfall_40_frames_of_an_earlier_life_are_dropped() -> None:
         return wire.encode("virtual", NodeId("n2"), NodeId("n1"), boot, [heartbeat])
 
     for boot in (111, 222):
-        machine.ports["peers"].inbox.append([b"n2", frame(boot)])
-    machine.step(world.now)
+        machine.arrive("peers", [b"n2", frame(boot)])
+    world.run(0.001)
     before = machine.node.status.frames_rejected
-    machine.ports["peers"].inbox.append([b"n2", frame(111)])
-    machine.step(world.now)
+    machine.arrive("peers", [b"n2", frame(111)])
+    world.run(0.001)
     assert machine.node.status.frames_rejected == before + 1
-    assert any("earlier life of n2" in line for line in machine.lines)
+    assert any("earlier life of n2" in line for line in world.lines["n1"])
 
 
 @contextmanager
