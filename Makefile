@@ -7,8 +7,11 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run-installed
 STAMP  := $(VENV)/.dev-installed
 TESTS  ?= tests
+SEEDS  ?= 5000
+TORTURE_SECONDS ?= 600
+FUZZ_SECONDS    ?= 60
 
-.PHONY: up test check bench lint types architecture format clean
+.PHONY: up test check bench soak mutants fuzz lint types architecture format clean
 
 up: $(RUN)
 	$(BIN)/raftkv up --nodes 3
@@ -38,6 +41,17 @@ format: $(STAMP)
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.run
 
+# Hours, not minutes: what docs/reliability.md reports.
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak --seeds $(SEEDS) --torture-seconds $(TORTURE_SECONDS)
+
+# Plants bugs one at a time and shows which layer of the tests notices each.
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants
+
+fuzz: $(VENV)/.fuzz-installed
+	$(BIN)/python -m tests.fuzz.run_atheris --seconds $(FUZZ_SECONDS)
+
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 $(RUN): pyproject.toml
@@ -52,6 +66,10 @@ $(STAMP): $(RUN)
 
 $(VENV)/.bench-installed: $(STAMP)
 	$(INSTALL) -e '.[bench]'
+	touch $@
+
+$(VENV)/.fuzz-installed: $(STAMP)
+	$(INSTALL) -e '.[fuzz]'
 	touch $@
 
 clean:

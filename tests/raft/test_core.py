@@ -7,6 +7,7 @@ import random
 import pytest
 
 from raftkv.raft import Proposal, Raft, RaftOptions, Role
+from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import AppendEntries, Heartbeat, HeartbeatResponse, PreVote, RequestVote
 from raftkv.raft.progress import ProgressState
 from raftkv.types import LogIndex, NodeId, Term
@@ -239,3 +240,15 @@ def test_a_pre_vote_changes_nothing_at_the_one_asked() -> None:
     raft.election_elapsed = 7
     raft.step(PreVote(NodeId("n2"), NodeId("n1"), Term(4), LogIndex(0), Term(0)))
     assert (raft.current_term, raft.voted_for, raft.election_elapsed) == (0, None, 7)
+
+
+def test_nothing_uncommitted_counts_nothing() -> None:
+    """The no-op of the term counts when it is appended, as it does when it commits."""
+    cluster = RaftCluster(3)
+    leader = cluster.elect("n1")
+    assert leader.leadership is not None
+    assert leader.leadership.uncommitted_bytes == 0
+    cluster.propose("n1", "a", "b")
+    assert leader.leadership.uncommitted_bytes == 2 * (ENTRY_OVERHEAD_BYTES + 1)
+    cluster.settle()
+    assert leader.leadership.uncommitted_bytes == 0
