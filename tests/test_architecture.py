@@ -46,7 +46,17 @@ def test_nothing_unpickles_and_nothing_catches_everything_in_silence() -> None:
 
 def test_what_decides_uses_no_clock_and_no_chance_of_its_own() -> None:
     """``raft``, ``kv``, ``wire`` and the client's core get time and randomness handed in."""
-    pure = ("raft/", "kv/", "wire/", "observe/", "client/core.py", "tui/model.py")
+    pure = (
+        "raft/",
+        "kv/",
+        "wire/",
+        "observe/",
+        "history/",
+        "sim/",
+        "client/core.py",
+        "client/users.py",
+        "tui/model.py",
+    )
     for name, tree, _ in modules():
         if not name.startswith(pure):
             continue

@@ -31,8 +31,8 @@ SLOW_MS = (5.0, 50.0, 300.0)
 LASTING_SECONDS = 1.2
 LASTING_SECONDS_MAX = 6.0
 """Mean and longest time that a fault lasts."""
-KILL_ALL_WEIGHT = 0.3
-"""To one of any other: a cluster that is down tests nothing."""
+KILL_ALL_SHARE = 0.3
+"""Of the rounds that have it, after the first: a cluster that is down tests nothing."""
 LOSS = (0.05, 0.3)
 DELAY_MS = (10.0, 100.0)
 CLOCK_RATES = (0.5, 0.9, 1.1, 2.0)
@@ -68,7 +68,8 @@ class Stroke:
 
 
 class Nemesis:
-    """``strike`` breaks something, or returns None if it could not be broken."""
+    """``strike`` breaks something, or returns None if it could not be broken. Faults are drawn in rounds,
+    each with every fault once, so that a short run has them all too."""
 
     def __init__(
         self,
@@ -85,18 +86,27 @@ class Nemesis:
         self._faults = faults
         self._rng = rng
         self.names = list(controls)
+        self._round: list[Fault] = list(self._rng.sample(faults, len(faults)))
         self.counts: Counter[str] = Counter()
 
     def strike(self) -> Stroke | None:
-        weights = [KILL_ALL_WEIGHT if fault is Fault.KILL_ALL else 1.0 for fault in self._faults]
-        fault = self._rng.choices(self._faults, weights)[0]
+        if not self._round:
+            self._round = self._draw_round()
+        fault = self._round.pop()
         seconds = min(LASTING_SECONDS_MAX, self._rng.expovariate(1 / LASTING_SECONDS))
         try:
             whom, undo = self._apply(fault, seconds)
         except RaftkvError:
+            self._round.insert(0, fault)  # its node is down: later, and to another one
             return None
         self.counts[fault] += 1
         return Stroke(fault, whom, seconds, undo)
+
+    def _draw_round(self) -> list[Fault]:
+        drawn = self._rng.sample(self._faults, len(self._faults))
+        if len(drawn) > 1 and self._rng.random() >= KILL_ALL_SHARE:
+            drawn = [fault for fault in drawn if fault is not Fault.KILL_ALL]
+        return drawn
 
     def heal(self) -> None:
         """Undo whatever is left, and start what is down; raises when that does not work."""
