@@ -119,6 +119,8 @@ class SimDisk:
         self._done = done
         self._fault = DiskFault()
         self._starts = 0
+        self._busy = False
+        """A batch was submitted, and its result has not been told."""
         self._dead = False
         self.hangs = False
         """While set, nothing is done."""
@@ -130,6 +132,7 @@ class SimDisk:
     def submit(self, batch: DiskBatch) -> None:
         self.submitted += 1
         self._platter.in_flight = batch
+        self._busy = True
         if not self.hangs:
             self._start()
 
@@ -139,7 +142,7 @@ class SimDisk:
     def resume(self) -> None:
         if self.hangs and not self._dead:
             self.hangs = False
-            if self._platter.in_flight:
+            if self._busy:
                 self._start()
 
     def _start(self) -> None:
@@ -161,6 +164,7 @@ class SimDisk:
         if error is None:
             self._platter.durable.apply(batch.hard_state, batch.entries)
             self._platter.in_flight = None
+        self._busy = False
         self._done(DiskResult(error, seconds, self._wal.bytes_used))
 
     def _suffer(self) -> None:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,10 @@ def run_seed(
         run.check()
     except Violation as violation:
         outcome.violation = str(violation)
+    except Exception as error:
+        # Whatever the code under test raises through a turn would have ended a node.
+        outcome.violation = "".join(traceback.format_exception(error)).rstrip()
+    if outcome.violation:
         outcome.tail = list(run.world.trace.tail)
     world = run.world
     outcome.digest = world.trace.digest
