@@ -6,10 +6,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from raftkv.actors.messages import Campaign, Frames, Rejected, SetClockRate, SetDiskFault, SetLinkFault, Stop
+from raftkv.actors.messages import (
+    Campaign,
+    Frames,
+    Rejected,
+    SetClockRate,
+    SetDiskFault,
+    SetLinkFault,
+    Stop,
+    TransferLeadership,
+)
 from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
+from raftkv.raft import Role
 from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
 
@@ -62,6 +72,8 @@ class ControlActor:
             case "stop":
                 self._context.send("node", Stop("asked to stop"))
                 return None
+            case "transfer":
+                return self._transfer(request.arguments)
         if not self._chaos:
             raise _Refused(
                 "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
@@ -89,6 +101,15 @@ class ControlActor:
                 self._context.send("raft", Campaign())
                 return None
         raise _Refused(f"unknown verb {request.verb[:64]!r}")
+
+    def _transfer(self, arguments: dict[str, Any]) -> None:
+        to = arguments.get("to")
+        if to not in self._peers:
+            raise _Refused(f"no peer named {to!r}; peers are {', '.join(self._peers)}")
+        view = self._snapshot()
+        if view.role != Role.LEADER.value:
+            raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
+        self._context.send("raft", TransferLeadership(NodeId(to)))
 
     def _set_link(self, arguments: dict[str, Any]) -> None:
         to = arguments.get("to")

@@ -21,6 +21,7 @@ from raftkv.actors.messages import (
     AppliedBatch,
     DiskPressure,
     Frames,
+    Leave,
     ProposalRefused,
     Propose,
     Read,
@@ -73,6 +74,7 @@ class GatewayActor:
         self._hello = hello
         self._state = SoftState(Role.FOLLOWER, None, Term(0))
         self._full = False
+        self._leaving = False
         self._pending: dict[RequestKey, tuple[bytes, int, float, int]] = {}
         """-> (identity, request id, time of arrival, bytes)"""
         self._pending_bytes = 0
@@ -105,6 +107,9 @@ class GatewayActor:
                 self._on_soft_state(message.state)
             case DiskPressure():
                 self._full = message.full
+            case Leave():
+                self._leaving = True
+                self._release(list(self._pending), Code.LEADER_CHANGED)
             case Tick():
                 self._release_old()
             case _:
@@ -159,6 +164,8 @@ class GatewayActor:
             self._answer(identity, (request[0], Code.OK, 0, self._hello(self._state)))
         elif request[-1]:
             self._context.send("store", Read(LogIndex(0), [(identity, request)]))
+        elif self._leaving:
+            self._answer(identity, refusal(request[0], Code.NO_LEADER))
         elif self._reads_pending >= READS_PENDING_MAX:
             self._answer(identity, refusal(request[0], Code.BUSY))
         else:
@@ -167,6 +174,8 @@ class GatewayActor:
 
     def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
         """Hold a write, or say why not."""
+        if self._leaving:
+            return Code.NO_LEADER
         if self._state.leader_id is None:
             return Code.NO_SPACE if self._full else Code.NO_LEADER
         if self._full and self._state.role is Role.LEADER:

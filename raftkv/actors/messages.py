@@ -60,6 +60,13 @@ class Campaign:
 
 
 @dataclass(slots=True, eq=False)
+class TransferLeadership:
+    """To raft, if it leads: hand over to ``to``, or to whoever is best prepared."""
+
+    to: NodeId | None
+
+
+@dataclass(slots=True, eq=False)
 class ReadIndexRequest:
     """To raft: from which index on may the reads of this context be served?"""
 
@@ -173,9 +180,14 @@ class ReadServed:
 
 @dataclass(slots=True, eq=False)
 class SoftStateChanged:
-    """To the gateway: who leads now."""
+    """To the gateway and to the node: who leads now."""
 
     state: SoftState
+
+
+@dataclass(slots=True, eq=False)
+class Leave:
+    """To the gateway: this node ends in a moment. Whoever asks is to ask elsewhere."""
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,16 @@ from typing import Any
 
 from raftkv.actors.control import ControlActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
-from raftkv.actors.messages import Frames, Note, SetClockRate, Stop
+from raftkv.actors.messages import (
+    Frames,
+    Leave,
+    Note,
+    SetClockRate,
+    SoftStateChanged,
+    Stop,
+    Tick,
+    TransferLeadership,
+)
 from raftkv.actors.peers import PeersActor
 from raftkv.actors.raft import RaftActor
 from raftkv.actors.status import StatusActor
@@ -23,12 +32,14 @@ from raftkv.actors.system import Port, System
 from raftkv.config import ClusterConfig
 from raftkv.kv import StateMachine
 from raftkv.observe import LogTail, NodeSnapshot, PeerSnapshot, events
-from raftkv.raft import Raft, RaftOptions, SoftState
+from raftkv.raft import Raft, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
 from raftkv.types import LogIndex, NodeId
 
 FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
+LINGER_SECONDS = 0.05
+"""Between the last word to clients and the end: they are told meanwhile who leads now."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 
@@ -54,6 +65,10 @@ class NodeWorld:
     """On disk at start."""
 
 
+class _HandOverEnds:
+    """A timer went off: nobody has taken over in time."""
+
+
 class Node:
     """``config`` says who it is, ``recovered`` what it remembers, ``world`` where it lives."""
 
@@ -70,6 +85,8 @@ class Node:
         self._me = config.node(name)
         self._world = world
         self.stopped: Stop | None = None
+        self._leaving: Stop | None = None
+        """Asked to stop, and still handing over leadership."""
         self._system = System(world.clock, world.random)
         self._started = self._system.now()
         self._system.begin_turn()
@@ -115,13 +132,45 @@ class Node:
         system.send("status", Note(events.NODE_STARTED, fields))
 
     def handle(self, message: Any) -> None:
-        if isinstance(message, SetClockRate):
-            self._system.set_clock_rate(message.rate)
+        match message:
+            case SetClockRate():
+                self._system.set_clock_rate(message.rate)
+            case Stop():
+                self._on_stop(message)
+            case SoftStateChanged():
+                if self._leaving and message.state.leader_id not in (None, self._me.name):
+                    self._leave()
+            case _HandOverEnds():
+                self._leave()
+            case Tick():
+                assert self._leaving is not None
+                self._end(self._leaving)
+            case _:
+                raise AssertionError(f"node got {message}")
+
+    def _on_stop(self, stop: Stop) -> None:
+        """A leader hands over first, as an election would cost clients its whole timeout. A disk that
+        failed, or a second request, does not wait."""
+        if stop.error or self._leaving:
+            self._end(stop)
             return
-        assert isinstance(message, Stop), f"node got {message}"
+        self._leaving = stop
+        if self.raft.raft.role is Role.LEADER and self.raft.raft.peers:
+            self._system.send("raft", TransferLeadership(None))
+            deadline = self._config.raft.election_timeout_min_ms / 1000
+            self._system.set_timer("node", deadline, _HandOverEnds())
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Send clients elsewhere, and stay for as long as that takes to reach them."""
+        self._system.send("gateway", Leave())
+        self._system.set_timer("node", LINGER_SECONDS, Tick())
+
+    def _end(self, stop: Stop) -> None:
         if self.stopped is None:
-            self.stopped = message
-            self._system.send("status", Note(events.NODE_STOPPING, {"reason": message.reason}))
+            self.stopped = stop
+            self._system.send("status", Note(events.NODE_STOPPING, {"reason": stop.reason}))
 
     def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
         """Handle everything that has arrived. ``readable`` names the actors whose ports have frames."""
@@ -200,6 +249,7 @@ class Node:
             pending_writes=self.gateway.pending_writes,
             frames_rejected=frames_rejected,
             disk_stalled=raft.disk_stalled,
+            transferee=raft.transferee,
             alarms=("NOSPACE",) if self.storage.full else (),
             tail=LogTail(tail_first, tuple([entry.term for entry in log.slice(tail_first, log.last_index)])),
             peers=tuple(

@@ -19,6 +19,7 @@ from raftkv.actors.messages import (
     Step,
     Tick,
     Trace,
+    TransferLeadership,
     Write,
 )
 from raftkv.actors.system import Context
@@ -60,6 +61,8 @@ class RaftActor:
                 self._backlogged = message.backlogged
             case Campaign():
                 self.raft.campaign()
+            case TransferLeadership():
+                self.raft.transfer_leadership(message.to)
             case _:
                 raise AssertionError(f"raft got {message}")
 
@@ -77,6 +80,7 @@ class RaftActor:
             if ready.soft_state:
                 # Ahead of the results: they belong to whoever the gateway still holds.
                 send("gateway", SoftStateChanged(ready.soft_state))
+                send("node", SoftStateChanged(ready.soft_state))
             if ready.committed:
                 send("store", Apply(ready.committed))
                 self.raft.applied(ready.committed[-1].index)

@@ -33,8 +33,9 @@ from raftkv.wire import client as wire
 from raftkv.wire.client import HelloDetail, Kind, Request, Response
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
-HELLO_SECONDS = 0.05
-"""Between two rounds of HELLO while no leader is known or the one asked is silent."""
+HELLO_SECONDS_MIN, HELLO_SECONDS = 0.005, 0.05
+"""Between two rounds of HELLO while no leader is known or the one asked is silent: short at first, as
+a leader that hands over is followed by another within milliseconds, then twice as long each time."""
 SILENCE_SECONDS = 0.15
 """Without a word while requests are open, a node counts as silent. A leader under full load answers
 something every few milliseconds; the price of being wrong is one HELLO to each node."""
@@ -80,7 +81,9 @@ class ClientCore:
         self._deadlines: list[tuple[float, int, Call]] = []
         self._last_id = 0
         self._target: str | None = None
-        self._hello_round_at = -1.0
+        self._hello_due = -1.0
+        """When the next round may follow."""
+        self._hello_gap = HELLO_SECONDS_MIN
         self.cluster: str | None = None
 
     @property
@@ -151,7 +154,7 @@ class ClientCore:
             if call.request_id in self._calls and not call.open:
                 self._dispatch(call, now)
         self._release_held(now)
-        if self._seeking(now) and now - self._hello_round_at >= HELLO_SECONDS:
+        if self._seeking(now) and now >= self._hello_due:
             self._send_hellos(now)
         self._leave_silent_target(now)
         self._resend(now)
@@ -159,6 +162,8 @@ class ClientCore:
     def next_timer(self, now: float) -> float:
         """When ``on_time`` is due at the latest."""
         due = now + (HELLO_SECONDS if self._calls else 1.0)
+        if self._waiting:
+            due = min(due, self._hello_due)
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
         if self._retries:
@@ -197,7 +202,8 @@ class ClientCore:
         return now - peer.sent_at if peer.calls else 0.0
 
     def _send_hellos(self, now: float) -> None:
-        self._hello_round_at = now
+        self._hello_due = now + self._hello_gap
+        self._hello_gap = min(2 * self._hello_gap, HELLO_SECONDS)
         for peer in self._peers.values():
             if all(request[1] != Kind.HELLO for request in peer.outbox):
                 peer.outbox.append((0, Kind.HELLO))
@@ -230,6 +236,7 @@ class ClientCore:
             self._move_to(leader, now)
         elif leader == self._target and silent >= DESERT_SECONDS and endpoint != leader:
             self._move_to(endpoint, now)
+        self._hello_gap = HELLO_SECONDS_MIN
         waiting, self._waiting = self._waiting, {}
         for call in waiting.values():
             self._dispatch(call, now)
@@ -311,7 +318,7 @@ class ClientCore:
     def _wait_for_hello(self, call: Call, now: float) -> None:
         call.open = False
         self._waiting[call.request_id] = call
-        if now - self._hello_round_at >= HELLO_SECONDS:
+        if now >= self._hello_due:
             self._send_hellos(now)
 
     def _on_response(self, call: Call, response: Response, now: float) -> None:

@@ -134,6 +134,11 @@ class Chaos:
 
     # -- the rest
 
+    def transfer(self, leader: str, node: str) -> str:
+        """Ask ``leader``, which must lead, to hand over to ``node``."""
+        self._ask_node(leader, "transfer", to=node)
+        return f"raftkv transfer {node}"
+
     def campaign(self, node: str) -> str:
         self._ask_node(node, "campaign")
         return f"raftkv chaos campaign {node}"

@@ -16,6 +16,8 @@ _RAFT_EVENTS: dict[str, type] = {
         trace.VoteReceived,
         trace.EntriesTruncated,
         trace.AppendRejected,
+        trace.TransferStarted,
+        trace.TransferAbandoned,
     )
 }
 

@@ -109,6 +109,8 @@ class NodeSnapshot:
     frames_rejected: int
     disk_stalled: bool
     alarms: tuple[str, ...]
+    transferee: NodeId | None
+    """Whom this leader is handing over to."""
     tail: LogTail
     peers: tuple[PeerSnapshot, ...] = field(default=())
     links: tuple[LinkSnapshot, ...] = field(default=())

@@ -35,6 +35,7 @@ from raftkv.raft.messages import (
     ReadState,
     RequestVote,
     RequestVoteResponse,
+    TimeoutNow,
 )
 from raftkv.raft.state import PeerStatus, Proposal, RaftOptions, RaftStatus, Ready, Role, SoftState
 from raftkv.types import LogIndex, NodeId, Term
@@ -113,7 +114,7 @@ class Raft:
             election.on_pre_vote_response(self, message)
             return
         if message.term > self.current_term:
-            if kind is RequestVote and self.leader_is_fresh:
+            if isinstance(message, RequestVote) and self.leader_is_fresh and not message.transfer:
                 # Stickiness: a node that lost touch must not depose a leader we still hear.
                 self.trace(
                     trace.VoteAnswered(message.term, message.sender, False, False, trace.VOTE_LEADER_ALIVE)
@@ -136,12 +137,21 @@ class Raft:
         leadership = self.leadership
         if leadership is None:
             return Proposal.NOT_LEADER
+        if leadership.transferee is not None:
+            return Proposal.BUSY  # or the log would move on under whoever is to take over
         size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
         if leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max:
             return Proposal.BUSY
         leadership.uncommitted_bytes += size
         self.log.append_commands(self.current_term, commands)
         return Proposal.ACCEPTED
+
+    def transfer_leadership(self, to: NodeId | None = None) -> bool:
+        """Hand leadership over to ``to``, or to the peer that is best prepared (thesis §3.10).
+
+        False when this node does not lead, hands over already, or has nobody to hand over to. Given up
+        by itself after the shortest election timeout."""
+        return self.leadership is not None and self.leadership.begin_transfer(to)
 
     def read_index(self, context: int) -> None:
         """Ask from which index on the applied state is fresh; a ``ReadState`` answers.
@@ -180,6 +190,7 @@ class Raft:
         if self.leadership:
             self.leadership.serve_reads()
             self.leadership.replicate()
+            self.leadership.hand_over()
         entries = self.log.take_unhanded()
         hard_state = mark = None
         state = (self.current_term, self.voted_for)
@@ -243,6 +254,7 @@ class Raft:
             self.election_elapsed,
             self.election_timeout,
             self.disk_stalled,
+            self.leadership.transferee if self.leadership else None,
             peers,
         )
 
@@ -313,7 +325,7 @@ class Raft:
         self._set_leader(None)
         self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_ELECTION_TIMEOUT))
 
-    def become_candidate(self) -> None:
+    def become_candidate(self, reason: str) -> None:
         self._abandon_role()
         self.role = Role.CANDIDATE
         self.candidacy = Candidacy(pre=False)
@@ -321,7 +333,7 @@ class Raft:
         self.voted_for = self.node_id
         self._set_leader(None)
         self.reset_election_timer()
-        self.trace(trace.RoleChanged(self.current_term, self.role.value, trace.REASON_PRE_VOTE_WON))
+        self.trace(trace.RoleChanged(self.current_term, self.role.value, reason))
 
     def become_leader(self) -> None:
         self._abandon_role()
@@ -414,6 +426,7 @@ _HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
     RequestVoteResponse: election.on_request_vote_response,  # type: ignore[dict-item]
     AppendEntries: _to_follower(follower.on_append_entries),  # type: ignore[arg-type]
     Heartbeat: _to_follower(follower.on_heartbeat),  # type: ignore[arg-type]
+    TimeoutNow: _to_follower(election.on_timeout_now),  # type: ignore[arg-type]
     ReadIndexResponse: follower.on_read_index_response,  # type: ignore[dict-item]
     AppendEntriesResponse: _to_leader(Leadership.on_append_response),  # type: ignore[arg-type]
     HeartbeatResponse: _to_leader(Leadership.on_heartbeat_response),  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from raftkv.raft.messages import (
 _REASONS = {
     trace.REASON_ELECTION_TIMEOUT: "election timeout",
     trace.REASON_PRE_VOTE_WON: "pre-vote won",
+    trace.REASON_TRANSFER: "the leader hands over",
     trace.REASON_ELECTION_WON: "election won",
     trace.REASON_ELECTION_LOST: "election lost",
     trace.REASON_HIGHER_TERM: "saw a higher term",
@@ -48,7 +49,8 @@ def describe_message(message: Message) -> str:
 def _describe_body(message: Message) -> str:
     match message:
         case PreVote() | RequestVote():
-            return f"last {message.last_log_index}/{message.last_log_term}"
+            transfer = " by transfer" if isinstance(message, RequestVote) and message.transfer else ""
+            return f"last {message.last_log_index}/{message.last_log_term}{transfer}"
         case PreVoteResponse() | RequestVoteResponse():
             return "granted" if message.granted else "refused"
         case AppendEntries():
@@ -89,6 +91,10 @@ def describe_event(event: trace.RaftEvent) -> str:
             kind = "pre-vote" if event.pre else "vote"
             verb = "granted" if event.granted else "refused"
             return f"{event.voter} {verb} {kind}, term {event.term} (votes {event.votes}/{event.needed})"
+        case trace.TransferStarted():
+            return f"hands leadership over to {event.to}, term {event.term}"
+        case trace.TransferAbandoned():
+            return f"keeps leadership, term {event.term}: {event.to} did not take over in time"
         case trace.EntriesTruncated():
             return f"truncated {event.first_index}..{event.last_index}, term {event.term}"
         case trace.AppendRejected():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
-from raftkv.raft.messages import PreVote, PreVoteResponse, RequestVote, RequestVoteResponse
+from raftkv.raft.messages import PreVote, PreVoteResponse, RequestVote, RequestVoteResponse, TimeoutNow
 from raftkv.raft.quorum import VoteResult, majority, tally
 from raftkv.types import NodeId, Term
 
@@ -43,19 +43,27 @@ def campaign(raft: Raft) -> None:
     term = Term(raft.current_term + 1)
     assert raft.candidacy is not None
     if raft.candidacy.record(raft, raft.node_id, True, term) is VoteResult.WON:
-        start_election(raft)
+        start_election(raft, trace.REASON_PRE_VOTE_WON)
         return
     for peer in raft.peers:
         raft.send(PreVote(raft.node_id, peer, term, raft.log.last_index, raft.log.last_term))
 
 
-def start_election(raft: Raft) -> None:
+def start_election(raft: Raft, reason: str) -> None:
     """Raise the term and vote for ourselves; requests leave once both are durable."""
-    raft.become_candidate()
+    raft.become_candidate(reason)
+    transfer = reason == trace.REASON_TRANSFER
+    last_index, last_term = raft.log.last_index, raft.log.last_term
     for peer in raft.peers:
         raft.send_after_append(
-            RequestVote(raft.node_id, peer, raft.current_term, raft.log.last_index, raft.log.last_term)
+            RequestVote(raft.node_id, peer, raft.current_term, last_index, last_term, transfer)
         )
+
+
+def on_timeout_now(raft: Raft, message: TimeoutNow) -> None:
+    """Only of the leader that we follow; with a hung disk our vote for ourselves would never leave."""
+    if message.sender == raft.leader_id and not raft.disk_stalled:
+        start_election(raft, trace.REASON_TRANSFER)
 
 
 def on_own_vote_durable(raft: Raft) -> None:
@@ -94,7 +102,7 @@ def on_pre_vote_response(raft: Raft, message: PreVoteResponse) -> None:
         return  # the answer to an earlier campaign
     result = candidacy.record(raft, message.sender, message.granted, term)
     if result is VoteResult.WON:
-        start_election(raft)
+        start_election(raft, trace.REASON_PRE_VOTE_WON)
     elif result is VoteResult.LOST:
         raft.become_follower(raft.current_term, None, trace.REASON_ELECTION_LOST)
 

@@ -16,6 +16,7 @@ from raftkv.raft.messages import (
     ReadIndex,
     ReadIndexResponse,
     ReadState,
+    TimeoutNow,
 )
 from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.quorum import committed_index, majority
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
 class Leadership:
     """Owns the progress of every peer and the reads that wait for a quorum."""
 
-    __slots__ = ("_raft", "heartbeat_elapsed", "progress", "quorum_elapsed", "reads", "uncommitted_bytes")
+    __slots__ = (
+        "_raft",
+        "_told_to_campaign",
+        "_transfer_elapsed",
+        "heartbeat_elapsed",
+        "progress",
+        "quorum_elapsed",
+        "reads",
+        "transferee",
+        "uncommitted_bytes",
+    )
 
     def __init__(self, raft: Raft) -> None:
         self._raft = raft
@@ -37,6 +48,10 @@ class Leadership:
         self.reads = ReadIndexQueue(len(raft.voters))
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
+        self.transferee: NodeId | None = None
+        """Who is to take over. Ends with this object: no flag outlives the leadership (PITFALLS 22)."""
+        self._transfer_elapsed = 0
+        self._told_to_campaign = False
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
         # The no-op is appended right after this, and subtracted like any other when it commits.
         self.uncommitted_bytes = size_of(tail) + ENTRY_OVERHEAD_BYTES
@@ -56,6 +71,7 @@ class Leadership:
             if not self._quorum_active():
                 raft.step_down(trace.REASON_CHECK_QUORUM)
                 return
+        self._tick_transfer()
         self.heartbeat_elapsed += 1
         if self.heartbeat_elapsed >= raft.options.heartbeat_ticks:
             self.heartbeat_elapsed = 0
@@ -81,6 +97,43 @@ class Leadership:
         commit = min(progress.match_index, raft.log.commit_index)
         progress.commit_sent = max(progress.commit_sent, commit)
         raft.send(Heartbeat(raft.node_id, peer, raft.current_term, commit, self.reads.open_round))
+
+    # -- handing over
+
+    def begin_transfer(self, to: NodeId | None) -> bool:
+        raft = self._raft
+        if self.transferee is not None:
+            return False
+        if to is None:
+            to = max(self.progress, key=self._readiness, default=None)
+        if to not in self.progress:
+            return False
+        self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
+        raft.trace(trace.TransferStarted(raft.current_term, to))
+        return True
+
+    def _readiness(self, peer: NodeId) -> tuple[LogIndex, bool]:
+        """Whoever lacks least, and of those one that was heard since the quorum was last checked."""
+        return (self.progress[peer].match_index, self.progress[peer].recent_active)
+
+    def hand_over(self) -> None:
+        """Once the transferee holds the whole log it wins any election that it starts."""
+        to, raft = self.transferee, self._raft
+        if to and not self._told_to_campaign and self.progress[to].match_index == raft.log.last_index:
+            self._told_to_campaign = True
+            raft.send(TimeoutNow(raft.node_id, to, raft.current_term))
+
+    def _tick_transfer(self) -> None:
+        """Clients wait meanwhile: a transferee that is not there in time is given up."""
+        raft, to = self._raft, self.transferee
+        if to is None:
+            return
+        self._transfer_elapsed += 1
+        if self._transfer_elapsed >= raft.options.election_ticks_min:
+            self.transferee = None
+            raft.trace(trace.TransferAbandoned(raft.current_term, to))
+        elif self._transfer_elapsed % raft.options.heartbeat_ticks == 0:
+            self._told_to_campaign = False  # the word may have been lost: say it again
 
     # -- replication
 

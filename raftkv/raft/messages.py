@@ -91,10 +91,12 @@ class PreVoteResponse(Message):
 
 @dataclass(frozen=True, slots=True)
 class RequestVote(Message):
-    """§5.2, §5.4.1."""
+    """§5.2, §5.4.1. ``transfer``: the leader itself asked for this election (thesis §3.10), so whoever
+    still hears that leader votes all the same."""
 
     last_log_index: LogIndex
     last_log_term: Term
+    transfer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ class Heartbeat(Message):
 @dataclass(frozen=True, slots=True)
 class HeartbeatResponse(Message):
     read_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNow(Message):
+    """A leader hands over: campaign at once, without waiting and without a pre-vote (thesis §3.10)."""
 
 
 @dataclass(frozen=True, slots=True)

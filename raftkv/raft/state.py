@@ -97,4 +97,6 @@ class RaftStatus:
     election_elapsed: int
     election_timeout: int
     disk_stalled: bool
+    transferee: NodeId | None
+    """Whom this leader is handing over to."""
     peers: tuple[PeerStatus, ...]

@@ -68,8 +68,34 @@ class AppendRejected:
     conflict_index: LogIndex
 
 
-RaftEvent = RoleChanged | LeaderChanged | VoteAnswered | VoteReceived | EntriesTruncated | AppendRejected
+@dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """This leader is handing over to ``to``, and takes no proposals meanwhile."""
 
+    term: Term
+    to: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAbandoned:
+    """``to`` did not take over in time; this leader goes on."""
+
+    term: Term
+    to: NodeId
+
+
+RaftEvent = (
+    RoleChanged
+    | LeaderChanged
+    | VoteAnswered
+    | VoteReceived
+    | EntriesTruncated
+    | AppendRejected
+    | TransferStarted
+    | TransferAbandoned
+)
+
+REASON_TRANSFER = "leadership-transfer"
 REASON_ELECTION_TIMEOUT = "election-timeout"
 REASON_PRE_VOTE_WON = "pre-vote-won"
 REASON_ELECTION_WON = "election-won"

@@ -79,6 +79,12 @@ class Nemesis:
             case Fault.CAMPAIGN:
                 world.control(node, "campaign")
                 return None
+            case Fault.TRANSFER:
+                world.control(world.leader() or node, "transfer", to=node)
+                return None
+            case Fault.STOP:
+                world.control(world.leader() or node, "stop")
+                return self._start_all
             case _:
                 return self._apply_to_machine(fault, node)
 

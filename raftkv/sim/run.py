@@ -183,6 +183,8 @@ class Run:
             raise Violation(f"requests are open after {quiet:g} s on a healed cluster")
 
         def equal() -> bool:
+            for name in world.names:
+                world.start(name)  # one that was asked to stop may have done so after it was healed
             last = len(world.watcher.history.committed)
             return len(world.machines) == len(world.names) and all(
                 machine.node.store.machine.applied_index == last for machine in world.machines.values()

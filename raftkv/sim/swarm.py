@@ -44,6 +44,10 @@ class Fault(StrEnum):
     CLOCK_RATE = "clock-rate"
     CAMPAIGN = "campaign"
     """An operator makes a node campaign."""
+    TRANSFER = "transfer"
+    """An operator asks the leader to hand over to a node, dead or alive."""
+    STOP = "stop"
+    """A node is asked to end, and hands over first if it leads."""
 
 
 WEATHER = frozenset({Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER})

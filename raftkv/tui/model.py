@@ -254,6 +254,8 @@ _MARKS = {
     events.NODE_STOPPING: ("■", "warn"),
     "EntriesTruncated": ("✗", "bad"),
     "AppendRejected": ("✗", "warn"),
+    "TransferStarted": ("→", "leader"),
+    "TransferAbandoned": ("!", "warn"),
 }
 _ROLE_MARKS = {LEADER: ("★", "leader"), "candidate": ("◆", "candidate"), "pre_candidate": ("◇", "candidate")}
 

@@ -53,15 +53,15 @@ _CODES: dict[type[Message], int] = {
     messages.HeartbeatResponse: 8,
     messages.ReadIndex: 9,
     messages.ReadIndexResponse: 10,
+    messages.TimeoutNow: 11,
 }
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
 """Beyond sender, to (both in the frame's head) and term (always second in an item)."""
+_OTHER_TYPES: dict[str, type] = {"entries": tuple, "granted": bool, "success": bool, "transfer": bool}
+"""Of the fields that are no numbers."""
 _TYPES = {
-    kind: tuple(
-        {"entries": tuple, "granted": bool, "success": bool}.get(name, int) for name in ("term", *names)
-    )
-    for kind, names in _FIELDS.items()
+    kind: tuple(_OTHER_TYPES.get(name, int) for name in ("term", *names)) for kind, names in _FIELDS.items()
 }
 _GETTERS = {kind: attrgetter("term", *names) for kind, names in _FIELDS.items()}
 

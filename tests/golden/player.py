@@ -9,6 +9,7 @@ forget-leader NODE…                          an election timeout passes withou
 tick NODES [COUNT]                           time passes; NODES is n1, or n1,n2, or all
 propose NODE COMMAND…                        clients' commands, in one batch
 read NODE CONTEXT                            a linearizable read arrives
+transfer NODE [NODE]                         the leader is to hand over, to this one or to the best
 messages [filter]                            what is in flight, numbered
 deliver [filter]                             what is in flight arrives; the answers stay in flight
 drop [filter], duplicate [filter]            it is lost, or in flight twice
@@ -173,6 +174,13 @@ class Player:
         outcome = raft.propose([word.encode() for word in command.arguments[1:]])
         verdict = "accepted" if outcome is Proposal.ACCEPTED else f"refused, {outcome.value}"
         self.cluster.say(f"{raft.node_id}: {verdict}")
+        self.cluster.touch(raft.node_id)
+
+    def transfer(self, command: Command) -> None:
+        raft = self._alive(command.arguments[0])
+        to = NodeId(command.arguments[1]) if len(command.arguments) > 1 else None
+        if not raft.transfer_leadership(to):
+            self.cluster.say(f"{raft.node_id}: refused")
         self.cluster.touch(raft.node_id)
 
     def read(self, command: Command) -> None:
@@ -373,5 +381,6 @@ COMMANDS = {
     "status": Known(Player.status, "[NODE…]", 0, NODES_MAX),
     "terms": Known(Player.terms, "[NODE…]", 0, NODES_MAX),
     "tick": Known(Player.tick, "NODES [COUNT]", 1, 2),
+    "transfer": Known(Player.transfer, "NODE [NODE]", 1, 2),
 }
 KINDS = {kind.__name__ for kind in Message.__subclasses__()}

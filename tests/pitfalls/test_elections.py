@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import raftkv
-from raftkv.raft import Role, core
+from raftkv.raft import Proposal, Role, core, trace
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -94,7 +94,7 @@ def test_pitfall_16_a_vote_at_a_higher_term_that_is_refused_counts_for_nothing()
     cluster.start("n2", entries(1, 1), term=1)
     cluster.start("n3", entries(1, 1), term=1)
     cluster["n1"].become_pre_candidate()
-    cluster["n1"].become_candidate()
+    cluster["n1"].become_candidate(trace.REASON_PRE_VOTE_WON)
     for voter in (N2, N3):
         cluster[voter].step(RequestVote(N1, voter, Term(2), LogIndex(0), Term(0)))
         cluster._pump(voter)
@@ -109,7 +109,7 @@ def test_pitfall_16_a_vote_at_a_higher_term_that_is_refused_counts_for_nothing()
 def test_pitfall_17_a_pre_vote_response_is_no_vote() -> None:
     cluster = RaftCluster(5)
     cluster["n1"].become_pre_candidate()
-    cluster["n1"].become_candidate()
+    cluster["n1"].become_candidate(trace.REASON_PRE_VOTE_WON)
     term = cluster["n1"].current_term
     for voter in ("n2", "n3", "n4", "n5"):
         cluster["n1"].step(PreVoteResponse(NodeId(voter), N1, Term(term + 1), True))
@@ -222,3 +222,31 @@ def test_the_core_names_every_message_it_handles() -> None:
         if isinstance(kind, type) and issubclass(kind, messages.Message) and kind is not messages.Message
     }
     assert kinds - set(core._HANDLERS) == {PreVote}, "PreVote is handled ahead of the table"
+
+
+def test_pitfall_22_nothing_of_a_transfer_outlives_the_leadership() -> None:
+    cluster = RaftCluster(3)
+    cluster.elect("n1")
+    assert cluster["n1"].transfer_leadership(N2)
+    cluster.tick("n1")
+    assert cluster["n1"].status().transferee == N2
+    cluster.network.clear()
+    cluster.elect("n3")
+    assert cluster["n1"].role is Role.FOLLOWER
+    cluster.elect("n1")
+    assert cluster["n1"].status().transferee is None
+    cluster.propose("n1", "a")
+    cluster.settle()
+    assert cluster.data("n1") == ["a"]
+
+
+def test_pitfall_22_a_transfer_that_fails_ends_by_itself() -> None:
+    cluster = RaftCluster(3)
+    leader = cluster.elect("n1")
+    cluster.crash("n2")
+    assert leader.transfer_leadership(N2)
+    assert leader.propose([b"a"]) is Proposal.BUSY
+    cluster.run(cluster.options.election_ticks_min)
+    assert leader.role is Role.LEADER
+    assert leader.propose([b"a"]) is Proposal.ACCEPTED
+    assert not leader.transfer_leadership(NodeId("n9"))

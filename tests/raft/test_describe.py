@@ -18,6 +18,7 @@ from raftkv.raft.messages import (
     ReadIndexResponse,
     RequestVote,
     RequestVoteResponse,
+    TimeoutNow,
 )
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import entries
@@ -48,6 +49,7 @@ LINES: list[tuple[Message, str]] = [
     (HeartbeatResponse(A, B, T, 0), "n1→n2 HeartbeatResponse term 3"),
     (ReadIndex(A, B, T, 7), "n1→n2 ReadIndex term 3 context 7"),
     (ReadIndexResponse(A, B, T, 7, FOUR), "n1→n2 ReadIndexResponse term 3 context 7 index 4"),
+    (TimeoutNow(A, B, T), "n1→n2 TimeoutNow term 3"),
 ]
 
 

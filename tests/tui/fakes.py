@@ -182,6 +182,7 @@ def snapshot(name: str, names: Sequence[str] = ("n1", "n2", "n3"), **changes: An
         "pending_writes": 4,
         "frames_rejected": 0,
         "disk_stalled": False,
+        "transferee": None,
         "alarms": (),
         "tail": tail(last - len(terms) + 1, *terms),
         "peers": (),

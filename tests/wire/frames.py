@@ -35,6 +35,7 @@ MESSAGES: tuple[type[Message], ...] = (
     messages.HeartbeatResponse,
     messages.ReadIndex,
     messages.ReadIndexResponse,
+    messages.TimeoutNow,
 )
 
 

@@ -42,6 +42,10 @@ class Fault(StrEnum):
     KILL = "kill"
     """SIGKILL, and a restart some time later."""
     KILL_ALL = "kill-all"
+    STOP = "stop"
+    """SIGTERM: whoever leads hands over first."""
+    TRANSFER = "transfer"
+    """Leadership is moved, perhaps to a node that is down."""
     PAUSE = "pause"
     """SIGSTOP and SIGCONT."""
     PARTITION = "partition"
@@ -135,6 +139,15 @@ class Nemesis:
                 for name in self.names:
                     chaos.kill(name)
                 return "all", lambda: self._restart(self.names)
+            case Fault.STOP:
+                chaos.stop(node)
+                return node, lambda: self._restart([node])
+            case Fault.TRANSFER:
+                leader = self._leader()
+                if leader in (None, node):
+                    raise RaftkvError("nobody to hand over, or nobody to take over")
+                chaos.transfer(leader, node)
+                return f"{leader} to {node}", _nothing
             case Fault.PAUSE:
                 chaos.pause(node)
                 return node, lambda: self._quietly(lambda: chaos.resume(node))
