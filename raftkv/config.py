@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, shown
 from raftkv.types import NodeId
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
 NODES_MAX = 9
+NUMBER_MAX = (1 << 31) - 1
+"""No time or limit comes near."""
 PENDING_MIB_MAX = 128
 """One turn's writes become one record on disk, whose size has a hard limit."""
 
@@ -209,7 +211,7 @@ class _Reader:
     def _known(self, table: dict[str, Any], where: str, known: set[str]) -> None:
         for key in table:
             if key not in known:
-                raise self._wrong(where, f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+                raise self._wrong(where, f"unknown key {shown(key)}; known are {', '.join(sorted(known))}")
 
     def _value(self, table: dict[str, Any], where: str, key: str, kind: type, default: Any) -> Any:
         """``default`` None: the key must be there."""
@@ -219,16 +221,20 @@ class _Reader:
             return default
         value = table[key]
         if type(value) is not kind:  # not isinstance: true is no number
-            raise self._wrong(where, f"expected {_KINDS[kind]}, found {value!r}")
+            raise self._wrong(where, f"expected {_KINDS[kind]}, found {shown(value)}")
+        if isinstance(value, int) and abs(value) > NUMBER_MAX:
+            raise self._wrong(where, f"expected at most {NUMBER_MAX:,}, found {shown(value)}")
         return value
 
     def _name(self, where: str, name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise self._wrong(where, f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
+            raise self._wrong(
+                where, f"{shown(name)} is no name: letters, digits, '.', '_' and '-', at most 63"
+            )
 
     def _endpoint(self, where: str, endpoint: str) -> None:
         if not is_endpoint(endpoint):
-            raise self._wrong(where, f"{endpoint!r} is no endpoint: expected tcp://host:port")
+            raise self._wrong(where, f"{shown(endpoint)} is no endpoint: expected tcp://host:port")
 
     def _check_times(self, raft: RaftConfig) -> None:
         for spec in fields(RaftConfig):

@@ -98,3 +98,22 @@ class SessionExpired(ClientError):
 
 class OutcomeUnknown(ClientError):
     """The request was sent and no answer came in time: it may have happened, or may yet."""
+
+
+SHOWN_CHARACTERS = 60
+SHOWN_BITS = 128
+
+
+def shown(value: object) -> str:
+    """A value of foreign origin for a message: one line of bounded length, whatever it holds. Neither
+    nesting nor a number's length can make this fail, as ``repr`` would."""
+    if isinstance(value, str | bytes):
+        text = repr(value[:SHOWN_CHARACTERS])
+        return text + ("…" if len(value) > SHOWN_CHARACTERS else "")
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if value.bit_length() <= SHOWN_BITS else f"a number of {value.bit_length()} bits"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"

@@ -17,7 +17,7 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.system import Context, Port
-from raftkv.errors import WireError
+from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
 from raftkv.raft import Role
 from raftkv.types import NodeId
@@ -100,12 +100,12 @@ class ControlActor:
             case "campaign":
                 self._context.send("raft", Campaign())
                 return None
-        raise _Refused(f"unknown verb {request.verb[:64]!r}")
+        raise _Refused(f"unknown verb {shown(request.verb)}")
 
     def _transfer(self, arguments: dict[str, Any]) -> None:
         to = arguments.get("to")
-        if to not in self._peers:
-            raise _Refused(f"no peer named {to!r}; peers are {', '.join(self._peers)}")
+        if not isinstance(to, str) or to not in self._peers:
+            raise _Refused(f"no peer named {shown(to)}; peers are {', '.join(self._peers)}")
         view = self._snapshot()
         if view.role != Role.LEADER.value:
             raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
@@ -113,8 +113,8 @@ class ControlActor:
 
     def _set_link(self, arguments: dict[str, Any]) -> None:
         to = arguments.get("to")
-        if to not in self._peers:
-            raise _Refused(f"no peer named {to!r}; peers are {', '.join(self._peers)}")
+        if not isinstance(to, str) or to not in self._peers:
+            raise _Refused(f"no peer named {shown(to)}; peers are {', '.join(self._peers)}")
         seconds = arguments.get("seconds")
         if seconds is not None:
             seconds = _number(arguments, "seconds", FAULT_SECONDS_MAX)
@@ -139,5 +139,5 @@ class ControlActor:
 def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:
     value = arguments.get(name, 0)
     if type(value) not in (int, float) or not 0 <= value <= maximum:
-        raise _Refused(f"{name}: expected a number from 0 to {maximum:g}, found {value!r}")
+        raise _Refused(f"{name}: expected a number from 0 to {maximum:g}, found {shown(value)}")
     return float(value)

@@ -26,6 +26,7 @@ from raftkv.errors import (
     SessionExpired,
     Unavailable,
     WireError,
+    shown,
 )
 from raftkv.kv.commands import Code, Command
 from raftkv.kv.limits import SESSION_WINDOW
@@ -327,7 +328,7 @@ class ClientCore:
             call.response = response
             self._finish(call)
         elif code == Code.INVALID:
-            self._finish(call, InvalidRequest(str(response.detail)))
+            self._finish(call, InvalidRequest(_reason(response.detail)))
         elif code == Code.SESSION_EXPIRED:
             self._finish(call, self._expired(call))
         elif not call.open:
@@ -392,6 +393,11 @@ class ClientCore:
         held, self._held = self._held, {}
         for call in held.values():
             self._dispatch(call, now)
+
+
+def _reason(detail: object) -> str:
+    """What a node says, as long as it is a line."""
+    return detail if isinstance(detail, str) and detail.isprintable() and detail else shown(detail)
 
 
 def _count_that_fits(requests: list[Request]) -> int:

@@ -92,5 +92,8 @@ def snapshots(
     found: dict[str, NodeSnapshot | None] = {}
     for name, endpoint in endpoints.items():
         answer = answers[endpoint]
-        found[name] = snapshot_from_map(answer[1]) if answer and answer[0] else None
+        try:
+            found[name] = snapshot_from_map(answer[1]) if answer and answer[0] else None
+        except WireError:
+            found[name] = None  # another version's node: what it says cannot be shown
     return found

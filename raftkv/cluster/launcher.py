@@ -23,7 +23,7 @@ from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.config import ClusterConfig
-from raftkv.errors import LaunchError, RaftkvError, WireError
+from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
@@ -187,11 +187,10 @@ class Launcher:
             case "down":
                 self._stop.set()
                 return None
-        process = self._processes.get(str(request.arguments.get("node")))
+        name = request.arguments.get("node")
+        process = self._processes.get(name) if isinstance(name, str) else None
         if process is None:
-            raise RaftkvError(
-                f"no node named {request.arguments.get('node')!r}; the nodes are {', '.join(self._processes)}"
-            )
+            raise RaftkvError(f"no node named {shown(name)}; the nodes are {', '.join(self._processes)}")
         match request.verb:
             case "kill":
                 process.signal(signal.SIGKILL)
@@ -209,7 +208,7 @@ class Launcher:
                     process.end(END_SECONDS)
                 self._start(process.name)
             case _:
-                raise RaftkvError(f"unknown verb {request.verb!r}")
+                raise RaftkvError(f"unknown verb {shown(request.verb)}")
         return None
 
     @staticmethod

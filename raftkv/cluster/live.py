@@ -75,7 +75,7 @@ class LiveFeed:
                 )
             while True:
                 response = decode_response(self._launcher.recv(zmq.NOBLOCK))
-                found = [ProcessSnapshot(**fields) for fields in response.body]
+                found = [wire.process_from_map(fields) for fields in response.body]
         except zmq.Again:
             return found
         except (WireError, TypeError):

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from raftkv.cluster.local import is_locked
 from raftkv.errors import LaunchError
@@ -39,14 +40,23 @@ def load(data: Path) -> RunState | None:
     """The cluster that runs in ``data`` now; None when none does."""
     if not is_locked(data):
         return None
+    path = data / _NAME
     try:
-        content = json.loads((data / _NAME).read_text(encoding="utf-8"))
-        nodes = tuple(RunNode(**node) for node in content.pop("nodes"))
-        return RunState(**content, nodes=nodes)
+        return _from_document(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None  # its launcher is only starting
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise LaunchError(f"{data / _NAME} cannot be read: {error}") from None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise LaunchError(f"{path} cannot be read: {error}") from None
+
+
+def _from_document(content: dict[str, Any]) -> RunState:
+    """Raises TypeError, KeyError or ValueError for anything that ``save`` does not write."""
+    nodes = tuple(RunNode(**node) for node in content["nodes"])
+    state = RunState(content["cluster"], content["launcher_pid"], content["launcher"], nodes)
+    texts = [state.cluster, state.launcher, *(text for node in nodes for text in asdict(node).values())]
+    if not all(type(text) is str for text in texts) or type(state.launcher_pid) is not int:
+        raise TypeError("a field of the wrong type")
+    return state
 
 
 def remove(data: Path) -> None:

@@ -250,6 +250,8 @@ SHOWN_MAX = 60
 
 
 def _shown(found: Any) -> str:
+    if isinstance(found, list | dict):
+        return _kind(found)  # it may be nested too deep to be written
     text = json.dumps(found)
     return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
 

@@ -1,7 +1,7 @@
 """What a node tells the world about itself: ``events`` (what happened), ``snapshot`` (how things
 stand), ``describe`` (one line for either). Dashboard, CLI and tests read only these."""
 
-from raftkv.observe.describe import describe
+from raftkv.observe.describe import describe, describe_raw
 from raftkv.observe.events import Event, from_raft
 from raftkv.observe.snapshot import (
     DiskFault,
@@ -23,5 +23,6 @@ __all__ = [
     "PeerSnapshot",
     "ProcessSnapshot",
     "describe",
+    "describe_raw",
     "from_raft",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.errors import shown
 from raftkv.observe import events
 from raftkv.observe.events import Event
 from raftkv.raft import trace
@@ -45,7 +46,12 @@ def describe(event: Event) -> str:
         case events.FRAME_REJECTED:
             return f"dropped a frame on the {fields['socket']} socket: {fields['cause']}"
         case _:  # a newer node's event
-            return f"{event.kind} {fields}"
+            return describe_raw(event)
+
+
+def describe_raw(event: Event) -> str:
+    """An event of another version, whatever it holds: its own words as they are."""
+    return " ".join([event.kind, *(f"{name}={shown(value)}" for name, value in event.fields.items())])
 
 
 def _describe_fault(fields: dict[str, object]) -> str:

@@ -7,7 +7,17 @@ last record is incomplete, and a damaged record that anything valid follows was 
 that is how a torn tail (cut silently, it was never acknowledged) is told from damage (refused).
 """
 
-from raftkv.storage.files import Directory, File, OsDirectory
-from raftkv.storage.wal import Identity, Recovered, Wal, WalOptions
+from raftkv.storage.files import Directory, File, OsDirectory, ReadOnlyDirectory
+from raftkv.storage.wal import Identity, Inspection, Recovered, Wal, WalOptions
 
-__all__ = ["Directory", "File", "Identity", "OsDirectory", "Recovered", "Wal", "WalOptions"]
+__all__ = [
+    "Directory",
+    "File",
+    "Identity",
+    "Inspection",
+    "OsDirectory",
+    "ReadOnlyDirectory",
+    "Recovered",
+    "Wal",
+    "WalOptions",
+]

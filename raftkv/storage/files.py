@@ -43,8 +43,8 @@ class File(Protocol):
     def close(self) -> None: ...
 
 
-class Directory(Protocol):
-    """A flat folder of files."""
+class Readable(Protocol):
+    """A flat folder of files, to be read."""
 
     @property
     def path(self) -> str:
@@ -52,8 +52,13 @@ class Directory(Protocol):
         ...
 
     def list(self) -> list[str]: ...
-    def create(self, name: str) -> File: ...
     def open(self, name: str) -> File: ...
+
+
+class Directory(Readable, Protocol):
+    """A flat folder of files."""
+
+    def create(self, name: str) -> File: ...
     def rename(self, old: str, new: str) -> None: ...
     def remove(self, name: str) -> None: ...
     def sync(self) -> None: ...
@@ -151,6 +156,24 @@ class OsDirectory:
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
         self._lock_fd = fd
+
+
+class ReadOnlyDirectory:
+    """A real folder that is looked at and never touched: for tools that read what a node has written,
+    on a disk that may not even be writable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        return str(self._path)
+
+    def list(self) -> list[str]:
+        return sorted(entry.name for entry in self._path.iterdir())
+
+    def open(self, name: str) -> File:
+        return OsFile(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def _sync_folder(path: Path) -> None:

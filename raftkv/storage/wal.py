@@ -19,14 +19,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import msgpack
 
-from raftkv.errors import CorruptLog, DiskFull, ForeignData, StorageFailed
+from raftkv.errors import SHOWN_CHARACTERS, CorruptLog, DiskFull, ForeignData, StorageFailed, shown
 from raftkv.raft import Entry, HardState
 from raftkv.storage import records
-from raftkv.storage.files import NO_SPACE_ERRNOS, Directory, File
+from raftkv.storage.files import NO_SPACE_ERRNOS, Directory, File, Readable
 from raftkv.storage.records import RecordType, Verdict
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -58,6 +59,16 @@ class Recovered:
     entries: list[Entry] = field(default_factory=list)
     cut: str | None = None
     """One line about a torn tail that was cut, for the node's own log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What ``Wal.read`` found."""
+
+    recovered: Recovered
+    segments: list[str]
+    """Their names, in order."""
+    bytes_used: int
 
 
 class Wal:
@@ -100,6 +111,14 @@ class Wal:
         except OSError as error:
             raise _conclude(directory, error) from error
         return wal, recovered
+
+    @staticmethod
+    def read(directory: Readable) -> Inspection:
+        """All that is in the log, whosever it is, without changing or locking anything.
+
+        Raises ``CorruptLog``, ``ForeignData`` and, for a folder that cannot be read, ``OSError``."""
+        reader = _Reader(directory, None)
+        return Inspection(reader.read_all(), reader.names, reader.bytes_used)
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Make one batch durable. An entry at or below the last index replaces the log from there on.
@@ -204,6 +223,22 @@ class Wal:
         self.bytes_used = reader.bytes_used
 
 
+def _named(name: str) -> str:
+    """As it is, if a line can hold it."""
+    return name if name.isprintable() and len(name) <= SHOWN_CHARACTERS else shown(name)
+
+
+_ENTRY_TYPES = (int, int, int, bytes)
+
+
+def _hard_state(row: Any) -> HardState:
+    """Raises TypeError or ValueError for anything else."""
+    state = HardState(*row)
+    if tuple(map(type, state)) not in ((int, str, int), (int, NoneType, int)):
+        raise ValueError("a hard state with fields of the wrong type")
+    return state
+
+
 def _conclude(directory: Directory, error: OSError) -> DiskFull | StorageFailed:
     """No space is survivable as long as no sync was involved; nothing else is."""
     if error.errno in NO_SPACE_ERRNOS and not isinstance(error, _SyncError):
@@ -242,7 +277,8 @@ def _sync(target: File | Directory) -> None:
 class _Reader:
     """One pass over all segments at start."""
 
-    def __init__(self, directory: Directory, identity: Identity) -> None:
+    def __init__(self, directory: Readable, identity: Identity | None) -> None:
+        """``identity`` None: take the log for whosever it says it is."""
         self._directory = directory
         self._identity = identity
         found = [match for name in directory.list() if (match := _NAME.match(name))]
@@ -251,7 +287,8 @@ class _Reader:
         self.end = 0
         self.dirty_end = 0
         self.bytes_used = 0
-        self._recovered = Recovered(identity, HardState(Term(0), None, LogIndex(0)))
+        nobody = Identity("", NodeId(""), "")
+        self._recovered = Recovered(identity or nobody, HardState(Term(0), None, LogIndex(0)))
 
     def read_all(self) -> Recovered:
         for position, number in enumerate(self.numbers):
@@ -309,11 +346,14 @@ class _Reader:
                 f"{FORMAT_VERSION}: upgrade raftkv"
             )
         _, cluster, node, incarnation, stated, first_index, prev_term, hard_state = content
+        if not type(cluster) is type(node) is type(incarnation) is str:
+            raise ValueError("a name that is no text")
         mine = self._identity
-        if (cluster, node) != (mine.cluster, mine.node):
+        if mine and (cluster, node) != (mine.cluster, mine.node):
             raise ForeignData(
-                f"{where} belongs to node {node} of cluster {cluster}, not to node {mine.node} of cluster "
-                f"{mine.cluster}; point the node at its own folder or give it an empty one"
+                f"{where} belongs to node {_named(node)} of cluster {_named(cluster)}, not to node "
+                f"{mine.node} of cluster {mine.cluster}; point the node at its own folder or give it "
+                "an empty one"
             )
         if number > 1 and incarnation != self._recovered.identity.incarnation:
             raise ForeignData(f"{where} mixes segments of two lives of node {node}: {self._name}")
@@ -322,15 +362,17 @@ class _Reader:
         if stated != number or (first_index - 1, prev_term) != last:
             raise self._corrupt(0, f"starts at entry {first_index}, but the log before it ends at {last[0]}")
         self._recovered.identity = Identity(cluster, NodeId(node), incarnation)
-        self._recovered.hard_state = HardState(*hard_state)
+        self._recovered.hard_state = _hard_state(hard_state)
 
     def _replay(self, offset: int, content: Any) -> None:
         hard_state, rows = content
         if hard_state is not None:
-            self._recovered.hard_state = HardState(*hard_state)
+            self._recovered.hard_state = _hard_state(hard_state)
         entries = self._recovered.entries
         for row in rows:
             entry = Entry(*row)
+            if tuple(map(type, entry)) != _ENTRY_TYPES:
+                raise ValueError("an entry with fields of the wrong type")
             last_index = entries[-1].index if entries else 0
             if not 0 < entry.index <= last_index + 1:
                 raise self._corrupt(offset, f"entry {entry.index} after entry {last_index}")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce as fold
 
-from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot, describe, events
+from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot, describe, describe_raw, events
 from raftkv.tui import terms
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
@@ -222,7 +222,8 @@ def _on_event(state: State, event: Event) -> State:
     state, node = _account(state, node, boot or node.boot, event.sequence - 1, event.time)
     node = replace(node, sequence=event.sequence, event_time=event.time)
     if event.kind == "EntriesTruncated":
-        node = replace(node, terms=terms.cut(node.terms, event.fields.get("first_index", 0)))
+        first_index = event.fields.get("first_index")
+        node = replace(node, terms=terms.cut(node.terms, first_index if type(first_index) is int else 0))
     return _with_line(_with_node(state, node), _event_line(event))
 
 
@@ -267,7 +268,7 @@ def _event_line(event: Event) -> LogLine:
     try:
         text = describe(event)
     except (KeyError, TypeError, ValueError):  # another version's node: its fields are not ours
-        text = f"{event.kind} {event.fields}"
+        text = describe_raw(event)
     return LogLine(event.time, event.node, mark, style, clean(text.replace("pre_candidate", "pre-candidate")))
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
+from types import NoneType
+from typing import Any, TypeVar
 
-from raftkv.errors import WireError
-from raftkv.observe import Event, LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot
+from raftkv.errors import WireError, shown
+from raftkv.observe import (
+    Event,
+    LinkFault,
+    LinkSnapshot,
+    LogTail,
+    NodeSnapshot,
+    PeerSnapshot,
+    ProcessSnapshot,
+)
 from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
@@ -37,22 +46,71 @@ def decode(topic: bytes, data: bytes) -> NodeSnapshot | Event:
     expect(type(content) is tuple and len(content) == 2, "no status frame")
     version, fields = content
     expect_version(version, VERSION, "status")
-    expect(type(fields) is dict, "no status frame")
+    return snapshot_from_map(fields) if topic == TOPIC_SNAPSHOT else _make(Event, fields)
+
+
+def snapshot_from_map(fields: Any) -> NodeSnapshot:
+    """The snapshot whose ``dataclasses.asdict`` this is. Raises WireError for anything else, such as
+    what a node of another version sends."""
+    expect(type(fields) is dict and fields.keys() >= _NESTED, "no snapshot")
+    peers, links = fields["peers"], fields["links"]
+    expect(isinstance(peers, tuple | list) and isinstance(links, tuple | list), "no snapshot")
+    nested = {
+        "tail": _make(LogTail, fields["tail"]),
+        "peers": tuple([_make(PeerSnapshot, peer) for peer in peers]),
+        "links": tuple([_link_from_map(link) for link in links]),
+    }
+    return _make(NodeSnapshot, {**fields, **nested})
+
+
+def process_from_map(fields: Any) -> ProcessSnapshot:
+    """As ``snapshot_from_map``, of what a launcher says."""
+    return _make(ProcessSnapshot, fields)
+
+
+def _link_from_map(fields: Any) -> LinkSnapshot:
+    expect(type(fields) is dict and "fault" in fields, "no snapshot of a link")
+    fault = None if fields["fault"] is None else _make(LinkFault, fields["fault"])
+    return _make(LinkSnapshot, {**fields, "fault": fault})
+
+
+_NESTED = {"tail", "peers", "links"}
+_NUMBER = (int, float)
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, NoneType),
+    "LogIndex": (int,),
+    "Term": (int,),
+    "float": _NUMBER,
+    "float | None": (*_NUMBER, NoneType),
+    "str": (str,),
+    "NodeId": (str,),
+    "NodeId | None": (str, NoneType),
+    "dict[str, Any]": (dict,),
+    "LinkFault | None": (LinkFault, NoneType),
+    "LogTail": (LogTail,),
+    "tuple[str, ...]": (tuple, list),
+    "tuple[Term, ...]": (tuple, list),
+    "tuple[PeerSnapshot, ...]": (tuple,),
+    "tuple[LinkSnapshot, ...]": (tuple,),
+}
+"""What a field of an annotation may hold after decoding."""
+_ITEMS: dict[str, type] = {"tuple[str, ...]": str, "tuple[Term, ...]": int}
+Made = TypeVar("Made", Event, LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot, ProcessSnapshot)
+
+
+def _make(kind: type[Made], found: Any) -> Made:
+    """The dataclass of these fields, each checked against its annotation."""
+    expect(type(found) is dict and all(type(name) is str for name in found), "no status frame")
     try:
-        return snapshot_from_map(fields) if topic == TOPIC_SNAPSHOT else Event(**fields)
-    except (TypeError, KeyError) as error:
-        raise WireError("no status frame") from error
-
-
-def snapshot_from_map(fields: dict[str, Any]) -> NodeSnapshot:
-    """The snapshot whose ``dataclasses.asdict`` this is. Raises TypeError or KeyError otherwise."""
-    nested = dict(fields)
-    nested["tail"] = LogTail(**fields["tail"])
-    nested["peers"] = tuple([PeerSnapshot(**peer) for peer in fields["peers"]])
-    nested["links"] = tuple([_link_from_map(link) for link in fields["links"]])
-    return NodeSnapshot(**nested)
-
-
-def _link_from_map(fields: dict[str, Any]) -> LinkSnapshot:
-    fault = LinkFault(**fields["fault"]) if fields["fault"] else None
-    return LinkSnapshot(**{**fields, "fault": fault})
+        made = kind(**found)
+    except TypeError as error:
+        raise WireError(f"no {kind.__name__}") from error
+    for field in fields(made):
+        value = getattr(made, field.name)
+        annotation = str(field.type)
+        item = _ITEMS.get(annotation)
+        if type(value) not in _TYPES[annotation] or (item and any(type(each) is not item for each in value)):
+            raise WireError(f"no {kind.__name__}: its {field.name} is {shown(value)}")
+    return made

@@ -44,7 +44,7 @@ def test_a_good_line() -> None:
     ("bad", "cause"),
     [
         (line(op="gte"), f'"op" must be one of {OPS}, not "gte"'),
-        (line(op=["get"]), f'"op" must be one of {OPS}, not ["get"]'),
+        (line(op=["get"]), f'"op" must be one of {OPS}, not a list'),
         (line(op="x" * 500), f'"op" must be one of {OPS}, not "{"x" * 59}…'),
         (line(result="maybe"), '"result" must be one of ok, fail, unknown, not "maybe"'),
         (line(call_ns=1.5), '"call_ns" must be an integer, not 1.5'),

@@ -115,7 +115,7 @@ def test_an_event_of_another_version_is_told_raw() -> None:
     state = reduce_all(
         initial(NAMES), [event(1, "n1", "LeaderChanged", surprise=1), event(2, "n1", "Teleported", to="n2")]
     )
-    assert texts(state) == ["LeaderChanged {'surprise': 1}", "Teleported {'to': 'n2'}"]
+    assert texts(state) == ["LeaderChanged surprise=1", "Teleported to='n2'"]
 
 
 def test_rates_come_from_counters() -> None:

@@ -1,0 +1,157 @@
+"""inspect: what a node has on disk, read without a node and without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raftkv.cli.options import Json
+from raftkv.cli.output import Exit, as_text, emit, emit_json, fail, note
+from raftkv.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from raftkv.raft import Entry
+    from raftkv.storage import Inspection
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="A cluster's folder, a node's folder in it, or a node's log folder (wal).",
+        show_default=False,
+    ),
+]
+SHOWN_BYTES = 60
+"""Of a key in a line."""
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Read what nodes have on disk: offline, and without changing anything.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command()(log)
+    group.command()(verify)
+    app.add_typer(group, name="inspect")
+
+
+def verify(folder: Folder, json: Json = False) -> None:
+    """Check every record of every log in DIR; exit 1 when one is damaged."""
+    reports = []
+    damaged = False
+    for wal in _find_logs(folder):
+        try:
+            found = _read(wal)
+        except StorageError as error:
+            damaged = True
+            reports.append({"folder": str(wal), "whole": False, "error": str(error)})
+            if not json:
+                fail(str(error))
+            continue
+        reports.append({"folder": str(wal), "whole": True, **_summary(found)})
+        if not json:
+            emit(_line(wal, found))
+    if json:
+        emit_json({"logs": reports})
+    if damaged:
+        raise typer.Exit(Exit.NO)
+
+
+def log(
+    folder: Folder,
+    first: Annotated[int, typer.Option("--from", metavar="INDEX", help="The first entry shown.", min=1)] = 1,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many entries [default: all].", min=1)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print the entries of one node's log: index, term, size, and what each does."""
+    logs = _find_logs(folder)
+    if len(logs) > 1:
+        names = ", ".join(str(wal) for wal in logs)
+        raise ConfigError(f"{folder} holds {len(logs)} logs; name one of {names}")
+    found = _read(logs[0])
+    entries = [entry for entry in found.recovered.entries if entry.index >= first]
+    for entry in entries if limit is None else entries[:limit]:
+        if json:
+            emit_json({"index": entry.index, "term": entry.term, "bytes": len(entry.data), **_meaning(entry)})
+        else:
+            what = " ".join(str(value) for value in _meaning(entry).values())
+            emit(f"{entry.index:>8}  {entry.term:>5}  {len(entry.data):>8}  {what}")
+    note(_line(logs[0], found))
+
+
+def _find_logs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    for candidates in ([folder], [folder / "wal"], sorted(folder.glob("*/wal"))):
+        found = [wal for wal in candidates if any(wal.glob("*-*.log"))]
+        if found:
+            return found
+    raise ConfigError(f"{folder}: no node's log is in it; expected {folder}/wal or {folder}/*/wal")
+
+
+def _read(wal: Path) -> Inspection:
+    from raftkv.storage import ReadOnlyDirectory, Wal
+
+    return Wal.read(ReadOnlyDirectory(wal))
+
+
+def _summary(found: Inspection) -> dict[str, Any]:
+    recovered = found.recovered
+    entries, state = recovered.entries, recovered.hard_state
+    return {
+        "cluster": recovered.identity.cluster,
+        "node": recovered.identity.node,
+        "segments": len(found.segments),
+        "bytes": found.bytes_used,
+        "first_index": entries[0].index if entries else 0,
+        "last_index": entries[-1].index if entries else 0,
+        "last_term": entries[-1].term if entries else 0,
+        "current_term": state.current_term,
+        "voted_for": state.voted_for,
+        "commit_index": state.commit_index,
+        "cut": recovered.cut,
+    }
+
+
+def _line(wal: Path, found: Inspection) -> str:
+    view = _summary(found)
+    torn = f"; a torn tail that the next start cuts: {view['cut']}" if view["cut"] else ""
+    return (
+        f"{wal}: node {view['node']} of {view['cluster']}, {view['segments']} segments, "
+        f"entries {view['first_index']}..{view['last_index']}, term {view['current_term']}, "
+        f"vote {view['voted_for'] or 'for nobody'}, commit at least {view['commit_index']}, "
+        f"{view['bytes']:,} bytes, whole{torn}"
+    )
+
+
+def _meaning(entry: Entry) -> dict[str, Any]:
+    from raftkv.kv.commands import Command, Op
+
+    if not entry.data:
+        return {"op": "no_op"}
+    try:
+        command = Command.decode(entry.data)
+        op = Op(command.op).name.lower()
+    except ValueError:
+        return {"op": "unknown"}
+    keys = list(_keys(command.op, command.arguments))
+    return {"op": op, "key": keys[0] if len(keys) == 1 else keys}
+
+
+def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
+    from raftkv.kv.commands import Op
+
+    if op == Op.MULTI_PUT:
+        arguments = tuple(pair[0] for pair in arguments[0])
+    elif op == Op.DELETE_RANGE:
+        arguments = arguments[:2]
+    else:
+        arguments = arguments[:1]
+    for key in arguments:
+        yield as_text(key[:SHOWN_BYTES])

@@ -1,0 +1,104 @@
+"""inspect: what is on disk, without a node."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from raftkv.kv.commands import Command, Op
+from raftkv.raft import Entry, HardState
+from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
+from raftkv.types import LogIndex, NodeId, Term
+from tests.support.processes import raftkv
+
+
+def write_log(folder: Path, name: str, count: int) -> Path:
+    """A node's log with a no-op, ``count`` puts, a deletion and a multi-put, in small segments."""
+    wal = folder / name / "wal"
+    log, _ = Wal.open(OsDirectory(wal), Identity("c", NodeId(name), "life"), WalOptions(segment_bytes=1024))
+    commands = [
+        *(Command(7, 0, n + 1, 1, Op.PUT, (b"k%d" % n, b"v" * 100)).encode() for n in range(count)),
+        Command(7, 0, count + 1, 1, Op.DELETE, (b"\xff",)).encode(),
+        Command(7, 0, count + 2, 1, Op.MULTI_PUT, (((b"a", b"1"), (b"b", b"2")),)).encode(),
+    ]
+    entries = [Entry(LogIndex(1), Term(2), 0, b"")]
+    entries += [Entry(LogIndex(n), Term(2), 1, data) for n, data in enumerate(commands, start=2)]
+    for entry in entries:
+        log.append(HardState(Term(2), NodeId(name), LogIndex(entry.index - 1)), [entry])
+    log.close()
+    return wal
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_whole_cluster_is_verified_and_nothing_is_touched(tmp_path: Path) -> None:
+    for name in ("n1", "n2"):
+        write_log(tmp_path, name, 20)
+    before = contents(tmp_path)
+    done = raftkv("inspect", "verify", str(tmp_path), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 2
+    assert "n1/wal: node n1 of c, " in lines[0]
+    assert "entries 1..23, term 2, vote n1, commit at least 22, " in lines[0]
+    assert contents(tmp_path) == before
+
+
+def test_damage_is_named_and_the_other_logs_are_still_looked_at(tmp_path: Path) -> None:
+    wal = write_log(tmp_path, "n1", 20)
+    write_log(tmp_path, "n2", 1)
+    first = sorted(wal.glob("*.log"))[0]
+    data = bytearray(first.read_bytes())
+    data[300] ^= 1
+    first.write_bytes(data)
+    done = raftkv("inspect", "verify", str(tmp_path), "--json", folder=tmp_path)
+    assert done.returncode == 1
+    damaged, whole = json.loads(done.stdout)["logs"]
+    assert not damaged["whole"]
+    assert str(first) in damaged["error"]
+    assert "at byte" in damaged["error"]
+    assert (whole["whole"], whole["node"], whole["last_index"]) == (True, "n2", 4)
+    told = raftkv("inspect", "verify", str(tmp_path), folder=tmp_path)
+    assert told.stderr.startswith(b"raftkv: damaged log: ")
+
+
+def test_entries_are_listed_with_what_they_do(tmp_path: Path) -> None:
+    wal = write_log(tmp_path, "n1", 2)
+    done = raftkv("inspect", "log", str(wal), folder=tmp_path)
+    rows = [line.split() for line in done.stdout.decode().splitlines()]
+    assert [row[:2] for row in rows] == [[str(n), "2"] for n in range(1, 6)]
+    meanings = [["no_op"], ["put", "k0"], ["put", "k1"], ["delete", "base64:/w=="]]
+    assert [row[3:] for row in rows[:4]] == meanings
+    part = raftkv("inspect", "log", str(wal), "--from", "3", "--limit", "2", "--json", folder=tmp_path)
+    shown = [json.loads(line) for line in part.stdout.splitlines()]
+    assert [entry["index"] for entry in shown] == [3, 4]
+    assert shown[0] == {"index": 3, "term": 2, "bytes": shown[0]["bytes"], "op": "put", "key": "k1"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_log_that_may_only_be_read_is_read(tmp_path: Path) -> None:
+    wal = write_log(tmp_path, "n1", 2)
+    wal.chmod(0o500)
+    assert raftkv("inspect", "verify", str(tmp_path), folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["verify", "nowhere"], "nowhere: no such folder"),
+        (["verify", "."], "no node's log is in it"),
+        (["log", "both"], "both holds 2 logs; name one of both/n1/wal, both/n2/wal"),
+    ],
+)
+def test_what_is_no_log_is_told_in_one_line(tmp_path: Path, arguments: list[str], complaint: str) -> None:
+    for name in ("n1", "n2"):
+        write_log(tmp_path / "both", name, 1)
+    done = raftkv("inspect", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert complaint in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
