@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +77,11 @@ def tell_counts(found: dict[str, Any]) -> list[str]:
 
 
 def tell_mutants(found: dict[str, Any]) -> list[str]:
-    mutants = found["mutants"]
-    killed = [mutant for mutant in mutants if mutant["killed_by"]]
-    return [f"mutants killed | {len(killed)} of {len(mutants)}"]
+    layers = [mutant["layers"] for mutant in found["lines"]]
+    killers = Counter(name for row in layers for name, verdict in row.items() if verdict["killed"])
+    killed = sum(any(verdict["killed"] for verdict in row.values()) for row in layers)
+    by_layer = ", ".join(f"{name} {count}" for name, count in killers.most_common())
+    return [f"mutants killed | {killed} of {len(layers)}", f"by layer | {by_layer}"]
 
 
 def run(part: Part) -> tuple[bool, dict[str, Any]]:
@@ -86,7 +89,8 @@ def run(part: Part) -> tuple[bool, dict[str, Any]]:
     begun = time.monotonic()
     done = subprocess.run(part.command, stdout=subprocess.PIPE, text=True, check=False)
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        documents = [json.loads(line) for line in done.stdout.splitlines()]
+        found: dict[str, Any] = documents[0] if len(documents) == 1 else {"lines": documents}
     except json.JSONDecodeError:
         print(f"FAILED with exit code {done.returncode} and no figures", flush=True)
         return False, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_TIMEOUT = 5.0
 CLOCK_SECONDS_MAX = 3600.0
+
+
+def check_finite(name: str, value: float) -> None:
+    """Bounds let ``nan`` pass, which is neither below nor above anything."""
+    if not math.isfinite(value):
+        raise ConfigError(f"{name} {value:g}: expected a number")
 
 
 def find_target(endpoints: str | None, config: Path | None, data: Path | None) -> Target:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv import __version__
-from raftkv.cli.options import Json
+from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
 from raftkv.errors import ConfigError
 
@@ -62,6 +62,7 @@ def simulate(
 
     from raftkv.sim.report import Summary
 
+    check_finite("--seconds", seconds)
     chosen = _parse_faults(faults)
     first = seed or 0
     count = seeds or (SEEDS_DEFAULT if seed is None else 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.options import Json
+from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
 from raftkv.errors import ConfigError
 
@@ -63,6 +63,8 @@ def torture(
 
     from raftkv.cluster.torture import Torture, TortureOptions
 
+    check_finite("--seconds", seconds)
+    check_finite("--budget", budget)
     chosen = _parse_faults(faults)
     if data is not None and data.exists() and any(data.iterdir()):
         raise ConfigError(f"--data {data}: not empty; a torture needs a cluster of its own")

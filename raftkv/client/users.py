@@ -26,6 +26,9 @@ CAS_SHARE = 0.2
 """Of all requests; what is neither these nor a read is a put."""
 
 
+BURST_MAX = 30
+
+
 class Stage(Protocol):
     """Where a user stands. Times in seconds of one clock."""
 
@@ -49,6 +52,11 @@ class Habits(Protocol):
     @property
     def read_share(self) -> float: ...
     @property
+    def burst_share(self) -> float:
+        """Of a user's turns: many writes at once, all open together."""
+        ...
+
+    @property
     def pinned_share(self) -> float:
         """Of reads, that ask one node whether it leads or not."""
         ...
@@ -61,7 +69,7 @@ class Listener(Protocol):
 
 
 class User:
-    """One request at a time, each write with a value that nobody else writes."""
+    """One request at a time, or a burst of them; each write has a value that nobody else writes."""
 
     def __init__(
         self,
@@ -85,9 +93,13 @@ class User:
         self._seen: dict[str, str | None] = {}
         """What this user last knew of each key, so that comparisons succeed now and then."""
         self._writes = 0
-        self.busy = False
+        self._open = 0
         self.resting = False
         """While set, nothing new is asked."""
+
+    @property
+    def busy(self) -> bool:
+        return self._open > 0
 
     def begin(self) -> None:
         self._stage.later(self._rng.expovariate(1 / self._habits.rest_seconds), self._go_on)
@@ -113,7 +125,7 @@ class User:
                 Did.DELETE: (Op.DELETE, name),
                 Did.CAS: (Op.COMPARE_AND_SET, name, _bytes(expected), _bytes(value)),
             }[op]
-        self.busy = True
+        self._open += 1
         deadline = now + self._habits.request_timeout
         self._stage.submit(
             Call(fields, deadline, lambda call: self._on_done(token, op, key, value, call), session, target)
@@ -123,10 +135,11 @@ class User:
         if self.resting:
             return
         rng, reads = self._rng, self._habits.read_share
-        key = f"k{rng.randrange(self._habits.keys)}"
-        draw = rng.random()
-        self._writes += 1
-        value = f"{self._number}.{self._writes}"
+        if rng.random() < self._habits.burst_share:
+            for _ in range(rng.randint(2, BURST_MAX)):
+                self.ask(Did.PUT, self._draw_key(), self._draw_value())
+            return
+        draw, key, value = rng.random(), self._draw_key(), self._draw_value()
         if draw < reads:
             self.ask(Did.GET, key)
         elif draw < reads + DELETE_SHARE:
@@ -136,10 +149,18 @@ class User:
         else:
             self.ask(Did.PUT, key, value)
 
+    def _draw_key(self) -> str:
+        return f"k{self._rng.randrange(self._habits.keys)}"
+
+    def _draw_value(self) -> str:
+        self._writes += 1
+        return f"{self._number}.{self._writes}"
+
     def _on_done(self, token: int, op: Did, key: str, value: str | None, call: Call) -> None:
         now_ns = int(self._stage.now() * NANOSECONDS)
-        self.busy = False
-        self.begin()
+        self._open -= 1
+        if not self._open:
+            self.begin()
         response = call.response
         if response is None:
             unknown = isinstance(call.error, OutcomeUnknown)

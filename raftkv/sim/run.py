@@ -14,11 +14,12 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from raftkv.client.users import User
 from raftkv.history import Op, Recorder, check_history, to_json_line
 from raftkv.sim.nemesis import Nemesis
-from raftkv.sim.network import Weather, between
+from raftkv.sim.network import between, isolate
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
 from raftkv.sim.trace import Trace
 from raftkv.sim.watch import Violation
@@ -31,7 +32,10 @@ ELECTION_TIMEOUTS = 10
 SETTLE_SECONDS = 30.0
 CHECK_STEPS_MAX = 2_000_000
 """Of the search over one history; more than any of them has come near."""
-CALM = Weather()
+READERS = 2
+READER: dict[str, Any] = {"read_share": 1.0, "pinned_share": 1.0, "burst_share": 0.0, "rest_seconds": 0.01}
+RETURNS_SHARE = 0.3
+"""Of seeds in which a node that was cut off returns, which must not disturb anybody."""
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ def run_seed(
         run.safety()
         run.liveness()
         run.convergence()
+        run.calm()
         run.check()
     except Violation as violation:
         outcome.violation = str(violation)
@@ -98,19 +103,22 @@ class Run:
         self.world = World(profile.world, seed, Trace(write))
         self._rng = random.Random(f"{seed}/run")
         self._nemesis = Nemesis(self.world, profile, random.Random(f"{seed}/nemesis"))
+        # Whoever writes soon waits for a leader; readers who never write keep asking one that was deposed.
+        habits = [profile] * profile.users + [replace(profile, **READER)] * READERS
         self.users = [
-            self._user(number, random.Random(f"{seed}/user/{number}")) for number in range(profile.users)
+            self._user(number, its, random.Random(f"{seed}/user/{number}"))
+            for number, its in enumerate(habits)
         ]
         self.world.trace.add(0.0, profile.describe())
 
-    def _user(self, number: int, rng: random.Random) -> User:
+    def _user(self, number: int, habits: Profile, rng: random.Random) -> User:
         world = self.world
         known = rng.sample(world.names, rng.randint(1, len(world.names)))
         client = world.client(f"c{number}", known)
         return User(
             number,
             client,
-            self.profile,
+            habits,
             rng,
             self.history,
             self._on_answer,
@@ -195,9 +203,30 @@ class Run:
         for machine in world.machines.values():
             world.watcher.twin.check_contents(machine)
 
+    def calm(self) -> None:
+        """A node that was cut off for some election timeouts and returns deposes nobody (thesis §9.6)."""
+        world, leader = self.world, self.world.leader()
+        if leader is None or self._rng.random() >= RETURNS_SHARE:
+            return
+        timeout = self.profile.world.raft.election_timeout_max_ms / 1000
+        away = self._rng.choice([name for name in world.names if name != leader])
+        links = isolate(away, world.names)
+        elections = world.watcher.elections
+        world.network.cut(links)
+        world.run(3 * timeout)
+        world.network.lift(links)
+        world.run(2 * timeout)
+        if world.watcher.elections > elections or world.leader() != leader:
+            raise Violation(f"{away} was cut off for {3 * timeout:g} s, returned, and {leader} leads no more")
+
     def check(self) -> None:
-        """The last word: what users saw, read once more at the end, is linearizable."""
+        """The last word: what users saw, read once more at the end, is linearizable. The leader dies
+        first, and nobody writes to the next one: what it may serve it must find out by itself."""
         world, reader = self.world, self.users[-1]
+        leader = world.leader()
+        if leader:
+            world.power_loss(leader)
+            world.start(leader)
         for key in [*(f"k{number}" for number in range(self.profile.keys)), "probe"]:
             reader.ask(Op.GET, key)
             world.run_until(lambda: not reader.busy, SETTLE_SECONDS)

@@ -70,6 +70,7 @@ class Profile:
     rest_seconds: float
     request_timeout: float
     read_share: float
+    burst_share: float
     pinned_share: float
 
     def describe(self) -> str:
@@ -98,6 +99,7 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
         rest_seconds=rng.choice((0.02, 0.05, 0.1)),
         request_timeout=rng.choice((0.3, 1.0, 3.0)),
         read_share=rng.choice((0.2, 0.4, 0.6)),
+        burst_share=rng.choice((0.0, 0.0, 0.1)),
         pinned_share=rng.choice((0.0, 0.5, 1.0)),
     )
 

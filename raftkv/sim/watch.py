@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from raftkv.kv.commands import Code, Op, decode_flat
-from raftkv.raft import Entry, Role
+from raftkv.raft import Entry, Raft, Role
 from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
 from raftkv.raft.messages import (
     AppendEntriesResponse,
@@ -46,6 +46,8 @@ class Watcher:
         self._votes: dict[tuple[int, str], str] = {}
         """(term, voter) -> candidate, of votes that have left."""
         self._digests: dict[int, int] = {}
+        self._held = dict.fromkeys(platters, 0)
+        """How much of what is committed each disk holds; never less again."""
         self.history = ClusterHistory()
         self.twin = Twin()
         self.elections = 0
@@ -59,12 +61,14 @@ class Watcher:
             found += check_delta(before, view)
         if view.role is Role.LEADER and (before is None or before.role is not Role.LEADER):
             self.elections += 1
+            found += self._check_elected(view)
         self._views[machine.boot] = view
         known = len(self.history.committed)
         found += self.history.check_node(raft, [other.node.raft.raft for other in alive])
         for entry in self.history.committed[known:]:
             found += self._check_durable(entry)
             self.twin.apply(entry)
+        found += self._check_held(machine.name)
         store = machine.node.store.machine
         if self._digests.setdefault(store.applied_index, store.digest) != store.digest:
             found.append(f"{machine.name}: another state than the others at index {store.applied_index}")
@@ -83,14 +87,45 @@ class Watcher:
             return []
         return [f"entry {entry.index} is committed, but durable on {holders} of {len(self._platters)} nodes"]
 
+    def _check_held(self, name: str) -> list[str]:
+        terms, committed, held = self._platters[name].durable.terms, self.history.committed, self._held[name]
+        if held and (len(terms) < held or terms[held - 1] != committed[held - 1].term):
+            return [f"{name}: its disk has lost entry {held}, which is committed"]
+        last = min(len(terms), len(committed))
+        while held < last and terms[held] == committed[held].term:
+            held += 1
+        self._held[name] = held
+        return []
+
+    def _check_elected(self, leader: RaftStatus) -> list[str]:
+        """It asked, and so many others said yes."""
+        term = leader.current_term
+        votes = sum(self._votes.get((term, voter)) == leader.node_id for voter in self._platters)
+        if votes >= self._quorum or len(self._platters) == 1:
+            return []
+        return [f"{leader.node_id} leads term {term} with {votes} votes"]
+
     # -- what leaves a node
 
-    def check_frame(self, sender: str, frame: bytes) -> None:
+    def check_frame(self, sender: str, frame: bytes, receiver: Machine | None = None) -> None:
+        """``receiver`` is None when it is down."""
         for item in wire.decode(frame).items:
             if not isinstance(item, Forward):
                 problem = self._check_message(self._platters[sender], item)
+                if not problem and receiver and isinstance(item, AppendEntriesResponse):
+                    problem = self._check_match(self._platters[sender], item, receiver.node.raft.raft)
                 if problem:
                     raise Violation(f"{sender}: {problem}")
+
+    @staticmethod
+    def _check_match(platter: Platter, answer: AppendEntriesResponse, leader: Raft) -> str | None:
+        """What is acknowledged is what the leader has; by log matching the last entry speaks for all."""
+        index = answer.match_index
+        if not answer.success or leader.role is not Role.LEADER or leader.current_term != answer.term:
+            return None
+        if index and leader.log.term_at(index) != platter.durable.terms[index - 1]:
+            return f"acknowledges {index}, which is another entry than {leader.node_id} has"
+        return None
 
     def _check_message(self, platter: Platter, message: Message) -> str | None:
         state = platter.durable.hard_state

@@ -188,7 +188,7 @@ class World:
 
     def send_to_peer(self, sender: str, to: str, frame: bytes) -> None:
         try:
-            self.watcher.check_frame(sender, frame)
+            self.watcher.check_frame(sender, frame, self.machines.get(to))
         except Violation as violation:
             self._fail(violation)
         parts = [sender.encode(), frame]

@@ -54,6 +54,9 @@ class MemoryFile:
         self.live = bytearray(durable)
         self.durable = bytearray(durable)
         self.unsynced: list[tuple[int, bytes]] = []
+        self.dropped: list[tuple[int, bytes]] = []
+        """Written before a sync that failed: the kernel may have dropped them, and no later sync that
+        succeeds says anything about them (PITFALLS 6)."""
 
     def size(self) -> int:
         return len(self.live)
@@ -76,8 +79,14 @@ class MemoryFile:
             image.extend(bytes(max(0, size - len(image))))
 
     def sync(self) -> None:
-        self._disk.before("sync")
-        self.durable = bytearray(self.live)
+        try:
+            self._disk.before("sync")
+        except OSError:
+            self.dropped += self.unsynced
+            self.unsynced.clear()
+            raise
+        for offset, data in self.unsynced:
+            _put(self.durable, offset, data)
         self.unsynced.clear()
 
     def close(self) -> None:
@@ -88,7 +97,7 @@ class MemoryFile:
 
     def after_power_loss(self, disk: MemoryDirectory, tear: Tear) -> MemoryFile:
         image = bytearray(self.durable)
-        for offset, data in self.unsynced:
+        for offset, data in (*self.dropped, *self.unsynced):
             for start, piece in tear(offset, data):
                 _put(image, offset + start, piece)
         return MemoryFile(disk, bytes(image))

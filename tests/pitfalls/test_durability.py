@@ -286,16 +286,21 @@ def test_pitfall_11_prev_log_index_below_the_commit_index_is_answered_not_compar
 
 
 def test_pitfall_11_an_answer_of_an_earlier_term_moves_no_match_index() -> None:
+    """Its index lies within the leader's log: one beyond is refused on its own account, and would
+    prove nothing of terms."""
     cluster = RaftCluster(3)
     cluster.elect("n1")
     cluster.elect("n2")
-    cluster.elect("n1")
-    leadership = cluster["n1"].leadership
-    assert leadership is not None
-    before = leadership.progress[N3].match_index
-    stale = AppendEntriesResponse(N3, N1, Term(1), True, LogIndex(99), LogIndex(0), Term(0), LogIndex(0))
-    cluster["n1"].step(stale)
-    assert leadership.progress[N3].match_index == before
+    leader = cluster.elect("n1")
+    cluster.block(["n1"], ["n2", "n3"])
+    cluster.propose("n1", "a")
+    assert leader.leadership is not None
+    before = leader.leadership.progress[N3].match_index
+    index = leader.log.last_index
+    assert before < index
+    leader.step(AppendEntriesResponse(N3, N1, Term(1), True, index, LogIndex(0), Term(0), LogIndex(0)))
+    assert leader.leadership.progress[N3].match_index == before
+    assert leader.log.commit_index < index
 
 
 def test_pitfall_11_an_answer_beyond_the_leaders_log_is_not_believed() -> None:

@@ -26,6 +26,7 @@ class LoadHabits:
     rest_seconds: float = 0.004
     request_timeout: float = 1.5
     read_share: float = 0.4
+    burst_share: float = 0.02
     pinned_share: float = 0.3
 
 

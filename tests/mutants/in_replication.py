@@ -1,0 +1,208 @@
+"""Bugs in the log: appending, acknowledging, committing, going back; and in reads without the log."""
+
+from __future__ import annotations
+
+from raftkv.raft import Raft, RaftLog, follower
+from raftkv.raft.leader import Leadership
+from raftkv.raft.progress import Progress
+from raftkv.raft.read_index import ReadIndexQueue
+from tests.mutants.planting import Edit, Mutant, Part
+
+
+def _mutant(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, Part.RAFT, edits)
+
+
+LOG = (
+    _mutant(
+        "old-term-committed-by-count",
+        "an entry of an earlier term is committed because a majority holds it",
+        "1",
+        Edit(Leadership.maybe_commit, " and log.matches(index, raft.current_term)", ""),
+    ),
+    _mutant(
+        "leader-counts-itself-early",
+        "a leader counts its own copy before its disk has it",
+        "4",
+        Edit(Leadership.maybe_commit, "[log.persisted_index, *matched]", "[log.last_index, *matched]"),
+    ),
+    _mutant(
+        "ack-before-durable",
+        "a follower acknowledges an append before its disk has it",
+        "5",
+        Edit(follower._accept, "raft.send_after_append(", "raft.send("),
+    ),
+    _mutant(
+        "ack-whole-log",
+        "a follower acknowledges its whole log, not what the append vouches for",
+        "11",
+        Edit(
+            follower.on_append_entries,
+            "_accept(raft, message, verified)",
+            "_accept(raft, message, log.last_index)",
+        ),
+    ),
+    _mutant(
+        "append-commits-unverified",
+        "an append commits the follower's log beyond what it vouches for",
+        "12",
+        Edit(
+            follower.on_append_entries,
+            "commit = min(message.leader_commit, verified)",
+            "commit = min(message.leader_commit, log.last_index)",
+        ),
+    ),
+    _mutant(
+        "heartbeat-commits-unverified",
+        "a heartbeat commits the follower's log beyond what the leader knows to match",
+        "12",
+        Edit(
+            Leadership._send_heartbeat,
+            "commit = min(progress.match_index, raft.log.commit_index)",
+            "commit = raft.log.commit_index",
+        ),
+    ),
+    _mutant(
+        "any-append-truncates",
+        "an append cuts off what follows it, also where the entries match",
+        "11",
+        Edit(
+            follower.on_append_entries,
+            "conflict = log.first_conflict(message.entries)",
+            "conflict = 0 if message.entries else None",
+        ),
+    ),
+    _mutant(
+        "prev-term-not-compared",
+        "a follower asks whether it holds prev_log_index, not of which term",
+        "§5.3",
+        Edit(
+            follower.on_append_entries,
+            "not log.matches(message.prev_log_index, message.prev_log_term)",
+            "log.term_at(message.prev_log_index) is None",
+        ),
+    ),
+    _mutant(
+        "overwritten-not-written-again",
+        "entries that replace others count as handed to the disk already",
+        "13",
+        Edit(RaftLog.overwrite, "self.handed_index = min(self.handed_index, keep)", "pass"),
+        Edit(RaftLog.overwrite, "self.persisted_index = min(self.persisted_index, keep)", "pass"),
+    ),
+    _mutant(
+        "late-mark-counts",
+        "a late confirmation covers entries that replaced the ones it was for",
+        "13",
+        Edit(RaftLog.persisted_to, " and self.matches(index, term)", ""),
+        Edit(Raft.persisted, "if mark.current_term != self.current_term:", "if False:"),
+    ),
+    _mutant(
+        "restart-skips-committed",
+        "after a restart only what is committed from then on is applied",
+        "10",
+        Edit(RaftLog.__init__, "self.delivered_index = offset_index", "self.delivered_index = commit_index"),
+    ),
+    _mutant(
+        "no-no-op",
+        "a new leader appends no entry of its own term",
+        "§8",
+        Edit(Raft.become_leader, "self.log.append_no_op(self.current_term)", "pass"),
+    ),
+    _mutant(
+        "hint-skips-past",
+        "a follower whose log is too short names an index behind its end",
+        "§5.3",
+        Edit(follower._reject, "LogIndex(log.last_index + 1)", "LogIndex(log.last_index + 2)"),
+    ),
+    _mutant(
+        "next-index-never-goes-back",
+        "a leader sends a follower that rejects the same append again",
+        "§5.3",
+        Edit(Progress.rejected, "self.become_probe(next_index)", "self.become_probe(self.next_index)"),
+    ),
+    _mutant(
+        "lost-append-not-missed",
+        "a leader never finds out that an append was lost",
+        "§5.3",
+        Edit(
+            Leadership.on_heartbeat_response,
+            "self._send_append(message.sender, progress, [])",
+            "pass",
+        ),
+    ),
+    _mutant(
+        "probe-never-repeated",
+        "a probe that was lost is waited for without end",
+        "§5.3",
+        Edit(Leadership.on_heartbeat_response, "progress.probe_open = False", "pass"),
+    ),
+    _mutant(
+        "uncommitted-without-bound",
+        "a leader without a quorum takes on whatever it is given",
+        "39",
+        Edit(
+            Raft.propose,
+            "leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max",
+            "False",
+        ),
+    ),
+    _mutant(
+        "uncommitted-never-subtracted",
+        "what has committed still counts as uncommitted, until nothing more is taken",
+        "39",
+        Edit(Leadership.maybe_commit, "self.uncommitted_bytes -= size_of(newly)", "pass"),
+    ),
+)
+
+READS = (
+    _mutant(
+        "read-without-round",
+        "a leader answers reads without asking whether it still leads",
+        "33",
+        Edit(ReadIndexQueue.take_confirmed, " or len(self._acks) < self._needed", ""),
+    ),
+    _mutant(
+        "read-before-no-op",
+        "a leader answers reads before an entry of its term has committed",
+        "31",
+        Edit(
+            Leadership.serve_reads,
+            "may_open = raft.log.matches(raft.log.commit_index, raft.current_term)",
+            "may_open = True",
+        ),
+    ),
+    _mutant(
+        "read-round-reused",
+        "every round of reads has the same number",
+        "32",
+        Edit(ReadIndexQueue.start_round, "self.last_round += 1", "self.last_round = 1"),
+    ),
+    _mutant(
+        "any-round-confirms",
+        "the answer to any heartbeat confirms the round that is open",
+        "32",
+        Edit(ReadIndexQueue.confirmed_by, "if read_round == self.open_round:", "if True:"),
+    ),
+    _mutant(
+        "read-joins-open-round",
+        "a read joins a round that began before it, and its index",
+        "33",
+        Edit(
+            Leadership.add_read,
+            "self.reads.waiting.append(",
+            "(self.reads._open_readers if self.reads.open_round else self.reads.waiting).append(",
+        ),
+    ),
+    _mutant(
+        "deposed-leader-answers-reads",
+        "reads that wait when a leadership ends are answered instead of failed",
+        "32",
+        Edit(
+            Raft._abandon_role,
+            "ReadState(context, None)",
+            "ReadState(context, self.log.commit_index)",
+        ),
+    ),
+)
+
+MUTANTS = (*LOG, *READS)

@@ -1,0 +1,281 @@
+"""Bugs around consensus: the state machine, the actors of a node, the client."""
+
+from __future__ import annotations
+
+from raftkv.actors.gateway import GatewayActor
+from raftkv.actors.storage import StorageActor
+from raftkv.actors.store import StoreActor
+from raftkv.client.core import ClientCore
+from raftkv.kv import StateMachine
+from raftkv.kv.sessions import Sessions
+from tests.mutants.planting import Edit, Mutant, Part
+
+
+def _kv(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, Part.KV, edits)
+
+
+def _actors(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, Part.ACTORS, edits)
+
+
+def _client(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, Part.CLIENT, edits)
+
+
+KV = (
+    _kv(
+        "retry-applied-twice",
+        "a retry is applied like a new request",
+        "35",
+        Edit(StateMachine.apply, "if answer is not None:", "if False:"),
+    ),
+    _kv(
+        "dedupe-by-sequence-alone",
+        "all clients share one session",
+        "35",
+        Edit(StateMachine.apply, "enter(client_id, born, index)", "enter(0, born, index)"),
+    ),
+    _kv(
+        "floor-ignored",
+        "a stray copy of a request that its client has long forgotten is applied",
+        "35",
+        Edit(StateMachine.apply, "if sequence < session.floor:", "if False:"),
+    ),
+    _kv(
+        "floor-forgets-one-too-many",
+        "the answer at the floor is forgotten although its client still waits for it",
+        "35",
+        Edit(StateMachine.apply, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
+    ),
+    _kv(
+        "forgotten-client-passes-for-new",
+        "a client whose session was dropped for want of room starts afresh",
+        "35",
+        Edit(Sessions.enter, "born < self.horizon or born >= index", "False"),
+    ),
+    _kv(
+        "latest-client-forgotten",
+        "the table of sessions drops whoever came last, not whoever is idle for longest",
+        "35",
+        Edit(Sessions.enter, "popitem(last=False)", "popitem(last=True)"),
+    ),
+    _kv(
+        "compare-always-succeeds",
+        "a compare-and-set sets whatever it finds",
+        "",
+        Edit(StateMachine._compare_and_set, "(item.value if item else None) != expected", "False"),
+    ),
+    _kv(
+        "read-changes-state",
+        "a get of an absent key moves the revision of the node that serves it",
+        "38",
+        Edit(
+            StateMachine.get,
+            "    return self._items.get(key)",
+            "    self.revision += key not in self._items\n    return self._items.get(key)",
+        ),
+    ),
+    _kv(
+        "empty-delete-moves-revision",
+        "a delete that finds nothing counts as a change",
+        "",
+        Edit(StateMachine._remove, "        self.revision += 1\n", ""),
+        Edit(StateMachine._remove, "    if keys:\n", "    self.revision += 1\n    if keys:\n"),
+    ),
+    _kv(
+        "multi-put-half-applied",
+        "a multi-put that fails at its second pair has applied the first",
+        "38",
+        Edit(
+            StateMachine._multi_put,
+            "        _check_pair(*pair)\n",
+            "        _check_pair(*pair)\n        self._set(*pair)\n",
+        ),
+    ),
+)
+
+ACTORS = (
+    _actors(
+        "released-on-submit",
+        "acknowledgements and marks are released when a write begins, not when it is durable",
+        "4",
+        Edit(
+            StorageActor._start_batch,
+            "self._disk.submit(self._batch)",
+            "self._disk.submit(self._batch); self._release(self._writing); self._writing = []",
+        ),
+    ),
+    _actors(
+        "ack-overtakes-write",
+        "an acknowledgement without a write of its own does not wait for the write before it",
+        "5",
+        Edit(
+            StorageActor.handle,
+            "message.mark is None and not self._queue and self._batch is None",
+            "message.mark is None",
+        ),
+    ),
+    _actors(
+        "full-disk-is-success",
+        "a batch that found the disk full counts as written",
+        "39",
+        Edit(StorageActor._on_result, "if isinstance(result.error, DiskFull):", "if False:"),
+        Edit(
+            StorageActor._on_result,
+            "if result.error:",
+            "if result.error and not isinstance(result.error, DiskFull):",
+        ),
+    ),
+    _actors(
+        "disk-error-retried",
+        "a node whose disk failed tries the batch again instead of stopping",
+        "6",
+        Edit(
+            StorageActor._on_result,
+            'self._context.send("node", Stop("disk failure", result.error))',
+            'self._context.set_timer("storage", RETRY_SECONDS, Tick())',
+        ),
+    ),
+    _actors(
+        "answered-when-proposed",
+        "a client is told that its write is done when it has only been proposed",
+        "4",
+        Edit(
+            GatewayActor._propose,
+            'self._context.send("raft", Propose(keys, commands))',
+            'self._context.send("raft", Propose(keys, commands)); self._release(keys, Code.OK)',
+        ),
+    ),
+    _actors(
+        "leader-change-is-success",
+        "writes that wait when the leader changes are answered as done",
+        "35",
+        Edit(
+            GatewayActor._on_soft_state,
+            "self._release(list(self._pending), Code.LEADER_CHANGED)",
+            "self._release(list(self._pending), Code.OK)",
+        ),
+    ),
+    _actors(
+        "leader-change-is-failure",
+        "writes that wait when the leader changes are answered as not done",
+        "35",
+        Edit(
+            GatewayActor._on_soft_state,
+            "self._release(list(self._pending), Code.LEADER_CHANGED)",
+            "self._release(list(self._pending), Code.NO_LEADER)",
+        ),
+    ),
+    _actors(
+        "pending-kept-on-leader-change",
+        "writes that wait when the leader changes are neither answered nor handed back",
+        "22",
+        Edit(
+            GatewayActor._on_soft_state,
+            "self._release(list(self._pending), Code.LEADER_CHANGED)",
+            "pass",
+        ),
+        Edit(GatewayActor._release_old, "self._release(old, Code.LEADER_CHANGED)", "pass"),
+    ),
+    _actors(
+        "local-read",
+        "a linearizable read is served from whatever this node has applied",
+        "31",
+        Edit(GatewayActor._on_request, "elif request[-1]:", "elif True:"),
+    ),
+    _actors(
+        "failed-read-served",
+        "a read for which no leader could be asked is served all the same",
+        "32",
+        Edit(
+            GatewayActor._on_read_index,
+            "if message.read_index is None:",
+            "if False:",
+        ),
+        Edit(
+            GatewayActor._on_read_index,
+            "Read(message.read_index, requests)",
+            "Read(message.read_index or LogIndex(0), requests)",
+        ),
+    ),
+    _actors(
+        "read-before-applied",
+        "a read is served before the state machine has reached its index",
+        "33",
+        Edit(StoreActor.handle, "message.read_index <= self.machine.applied_index", "True"),
+    ),
+)
+
+CLIENT = (
+    _client(
+        "timeout-is-failure",
+        "a write without an answer in time is reported as not done",
+        "35",
+        Edit(ClientCore._expire, "is_write and (call.open or call.uncertain)", "False"),
+    ),
+    _client(
+        "moved-write-counts-as-unsent",
+        "a write that was left at a silent node is reported as not done",
+        "35",
+        Edit(ClientCore._move_to, "call.uncertain = True", "pass"),
+        Edit(ClientCore._resend, "call.uncertain = True", "pass"),
+    ),
+    _client(
+        "leader-change-counts-as-unsent",
+        "a write that its node handed back is reported as not done",
+        "35",
+        Edit(
+            ClientCore._on_response,
+            "call.uncertain = call.uncertain or code == Code.LEADER_CHANGED",
+            "pass",
+        ),
+    ),
+    _client(
+        "retry-under-new-sequence",
+        "a client asks again under a name of its own for each try",
+        "35",
+        Edit(
+            ClientCore._dispatch,
+            "    session = call.session\n",
+            "    session = call.session\n"
+            "    if session and call.request:\n"
+            "        session.waiting.pop(call.sequence, None)\n"
+            "        session.last_sequence += 1\n"
+            "        call.sequence = session.last_sequence\n"
+            "        session.waiting[call.sequence] = None\n"
+            "        call.request = None\n",
+        ),
+    ),
+    _client(
+        "late-answer-ends-next-call",
+        "an answer to a request that is over ends the one that is open",
+        "35",
+        Edit(
+            ClientCore.on_frame,
+            "call = self._calls.get(response.request_id)",
+            "call = self._calls.get(response.request_id) or next(iter(self._calls.values()), None)",
+        ),
+    ),
+    _client(
+        "floor-above-open-writes",
+        "a client says that it waits for nothing older, while it does",
+        "35",
+        Edit(ClientCore._make_request, "floor = next(iter(session.waiting))", "floor = call.sequence"),
+    ),
+    _client(
+        "request-never-resent",
+        "a request that got lost behind a living node is waited for until its deadline",
+        "",
+        Edit(ClientCore._resend, "now - call.sent_at < RESEND_SECONDS", "True"),
+    ),
+    _client(
+        "silent-node-not-left",
+        "a client stays with a node that has fallen silent",
+        "",
+        Edit(ClientCore._seeking, "self._silent_for(now) >= SILENCE_SECONDS", "False"),
+        Edit(ClientCore._leave_silent_target, "self._target is not None and", "False and"),
+    ),
+)
+
+MUTANTS = (*KV, *ACTORS, *CLIENT)

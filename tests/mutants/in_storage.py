@@ -1,0 +1,161 @@
+"""Bugs on the way to the disk and back: syncs, checksums, recovery, errors."""
+
+from __future__ import annotations
+
+from raftkv.storage import Wal, records, wal
+from tests.mutants.planting import Edit, Mutant, Part
+
+
+def _mutant(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, Part.STORAGE, edits)
+
+
+MUTANTS = (
+    _mutant(
+        "no-record-fsync",
+        "a batch is reported durable without a sync",
+        "7",
+        Edit(Wal._write, "_sync(self._file)", "pass"),
+    ),
+    _mutant(
+        "no-directory-fsync",
+        "the name of a new segment is never synced",
+        "8",
+        Edit(Wal._start_segment, "_sync(self._directory)", "pass"),
+    ),
+    _mutant(
+        "no-segment-header-fsync",
+        "a new segment gets its name before its header is durable",
+        "7",
+        Edit(Wal._start_segment, "_sync(file)", "pass"),
+    ),
+    _mutant(
+        "recovered-not-synced",
+        "a start vouches for a record that only the page cache holds",
+        "7",
+        Edit(Wal._continue, "    _sync(file)\n", "    pass\n"),
+    ),
+    _mutant(
+        "recovered-name-not-synced",
+        "a start appends to a segment whose name only the page cache holds",
+        "8",
+        Edit(Wal._continue, "_sync(self._directory)", "pass"),
+    ),
+    _mutant(
+        "checksum-skips-the-length",
+        "a record's length is not covered by any checksum",
+        "9",
+        Edit(records.encode, "zlib.crc32(prefix, ", "zlib.crc32(prefix[:4], "),
+        Edit(records._header_length, "zlib.crc32(prefix, ", "zlib.crc32(prefix[:4], "),
+    ),
+    _mutant(
+        "checksum-ignores-the-place",
+        "a record is valid wherever it stands, also within a value",
+        "9",
+        Edit(records.encode, "_SEED.pack(segment, offset)", 'b""'),
+        Edit(records._header_length, "_SEED.pack(segment, offset)", 'b""'),
+    ),
+    _mutant(
+        "payload-checksum-not-checked",
+        "a record with a sector missing in the middle is taken for whole",
+        "9",
+        Edit(records.decode, " or zlib.crc32(body, header_crc) != payload_crc", ""),
+    ),
+    _mutant(
+        "torn-taken-for-damage",
+        "a node does not start after a crash in the middle of a write",
+        "9",
+        Edit(
+            wal._Reader._read_segment,
+            "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
+            "judgement.verdict is not Verdict.END",
+        ),
+    ),
+    _mutant(
+        "damage-taken-for-torn",
+        "a damaged record is cut off in silence, with everything after it",
+        "9",
+        Edit(
+            wal._Reader._read_segment,
+            "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
+            "judgement.verdict is not Verdict.END and not last",
+        ),
+    ),
+    _mutant(
+        "torn-tail-left-in-place",
+        "what a torn write left behind is not made zero before the next write",
+        "9",
+        Edit(Wal._continue, "if reader.dirty_end > reader.end:", "if False:"),
+    ),
+    _mutant(
+        "cut-takes-a-good-record",
+        "cutting a torn tail takes the entry before it along",
+        "7",
+        Edit(
+            wal._Reader.read_all,
+            "    recovered = self._recovered\n",
+            "    recovered = self._recovered\n    if recovered.cut:\n        del recovered.entries[-1:]\n",
+        ),
+    ),
+    _mutant(
+        "replay-keeps-overwritten-tail",
+        "an entry read back replaces the one at its index, and what followed that one stays",
+        "13",
+        Edit(
+            wal._Reader._replay,
+            "del entries[entry.index - 1 :]",
+            "entries[entry.index - 1] = entry; continue",
+        ),
+    ),
+    _mutant(
+        "replay-takes-the-first-hard-state",
+        "of several terms and votes in one segment, the header's wins",
+        "2",
+        Edit(wal._Reader._replay, "if hard_state is not None:", "if False:"),
+    ),
+    _mutant(
+        "header-without-hard-state",
+        "a new segment's header forgets term and vote",
+        "2",
+        Edit(Wal.append, "self._hard_state = state", "pass"),
+    ),
+    _mutant(
+        "missing-segment-passes",
+        "a hole in the sequence of segments is not noticed",
+        "9",
+        Edit(wal._Reader.read_all, "if number != position + 1:", "if False:"),
+        Edit(
+            wal._Reader._check_header,
+            "stated != number or (first_index - 1, prev_term) != last",
+            "stated != number",
+        ),
+    ),
+    _mutant(
+        "failed-sync-retried",
+        "a sync that failed is called again, and believed",
+        "6",
+        Edit(
+            wal._sync,
+            "        raise _SyncError(error.errno, error.strerror or str(error)) from error",
+            "        target.sync()",
+        ),
+    ),
+    _mutant(
+        "failure-not-latched",
+        "after a disk error the next append is tried as if nothing had been",
+        "6",
+        Edit(Wal.append, "self._failure = conclusion", "pass"),
+    ),
+    _mutant(
+        "no-space-in-sync-forgiven",
+        "a sync that fails for want of space counts as nothing having happened",
+        "6",
+        Edit(wal._conclude, " and not isinstance(error, _SyncError)", ""),
+    ),
+    _mutant(
+        "full-disk-leftovers-stay",
+        "what a write left that found the disk full is not made zero",
+        "39",
+        Edit(Wal.append, "self._dirty_end > self._offset", "False"),
+    ),
+)

@@ -1,0 +1,15 @@
+"""All bugs that the tests are tried on. Those of features that are still to come (snapshots,
+membership, leases, transfer) join with them."""
+
+from __future__ import annotations
+
+from tests.mutants import in_elections, in_replication, in_service, in_storage
+from tests.mutants.planting import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    *in_elections.MUTANTS,
+    *in_replication.MUTANTS,
+    *in_storage.MUTANTS,
+    *in_service.MUTANTS,
+)
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
