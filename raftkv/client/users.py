@@ -94,6 +94,8 @@ class User:
         """What this user last knew of each key, so that comparisons succeed now and then."""
         self._writes = 0
         self._open = 0
+        self.last: Result | None = None
+        """How the last request ended."""
         self.resting = False
         """While set, nothing new is asked."""
 
@@ -104,20 +106,19 @@ class User:
     def begin(self) -> None:
         self._stage.later(self._rng.expovariate(1 / self._habits.rest_seconds), self._go_on)
 
-    def ask(self, op: Did, key: str, value: str | None = None) -> None:
-        """One request now; the user goes on by itself afterwards."""
+    def ask(self, op: Did, key: str, value: str | None = None, target: str | None = None) -> None:
+        """One request now; the user goes on by itself afterwards. ``target``: the node to be read from."""
         now = self._stage.now()
         expected = self._seen.get(key) if op is Did.CAS else None
         token = self._history.invoke(
             self._number, op, key, value=value, expected=expected, now_ns=int(now * NANOSECONDS)
         )
         session = None if op is Did.GET else self._session
-        target: str | None = None
         name = key.encode()
         fields: tuple[Any, ...]
         if op is Did.GET:
             fields = (Kind.GET, name, False)
-            if self._rng.random() < self._habits.pinned_share:
+            if target is None and self._rng.random() < self._habits.pinned_share:
                 target = self._rng.choice(self._endpoints)
         else:
             fields = {
@@ -164,7 +165,8 @@ class User:
         response = call.response
         if response is None:
             unknown = isinstance(call.error, OutcomeUnknown)
-            self._history.complete(token, Result.UNKNOWN if unknown else Result.FAIL, now_ns=now_ns)
+            self.last = Result.UNKNOWN if unknown else Result.FAIL
+            self._history.complete(token, self.last, now_ns=now_ns)
             if isinstance(call.error, SessionExpired):
                 self._session = self._stage.core.renew()
             return
@@ -180,6 +182,7 @@ class User:
                 output = response.code == Code.OK
                 if not output:
                     self._seen[key] = found
+        self.last = Result.OK
         self._history.complete(token, Result.OK, output, now_ns=now_ns)
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.storage import DiskResult
 from raftkv.config import ClusterConfig
+from raftkv.errors import StorageError
 from raftkv.raft import RaftOptions
 from raftkv.sim.disk import Platter, SimDisk
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
@@ -36,6 +37,7 @@ class Surroundings(Protocol):
     def send_to_client(self, sender: str, client: bytes, frame: bytes) -> None: ...
     def on_line(self, name: str, line: str) -> None: ...
     def on_turn(self, machine: Machine) -> None: ...
+    def on_disk_error(self, name: str, error: StorageError) -> None: ...
 
 
 class SimPort:
@@ -141,6 +143,8 @@ class Machine:
     # -- turns
 
     def _on_disk(self, result: DiskResult) -> None:
+        if isinstance(result.error, StorageError):
+            self._world.on_disk_error(self.name, result.error)
         self._results.append(result)
         self._wake()
 

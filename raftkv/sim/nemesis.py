@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from raftkv.sim import network
+from raftkv.sim.machine import Machine
 from raftkv.sim.network import Link
 from raftkv.sim.schedule import TRUE_RATE
 from raftkv.sim.swarm import WEATHER, Fault, Profile
@@ -13,8 +14,12 @@ from raftkv.sim.world import World
 
 CLOCK_RATES = (0.5, 0.9, 1.1, 2.0)
 SLOW_SECONDS = (0.01, 0.1, 0.5)
-RECOVERY_STEPS_MAX = 12
-"""A start does no more operations on its disk, as long as it has nothing to repair."""
+RECOVERY_STEPS = (1, 1, 2, 2, 3, 5)
+"""The operation on its disk at which the power fails: a start has two, and more when it has something to
+repair."""
+MET_LATER = frozenset({Fault.DISK_FULL, Fault.SYNC_ERROR})
+"""Counted by the world when a write meets them."""
+Undo = Callable[[], object]
 
 SECOND_FAILURE_SECONDS = 0.02
 
@@ -43,58 +48,61 @@ class Nemesis:
             return
         fault = self._rng.choice(self._strokes)
         lasting = self._rng.expovariate(1 / self._profile.fault_seconds)
-        self._world.count(fault)
         undo = self._apply(fault)
         if undo:
+            if fault not in MET_LATER:
+                self._world.count(fault)
             self._world.schedule.after(lasting, lambda: self._undo(fault, undo))
         self._plan()
 
-    def _undo(self, fault: Fault, undo: Callable[[], None]) -> None:
+    def _undo(self, fault: Fault, undo: Undo) -> None:
         if self._active:
             self._world.trace.add(self._world.now, f"! end of {fault}")
             undo()
 
-    def _apply(self, fault: Fault) -> Callable[[], None] | None:
+    def _apply(self, fault: Fault) -> Undo | None:
+        """How to undo it; None when there was nothing to be broken."""
         world, rng = self._world, self._rng
-        node = rng.choice(world.names)
+        leader = world.leader()
         match fault:
             case Fault.SYMMETRIC | Fault.ONE_WAY | Fault.BRIDGE | Fault.RING:
                 return self._cut(_SHAPES[fault](world.names, rng))
             case Fault.ISOLATE_LEADER:
-                return self._cut(network.isolate(world.leader() or node, world.names))
+                return self._cut(network.isolate(leader, world.names)) if leader else None
+            case Fault.BLACKOUT:
+                for name in world.names:
+                    world.power_loss(name)
+                return self._start_all
+            case Fault.TRANSFER:
+                if leader:
+                    world.control(leader, "transfer", to=rng.choice(world.names))
+                return _nothing if leader else None
+            case _:
+                if not world.machines:
+                    return None
+                machine = world.machines[rng.choice(list(world.machines))]
+                return self._apply_to_machine(fault, machine, str(machine.name))
+
+    def _apply_to_machine(self, fault: Fault, machine: Machine, node: str) -> Undo | None:
+        """What is done to a machine is undone for this life of it only: the next one begins sound."""
+        world, rng = self._world, self._rng
+        match fault:
             case Fault.CRASH:
                 world.power_loss(node)
                 return lambda: self._start(node)
             case Fault.KILL:
                 world.kill(node)
                 return lambda: self._start_and_lose_power(node)
-            case Fault.BLACKOUT:
-                for name in world.names:
-                    world.power_loss(name)
-                return self._start_all
             case Fault.CRASH_IN_RECOVERY:
                 world.power_loss(node)
-                world.start(node, cut_power=rng.randrange(1, RECOVERY_STEPS_MAX))
-                return lambda: self._start(node)
+                cut = world.start(node, cut_power=rng.choice(RECOVERY_STEPS)) is None
+                return (lambda: self._start(node)) if cut else None
             case Fault.CAMPAIGN:
                 world.control(node, "campaign")
-                return None
-            case Fault.TRANSFER:
-                world.control(world.leader() or node, "transfer", to=node)
-                return None
+                return _nothing
             case Fault.STOP:
                 world.control(world.leader() or node, "stop")
                 return self._start_all
-            case _:
-                return self._apply_to_machine(fault, node)
-
-    def _apply_to_machine(self, fault: Fault, node: str) -> Callable[[], None] | None:
-        """What is undone for this life of the node only: the next one begins sound."""
-        world, rng = self._world, self._rng
-        machine = world.machines.get(node)
-        if machine is None:
-            return None
-        match fault:
             case Fault.PAUSE:
                 machine.pause()
                 return machine.resume
@@ -112,7 +120,10 @@ class Nemesis:
                 return lambda: self._start(node)
             case Fault.DISK_FULL:
                 directory = machine.platter.directory
-                directory.space_bytes = directory.used()
+                if rng.random() < 0.5:
+                    directory.space_bytes = directory.used()
+                else:
+                    directory.full = True
                 return lambda: world.make_room(node)
         raise AssertionError(f"no way to apply {fault}")
 
@@ -133,17 +144,25 @@ class Nemesis:
         if self._active:
             self._world.count(Fault.CRASH)
             self._world.power_loss(node)
-            self._world.schedule.after(self._rng.random() * SECOND_FAILURE_SECONDS, lambda: self._start(node))
+            again = self._rng.random() * SECOND_FAILURE_SECONDS
+            self._world.schedule.after(again, lambda: self._undo(Fault.CRASH, lambda: self._start(node)))
 
-    def _cut(self, links: list[Link]) -> Callable[[], None]:
-        """Now and then users stand on one side as well."""
+    def _cut(self, links: list[Link]) -> Undo | None:
+        """Now and then users stand on one side as well. A ring of three nodes cuts nothing."""
         world, rng = self._world, self._rng
+        if not links:
+            return None
+        cut = list(links)
         for client in world.clients:
-            if links and rng.random() < 0.3:
+            if rng.random() < 0.3:
                 sender, to = rng.choice(links)
-                links = [*links, (client, sender), (sender, client), (client, to)]
-        world.network.cut(links)
-        return lambda: world.network.lift(links)
+                cut += [(client, sender), (sender, client), (client, to)]
+        world.network.cut(cut)
+        return lambda: world.network.lift(cut)
+
+
+def _nothing() -> None:
+    """There is nothing to undo."""
 
 
 _SHAPES: dict[Fault, Callable[..., list[Link]]] = {

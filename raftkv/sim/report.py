@@ -10,6 +10,7 @@ from typing import Any
 from raftkv.sim.run import Outcome
 from raftkv.sim.swarm import Fault
 
+KINDS = ("get", "put", "cas", "delete")
 SHARE_OK_MIN = 0.1
 """Below this share of successful requests, over all seeds, nothing was really tested."""
 
@@ -26,6 +27,8 @@ class Summary:
     committed: int = 0
     elections: int = 0
     operations: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    """Those that were ok, by kind."""
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
 
@@ -36,6 +39,7 @@ class Summary:
         self.committed += outcome.committed
         self.elections += outcome.elections
         self.operations += outcome.operations
+        self.answered += outcome.answered
         self.faults += outcome.faults
         if outcome.violation:
             self.failed.append(outcome)
@@ -46,6 +50,7 @@ class Summary:
         done = self.operations.total()
         if self.operations["ok"] < SHARE_OK_MIN * done or not done:
             reasons.append(f"only {self.operations['ok']} of {done} requests succeeded")
+        reasons += [f"no {kind} was ever answered" for kind in KINDS if not self.answered[kind]]
         return reasons
 
     def to_dict(self) -> dict[str, Any]:

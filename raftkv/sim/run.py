@@ -2,7 +2,7 @@
 
 1. *Safety*: users work while the nemesis strikes; every step is checked.
 2. *Liveness*: a random quorum is healed, the others stay dead, cut off, or deaf; within ten election
-   timeouts there is a leader, and a write goes through.
+   timeouts a client has written, and then read.
 3. *Convergence*: everything is healed; all nodes come to the same state, which is the one that the
    committed commands make; the history of every key is linearizable.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raftkv.client.users import User
-from raftkv.history import Op, Recorder, check_history, to_json_line
+from raftkv.history import Op, Recorder, Result, check_history, to_json_line
 from raftkv.sim.nemesis import Nemesis
 from raftkv.sim.network import between, isolate
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
@@ -29,11 +29,13 @@ SECONDS = 10.0
 """Of the first phase, unless told otherwise."""
 ELECTION_TIMEOUTS = 10
 """Within which a healed quorum must have a leader and a commit."""
+DISCOVERY_SECONDS = 1.5
+"""For a client to find out who leads now, beyond that."""
 SETTLE_SECONDS = 30.0
 CHECK_STEPS_MAX = 2_000_000
 """Of the search over one history; more than any of them has come near."""
 READERS = 2
-READER: dict[str, Any] = {"read_share": 1.0, "pinned_share": 1.0, "burst_share": 0.0, "rest_seconds": 0.01}
+READER: dict[str, Any] = {"read_share": 1.0, "pinned_share": 1.0, "burst_share": 0.0, "rest_seconds": 0.03}
 RETURNS_SHARE = 0.3
 """Of seeds in which a node that was cut off returns, which must not disturb anybody."""
 
@@ -50,6 +52,8 @@ class Outcome:
     elections: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     """By result: ok, fail, unknown."""
+    answered: Counter[str] = field(default_factory=Counter)
+    """Those that were ok, by kind."""
     faults: Counter[str] = field(default_factory=Counter)
     tail: list[str] = field(default_factory=list)
     """The last lines of the trace, of a run that failed."""
@@ -86,7 +90,9 @@ def run_seed(
     outcome.steps = world.schedule.steps
     outcome.committed = len(world.watcher.history.committed)
     outcome.elections = world.watcher.elections
-    outcome.operations = Counter(operation.result.value for operation in run.history.operations())
+    for operation in run.history.operations():
+        outcome.operations[operation.result.value] += 1
+        outcome.answered[operation.op.value] += operation.result is Result.OK
     outcome.faults = world.counts + Counter({kind: world.network.counts[kind] for kind in WEATHER})
     return outcome
 
@@ -100,6 +106,8 @@ class Run:
         self.profile = profile
         self.seconds = seconds
         self.history = Recorder()
+        self._healed: list[str] = []
+        """Nodes that are to run from now on."""
         self.world = World(profile.world, seed, Trace(write))
         self._rng = random.Random(f"{seed}/run")
         self._nemesis = Nemesis(self.world, profile, random.Random(f"{seed}/nemesis"))
@@ -146,6 +154,7 @@ class Run:
         core = sorted(rng.sample(world.names, rng.randint(count // 2 + 1, count)))
         others = [name for name in world.names if name not in core]
         world.heal(core)
+        self._healed = core
         for name in others:
             fate = rng.choice(("dead", "cut off", "deaf", "as it was"))
             world.trace.add(world.now, f"! {name} stays {fate}")
@@ -155,21 +164,29 @@ class Run:
                 world.network.cut(between([name], core))
             elif fate == "deaf":
                 world.network.cut((sender, name) for sender in core)
-        committed = len(world.watcher.history.committed)
-        timeout = ELECTION_TIMEOUTS * self.profile.world.raft.election_timeout_max_ms / 1000
-
-        def serves() -> bool:
-            """Whoever leads: one that stayed as it was may be as good as the healed ones."""
-            history = world.watcher.history.committed
-            return world.leader() is not None and any(entry.data for entry in history[committed:])
-
-        probe = self._probe(core)
+        elections = ELECTION_TIMEOUTS * self.profile.world.raft.election_timeout_max_ms / 1000
         # A user who asks the healed part only: the others may go on asking the dead.
-        world.schedule.after(0.0, lambda: probe.ask(Op.PUT, "probe", "alive"))
-        if not world.run_until(serves, timeout):
-            raise Violation(
-                f"no write committed within {timeout:g} s after {', '.join(core)} of {count} were healed"
-            )
+        probe = self._probe(core)
+        probe.ask(Op.PUT, "probe", "alive")
+        self._await(probe, elections + DISCOVERY_SECONDS, f"after {', '.join(core)} of {count} were healed")
+        probe.ask(Op.GET, "probe")
+        self._await(probe, elections + DISCOVERY_SECONDS, "after a write had gone through")
+
+    def _await(self, user: User, seconds: float, when: str) -> None:
+        """Its request must be answered, and well."""
+
+        def answered() -> bool:
+            self._revive()
+            return not user.busy
+
+        if not self.world.run_until(answered, seconds) or user.last is not Result.OK:
+            raise Violation(f"a request was not answered within {seconds:g} s {when}")
+
+    def _revive(self) -> None:
+        """One that was asked to stop before it was healed may do so afterwards."""
+        for name in self._healed:
+            if name not in self.world.machines:
+                self.world.start(name)
 
     def _probe(self, core: list[str]) -> User:
         number = len(self.users)
@@ -184,6 +201,7 @@ class Run:
     def convergence(self) -> None:
         world = self.world
         world.heal(world.names)
+        self._healed = world.names
         for user in self.users:
             user.resting = True
         quiet = self.profile.request_timeout + SETTLE_SECONDS
@@ -191,8 +209,7 @@ class Run:
             raise Violation(f"requests are open after {quiet:g} s on a healed cluster")
 
         def equal() -> bool:
-            for name in world.names:
-                world.start(name)  # one that was asked to stop may have done so after it was healed
+            self._revive()
             last = len(world.watcher.history.committed)
             return len(world.machines) == len(world.names) and all(
                 machine.node.store.machine.applied_index == last for machine in world.machines.values()
@@ -229,7 +246,10 @@ class Run:
             world.start(leader)
         for key in [*(f"k{number}" for number in range(self.profile.keys)), "probe"]:
             reader.ask(Op.GET, key)
-            world.run_until(lambda: not reader.busy, SETTLE_SECONDS)
+            self._await(reader, SETTLE_SECONDS, "on a healed cluster")
+        for node in world.config.nodes:
+            reader.ask(Op.GET, "probe", target=node.client)
+            self._await(reader, SETTLE_SECONDS, f"by {node.name} on a healed cluster")
         verdict = check_history(self.history.operations(), steps_max=CHECK_STEPS_MAX)
         world.trace.add(world.now, verdict.describe())
         if not verdict.outcome.holds:

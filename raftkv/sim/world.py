@@ -17,7 +17,7 @@ from zlib import crc32
 
 from raftkv import config
 from raftkv.config import ClusterConfig
-from raftkv.errors import StorageError
+from raftkv.errors import DiskFull, StorageError
 from raftkv.raft import RaftOptions, Role
 from raftkv.sim.clients import SimClient
 from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
@@ -32,6 +32,8 @@ from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, encode_request
 
 OPERATOR = b"operator"
+STEPS_A_MOMENT_MAX = 10_000
+"""A node that asks for a turn at once, for ever, stops time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,6 @@ class World:
         self.watcher = Watcher(self.platters)
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
-        self.frozen: set[str] = set()
-        """Nodes that stay down when something would start them."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
         self._wal_options = WalOptions(segment_bytes=options.segment_bytes)
 
@@ -91,8 +91,13 @@ class World:
     def run_until(self, condition: Callable[[], Any], seconds: float) -> bool:
         """Let time pass until ``condition`` holds, ``seconds`` at most; whether it came to hold."""
         deadline = self.now + seconds
+        moment, steps = self.now, 0
         while not condition():
             when = self.schedule.next_time()
+            steps = steps + 1 if when == moment else 0
+            moment = when if when is not None else moment
+            if steps > STEPS_A_MOMENT_MAX:
+                raise Violation(f"{steps:,} steps at {moment:.6f} s, and time does not pass")
             if when is None or when > deadline:
                 self.schedule.now = deadline
                 return bool(condition())
@@ -104,8 +109,8 @@ class World:
     def start(self, name: str, cut_power: int | None = None) -> Machine | None:
         """None when the log cannot be opened now: no space, or the power fails at the operation
         numbered ``cut_power`` of the recovery."""
-        if name in self.machines or name in self.frozen:
-            return self.machines.get(name)
+        if name in self.machines:
+            return self.machines[name]
         platter = self.platters[name]
         if cut_power is not None:
             platter.directory.before = cut_power_at(cut_power)
@@ -121,7 +126,6 @@ class World:
                 disk_seconds=self.options.disk_seconds,
             )
         except PowerCut:
-            self.count("crash in recovery", name)
             platter.lose_power(self._rng)
             return None
         except AssertionError as error:
@@ -129,7 +133,7 @@ class World:
         except StorageError as error:
             self.trace.add(self.now, f"{name} cannot start: {error}")
             platter.lose_process()
-            if platter.directory.space_bytes is None:
+            if not platter.directory.limited:
                 raise Violation(f"{name} cannot start: {error}") from error
             return None
         platter.directory.before = let_pass
@@ -156,7 +160,7 @@ class World:
 
     def make_room(self, name: str) -> None:
         """A disk that was full has space again; its node starts if that had kept it from it."""
-        self.platters[name].directory.space_bytes = None
+        self.platters[name].directory.lift_limits()
         self.start(name)
 
     def heal(self, names: Sequence[str]) -> None:
@@ -165,7 +169,7 @@ class World:
         self.network.weather = Weather()
         self.network.heal()
         for name in names:
-            self.platters[name].directory.space_bytes = None
+            self.platters[name].directory.lift_limits()
             machine = self.start(name)
             if machine:
                 machine.disk.slow_seconds = 0.0
@@ -219,6 +223,9 @@ class World:
 
     def on_line(self, name: str, line: str) -> None:
         self.trace.add(self.now, f"{name}: {line}")
+
+    def on_disk_error(self, name: str, error: StorageError) -> None:
+        self.count("disk-full" if isinstance(error, DiskFull) else "sync-error", name)
 
     def on_turn(self, machine: Machine) -> None:
         try:

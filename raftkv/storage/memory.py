@@ -68,8 +68,12 @@ class MemoryFile:
         data = b"".join(buffers)
         self._disk.before("write")
         self._disk.charge(max(0, offset + len(data) - len(self.live)))
+        if self._disk.full:
+            data = data[: len(data) // 2]
         _put(self.live, offset, data)
         self.unsynced.append((offset, data))
+        if self._disk.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     def allocate(self, size: int) -> None:
         self._disk.before("allocate")
@@ -104,7 +108,8 @@ class MemoryFile:
 
 
 class MemoryDirectory:
-    """See the module. ``space_bytes`` bounds the sum of all file sizes; None is unbounded."""
+    """See the module. ``space_bytes`` bounds the sum of all file sizes; None is unbounded. ``full``: of
+    every write only half finds room, as where blocks are allocated when they are written."""
 
     def __init__(
         self, path: str = "memory", before: Hook | None = None, space_bytes: int | None = None
@@ -112,6 +117,7 @@ class MemoryDirectory:
         self._path = path
         self.before: Hook = before or _do_nothing
         self.space_bytes = space_bytes
+        self.full = False
         self.files: dict[str, MemoryFile] = {}
         self._durable_names: dict[str, MemoryFile] = {}
         self._locked = False
@@ -119,6 +125,13 @@ class MemoryDirectory:
     @property
     def path(self) -> str:
         return self._path
+
+    @property
+    def limited(self) -> bool:
+        return self.full or self.space_bytes is not None
+
+    def lift_limits(self) -> None:
+        self.full, self.space_bytes = False, None
 
     def used(self) -> int:
         """Bytes of all files together."""
@@ -163,6 +176,7 @@ class MemoryDirectory:
     def power_loss(self, tear: Tear = lose, keep_names: bool = False) -> MemoryDirectory:
         """The disk at the next start. ``keep_names``: unsynced names happened to survive."""
         after = MemoryDirectory(self._path, space_bytes=self.space_bytes)
+        after.full = self.full
         names = self.files if keep_names else self._durable_names
         after.files = {name: file.after_power_loss(after, tear) for name, file in names.items()}
         after._durable_names = dict(after.files)
@@ -172,6 +186,7 @@ class MemoryDirectory:
         """The disk when only the process has ended: everything it wrote can be read, and what it did
         not sync can still be lost when the power goes."""
         after = MemoryDirectory(self._path, space_bytes=self.space_bytes)
+        after.full = self.full
         after.files, after._durable_names = self.files, self._durable_names
         for file in {
             id(file): file for file in (*self.files.values(), *self._durable_names.values())
