@@ -114,8 +114,8 @@ def main() -> int:
     for part in parts(args.seeds, args.torture_seconds, args.operations):
         passed, results[part.name] = run(part)
         held = held and passed
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        if args.json:  # after each part: the next may take an hour
+            args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0 if held else 1
 
 

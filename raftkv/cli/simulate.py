@@ -12,14 +12,19 @@ import typer
 from raftkv import __version__
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, RaftkvError
 
 if TYPE_CHECKING:
     from raftkv.sim.report import Summary
     from raftkv.sim.run import Outcome
+    from raftkv.sim.swarm import Fault
 
 SEEDS_DEFAULT = 20
 SECONDS_DEFAULT = 10.0
+WHOLE_SEEDS = 20
+"""From so many seeds on, every kind of fault and of request must have occurred."""
+RING_NODES_MIN = 3
+NO_FAULTS = "none"
 SHOWN_MAX = 5
 """Failing seeds that are told in full; more of them seldom say anything new."""
 
@@ -43,7 +48,7 @@ def simulate(
     ] = SECONDS_DEFAULT,
     faults: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Comma-separated, instead of what is drawn; 'help' lists them."),
+        typer.Option(metavar="LIST", help="Comma-separated, not as drawn; 'none'; 'help' lists them."),
     ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write everything that happens (one seed).")
@@ -63,15 +68,13 @@ def simulate(
     from raftkv.sim.report import Summary
 
     check_finite("--seconds", seconds)
-    chosen = _parse_faults(faults)
+    chosen = _parse_faults(faults, nodes)
     first = seed or 0
     count = seeds or (SEEDS_DEFAULT if seed is None else 1)
-    if count > 1 and (trace or expect):
+    if count > 1 and (trace or expect is not None):
         raise ConfigError("--trace and --expect need one seed: give --seed S alone")
-    job = _Job(nodes, seconds, faults, trace)
-    summary = Summary(() if count == 1 or nodes or seconds < SECONDS_DEFAULT else _all_faults())
-    if chosen is not None:
-        summary.wanted = chosen
+    job = _Job(nodes, seconds, chosen, trace)
+    summary = Summary(_wanted(chosen, nodes, count), all_kinds=count >= WHOLE_SEEDS)
     started = time.monotonic()
     for outcome in _outcomes(job, range(first, first + count)):
         summary.add(outcome)
@@ -82,19 +85,26 @@ def simulate(
             print(f"\r{summary.seeds:,} of {count:,} seeds", end="", file=sys.stderr, flush=True)
     if stderr_is_terminal():
         print("\r\x1b[K", end="", file=sys.stderr)
+    _conclude(summary, job, first, last if count == 1 else None, time.monotonic() - started, json)
+    if expect is not None:
+        _compare(expect, last)
+
+
+def _conclude(
+    summary: Summary, job: _Job, first: int, only: Outcome | None, seconds: float, json: bool
+) -> None:
     void = [] if summary.failed else summary.void()
     if json:
-        document = {"first_seed": first, **summary.to_dict(), "seconds": round(time.monotonic() - started, 2)}
+        document = {"first_seed": first, **summary.to_dict(), "seconds": round(seconds, 2)}
         document["failed"] = [_failure(outcome, job) for outcome in summary.failed]
         document["void"] = void
-        if count == 1:
-            document["digest"] = last.digest
+        if only:
+            document["digest"] = only.digest
         emit_json(document)
     else:
-        _print(summary, last if count == 1 else None, time.monotonic() - started)
-    for reason in void:
-        fail(f"this run proves nothing: {reason}")
-    _compare(expect, last)
+        _print(summary, only, seconds)
+    if void:
+        fail(f"this run proves nothing: {'; '.join(void)}")
     if summary.failed or void:
         raise typer.Exit(Exit.NO)
 
@@ -102,7 +112,9 @@ def simulate(
 class _Job:
     """What every seed is run with; crosses to the worker processes."""
 
-    def __init__(self, nodes: int | None, seconds: float, faults: str | None, trace: Path | None) -> None:
+    def __init__(
+        self, nodes: int | None, seconds: float, faults: list[Fault] | None, trace: Path | None
+    ) -> None:
         self.nodes = nodes
         self.seconds = seconds
         self.faults = faults
@@ -111,25 +123,35 @@ class _Job:
     def __call__(self, seed: int) -> Outcome:
         from raftkv.sim.run import run_seed
 
-        options: dict[str, Any] = {
-            "nodes": self.nodes,
-            "seconds": self.seconds,
-            "faults": _parse_faults(self.faults),
-        }
+        options: dict[str, Any] = {"nodes": self.nodes, "seconds": self.seconds, "faults": self.faults}
         if self.trace is None:
             return run_seed(seed, **options)
         with self.trace.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"# {self.command(seed)} (raftkv {__version__}, Python {_python()})\n")
-            return run_seed(seed, write=lambda line: print(line, file=file), **options)
+            problems: list[OSError] = []
+
+            def write(line: str) -> None:
+                """A full disk of ours must not pass for a failure of the nodes."""
+                if not problems:
+                    try:
+                        print(line, file=file)
+                    except OSError as error:
+                        problems.append(error)
+
+            outcome = run_seed(seed, write=write, **options)
+            if problems:
+                raise problems[0]
+            return outcome
 
     def command(self, seed: int) -> str:
         parts = [f"raftkv sim --seed {seed}"]
         if self.nodes:
             parts.append(f"--nodes {self.nodes}")
         if self.seconds != SECONDS_DEFAULT:
-            parts.append(f"--seconds {self.seconds:g}")
-        if self.faults:
-            parts.append(f"--faults {self.faults}")
+            short = f"{self.seconds:g}"
+            parts.append(f"--seconds {short if float(short) == self.seconds else repr(self.seconds)}")
+        if self.faults is not None:
+            parts.append(f"--faults {','.join(self.faults) or NO_FAULTS}")
         return " ".join(parts)
 
 
@@ -137,14 +159,27 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
     """In the order of the seeds; over all processors when there are several."""
     import multiprocessing
     import os
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     workers = min(len(seeds), os.cpu_count() or 1)
     if workers == 1:
         yield from map(job, seeds)
         return
-    # Spawned, not forked, and ended with the pool whatever happens.
-    with multiprocessing.get_context("spawn").Pool(workers, _ignore_interrupt) as pool:
-        yield from pool.imap(job, seeds)
+    spawn = multiprocessing.get_context("spawn")
+    done = 0
+    pool = ProcessPoolExecutor(workers, spawn, _ignore_interrupt)
+    try:
+        for outcome in pool.map(job, seeds):
+            done += 1
+            yield outcome
+    except BrokenProcessPool:
+        raise RaftkvError(
+            f"a worker process was ended from outside at seed {seeds[done]} or soon after; go on with "
+            f"--seed {seeds[done]}"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ignore_interrupt() -> None:
@@ -154,25 +189,40 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _all_faults() -> tuple[Any, ...]:
+def _wanted(chosen: list[Fault] | None, nodes: int | None, count: int) -> list[Fault]:
+    """The faults that must have happened, or the run proves nothing; few seeds have only few."""
     from raftkv.sim.swarm import Fault
 
-    return tuple(Fault)
+    if chosen is not None:
+        return chosen
+    return [fault for fault in Fault if count >= WHOLE_SEEDS and _possible(fault, nodes)]
 
 
-def _parse_faults(text: str | None) -> list[Any] | None:
+def _possible(fault: Fault, nodes: int | None) -> bool:
+    """In a ring of three everybody hears everybody."""
+    return fault != "ring" or nodes is None or nodes > RING_NODES_MIN
+
+
+def _parse_faults(text: str | None, nodes: int | None) -> list[Fault] | None:
+    from raftkv.sim.swarm import Fault
+
     if text is None:
         return None
-    known = _all_faults()
     if text == "help":
-        for fault in known:
+        for fault in Fault:
             emit(fault)
         raise typer.Exit
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(f"--faults: no fault named {name!r}; known are {', '.join(known)}")
-    return [fault for fault in known if fault in chosen]
+    names = [] if text == NO_FAULTS else [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in list(Fault):
+            raise ConfigError(f"--faults: no fault named {name!r}; known are {', '.join(Fault)}")
+    if not names and text != NO_FAULTS:
+        raise ConfigError(f"--faults: name at least one of {', '.join(Fault)}, or '{NO_FAULTS}'")
+    chosen = [fault for fault in Fault if fault in names]
+    for fault in chosen:
+        if not _possible(fault, nodes):
+            raise ConfigError(f"--faults: {fault} cuts nothing between {nodes} nodes")
+    return chosen
 
 
 def _python() -> str:
@@ -206,11 +256,11 @@ def _tell_failure(outcome: Outcome, job: _Job) -> None:
     note(f"replay: {_replay(outcome, job)}")
 
 
-def _compare(expect: str | None, outcome: Outcome) -> None:
+def _compare(expect: str, outcome: Outcome) -> None:
     from raftkv.sim.report import explain_difference
 
     found = _fingerprint(outcome)
-    if expect is not None and expect not in (found, outcome.digest):
+    if expect not in (found, outcome.digest):
         fail(explain_difference(expect, found))
         raise typer.Exit(Exit.NO)
 

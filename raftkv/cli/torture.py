@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,9 @@ from raftkv.errors import ConfigError
 if TYPE_CHECKING:
     from raftkv.cluster.torture import Fault, Report
     from raftkv.cluster.torture.load import Load
+
+HISTORY = "history.jsonl"
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def register(app: typer.Typer) -> None:
@@ -69,29 +72,35 @@ def torture(
     if data is not None and data.exists() and any(data.iterdir()):
         raise ConfigError(f"--data {data}: not empty; a torture needs a cluster of its own")
     if history is not None:
-        history.touch()  # better to fail now than when it is full
+        history.open("a").close()  # better to fail now than when it is full
     seed = secrets.randbits(31) if seed is None else seed
     # However this is ended, what it started ends with it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDINGS:
         signal.signal(number, _interrupt)
-    with ExitStack() as stack:
-        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raftkv-torture-")))
+    folder = data or Path(tempfile.mkdtemp(prefix="raftkv-torture-"))
+    keep = data is not None
+    try:
         options = TortureOptions(folder, nodes, seconds, seed, chosen, users, keys, budget, base_port)
         note(f"torture: {nodes} nodes, {seconds:g} s, seed {seed}")
-        saved: list[Load] = []
+        loads: list[Load] = []
 
         def save(load: Load) -> None:
-            saved.append(load)
+            loads.append(load)
             if history is not None:
                 _write_history(history, load)
             if stderr_is_terminal():
                 note("checking the history")
 
         report = Torture(options, note if stderr_is_terminal() else _say_nothing).run(save)
-        if not report.held and history is None:
-            history = Path(f"torture-{seed}.jsonl")
-            _write_history(history, saved[0])
-            note(f"the history is in {history}")
+        if not report.held:
+            # Whoever looks into it needs what the nodes and the clients wrote.
+            keep = True
+            if history is None:
+                _write_history(folder / HISTORY, loads[0])
+            note(f"the nodes' folders and logs are in {folder}, the history in {history or folder / HISTORY}")
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
     _conclude(report, json)
 
 
@@ -126,13 +135,20 @@ def _parse_faults(text: str | None) -> list[Fault]:
 
 
 def _write_history(path: Path, load: Load) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for line in load.history.lines():
-            file.write(line + "\n")
+    """A history that cannot be written is no reason not to judge it."""
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            for line in load.history.lines():
+                file.write(line + "\n")
+    except OSError as error:
+        fail(f"{path}: the history cannot be written: {error.strerror}")
 
 
 def _interrupt(number: int, frame: object) -> None:
+    """Once is enough: while everything is being ended, nothing may interrupt that."""
     del number, frame
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.client.users import User
-from raftkv.history import Op, Recorder
+from raftkv.history import Op, Recorder, Result
 from raftkv.kv.commands import Code
 
 PUMP_SECONDS = 0.02
@@ -86,25 +86,40 @@ class Load:
                 wait = min(wait, max(0.0, self._timers[0][0] - now))
             self._transport.pump(wait)
 
-    def rest(self, seconds: float) -> bool:
-        """Let what is open come to an end; whether it did within ``seconds``."""
+    def rest(self, seconds: float) -> None:
+        """Nothing new is asked; let what is open come to an end, which it does by itself in time."""
         self._note_gap(self.now())
         for user in self._users:
             user.resting = True
         deadline = self.now() + seconds
         while any(user.busy for user in self._users) and self.now() < deadline:
             self.work(self.now() + PUMP_SECONDS)
-        return not any(user.busy for user in self._users)
 
-    def read_everything(self, seconds: float) -> bool:
-        """The last word on every key goes into the history; whether all were read within ``seconds``."""
-        reader = self._users[0]
+    def last_words(self, seconds: float) -> list[str]:
+        """A write by everybody and a read of every key go into the history; which were not served."""
         deadline = self.now() + seconds
-        for number in range(self._keys):
-            reader.ask(Op.GET, f"k{number}")
-            while reader.busy and self.now() < deadline:
+        unserved = [
+            f"a write of user {number}"
+            for number, user in enumerate(self._users)
+            if not self._insist(user, Op.PUT, "last", deadline, f"last.{number}")
+        ]
+        keys = ["last", *(f"k{number}" for number in range(self._keys))]
+        reader = self._users[0]
+        return unserved + [
+            f"a read of {key}" for key in keys if not self._insist(reader, Op.GET, key, deadline)
+        ]
+
+    def _insist(self, user: User, op: Op, key: str, deadline: float, value: str | None = None) -> bool:
+        """Ask until it is answered well. Each attempt is one more request, and stands in the history."""
+        attempt = 0
+        while self.now() < deadline:
+            attempt += 1
+            user.ask(op, key, value and f"{value}.{attempt}")
+            while user.busy:
                 self.work(self.now() + PUMP_SECONDS)
-        return not reader.busy
+            if user.last is Result.OK:
+                return True
+        return False
 
     def close(self) -> None:
         self._transport.close()

@@ -1,8 +1,9 @@
 """Breaks real processes: draws a fault, lets it last, undoes it, at random and all over again.
 
-Every fault is undone by what it returned, never by healing everything: two faults may overlap. Faults
-of links end by themselves, as whoever should end them may be paused by then. A node that is down when
-a fault is set or undone is no reason to stop, the next stroke comes anyway.
+Several faults may be in force, but never two of one kind of thing: a stroke *claims* the links, the disk,
+the clock or the process that it breaks, and one that would need what is claimed waits. So no fault ends
+another before its time. Faults of links end by themselves, as whoever should end them may be paused by
+then. A node that is down when a fault is set is no reason to stop, the next stroke comes anyway.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import random
 import resource
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,7 +68,9 @@ class Stroke:
     whom: str
     seconds: float
     """Until it is to be undone."""
+    claims: frozenset[str]
     undo: Undo
+    """Raises ``RaftkvError`` when it cannot be undone now."""
 
 
 class Nemesis:
@@ -91,6 +93,7 @@ class Nemesis:
         self._rng = rng
         self.names = list(controls)
         self._round: list[Fault] = list(self._rng.sample(faults, len(faults)))
+        self._claimed: set[str] = set()
         self.counts: Counter[str] = Counter()
 
     def strike(self) -> Stroke | None:
@@ -98,13 +101,24 @@ class Nemesis:
             self._round = self._draw_round()
         fault = self._round.pop()
         seconds = min(LASTING_SECONDS_MAX, self._rng.expovariate(1 / LASTING_SECONDS))
+        before = set(self._claimed)
         try:
             whom, undo = self._apply(fault, seconds)
         except RaftkvError:
-            self._round.insert(0, fault)  # its node is down: later, and to another one
+            self._claimed = before
+            self._round.insert(0, fault)  # not possible now: later, and to somebody else
             return None
         self.counts[fault] += 1
-        return Stroke(fault, whom, seconds, undo)
+        return Stroke(fault, whom, seconds, frozenset(self._claimed - before), undo)
+
+    def release(self, stroke: Stroke) -> None:
+        """It has been undone, or has ended."""
+        self._claimed -= stroke.claims
+
+    def _claim(self, *things: str) -> None:
+        if not self._claimed.isdisjoint(things):
+            raise RaftkvError("something of it is broken already")
+        self._claimed.update(things)
 
     def _draw_round(self) -> list[Fault]:
         drawn = self._rng.sample(self._faults, len(self._faults))
@@ -132,16 +146,15 @@ class Nemesis:
         chaos, rng = self._chaos, self._rng
         node = rng.choice(self.names)
         match fault:
-            case Fault.KILL:
-                chaos.kill(node)
+            case Fault.KILL | Fault.STOP:
+                self._claim_process(node)
+                (chaos.kill if fault is Fault.KILL else chaos.stop)(node)
                 return node, lambda: self._restart([node])
             case Fault.KILL_ALL:
+                self._claim(*(f"process {name}" for name in self.names))
                 for name in self.names:
                     chaos.kill(name)
                 return "all", lambda: self._restart(self.names)
-            case Fault.STOP:
-                chaos.stop(node)
-                return node, lambda: self._restart([node])
             case Fault.TRANSFER:
                 leader = self._leader()
                 if leader in (None, node):
@@ -149,22 +162,26 @@ class Nemesis:
                 chaos.transfer(leader, node)
                 return f"{leader} to {node}", _nothing
             case Fault.PAUSE:
+                self._claim_process(node)
                 chaos.pause(node)
-                return node, lambda: self._quietly(lambda: chaos.resume(node))
+                return node, lambda: self._mend(node, lambda: chaos.resume(node))
             case Fault.SLOW_DISK:
+                self._claim(f"disk {node}")
                 milliseconds = rng.choice(SLOW_MS)
                 chaos.disk(node, slow_ms=milliseconds)
-                return f"{node} {milliseconds:g} ms", lambda: self._quietly(lambda: chaos.disk(node))
+                return f"{node} {milliseconds:g} ms", lambda: self._mend(node, lambda: chaos.disk(node))
             case Fault.CLOCK_RATE:
+                self._claim(f"clock {node}")
                 rate = rng.choice(CLOCK_RATES)
                 chaos.clock(node, rate)
-                return f"{node} ×{rate:g}", lambda: self._quietly(lambda: chaos.clock(node, 1.0))
+                return f"{node} ×{rate:g}", lambda: self._mend(node, lambda: chaos.clock(node, 1.0))
             case Fault.DISK_FULL:
                 return self._fill_disk(node)
             case _:
                 return self._break_links(fault, node, seconds), _nothing
 
     def _fill_disk(self, node: str) -> tuple[str, Undo]:
+        self._claim(f"disk {node}")
         pid = self.pids().get(node)
         if pid is None or not _limit_file_size(pid, FILE_BYTES):
             raise RaftkvError(f"{node} is not running")
@@ -190,32 +207,42 @@ class Nemesis:
                 half = len(rest) // 2
                 links, what = _between(rest[:half], rest[half:]), f"only {middle} sees all"
             case Fault.ISOLATE_LEADER:
-                leader = self._leader() or node
+                leader = self._leader()
+                if leader is None:
+                    raise RaftkvError("nobody leads")
                 links, what = _between([leader], [name for name in names if name != leader]), leader
             case Fault.LOSS:
                 share = rng.choice(LOSS)
+                self._claim(*map(str, around))
                 self._chaos.set_links(around, seconds, drop=share)
                 return f"{node} {share:g}"
             case Fault.DELAY:
                 delay = rng.choice(DELAY_MS)
+                self._claim(*map(str, around))
                 self._chaos.set_links(around, seconds, delay_ms=delay, jitter_ms=delay / 2)
                 return f"{node} {delay:g} ms"
             case _:
                 raise AssertionError(f"no way to apply {fault}")
+        self._claim(*map(str, links))
         self._chaos.set_links(links, seconds, block=True)
         return what
 
     # -- undoing
 
-    def _restart(self, nodes: Sequence[str]) -> None:
-        for node in nodes:
-            if node not in self.pids():  # another fault's end may have started it
-                self._quietly(lambda node=node: self._chaos.restart(node))  # type: ignore[misc]
+    def _claim_process(self, node: str) -> None:
+        self._claim(f"process {node}")
+        if node not in self.pids():
+            raise RaftkvError(f"{node} is down")
 
-    @staticmethod
-    def _quietly(action: Callable[[], object]) -> None:
-        """The node may be down by now, and with it what was to be undone."""
-        with suppress(RaftkvError):
+    def _restart(self, nodes: Sequence[str]) -> None:
+        running = self.pids()
+        for node in nodes:
+            if node not in running:
+                self._chaos.restart(node)
+
+    def _mend(self, node: str, action: Callable[[], object]) -> None:
+        """A node that is down has nothing to be mended: its next life begins sound."""
+        if node in self.pids():
             action()
 
     def _leader(self) -> str | None:

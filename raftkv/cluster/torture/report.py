@@ -27,7 +27,7 @@ class Report:
     terms: int
     """Elections that raised the term."""
     digests_compared: int
-    """Moments at which two nodes had the same applied index."""
+    """How often a node was seen at an applied index at which another one had been seen."""
     problems: list[str] = field(default_factory=list)
     """What is wrong besides the history: a difference of state, a node that stays down."""
     verdict: Verdict | None = None
@@ -39,6 +39,8 @@ class Report:
         least = int(self.seconds * OPERATIONS_MIN_A_SECOND)
         if self.operations["ok"] < least:
             reasons.append(f"only {self.operations['ok']:,} operations succeeded, not {least:,}")
+        if not self.digests_compared:
+            reasons.append("no two nodes were ever seen at one applied index")
         return reasons
 
     @property

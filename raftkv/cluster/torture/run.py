@@ -34,6 +34,8 @@ SETTLE_SECONDS = 45.0
 SEGMENT_MIB = 1
 """Small, so that the log begins new segments all the time."""
 STATUS_SECONDS = 0.5
+UNDO_SECONDS = 0.3
+"""Until what could not be undone is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,13 @@ class Torture:
         self._launcher = Launcher(
             options.data, nodes=options.nodes, base_port=options.base_port, segment_mib=SEGMENT_MIB
         )
-        self._failures: list[RaftkvError] = []
+        self._failures: list[BaseException] = []
+        """Of the other threads."""
         self._striking = threading.Event()
-        self._digests: dict[int, str] = {}
+        self._digests: dict[int, tuple[str, str]] = {}
+        """By applied index: a node that was there, and its digest."""
         self._compared = 0
+        self._differs = False
         self._terms: set[int] = set()
         self._problems: list[str] = []
 
@@ -81,7 +86,7 @@ class Torture:
     def _launch(self) -> None:
         try:
             self._launcher.run()
-        except RaftkvError as error:
+        except BaseException as error:  # whatever it is, the main thread must hear of it
             self._failures.append(error)
 
     def _await_ready(self, thread: threading.Thread) -> None:
@@ -141,6 +146,12 @@ class Torture:
     # -- breaking, in a thread of its own
 
     def _strike(self, nemesis: Nemesis, controls: dict[str, str]) -> None:
+        try:
+            self._strike_on(nemesis, controls)
+        except BaseException as error:  # without its faults the rest of the run would prove nothing
+            self._failures.append(error)
+
+    def _strike_on(self, nemesis: Nemesis, controls: dict[str, str]) -> None:
         rng = random.Random(self._rng.getrandbits(64))
         begun = time.monotonic()
         undoings: list[tuple[float, Stroke]] = []
@@ -148,11 +159,13 @@ class Torture:
         pause = threading.Event()
         while self._striking.is_set():
             now = time.monotonic()
-            due = [undoing for undoing in undoings if undoing[0] <= now]
-            undoings = [undoing for undoing in undoings if undoing[0] > now]
-            for _, stroke in due:
-                self._attempt(stroke)
-                self._say(f"{now - begun:6.1f} s  end of {stroke.fault} {stroke.whom}")
+            for undoing in [undoing for undoing in undoings if undoing[0] <= now]:
+                undoings.remove(undoing)
+                stroke = undoing[1]
+                if self._undo(nemesis, stroke):
+                    self._say(f"{now - begun:6.1f} s  end of {stroke.fault} {stroke.whom}")
+                else:
+                    undoings.append((now + UNDO_SECONDS, stroke))
             if now >= next_look:
                 next_look = now + STATUS_SECONDS
                 self._compare(controls)
@@ -163,14 +176,16 @@ class Torture:
                     undoings.append((time.monotonic() + struck.seconds, struck))
                     self._say(f"{now - begun:6.1f} s  {struck.fault} {struck.whom}")
             pause.wait(0.02)
-        for _, stroke in undoings:
-            self._attempt(stroke)
 
-    def _attempt(self, stroke: Stroke) -> None:
+    @staticmethod
+    def _undo(nemesis: Nemesis, stroke: Stroke) -> bool:
+        """False when it has to be tried again: what it is done through may be paused."""
         try:
             stroke.undo()
-        except RaftkvError as error:
-            self._say(f"could not undo: {error}")
+        except RaftkvError:
+            return False
+        nemesis.release(stroke)
+        return True
 
     def _compare(self, controls: dict[str, str]) -> list[NodeSnapshot]:
         """Equal applied index, equal digest: of any two nodes, at any two moments."""
@@ -178,15 +193,11 @@ class Torture:
             found = [view for view in snapshots(client, controls, NODE_SECONDS).values() if view]
         for view in found:
             self._terms.add(view.term)
-            known = self._digests.get(view.applied_index)
-            if known is None:
-                self._digests[view.applied_index] = view.state_digest
-            else:
-                self._compared += 1
-                if known != view.state_digest:
-                    self._problems.append(
-                        f"{view.name} differs from another node at index {view.applied_index}"
-                    )
+            name, digest = self._digests.setdefault(view.applied_index, (view.name, view.state_digest))
+            self._compared += name != view.name
+            if digest != view.state_digest and not self._differs:
+                self._differs = True
+                self._problems.append(f"{view.name} and {name} differ at index {view.applied_index}")
         return found
 
     # -- mending
@@ -198,6 +209,8 @@ class Torture:
         deadline = load.now() + SETTLE_SECONDS
         while striker.is_alive() and load.now() < deadline:
             load.work(load.now() + 0.05)
+        if self._failures:
+            raise self._failures[0]
         healed = False
         while not healed and load.now() < deadline:
             try:
@@ -205,12 +218,11 @@ class Torture:
                 healed = len(nemesis.pids()) == len(controls)
             except RaftkvError:
                 load.work(load.now() + 0.2)
-        if not load.rest(SETTLE_SECONDS):
-            self._problems.append(f"requests are open {SETTLE_SECONDS:g} s after everything was healed")
-        if not load.read_everything(SETTLE_SECONDS):
-            self._problems.append(
-                f"not every key can be read {SETTLE_SECONDS:g} s after everything was healed"
-            )
+        if striker.is_alive() or not healed:
+            self._problems.append(f"not everything could be healed within {SETTLE_SECONDS:g} s")
+        load.rest(SETTLE_SECONDS)
+        for key in load.last_words(SETTLE_SECONDS):
+            self._problems.append(f"{key} is not served {SETTLE_SECONDS:g} s after everything was healed")
         while load.now() < deadline + SETTLE_SECONDS:
             views = self._compare(controls)
             if len(views) == len(controls) and len({view.applied_index for view in views}) == 1:
