@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from raftkv.cli.app import app
 from raftkv.sim.watch import Twin, Violation
+from tests.support.processes import raftkv
 
 SHORT = ("--seconds", "1")
 
@@ -100,3 +101,54 @@ def test_a_fault_that_was_chosen_and_never_happened_makes_the_run_void() -> None
     assert done.exit_code == 1
     assert "this run proves nothing: fault " in done.stderr
     assert "never happened" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--seed", "1", "--seconds", "nan"), "--seconds nan: expected a number"),
+        (("--faults", ","), "name at least one of drop, "),
+        (("--faults", "ring", "--nodes", "3"), "ring cuts nothing between 3 nodes"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anybody_is_blamed(
+    arguments: tuple[str, ...], complaint: str
+) -> None:
+    done = CliRunner().invoke(app, ["sim", *arguments])
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert "replay" not in done.stderr
+
+
+def test_a_trace_that_cannot_be_written_is_no_failure_of_the_nodes(tmp_path: Path) -> None:
+    done = raftkv("sim", "--seed", "1", "--seconds", "0.2", "--trace", "/dev/full", folder=tmp_path)
+    assert done.returncode == 2
+    assert b"No space left on device" in done.stderr
+    assert b"FAILED" not in done.stdout
+
+
+def test_the_replay_names_what_was_run_to_the_last_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accuse(*_: object) -> None:
+        raise Violation("planted")
+
+    monkeypatch.setattr(Twin, "check_answer", accuse)
+    odd = CliRunner().invoke(app, ["sim", "--seed", "7", "--seconds", "1.2345678", "--faults", "none"])
+    assert "replay: raftkv sim --seed 7 --seconds 1.2345678 --faults none --expect " in odd.stderr
+
+
+def test_two_seeds_need_not_have_every_fault() -> None:
+    assert run("--seeds", "2").exit_code == 0
+
+
+def test_the_end_of_a_worker_is_told_with_the_seed_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    def broken(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(ProcessPoolExecutor, "map", broken)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    done = run("--seed", "40", "--seeds", "3")
+    assert done.exit_code == 2
+    assert "at seed 40 or soon after; go on with --seed 40" in done.stderr

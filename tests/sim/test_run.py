@@ -1,0 +1,82 @@
+"""What a run demands: each test takes something away that a cluster owes, and the run must say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftkv.actors.gateway import GatewayActor
+from raftkv.actors.system import System
+from raftkv.kv import Code
+from raftkv.sim import nemesis as nemesis_module
+from raftkv.sim.run import Outcome, run_seed
+from raftkv.sim.swarm import Fault
+from raftkv.sim.world import World
+from raftkv.wire.client import Kind
+
+
+def run(seed: int = 3, faults: tuple[Fault, ...] = ()) -> Outcome:
+    return run_seed(seed, nodes=3, seconds=1.0, faults=faults)
+
+
+def test_a_cluster_that_never_answers_a_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = GatewayActor._on_request
+
+    def deaf(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+        if request[1] != Kind.GET:
+            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GatewayActor, "_on_request", deaf)
+    assert "a request was not answered within" in str(run().violation)
+
+
+def test_a_cluster_that_refuses_every_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = GatewayActor._on_request
+
+    def refuse(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+        if request[1] == Kind.GET:
+            self._answer(identity, (request[0], Code.INVALID, 0, "not today"))
+        else:
+            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GatewayActor, "_on_request", refuse)
+    assert "a request was not answered within" in str(run().violation)
+
+
+def test_a_cluster_that_commits_but_tells_nobody_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = World.send_to_client
+
+    def lose(self: World, sender: str, client: bytes, frame: bytes) -> None:
+        if self.now < 1.0:
+            sound(self, sender, client, frame)
+
+    monkeypatch.setattr(World, "send_to_client", lose)
+    outcome = run()
+    assert outcome.committed > 10
+    assert "a request was not answered within" in str(outcome.violation)
+
+
+def test_what_a_node_raises_is_a_violation_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: GatewayActor) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(GatewayActor, "_release_old", broken)
+    outcome = run_seed(3, nodes=3, seconds=12.0, faults=[])
+    assert "ZeroDivisionError: planted" in str(outcome.violation)
+    assert outcome.tail
+
+
+def test_time_that_does_not_pass_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(System, "next_timer", lambda self: 0.0)
+    assert "and time does not pass" in str(run().violation)
+
+
+def test_a_fault_that_changes_nothing_is_not_counted() -> None:
+    assert Fault.RING not in run(faults=(Fault.RING,)).faults
+    assert run_seed(3, nodes=5, seconds=3.0, faults=[Fault.RING]).faults[Fault.RING] > 0
+
+
+def test_a_power_cut_in_a_recovery_counts_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = (Fault.CRASH_IN_RECOVERY,)
+    assert run_seed(3, nodes=3, seconds=5.0, faults=faults).faults[Fault.CRASH_IN_RECOVERY] > 0
+    monkeypatch.setattr(nemesis_module, "RECOVERY_STEPS", (1000,))
+    assert Fault.CRASH_IN_RECOVERY not in run_seed(3, nodes=3, seconds=5.0, faults=faults).faults
