@@ -11,7 +11,7 @@ import pytest
 
 from raftkv.client import Client
 from raftkv.config import load
-from tests.support.processes import LocalCluster, await_condition, local_cluster
+from tests.support.processes import LocalCluster, await_condition, local_cluster, raftkv
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -92,3 +92,30 @@ def test_files_named_in_docs_exist() -> None:
             r"`((?:raftkv|tests|docs|benchmarks)/[\w/.-]+)`", page.read_text(encoding="utf-8")
         ):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_history_that_the_readme_shows_is_one(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "README.md", "json")
+    (tmp_path / "history.jsonl").write_text(example)
+    done = raftkv("check", "history.jsonl", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, b"linearizable\n")
+
+
+def test_the_simulation_that_the_readme_shows_runs(tmp_path: Path) -> None:
+    shown = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    (line,) = [line for line in shown if line.startswith("raftkv sim ")]
+    words = shlex.split(line, comments=True)[1:]
+    words[words.index("--seeds") + 1] = "2"  # the same, but shorter
+    done = raftkv(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"2 seeds: all held")
+
+
+@pytest.mark.cluster
+@pytest.mark.xdist_group("docs")
+def test_what_the_readme_says_in_passing_works(cluster: LocalCluster) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in ("raftkv transfer n2", "raftkv inspect verify .raftkv"):
+        assert f"`{command}`" in text
+        cluster.await_all_alive()
+        cluster.ok(*command.split()[1:])
