@@ -181,3 +181,32 @@ def test_the_log_on_disk_is_the_log_of_the_core() -> None:
     identity = Identity("virtual", NodeId(leader), "again")
     _, recovered = Wal.open(world.platters[leader].directory, identity, WAL_OPTIONS)
     assert recovered.entries == entries
+
+
+def test_a_write_that_was_open_when_leadership_was_lost_is_unknown_not_failed() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.user(endpoints=[leader])
+    client.put("warm", "up")
+    settle(world, client)
+    world.cut_off(leader)
+    # The client reaches nobody else: what this leader has taken on may yet be committed by others.
+    world.network.cut(between(["c1"], [name for name in world.names if name != leader]))
+    call = client.put("a", "1", timeout=3.0)
+    settle(world, client)
+    assert isinstance(call.error, OutcomeUnknown)
+
+
+def test_a_read_waits_until_the_state_has_reached_its_index() -> None:
+    """At a follower that is a step behind: the index it was given is newer than what it has applied."""
+    world = World()
+    leader = world.await_leader()
+    follower = next(name for name in world.names if name != leader)
+    client = world.user()
+    for number in range(200):
+        client.put("a", str(number))
+        settle(world, client)
+        read = client.get("a", node=follower)
+        settle(world, client)
+        assert read.response is not None
+        assert read.response.detail[0] == str(number).encode()

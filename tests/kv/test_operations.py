@@ -265,3 +265,17 @@ def test_skipping_an_entry_moves_the_applied_index_only(machine: StateMachine, c
     machine.skip(2)
     assert machine.applied_index == 2
     assert (machine.revision, machine.digest) == before
+
+
+def test_reading_changes_nothing(machine: StateMachine, client: Client) -> None:
+    def everything() -> tuple[Any, ...]:
+        sizes = (len(machine), len(machine.sessions))
+        return (machine.revision, machine.digest, machine.applied_index, *sizes, contents(machine))
+
+    client.do(Op.PUT, b"a", b"1")
+    before = everything()
+    for key in (b"a", b"absent", b""):
+        machine.get(key)
+        machine.range(key, b"")
+        machine.range(b"", key, limit=1, reverse=True, count_only=True)
+    assert everything() == before

@@ -69,6 +69,8 @@ def test_pitfall_15_a_node_whose_disk_hangs_does_not_campaign_itself_deaf() -> N
     cluster._pump(N1)
     cluster.tick("n1", 10 * OPTIONS.election_ticks_max)
     assert cluster["n1"].current_term == 1
+    assert cluster["n1"].role is Role.FOLLOWER
+    assert not [message for message in cluster.network if isinstance(message, PreVote)]
 
 
 def test_pitfall_15_a_slow_disk_starts_no_election() -> None:
