@@ -15,7 +15,7 @@ from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_termi
 from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from raftkv.cluster.torture import Fault, Report
+    from raftkv.cluster.torture import Fault, Report, TortureOptions
     from raftkv.cluster.torture.load import Load
 
 HISTORY = "history.jsonl"
@@ -64,7 +64,7 @@ def torture(
     """
     import secrets
 
-    from raftkv.cluster.torture import Torture, TortureOptions
+    from raftkv.cluster.torture import TortureOptions
 
     check_finite("--seconds", seconds)
     check_finite("--budget", budget)
@@ -78,30 +78,37 @@ def torture(
     for number in ENDINGS:
         signal.signal(number, _interrupt)
     folder = data or Path(tempfile.mkdtemp(prefix="raftkv-torture-"))
-    keep = data is not None
+    options = TortureOptions(folder, nodes, seconds, seed, chosen, users, keys, budget, base_port)
+    _conclude(_run(options, history, keep=data is not None), json)
+
+
+def _run(options: TortureOptions, history: Path | None, keep: bool) -> Report:
+    """``keep``: the folder, whatever comes of it."""
+    from raftkv.cluster.torture import Torture
+
+    note(f"torture: {options.nodes} nodes, {options.seconds:g} s, seed {options.seed}")
+    loads: list[Load] = []
+
+    def save(load: Load) -> None:
+        loads.append(load)
+        if history is not None:
+            _write_history(history, load)
+        if stderr_is_terminal():
+            note("checking the history")
+
     try:
-        options = TortureOptions(folder, nodes, seconds, seed, chosen, users, keys, budget, base_port)
-        note(f"torture: {nodes} nodes, {seconds:g} s, seed {seed}")
-        loads: list[Load] = []
-
-        def save(load: Load) -> None:
-            loads.append(load)
-            if history is not None:
-                _write_history(history, load)
-            if stderr_is_terminal():
-                note("checking the history")
-
         report = Torture(options, note if stderr_is_terminal() else _say_nothing).run(save)
         if not report.held:
             # Whoever looks into it needs what the nodes and the clients wrote.
             keep = True
+            written = history or options.data / HISTORY
             if history is None:
-                _write_history(folder / HISTORY, loads[0])
-            note(f"the nodes' folders and logs are in {folder}, the history in {history or folder / HISTORY}")
+                _write_history(written, loads[0])
+            note(f"the nodes' folders and logs are in {options.data}, the history in {written}")
     finally:
         if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-    _conclude(report, json)
+            shutil.rmtree(options.data, ignore_errors=True)
+    return report
 
 
 def _conclude(report: Report, json: bool) -> None:
