@@ -338,6 +338,9 @@ class ClientCore:
             call.why = (
                 "the cluster is overloaded" if code == Code.BUSY else "the leader's disk is full (NOSPACE)"
             )
+            if code == Code.NO_SPACE and call.target is None:
+                # Whoever says so may have been the leader once: ask around who is it now.
+                self._target = None
             delay = BUSY_SECONDS * (0.5 + self._rng.random())
             heapq.heappush(self._retries, (now + delay, call.request_id, call))
         else:

@@ -43,7 +43,9 @@ class Network:
         self.counts: Counter[str] = Counter()
         """Of what was done to frames, by kind."""
 
-    def send(self, sender: str, to: str, arrive: Action) -> None:
+    def send(self, sender: str, to: str, arrive: Action, stream: bool = False) -> None:
+        """``stream``: nothing on this link is duplicated or overtaken. Clients rely on that, as TCP gives
+        it to them: a second copy of a request could be refused when the first was taken, and say so."""
         link = (sender, to)
         weather, chance = self.weather, self._rng.random
         self.counts["sent"] += 1
@@ -53,12 +55,12 @@ class Network:
         if weather.drop and chance() < weather.drop:
             self.counts["drop"] += 1
             return
-        self._plan(link, arrive)
-        if weather.duplicate and chance() < weather.duplicate:
+        self._plan(link, arrive, stream)
+        if weather.duplicate and not stream and chance() < weather.duplicate:
             self.counts["duplicate"] += 1
-            self._plan(link, arrive)
+            self._plan(link, arrive, stream)
 
-    def _plan(self, link: Link, arrive: Action) -> None:
+    def _plan(self, link: Link, arrive: Action, stream: bool) -> None:
         weather, rng = self.weather, self._rng
         when = self._schedule.now + weather.latency
         if weather.jitter:
@@ -66,7 +68,7 @@ class Network:
         if weather.delay and rng.random() < weather.delay:
             self.counts["delay"] += 1
             when += rng.random() * weather.delay_seconds
-        if weather.reorder and rng.random() < weather.reorder:
+        if weather.reorder and not stream and rng.random() < weather.reorder:
             self.counts["reorder"] += 1
         else:
             when = self._last_arrival[link] = max(when, self._last_arrival.get(link, 0.0))

@@ -121,6 +121,8 @@ class Watcher:
     def _check_match(platter: Platter, answer: AppendEntriesResponse, leader: Raft) -> str | None:
         """What is acknowledged is what the leader has; by log matching the last entry speaks for all."""
         index = answer.match_index
+        if platter.durable.hard_state.current_term != answer.term:
+            return None
         if not answer.success or leader.role is not Role.LEADER or leader.current_term != answer.term:
             return None
         if index and leader.log.term_at(index) != platter.durable.terms[index - 1]:
@@ -144,7 +146,10 @@ class Watcher:
                 return f"votes for {earlier} and for {candidate} in term {message.term}"
             if state.current_term == message.term and state.voted_for != candidate:
                 return f"sends {message}, but the durable vote is for {state.voted_for}"
-        if isinstance(message, AppendEntriesResponse) and message.success:
+        # One of an earlier term says what was held then, before a later leader overwrote it: it comes
+        # late, as any message may, and only the leader of that term would heed it.
+        current = message.term == state.current_term
+        if isinstance(message, AppendEntriesResponse) and message.success and current:
             held = len(platter.durable.terms)
             if message.match_index > held:
                 return f"acknowledges {message.match_index}, but {held} entries are durable"

@@ -201,7 +201,7 @@ class World:
     def send_to_node(self, sender: str, endpoint: str, frame: bytes) -> None:
         to = self._nodes_at[endpoint]
         parts = [sender.encode(), frame]
-        self.network.send(sender, to, lambda: self._arrive(sender, to, "gateway", parts))
+        self.network.send(sender, to, lambda: self._arrive(sender, to, "gateway", parts), stream=True)
 
     def send_to_client(self, sender: str, client: bytes, frame: bytes) -> None:
         name = client.decode()
@@ -212,7 +212,7 @@ class World:
                 self.trace.add(self.now, f"{sender}>{name} {crc32(frame):08x}")
                 self.clients[name].arrive(endpoint, frame)
 
-        self.network.send(sender, name, arrive)
+        self.network.send(sender, name, arrive, stream=True)
 
     def _arrive(self, sender: str, to: str, port: str, parts: list[bytes]) -> None:
         if to in self.machines:
