@@ -57,6 +57,17 @@ class StorageConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotConfig:
+    """When a node takes a snapshot and forgets the log before it: after so many entries or bytes, but not
+    before half of what the last snapshot takes."""
+
+    entries: int = 100_000
+    mib: int = 64
+    retain_entries: int = 10_000
+    """Kept behind the snapshot, for followers that are a little behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     pending_writes: int = 16_384
     """Writes a gateway holds before it answers "busy"."""
@@ -74,6 +85,7 @@ class ClusterConfig:
     """Whether nodes accept commands that break things."""
     raft: RaftConfig = field(default_factory=RaftConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    snapshot: SnapshotConfig = field(default_factory=SnapshotConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
 
     def node(self, name: str) -> NodeConfig:
@@ -137,7 +149,7 @@ class _Reader:
         return ConfigError(f"{self._source}: {where}: {what}")
 
     def cluster(self, content: dict[str, Any]) -> ClusterConfig:
-        self._known(content, "the file", {"cluster", "raft", "storage", "limits", "nodes"})
+        self._known(content, "the file", {"cluster", "raft", "storage", "snapshot", "limits", "nodes"})
         head = self._table(content, "cluster")
         self._known(head, "[cluster]", {"name", "chaos"})
         name = self._value(head, "[cluster] name", "name", str, None)
@@ -149,11 +161,16 @@ class _Reader:
             chaos=self._value(head, "[cluster] chaos", "chaos", bool, False),
             raft=self._section(content, "raft", RaftConfig),
             storage=self._section(content, "storage", StorageConfig),
+            snapshot=self._section(content, "snapshot", SnapshotConfig),
             limits=self._section(content, "limits", LimitsConfig),
         )
         self._check_times(config.raft)
         if not 1 <= config.storage.segment_mib <= 1024:
             raise self._wrong("[storage] segment_mib", "expected 1 to 1024")
+        if config.snapshot.entries < 1 or config.snapshot.mib < 1:
+            raise self._wrong("[snapshot]", "expected entries and mib above 0")
+        if config.snapshot.retain_entries < 0:
+            raise self._wrong("[snapshot] retain_entries", "expected 0 or more")
         for spec in fields(LimitsConfig):
             if getattr(config.limits, spec.name) < 1:
                 raise self._wrong(f"[limits] {spec.name}", "expected a number above 0")

@@ -13,6 +13,7 @@ from raftkv.actors.messages import (
     SetClockRate,
     SetDiskFault,
     SetLinkFault,
+    SnapshotWanted,
     Stop,
     TransferLeadership,
 )
@@ -71,6 +72,9 @@ class ControlActor:
                 return asdict(self._snapshot())
             case "stop":
                 self._context.send("node", Stop("asked to stop"))
+                return None
+            case "snapshot":
+                self._context.send("raft", SnapshotWanted())
                 return None
             case "transfer":
                 return self._transfer(request.arguments)

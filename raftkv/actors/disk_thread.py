@@ -1,6 +1,6 @@
-"""The one other thread of a node: it writes a batch, syncs it, and wakes the loop.
+"""The one other thread of a node: it does one job on the disk after the other, and wakes the loop.
 
-The GIL is free while a batch is written and synced. Hand-over is a ``SimpleQueue`` one way and a
+The GIL is free while bytes are written and synced. Hand-over is a ``SimpleQueue`` one way and a
 deque plus an eventfd the other, both atomic under the GIL; the log itself belongs to this thread
 alone.
 """
@@ -13,18 +13,18 @@ from collections import deque
 from queue import SimpleQueue
 from threading import Thread
 
-from raftkv.actors.storage import DiskBatch, DiskResult
+from raftkv.actors.storage import DiskResult
 from raftkv.errors import DiskFull, StorageFailed
 from raftkv.observe import DiskFault
-from raftkv.storage import Wal
+from raftkv.storage import DiskJob, Volume
 
 
 class DiskThread:
     """Implements ``Disk``. ``wake_fd`` is readable when results are to be collected."""
 
-    def __init__(self, wal: Wal) -> None:
-        self._wal = wal
-        self._batches: SimpleQueue[DiskBatch | None] = SimpleQueue()
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._jobs: SimpleQueue[DiskJob | None] = SimpleQueue()
         self._results: deque[DiskResult] = deque()
         self._fault: DiskFault | None = None
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -32,8 +32,8 @@ class DiskThread:
         self._thread = Thread(target=self._run, name="disk", daemon=True)
         self._thread.start()
 
-    def submit(self, batch: DiskBatch) -> None:
-        self._batches.put(batch)
+    def submit(self, job: DiskJob) -> None:
+        self._jobs.put(job)
 
     def set_fault(self, fault: DiskFault | None) -> None:
         self._fault = fault
@@ -50,22 +50,23 @@ class DiskThread:
 
     def close(self, timeout: float) -> None:
         """Finish what was submitted, within ``timeout`` seconds."""
-        self._batches.put(None)
+        self._jobs.put(None)
         self._thread.join(timeout)
         if not self._thread.is_alive():
-            self._wal.close()
+            self._volume.close()
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        volume = self._volume
+        while (job := self._jobs.get()) is not None:
             started = time.perf_counter()
-            error: Exception | None = None
+            value = error = None
             try:
                 self._suffer()
-                self._wal.append(batch.hard_state, batch.entries)
+                value = volume.do(job)
             except Exception as failure:  # whatever it is, the loop must hear of it and end the node
                 error = failure
             seconds = time.perf_counter() - started
-            self._results.append(DiskResult(error, seconds, self._wal.bytes_used))
+            self._results.append(DiskResult(value, error, seconds, volume.log_bytes, volume.snapshot_bytes))
             os.eventfd_write(self.wake_fd, 1)
 
     def _suffer(self) -> None:

@@ -32,6 +32,7 @@ from raftkv.actors.messages import (
     RequestKey,
     SendForward,
     SoftStateChanged,
+    StateSwapped,
     Tick,
     refusal,
 )
@@ -107,6 +108,8 @@ class GatewayActor:
                 self._on_soft_state(message.state)
             case DiskPressure():
                 self._full = message.full
+            case StateSwapped():
+                self._release(list(self._pending), Code.LEADER_CHANGED)
             case Leave():
                 self._leaving = True
                 self._release(list(self._pending), Code.LEADER_CHANGED)

@@ -19,7 +19,7 @@ from raftkv.actors import zmq_ports
 from raftkv.actors.disk_thread import DiskThread
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.config import ClusterConfig, require_loopback
-from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
+from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
 
 SWITCH_INTERVAL_SECONDS = 0.0002
@@ -63,8 +63,9 @@ def run_node(
         peer = zmq_ports.peer_port(context, me.peer)
         control = zmq_ports.client_port(context, me.control)
         status = zmq_ports.status_port(context, me.status)
-        wal, recovered = Wal.open(directory, identity, options)
-        disk = DiskThread(wal)
+        gc.disable()  # see _tune_interpreter; millions of objects are about to be made
+        volume, recovered = Volume.open(directory, identity, options)
+        disk = DiskThread(volume)
         links = {
             other.name: zmq_ports.peer_link(context, other.peer, f"{config.name}/{me.name}")
             for other in config.nodes
@@ -82,7 +83,7 @@ def run_node(
             report=report,
             boot=secrets.randbits(62),
             pid=os.getpid(),
-            log_bytes=wal.bytes_used,
+            log_bytes=volume.log_bytes,
         )
         node = Node(config, NodeId(me.name), recovered, world)
         # From here on the log and the state hold all that was read: dropping these lets go of it.

@@ -10,9 +10,19 @@ from typing import Any
 
 from raftkv.kv import Applied, Code
 from raftkv.observe import DiskFault, LinkFault
-from raftkv.raft import Entry, HardState, Message, PersistMark, SoftState
+from raftkv.raft import (
+    Entry,
+    HardState,
+    Message,
+    PersistMark,
+    SnapshotChunk,
+    SnapshotMark,
+    SoftState,
+)
+from raftkv.raft.messages import InstallSnapshot
 from raftkv.raft.trace import RaftEvent
-from raftkv.types import LogIndex, NodeId
+from raftkv.storage import StoreChunk
+from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.client import Reply, Request
 
 RequestKey = tuple[int, int]
@@ -89,6 +99,8 @@ class Write:
     hard_state: HardState | None
     entries: list[Entry]
     messages: list[Message]
+    anew: SnapshotMark | None = None
+    """The log before ``entries`` is void: they follow this snapshot."""
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +163,82 @@ class Apply:
     """To the store: committed entries, in order, without gaps."""
 
     entries: list[Entry]
+
+
+@dataclass(slots=True, eq=False)
+class TakeSnapshot:
+    """To the store: of what is applied now, up to the entry at ``index``, which has ``term``."""
+
+    index: LogIndex
+    term: Term
+
+
+@dataclass(slots=True, eq=False)
+class SnapshotWanted:
+    """To raft: an operator wants one now."""
+
+
+@dataclass(slots=True, eq=False)
+class SnapshotEnded:
+    """To raft: the snapshot that the store was taking. ``mark`` None: it was given up."""
+
+    mark: SnapshotMark | None
+    bytes_used: int
+    """By its file."""
+
+
+@dataclass(slots=True, eq=False)
+class Restore:
+    """To the store: a chunk of a leader's snapshot."""
+
+    chunk: SnapshotChunk
+
+
+@dataclass(slots=True, eq=False)
+class ChunkRefused:
+    """To raft: a chunk of this snapshot is no use."""
+
+    snapshot_id: int
+    cause: str
+
+
+@dataclass(slots=True, eq=False)
+class SwapState:
+    """To the store: the snapshot that was restored is the state from now on."""
+
+    mark: SnapshotMark
+
+
+@dataclass(slots=True, eq=False)
+class StateSwapped:
+    """To the gateway: what waits may have been applied elsewhere, and nobody will say so here."""
+
+
+@dataclass(slots=True, eq=False)
+class WriteChunk:
+    """To storage. ``reply_to`` gets ``ChunkStored``."""
+
+    job: StoreChunk
+    reply_to: str
+
+
+@dataclass(slots=True, eq=False)
+class ChunkStored:
+    """To whoever asked. ``stored`` False: given up, for want of space or because of a newer one."""
+
+    snapshot_id: int
+    number: int
+    stored: bool
+    last: bool
+    bytes_used: int
+    """By the snapshot on disk."""
+
+
+@dataclass(slots=True, eq=False)
+class SendChunks:
+    """To storage: read these chunks, then let the messages leave."""
+
+    messages: list[InstallSnapshot]
 
 
 @dataclass(slots=True, eq=False)

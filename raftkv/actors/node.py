@@ -24,13 +24,14 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.peers import PeersActor
-from raftkv.actors.raft import RaftActor
+from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
 from raftkv.config import ClusterConfig
-from raftkv.kv import StateMachine
+from raftkv.errors import CorruptLog
+from raftkv.kv import CHUNK_BYTES, Restoration, StateMachine
 from raftkv.observe import LogTail, NodeSnapshot, PeerSnapshot, events
 from raftkv.raft import Raft, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
@@ -79,8 +80,10 @@ class Node:
         recovered: Recovered,
         world: NodeWorld,
         tuning: RaftOptions | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
-        """``tuning`` stands in for what follows from ``config``: bounds that no user sets."""
+        """``tuning`` stands in for what follows from ``config``: bounds that no user sets. Raises
+        ``CorruptLog`` for a snapshot that this version cannot read."""
         self._config = config
         self._me = config.node(name)
         self._world = world
@@ -98,10 +101,12 @@ class Node:
             world.random,
             recovered.hard_state,
             recovered.entries,
+            recovered.snapshot,
         )
-        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000)
+        rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
+        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000, rule)
         self.storage = StorageActor(system, world.disk, world.log_bytes)
-        self.store = StoreActor(system, StateMachine())
+        self.store = StoreActor(system, _restored(recovered), chunk_bytes)
         self.peers = PeersActor(system, name, config.name, world.boot, world.peer_links)
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
@@ -128,7 +133,13 @@ class Node:
             "peers": world.peer_port,
             "control": world.control_port,
         }
-        fields = {"boot": world.boot, "entries": len(recovered.entries), "cut": recovered.cut}
+        covered = recovered.snapshot.index if recovered.snapshot else 0
+        fields = {
+            "boot": world.boot,
+            "entries": len(recovered.entries),
+            "snapshot": covered,
+            "cut": recovered.cut,
+        }
         system.send("status", Note(events.NODE_STARTED, fields))
 
     def handle(self, message: Any) -> None:
@@ -227,6 +238,7 @@ class Node:
             leader=raft.leader_id,
             first_index=raft.first_index,
             last_index=raft.last_index,
+            snapshot_index=raft.snapshot_index,
             persisted_index=raft.persisted_index,
             commit_index=raft.commit_index,
             applied_index=LogIndex(machine.applied_index),
@@ -272,6 +284,22 @@ class Node:
         return tuple(found)
 
 
+def _restored(recovered: Recovered) -> StateMachine:
+    """The state that the node's own snapshot stands for, or an empty one."""
+    machine = StateMachine()
+    if recovered.snapshot is None:
+        return machine
+    restoration = Restoration(machine)
+    try:
+        whole = [restoration.feed(chunk) for chunk in recovered.state]
+        if not whole or not whole[-1]:
+            raise ValueError("it ends too early")
+    except ValueError as error:
+        where = f"snapshot of entry {recovered.snapshot.index} of node {recovered.identity.node}"
+        raise CorruptLog(where, 0, str(error)) from error
+    return machine
+
+
 def raft_options(config: ClusterConfig) -> RaftOptions:
     """Milliseconds of the configuration in ticks of the core, rounded up."""
     times = config.raft
@@ -284,4 +312,6 @@ def raft_options(config: ClusterConfig) -> RaftOptions:
         election_ticks_max=ticks(times.election_timeout_max_ms),
         heartbeat_ticks=ticks(times.heartbeat_ms),
         uncommitted_bytes_max=config.limits.pending_mib << 20,
+        retained_entries=config.snapshot.retain_entries,
+        lagging_entries_max=max(config.snapshot.entries, config.snapshot.retain_entries),
     )

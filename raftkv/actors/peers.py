@@ -17,7 +17,7 @@ from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError
 from raftkv.observe import LinkFault, LinkSnapshot, events
 from raftkv.raft.log import size_of
-from raftkv.raft.messages import AppendEntries, Message
+from raftkv.raft.messages import AppendEntries, InstallSnapshot, Message
 from raftkv.types import NodeId
 from raftkv.wire import peer as wire
 from raftkv.wire.peer import Forward
@@ -233,6 +233,8 @@ def _split(items: list[Message | Forward]) -> tuple[list[Message | Forward], lis
     for count, item in enumerate(items, start=1):
         if isinstance(item, AppendEntries):
             size += size_of(item.entries)
+        elif isinstance(item, InstallSnapshot):
+            size += len(item.data)
         elif isinstance(item, Forward):
             size += sum(map(len, item.commands))
         if size > FRAME_BYTES_SOFT_MAX:

@@ -3,20 +3,30 @@ says, in the order that safety needs: storage first, then messages, then the sta
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from raftkv.actors.messages import (
     Apply,
     Campaign,
+    ChunkRefused,
+    ChunkStored,
     DiskPressure,
+    Note,
     Persisted,
     ProposalRefused,
     Propose,
     ReadIndexReady,
     ReadIndexRequest,
+    Restore,
     Send,
+    SendChunks,
+    SnapshotEnded,
+    SnapshotWanted,
     SoftStateChanged,
     Step,
+    SwapState,
+    TakeSnapshot,
     Tick,
     Trace,
     TransferLeadership,
@@ -24,20 +34,42 @@ from raftkv.actors.messages import (
 )
 from raftkv.actors.system import Context
 from raftkv.kv import Code
-from raftkv.raft import Proposal, Raft
-from raftkv.raft.messages import AppendEntries
+from raftkv.observe import events
+from raftkv.raft import Message, Proposal, Raft, Ready
+from raftkv.raft.log import size_of
+from raftkv.raft.messages import AppendEntries, InstallSnapshot
 
 TICKS_CAUGHT_UP_MAX = 5
 """After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
 worth of ticks at most passes at once, or every pause would look like an election timeout."""
 
+SNAPSHOT_RETRY_SECONDS = 2.0
+"""After one that could not be taken, for want of space as a rule."""
+STREAM_PATIENCE = 4
+"""So many times the entries at which a snapshot is due may gather while one is on its way to a peer."""
+
 _REFUSALS = {Proposal.NOT_LEADER: Code.NO_LEADER, Proposal.BUSY: Code.BUSY}
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotRule:
+    """A snapshot is due once so many entries or bytes were applied since the last one, but never before
+    half of what it takes itself: what is written twice stays in proportion to what is written."""
+
+    entries: int
+    bytes_min: int
+
+
 class RaftActor:
-    def __init__(self, context: Context, raft: Raft, tick_seconds: float) -> None:
+    def __init__(self, context: Context, raft: Raft, tick_seconds: float, rule: SnapshotRule) -> None:
         self._context = context
         self._tick_seconds = tick_seconds
+        self._rule = rule
+        self._taking = False
+        self._snapshot_not_before = 0.0
+        self._bytes_applied = 0
+        """Since the last snapshot."""
+        self.snapshot_bytes = 0
         self._last_tick = context.now()
         self._backlogged = False
         self.raft = raft
@@ -57,6 +89,16 @@ class RaftActor:
                 self.raft.read_index(message.context)
             case Tick():
                 self._tick()
+                self._maybe_take_snapshot()
+            case ChunkStored():
+                self._on_chunk_stored(message)
+            case ChunkRefused():
+                self.raft.chunk_refused(message.snapshot_id)
+                self._context.send("status", Note(events.SNAPSHOT_REFUSED, {"cause": message.cause}))
+            case SnapshotEnded():
+                self._on_snapshot_ended(message)
+            case SnapshotWanted():
+                self._take_snapshot()
             case DiskPressure():
                 self._backlogged = message.backlogged
             case Campaign():
@@ -70,24 +112,82 @@ class RaftActor:
         send = self._context.send
         while ready := self.raft.ready():
             if ready.mark or ready.messages_after_append:
-                send(
-                    "storage", Write(ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
+                write = Write(
+                    ready.mark, ready.hard_state, ready.entries, ready.messages_after_append, ready.anew
                 )
+                send("storage", write)
             if ready.messages:
-                send("peers", Send(ready.messages))
+                self._send(ready.messages)
             if ready.events:
                 send("status", Trace(ready.events))
             if ready.soft_state:
                 # Ahead of the results: they belong to whoever the gateway still holds.
                 send("gateway", SoftStateChanged(ready.soft_state))
                 send("node", SoftStateChanged(ready.soft_state))
+            if ready.chunks or ready.installed:
+                self._restore(ready)
             if ready.committed:
                 send("store", Apply(ready.committed))
                 self.raft.applied(ready.committed[-1].index)
+                self._bytes_applied += size_of(ready.committed)
             for context, read_index in ready.read_states:
                 send("gateway", ReadIndexReady(context, read_index))
             if len(ready.committed) < self.raft.options.committed_entries_max:
                 return  # nothing is left that this turn has not handed out
+
+    def _send(self, messages: list[Message]) -> None:
+        chunks = [message for message in messages if isinstance(message, InstallSnapshot)]
+        if chunks:
+            self._context.send("storage", SendChunks(chunks))
+            messages = [message for message in messages if not isinstance(message, InstallSnapshot)]
+        if messages:
+            self._context.send("peers", Send(messages))
+
+    # -- snapshots
+
+    def _restore(self, ready: Ready) -> None:
+        for chunk in ready.chunks:
+            self._context.send("store", Restore(chunk))
+        if ready.installed:
+            self._context.send("store", SwapState(ready.installed))
+
+    def _on_chunk_stored(self, message: ChunkStored) -> None:
+        if not message.stored:
+            self.raft.chunk_refused(message.snapshot_id)
+            return
+        if message.last:
+            self._bytes_applied, self.snapshot_bytes = 0, message.bytes_used
+        self.raft.chunk_stored(message.snapshot_id, message.number)
+
+    def _maybe_take_snapshot(self) -> None:
+        raft, rule = self.raft, self._rule
+        entries = raft.log.last_applied - (raft.snapshot.index if raft.snapshot else 0)
+        if entries < rule.entries and self._bytes_applied < rule.bytes_min:
+            return
+        if self._bytes_applied < self.snapshot_bytes // 2 or self._context.now() < self._snapshot_not_before:
+            return
+        if not raft.streams or entries >= STREAM_PATIENCE * rule.entries:
+            self._take_snapshot()
+
+    def _take_snapshot(self) -> None:
+        index = self.raft.log.last_applied
+        covered = self.raft.snapshot.index if self.raft.snapshot else 0
+        if self._taking or self.raft.incoming or index == covered:
+            return
+        term = self.raft.log.term_at(index)
+        assert term is not None
+        self._taking = True
+        self._context.send("store", TakeSnapshot(index, term))
+
+    def _on_snapshot_ended(self, message: SnapshotEnded) -> None:
+        self._taking = False
+        if message.mark is None:
+            self._snapshot_not_before = self._context.now() + SNAPSHOT_RETRY_SECONDS
+            return
+        self._bytes_applied, self.snapshot_bytes = 0, message.bytes_used
+        self.raft.snapshot_taken(message.mark)
+        fields = {"index": message.mark.index, "bytes": message.bytes_used}
+        self._context.send("status", Note(events.SNAPSHOT_TAKEN, fields))
 
     def _step(self, message: Step) -> None:
         for inner in message.messages:

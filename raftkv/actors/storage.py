@@ -1,8 +1,11 @@
-"""Keeps the disk busy with one batch at a time and everything else in order.
+"""Keeps the disk busy with one job at a time and everything else in order.
 
 While a batch is being synced, further writes gather and go together as the next one: under load
 batches grow by themselves, at rest nothing waits. Messages that depend on a write leave when it is
 durable; those without a write of their own wait for the ones before them (PITFALLS 5).
+
+Chunks of snapshots, to be written or read, take turns with the batches: one each, so that neither waits
+for more than one of the other.
 
 A full disk is not the end: the batch is kept and tried again until space returns, and meanwhile
 this node neither acknowledges nor accepts writes. Any other disk error stops the node (PITFALLS 6).
@@ -11,17 +14,30 @@ this node neither acknowledges nor accepts writes. Any other disk error stops th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from raftkv.actors.messages import DiskPressure, Note, Persisted, Send, SetDiskFault, Stop, Tick, Write
+from raftkv.actors.messages import (
+    ChunkStored,
+    DiskPressure,
+    Note,
+    Persisted,
+    Send,
+    SendChunks,
+    SetDiskFault,
+    Stop,
+    Tick,
+    Write,
+    WriteChunk,
+)
 from raftkv.actors.meter import Meter
 from raftkv.actors.system import Context
 from raftkv.errors import DiskFull
 from raftkv.observe import DiskFault, events
-from raftkv.raft import Entry, HardState
+from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.raft.log import size_of
+from raftkv.raft.messages import InstallSnapshot
+from raftkv.storage import Append, DiskJob, ReadChunk
 
 BATCH_BYTES_MAX = 8 << 20
 """One record on disk: bounds how long one sync can take."""
@@ -34,27 +50,24 @@ RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class DiskBatch:
-    hard_state: HardState | None
-    entries: Sequence[Entry]
-
-
-@dataclass(frozen=True, slots=True)
 class DiskResult:
+    value: bytes | bool | None
+    """What ``Volume.do`` returned."""
     error: Exception | None
     seconds: float
-    """How long the write and its sync took."""
-    bytes_used: int
-    """By the whole log on disk."""
+    """How long the job took."""
+    log_bytes: int
+    snapshot_bytes: int
+    """On disk now."""
 
 
 class Disk(Protocol):
-    """Does one batch at a time; its results arrive, in order, in the mailbox of this actor."""
+    """Does one job at a time; its results arrive, in order, in the mailbox of this actor."""
 
-    def submit(self, batch: DiskBatch) -> None: ...
+    def submit(self, job: DiskJob) -> None: ...
 
     def set_fault(self, fault: DiskFault | None) -> None:
-        """From the next batch on."""
+        """From the next job on."""
         ...
 
 
@@ -65,7 +78,12 @@ class StorageActor:
         self._queue: deque[Write] = deque()
         self._queue_bytes = 0
         self._writing: list[Write] = []
-        self._batch: DiskBatch | None = None
+        """Those of the batch under way."""
+        self._chunks: deque[WriteChunk | InstallSnapshot] = deque()
+        self._chunk: WriteChunk | InstallSnapshot | None = None
+        """The one that is being written or read."""
+        self._chunk_is_next = True
+        self._job: DiskJob | None = None
         self._pressure = DiskPressure(False, False)
         self.syncs = Meter()
         self.bytes_used = bytes_used
@@ -78,30 +96,49 @@ class StorageActor:
     def handle(self, message: Any) -> None:
         match message:
             case Write():
-                if message.mark is None and not self._queue and self._batch is None:
+                if message.mark is None and not self._queue and not self._writing:
                     self._release([message])  # nothing it could depend on is under way
                 else:
                     self._queue.append(message)
                     self._queue_bytes += _size(message)
             case DiskResult():
                 self._on_result(message)
+            case WriteChunk():
+                self._chunks.append(message)
+            case SendChunks():
+                # One that is asked for again waits for the disk already.
+                self._chunks += [chunk for chunk in message.messages if chunk not in self._chunks]
             case SetDiskFault():
                 self.fault = message.fault
                 self._disk.set_fault(message.fault)
             case Tick():
-                assert self._batch is not None
-                self._disk.submit(self._batch)
+                assert self._job is not None
+                self._disk.submit(self._job)
             case _:
                 raise AssertionError(f"storage got {message}")
 
     def end_of_turn(self) -> None:
-        if self._batch is None and self._queue:
-            self._start_batch()
+        if self._job is None:
+            if self._chunks and (self._chunk_is_next or not self._queue):
+                self._start_chunk()
+            elif self._queue:
+                self._start_batch()
         self._signal(self._pressure.full)
+
+    def _start_chunk(self) -> None:
+        self._chunk_is_next = False
+        chunk = self._chunk = self._chunks.popleft()
+        if isinstance(chunk, WriteChunk):
+            self._job = chunk.job
+        else:
+            self._job = ReadChunk(chunk.mark, chunk.number)
+        self._disk.submit(self._job)
 
     def _start_batch(self) -> None:
         """Take what fits into one batch; the first write of the queue always has content."""
+        self._chunk_is_next = True
         size = 0
+        anew: SnapshotMark | None = None
         hard_state: HardState | None = None
         entries: list[Entry] = []
         while self._queue and (not self._writing or size + _size(self._queue[0]) <= BATCH_BYTES_MAX):
@@ -109,30 +146,50 @@ class StorageActor:
             size += _size(write)
             self._writing.append(write)
             hard_state = write.hard_state or hard_state
+            if write.anew:
+                anew, entries = write.anew, []  # whatever was to be written before is void
             if write.entries and entries and write.entries[0].index <= entries[-1].index:
                 # Overwritten before it ever reached the disk.
                 entries = [entry for entry in entries if entry.index < write.entries[0].index]
             entries += write.entries
         self._queue_bytes -= size
-        self._batch = DiskBatch(hard_state, entries)
-        self._disk.submit(self._batch)
+        self._job = Append(hard_state, entries, anew)
+        self._disk.submit(self._job)
 
     def _on_result(self, result: DiskResult) -> None:
-        if isinstance(result.error, DiskFull):
+        if result.error and not isinstance(result.error, DiskFull):
+            self._context.send("node", Stop("disk failure", result.error))
+        elif self._chunk:
+            self._on_chunk(self._chunk, result)
+        else:
+            self._on_append(result)
+
+    def _on_chunk(self, chunk: WriteChunk | InstallSnapshot, result: DiskResult) -> None:
+        """Without space a snapshot is given up: nothing was promised."""
+        self._chunk = self._job = None
+        if isinstance(chunk, WriteChunk):
+            job, stored = chunk.job, result.value is True
+            self.bytes_used = result.log_bytes  # fewer, when the last one has made segments superfluous
+            self._context.send(
+                chunk.reply_to,
+                ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes),
+            )
+        elif isinstance(result.value, bytes):
+            self._context.send("peers", Send([replace(chunk, data=result.value)]))
+
+    def _on_append(self, result: DiskResult) -> None:
+        if result.error:
             if not self._pressure.full:
                 self._context.send("status", Note(events.SPACE_LOW, {"cause": str(result.error)}))
             self._signal(True)
             self._context.set_timer("storage", RETRY_SECONDS, Tick())
             return
-        if result.error:
-            self._context.send("node", Stop("disk failure", result.error))
-            return
         if self._pressure.full:
             self._context.send("status", Note(events.SPACE_BACK, {}))
             self._signal(False)
         self.syncs.record(self._context.now(), result.seconds)
-        self.bytes_used = result.bytes_used
-        written, self._writing, self._batch = self._writing, [], None
+        self.bytes_used = result.log_bytes
+        written, self._writing, self._job = self._writing, [], None
         while self._queue and self._queue[0].mark is None:
             written.append(self._queue.popleft())  # waited only for what is durable now
         self._release(written)

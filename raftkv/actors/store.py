@@ -1,4 +1,6 @@
-"""Applies committed entries to the state machine and serves reads from it."""
+"""Applies committed entries to the state machine, serves reads from it, and takes and restores its
+snapshots: chunk by chunk, each only when the one before is on disk, so that neither this loop nor the
+disk is ever held up by a whole one."""
 
 from __future__ import annotations
 
@@ -6,24 +8,69 @@ import heapq
 from collections import deque
 from typing import Any
 
-from raftkv.actors.messages import AppliedBatch, Apply, Read, ReadServed, Tick
+from raftkv.actors.messages import (
+    AppliedBatch,
+    Apply,
+    ChunkRefused,
+    ChunkStored,
+    Read,
+    ReadServed,
+    Restore,
+    SnapshotEnded,
+    StateSwapped,
+    SwapState,
+    TakeSnapshot,
+    Tick,
+    WriteChunk,
+)
 from raftkv.actors.system import Context
-from raftkv.kv import Code, StateMachine
+from raftkv.kv import CHUNK_BYTES, Code, Restoration, StateMachine
 from raftkv.kv.limits import RANGE_BYTES_MAX
-from raftkv.raft import EntryKind
+from raftkv.raft import EntryKind, SnapshotChunk, SnapshotMark
+from raftkv.storage import StoreChunk
+from raftkv.types import LogIndex
 from raftkv.wire.client import Kind, Reply, Request
 
 BYTES_A_TURN_MAX = 8 << 20
 _ANSWER_BYTES = 1024
 """What one answer is taken for, besides a range's bytes: about eight thousand gets a turn."""
+ID_BITS = 62
+
+
+class _Incoming:
+    """A leader's snapshot, as far as it has come."""
+
+    __slots__ = ("fed", "mark", "restoration", "whole")
+
+    def __init__(self, mark: SnapshotMark) -> None:
+        self.mark = mark
+        self.restoration = Restoration(StateMachine())
+        self.fed = 0
+        self.whole = False
+
+    def feed(self, chunk: SnapshotChunk) -> None:
+        """Raises ValueError for one that is no use."""
+        if chunk.number != self.fed or self.whole:
+            raise ValueError(f"chunk {chunk.number} where {self.fed} was expected")
+        self.whole = self.restoration.feed(chunk.data)
+        self.fed += 1
+        if self.restoration.machine.applied_index != self.mark.index:
+            raise ValueError(
+                f"a state of index {self.restoration.machine.applied_index}, not {self.mark.index}"
+            )
+        if self.whole != (self.fed == self.mark.chunks):
+            raise ValueError(f"{self.mark.chunks} chunks were promised, the end is at {self.fed}")
 
 
 class StoreActor:
-    def __init__(self, context: Context, machine: StateMachine) -> None:
+    def __init__(self, context: Context, machine: StateMachine, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._context = context
+        self._chunk_bytes = chunk_bytes
         self._waiting: list[tuple[int, int, Read]] = []
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
+        self._taking: SnapshotMark | None = None
+        self._incoming: _Incoming | None = None
         self.machine = machine
         self.reads_total = 0
 
@@ -40,6 +87,14 @@ class StoreActor:
                     heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
             case Tick():
                 self._serve()
+            case TakeSnapshot():
+                self._take_snapshot(message)
+            case ChunkStored():
+                self._on_chunk_stored(message)
+            case Restore():
+                self._restore(message.chunk)
+            case SwapState():
+                self._swap(message.mark)
             case _:
                 raise AssertionError(f"store got {message}")
 
@@ -56,8 +111,79 @@ class StoreActor:
                 machine.skip(index)
         if results:
             self._context.send("gateway", AppliedBatch(results))
-        ready = bool(self._waiting) and self._waiting[0][0] <= machine.applied_index
-        while self._waiting and self._waiting[0][0] <= machine.applied_index:
+        self._serve_waiting()
+
+    # -- snapshots of our own
+
+    def _take_snapshot(self, message: TakeSnapshot) -> None:
+        assert message.index == self.machine.applied_index, "a snapshot of what is applied"
+        if self._taking or self._incoming:
+            self._context.send("raft", SnapshotEnded(None, 0))
+            return
+        snapshot_id = self._context.random.getrandbits(ID_BITS)
+        self._taking = SnapshotMark(LogIndex(message.index), message.term, snapshot_id, 0)
+        self.machine.begin_capture(self._chunk_bytes)
+        self._write_next_chunk(0)
+
+    def _write_next_chunk(self, number: int) -> None:
+        assert self._taking
+        assert self.machine.capture
+        data, last = self.machine.capture.next_chunk()
+        self._context.send("storage", WriteChunk(StoreChunk(self._taking, number, data, last), "store"))
+
+    def _on_chunk_stored(self, message: ChunkStored) -> None:
+        taking = self._taking
+        if taking is None or taking.id != message.snapshot_id:
+            return
+        if not message.stored:
+            self._give_up()
+        elif message.last:
+            self._taking = None
+            mark = taking._replace(chunks=message.number + 1)
+            self._context.send("raft", SnapshotEnded(mark, message.bytes_used))
+        else:
+            self._write_next_chunk(message.number + 1)
+
+    def _give_up(self) -> None:
+        if self._taking:
+            self._taking = None
+            if self.machine.capture:
+                self.machine.capture.abandon()
+            self._context.send("raft", SnapshotEnded(None, 0))
+
+    # -- a leader's snapshot
+
+    def _restore(self, chunk: SnapshotChunk) -> None:
+        """What is not understood never reaches the disk: the next start would have to make do with it."""
+        if chunk.number == 0:
+            self._give_up()
+            self._incoming = _Incoming(chunk.mark)
+        incoming = self._incoming
+        try:
+            if incoming is None or incoming.mark.id != chunk.mark.id:
+                raise ValueError("a chunk of a snapshot that was given up")
+            incoming.feed(chunk)
+        except ValueError as error:
+            self._incoming = None
+            self._context.send("raft", ChunkRefused(chunk.mark.id, str(error)))
+            return
+        job = StoreChunk(chunk.mark, chunk.number, chunk.data, incoming.whole)
+        self._context.send("storage", WriteChunk(job, "raft"))
+
+    def _swap(self, mark: SnapshotMark) -> None:
+        incoming, self._incoming = self._incoming, None
+        assert incoming, "what is installed was restored"
+        assert incoming.whole, "all of it"
+        assert incoming.mark.id == mark.id, "and nothing else"
+        self.machine = incoming.restoration.machine
+        self._context.send("gateway", StateSwapped())
+        self._serve_waiting()
+
+    # -- reads
+
+    def _serve_waiting(self) -> None:
+        ready = bool(self._waiting) and self._waiting[0][0] <= self.machine.applied_index
+        while self._waiting and self._waiting[0][0] <= self.machine.applied_index:
             self._serving += heapq.heappop(self._waiting)[2].requests
         if ready:
             self._serve()

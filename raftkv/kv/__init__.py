@@ -9,17 +9,21 @@ from raftkv.kv.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, check_key, check_va
 from raftkv.kv.machine import Applied, KeyValue, RangeResult, StateMachine
 from raftkv.kv.ranges import prefix_end
 from raftkv.kv.sessions import Answer
+from raftkv.kv.snapshot import CHUNK_BYTES, Capture, Restoration
 
 __all__ = [
+    "CHUNK_BYTES",
     "KEY_BYTES_MAX",
     "VALUE_BYTES_MAX",
     "Answer",
     "Applied",
+    "Capture",
     "Code",
     "Command",
     "KeyValue",
     "Op",
     "RangeResult",
+    "Restoration",
     "StateMachine",
     "check_key",
     "check_value",

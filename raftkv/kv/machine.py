@@ -2,14 +2,14 @@
 
 Invariants: ``revision`` grows by one for each command that changed anything; a key's
 ``mod_revision`` is the revision of its last change; ``version`` counts its changes since
-``create_revision``; ``_keys`` holds exactly the keys of ``_items``, in byte order; ``digest``
+``create_revision``; ``keys`` holds exactly the keys of ``items``, in byte order; ``digest``
 follows from the sequence of changes alone.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -27,6 +27,7 @@ from raftkv.kv.limits import (
     check_value,
 )
 from raftkv.kv.sessions import Answer, Sessions
+from raftkv.kv.snapshot import CHUNK_BYTES, Capture
 
 _new: Any = tuple.__new__
 """Makes a NamedTuple without its Python-level constructor: three of them for every write cost a
@@ -64,11 +65,27 @@ class StateMachine:
         self.digest = 0
         self.applied_index = 0
         self.sessions = Sessions()
-        self._items: dict[bytes, KeyValue] = {}
-        self._keys: SortedList = SortedList()
+        self.items: dict[bytes, KeyValue] = {}
+        self.keys: SortedList = SortedList()
+        self.capture: Capture | None = None
+        """The snapshot that is being taken."""
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
+
+    # -- snapshots
+
+    def begin_capture(self, chunk_bytes: int = CHUNK_BYTES) -> Capture:
+        """An image of this moment, to be taken chunk by chunk; whatever is applied meanwhile is not in it."""
+        assert self.capture is None, "one snapshot at a time"
+        self.capture = Capture(self, chunk_bytes)
+        return self.capture
+
+    def load(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Items of a snapshot: ``(key, *KeyValue)``."""
+        for row in rows:
+            self.items[row[0]] = _new(KeyValue, row[1:])
+        self.keys.update([row[0] for row in rows])
 
     # -- writes
 
@@ -137,18 +154,18 @@ class StateMachine:
     def _delete(self, key: bytes) -> Answer:
         _check_bytes(key)
         check_key(key)
-        return self._remove([key] if key in self._items else [])
+        return self._remove([key] if key in self.items else [])
 
     def _delete_range(self, start: bytes, end: bytes) -> Answer:
         _check_bytes(start, end)
-        keys = list(self._keys.irange(start, end or None, inclusive=(True, False)))
+        keys = list(self.keys.irange(start, end or None, inclusive=(True, False)))
         return self._remove(keys)
 
     def _compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> Answer:
         _check_pair(key, value)
         if expected is not None:
             _check_bytes(expected)
-        item = self._items.get(key)
+        item = self.items.get(key)
         if (item.value if item else None) != expected:
             if item and len(item.value) > KEPT_VALUE_BYTES_MAX:
                 item = item._replace(value=b"")
@@ -159,28 +176,32 @@ class StateMachine:
 
     def _set(self, key: bytes, value: bytes) -> None:
         revision = self.revision
-        before = self._items.get(key)
+        before = self.items.get(key)
         if before is None:
-            self._items[key] = KeyValue(value, revision, revision, 1)
-            self._keys.add(key)
+            self.items[key] = KeyValue(value, revision, revision, 1)
+            self.keys.add(key)
         else:
-            self._items[key] = _new(KeyValue, (value, before[1], revision, before[3] + 1))
+            if self.capture is not None:
+                self.capture.before_change(key, before)
+            self.items[key] = _new(KeyValue, (value, before[1], revision, before[3] + 1))
         self.digest = zlib.crc32(value, zlib.crc32(key, self.digest ^ (revision & 0xFFFFFFFF)))
 
     def _remove(self, keys: list[bytes]) -> Answer:
         if keys:
             self.revision += 1
-            first = self._keys.bisect_left(keys[0])
-            del self._keys[first : first + len(keys)]  # they stand side by side
+            first = self.keys.bisect_left(keys[0])
+            del self.keys[first : first + len(keys)]  # they stand side by side
         for key in keys:
-            del self._items[key]
+            item = self.items.pop(key)
+            if self.capture is not None:
+                self.capture.before_change(key, item)
             self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
         return Answer(Code.OK, self.revision, len(keys))
 
     # -- reads
 
     def get(self, key: bytes) -> KeyValue | None:
-        return self._items.get(key)
+        return self.items.get(key)
 
     def range(
         self,
@@ -192,15 +213,15 @@ class StateMachine:
         count_only: bool = False,
     ) -> RangeResult:
         """Keys of ``start <= key < end`` (``end`` b"": to the last), at most ``limit`` (0: all that fit)."""
-        first = self._keys.bisect_left(start)
-        last = self._keys.bisect_left(end) if end else len(self._keys)
+        first = self.keys.bisect_left(start)
+        last = self.keys.bisect_left(end) if end else len(self.keys)
         total = max(0, last - first)
         if count_only or not total:
             return RangeResult([], total, False)
         items: list[tuple[bytes, KeyValue]] = []
         size = 0
-        for key in self._keys.islice(first, last, reverse):
-            item = self._items[key]
+        for key in self.keys.islice(first, last, reverse):
+            item = self.items[key]
             if keys_only:
                 item = item._replace(value=b"")
             size += len(key) + len(item.value)

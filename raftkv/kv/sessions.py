@@ -14,6 +14,7 @@ birth and at or before the horizon, hence ``born < horizon``. An unknown client 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from raftkv.kv.limits import SESSIONS_MAX
@@ -37,6 +38,12 @@ class Session:
         """The highest sequence answered."""
         self.last_index = 0
 
+    def copy(self) -> Session:
+        same = Session()
+        same.answers = dict(self.answers)
+        same.floor, same.highest, same.last_index = self.floor, self.highest, self.last_index
+        return same
+
     def keep(self, sequence: int, answer: Answer) -> None:
         self.answers[sequence] = answer
         if sequence > self.highest:
@@ -57,6 +64,10 @@ class Session:
 class Sessions:
     def __init__(self) -> None:
         self._table: OrderedDict[int, Session] = OrderedDict()
+        self._to_capture: dict[int, Session] = {}
+        """Those of the moment at which a snapshot began that it has not taken yet."""
+        self._captured: list[tuple[int, Session]] = []
+        """Taken out of turn, because they were about to change."""
         self.horizon = 0
 
     def __len__(self) -> int:
@@ -74,5 +85,27 @@ class Sessions:
                 self.horizon = max(self.horizon, forgotten.last_index)
         else:
             self._table.move_to_end(client_id)
+            if self._to_capture:
+                before = self._to_capture.pop(client_id, None)
+                if before is not None:
+                    self._captured.append((client_id, before.copy()))
         session.last_index = index
         return session
+
+    # -- snapshots
+
+    def begin_capture(self) -> None:
+        self._to_capture = dict(self._table)
+
+    def take_captured(self) -> tuple[int, Session] | None:
+        """One session as it was when the capture began; None when there is none left."""
+        if self._captured:
+            return self._captured.pop()
+        return self._to_capture.popitem() if self._to_capture else None
+
+    def end_capture(self) -> None:
+        self._to_capture, self._captured = {}, []
+
+    def load(self, rows: Iterable[tuple[int, Session]]) -> None:
+        """The sessions of a snapshot, the longest idle first."""
+        self._table = OrderedDict(rows)

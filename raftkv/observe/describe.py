@@ -19,6 +19,9 @@ _RAFT_EVENTS: dict[str, type] = {
         trace.AppendRejected,
         trace.TransferStarted,
         trace.TransferAbandoned,
+        trace.SnapshotSent,
+        trace.SnapshotInstalled,
+        trace.LogCompacted,
     )
 }
 
@@ -32,7 +35,8 @@ def describe(event: Event) -> str:
     match event.kind:
         case events.NODE_STARTED:
             cut = f"; {fields['cut']}" if fields["cut"] else ""
-            return f"started with {fields['entries']:,} log entries{cut}"
+            after = f" after a snapshot of entry {fields['snapshot']:,}" if fields["snapshot"] else ""
+            return f"started with {fields['entries']:,} log entries{after}{cut}"
         case events.NODE_STOPPING:
             return f"stopping: {fields['reason']}"
         case events.LINK_FAULT_SET:
@@ -43,6 +47,10 @@ def describe(event: Event) -> str:
             return f"disk full, writes refused: {fields['cause']}"
         case events.SPACE_BACK:
             return "disk has space again"
+        case events.SNAPSHOT_TAKEN:
+            return f"snapshot of entry {fields['index']:,} taken, {fields['bytes']:,} bytes"
+        case events.SNAPSHOT_REFUSED:
+            return f"the leader's snapshot cannot be used: {fields['cause']}"
         case events.FRAME_REJECTED:
             return f"dropped a frame on the {fields['socket']} socket: {fields['cause']}"
         case _:  # a newer node's event

@@ -12,7 +12,7 @@ from raftkv.raft import trace
 from raftkv.types import NodeId
 
 NODE_STARTED = "NodeStarted"
-"""boot, entries (recovered), cut (a line about a torn tail, or None)"""
+"""boot, entries (recovered), snapshot (its index, or 0), cut (a line about a torn tail, or None)"""
 NODE_STOPPING = "NodeStopping"
 """reason"""
 LINK_FAULT_SET = "LinkFaultSet"
@@ -23,6 +23,10 @@ SPACE_LOW = "SpaceLow"
 """cause: the disk is full, writes are refused"""
 SPACE_BACK = "SpaceBack"
 """no fields: the disk took the waiting write"""
+SNAPSHOT_TAKEN = "SnapshotTaken"
+"""index, bytes: this node's own snapshot is durable"""
+SNAPSHOT_REFUSED = "SnapshotRefused"
+"""cause: a chunk of the leader's snapshot cannot be used"""
 FRAME_REJECTED = "FrameRejected"
 """socket, cause, count (of all so far); at most one a second and socket"""
 

@@ -116,6 +116,8 @@ class NodeSnapshot:
     links: tuple[LinkSnapshot, ...] = field(default=())
     faults: tuple[str, ...] = field(default=())
     """Of its disk and clock, a few words each; those of links stand with the links."""
+    snapshot_index: LogIndex = LogIndex(0)
+    """What the node's snapshot stands for; 0 when it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,30 @@ Theory of operation. A shell drives one ``Raft``: it feeds in ``tick()``, ``step
 ``propose(commands)``, ``read_index(context)``, ``persisted(...)`` and ``applied(...)``; whenever
 it has nothing more to feed it takes ONE ``ready()`` and does what stands there: writes
 ``hard_state`` and ``entries``, sends ``messages`` at once and ``messages_after_append`` once that
-write is durable, applies ``committed``, serves ``read_states``. Nothing in here waits.
+write is durable, applies ``committed``, serves ``read_states``. Nothing in here waits. Snapshots are the
+shell's: it takes them (``snapshot_taken``), reads the chunks that are to be sent, stores those that
+arrive (``chunk_stored``); the core decides who needs one, what the log may forget, and what is void.
 
-Modules, leaves first: ``messages``, ``trace`` and ``state`` (data), ``quorum`` and ``log`` (no knowledge of
-roles), ``progress`` and ``read_index`` (a leader's books), ``leader``, ``follower``, ``election``
-(what each role does), ``core`` (the one owner of term, vote, role and log), ``invariants`` and
+Modules, leaves first: ``messages``, ``trace`` and ``state`` (data), ``quorum`` and ``log`` (no knowledge
+of roles), ``progress`` and ``read_index`` (a leader's books), ``snapshot``, ``leader``, ``follower``,
+``election`` (what each role does), ``core`` (the one owner of term, vote, role and log), ``invariants`` and
 ``describe`` (for whoever watches).
 """
 
 from raftkv.raft.core import Raft
 from raftkv.raft.log import RaftLog
-from raftkv.raft.messages import Entry, EntryKind, HardState, Message, PersistMark, ReadState
-from raftkv.raft.state import Proposal, RaftOptions, RaftStatus, Ready, Role, SoftState
+from raftkv.raft.messages import (
+    Entry,
+    EntryKind,
+    HardState,
+    Message,
+    PersistMark,
+    ReadState,
+    SnapshotChunk,
+    SnapshotMark,
+)
+from raftkv.raft.state import Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.status import RaftStatus
 
 __all__ = [
     "Entry",
@@ -31,5 +43,7 @@ __all__ = [
     "ReadState",
     "Ready",
     "Role",
+    "SnapshotChunk",
+    "SnapshotMark",
     "SoftState",
 ]

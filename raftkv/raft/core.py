@@ -15,10 +15,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from raftkv.raft import election, follower, trace
+from raftkv.raft import election, follower, snapshot, trace
 from raftkv.raft.election import Candidacy
 from raftkv.raft.leader import Leadership
-from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, RaftLog
+from raftkv.raft.log import BEFORE_LOG, BEFORE_TERMS, ENTRY_OVERHEAD_BYTES, RaftLog
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -26,6 +26,8 @@ from raftkv.raft.messages import (
     HardState,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     PersistMark,
     PreVote,
@@ -35,14 +37,19 @@ from raftkv.raft.messages import (
     ReadState,
     RequestVote,
     RequestVoteResponse,
+    SnapshotChunk,
+    SnapshotMark,
     TimeoutNow,
 )
-from raftkv.raft.state import PeerStatus, Proposal, RaftOptions, RaftStatus, Ready, Role, SoftState
+from raftkv.raft.snapshot import Incoming
+from raftkv.raft.state import Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.status import RaftStatus, status_of
 from raftkv.types import LogIndex, NodeId, Term
 
 
 class Raft:
-    """One node's consensus state. ``entries`` and ``hard_state`` are what storage held at start."""
+    """One node's consensus state. ``hard_state``, ``snapshot`` and the ``entries`` after it are what storage
+    held at start; the state machine begins with that snapshot."""
 
     def __init__(
         self,
@@ -52,6 +59,7 @@ class Raft:
         rng: random.Random,
         hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
+        snapshot: SnapshotMark | None = None,
     ) -> None:
         if node_id not in voters:
             raise ValueError(f"{node_id} is none of the voters {', '.join(voters)}")
@@ -63,7 +71,10 @@ class Raft:
         state = hard_state or HardState(Term(0), None, LogIndex(0))
         self.current_term = state.current_term
         self.voted_for = state.voted_for
-        self.log = RaftLog(entries, state.commit_index)
+        self.snapshot = snapshot
+        """The newest that is durable here."""
+        start = (snapshot.index, snapshot.term) if snapshot else (BEFORE_LOG, BEFORE_TERMS)
+        self.log = RaftLog(entries, max(state.commit_index, start[0]), *start)
         self.role = Role.FOLLOWER
         self.leader_id: NodeId | None = None
         self.leadership: Leadership | None = None
@@ -75,6 +86,12 @@ class Raft:
         self._durable_term = state.current_term
         self._writes_open = 0
         self._stalled_ticks = 0
+
+        self.retained = options.retained_entries
+        self.incoming: Incoming | None = None
+        self.chunks: list[SnapshotChunk] = []
+        self.installed: SnapshotMark | None = None
+        self.anew: SnapshotMark | None = None
 
         self.forwarded_reads: dict[int, int] = {}
         """Reads asked of the leader: context -> ticks waited."""
@@ -91,6 +108,7 @@ class Raft:
         """One unit of time has passed."""
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
         self._expire_forwarded_reads()
+        snapshot.forget(self)
         if self.leadership:
             self.leadership.tick()
             return
@@ -122,7 +140,7 @@ class Raft:
                 return
             self.become_follower(message.term, None, trace.REASON_HIGHER_TERM)
         elif message.term < self.current_term:
-            self._answer_stale(message)
+            follower.answer_stale(self, message)
             return
         _HANDLERS[kind](self, message)
 
@@ -179,6 +197,24 @@ class Raft:
         if self.leadership:
             self.leadership.maybe_commit()
 
+    def snapshot_taken(self, mark: SnapshotMark) -> None:
+        """The shell has taken a snapshot of what was applied up to ``mark.index``; it is durable."""
+        snapshot.taken(self, mark)
+
+    def chunk_stored(self, snapshot_id: int, number: int) -> None:
+        """A chunk that a ``Ready`` has handed out is written; the last one: all of it is durable."""
+        snapshot.on_chunk_stored(self, snapshot_id, number)
+
+    def chunk_refused(self, snapshot_id: int) -> None:
+        """A chunk could not be used or stored: the snapshot it belongs to has to come once more."""
+        if self.incoming and self.incoming.mark.id == snapshot_id:
+            self.incoming = None
+
+    @property
+    def streams(self) -> bool:
+        """A snapshot is on its way, out or in: to take another one now would undo it."""
+        return self.incoming is not None or (self.leadership is not None and self.leadership.streams)
+
     def applied(self, index: LogIndex) -> None:
         assert self.log.last_applied <= index <= self.log.delivered_index
         self.log.last_applied = index
@@ -194,7 +230,8 @@ class Raft:
         entries = self.log.take_unhanded()
         hard_state = mark = None
         state = (self.current_term, self.voted_for)
-        if entries or state != self._handed_state:
+        anew, self.anew = self.anew, None
+        if entries or anew or state != self._handed_state:
             hard_state = HardState(*state, self.log.commit_index)
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
             self._handed_state = state
@@ -203,11 +240,12 @@ class Raft:
         soft_state = self._take_soft_state()
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events
-        if not (
-            mark or committed or messages or messages_after_append or read_states or events or soft_state
-        ):
+        chunks, installed = self.chunks, self.installed
+        waiting = messages or messages_after_append or read_states or events or soft_state
+        if not (mark or committed or waiting or chunks or installed):
             return None
         self._messages, self._messages_after_append = [], []
+        self.chunks, self.installed = [], None
         self.read_states, self._events = [], []
         return Ready(
             hard_state,
@@ -215,6 +253,9 @@ class Raft:
             mark,
             messages,
             messages_after_append,
+            anew,
+            chunks,
+            installed,
             committed,
             read_states,
             soft_state,
@@ -222,41 +263,7 @@ class Raft:
         )
 
     def status(self) -> RaftStatus:
-        peers: tuple[PeerStatus, ...] = ()
-        if self.leadership:
-            peers = tuple(
-                PeerStatus(
-                    name,
-                    progress.state.value,
-                    progress.match_index,
-                    progress.next_index,
-                    len(progress.inflights),
-                    progress.recent_active,
-                )
-                for name, progress in self.leadership.progress.items()
-            )
-        votes = sum(self.candidacy.votes.values()) if self.candidacy else 0
-        log = self.log
-        return RaftStatus(
-            self.node_id,
-            self.voters,
-            self.role,
-            self.current_term,
-            self.voted_for,
-            self.leader_id,
-            votes,
-            log.first_index,
-            log.last_index,
-            log.last_term,
-            log.persisted_index,
-            log.commit_index,
-            log.last_applied,
-            self.election_elapsed,
-            self.election_timeout,
-            self.disk_stalled,
-            self.leadership.transferee if self.leadership else None,
-            peers,
-        )
+        return status_of(self)
 
     # -- what the roles' modules use
 
@@ -337,6 +344,7 @@ class Raft:
 
     def become_leader(self) -> None:
         self._abandon_role()
+        self.incoming = None
         self.role = Role.LEADER
         self.leadership = Leadership(self)
         self._set_leader(self.node_id)
@@ -386,28 +394,6 @@ class Raft:
     def _draw_election_timeout(self) -> int:
         return self._rng.randint(self.options.election_ticks_min, self.options.election_ticks_max)
 
-    def _answer_stale(self, message: Message) -> None:
-        """Tell the sender of an outdated request our term, so that a leader or candidate of the
-        past steps down even where pre-vote keeps us from ever disturbing it (PITFALLS 17, 21)."""
-        if isinstance(message, AppendEntries | Heartbeat):
-            prev = message.prev_log_index if isinstance(message, AppendEntries) else LogIndex(0)
-            self.send(
-                AppendEntriesResponse(
-                    self.node_id,
-                    message.sender,
-                    self.current_term,
-                    False,
-                    LogIndex(0),
-                    prev,
-                    Term(0),
-                    LogIndex(self.log.last_index + 1),
-                )
-            )
-        elif isinstance(message, RequestVote):
-            self.send_after_append(
-                RequestVoteResponse(self.node_id, message.sender, self.current_term, False)
-            )
-
 
 def _to_follower(handle: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
     """A leader never hears of another one in its own term; if it does, it stands its ground."""
@@ -427,8 +413,10 @@ _HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
     AppendEntries: _to_follower(follower.on_append_entries),  # type: ignore[arg-type]
     Heartbeat: _to_follower(follower.on_heartbeat),  # type: ignore[arg-type]
     TimeoutNow: _to_follower(election.on_timeout_now),  # type: ignore[arg-type]
+    InstallSnapshot: _to_follower(snapshot.on_install_snapshot),  # type: ignore[arg-type]
     ReadIndexResponse: follower.on_read_index_response,  # type: ignore[dict-item]
     AppendEntriesResponse: _to_leader(Leadership.on_append_response),  # type: ignore[arg-type]
     HeartbeatResponse: _to_leader(Leadership.on_heartbeat_response),  # type: ignore[arg-type]
+    InstallSnapshotResponse: _to_leader(Leadership.on_snapshot_response),  # type: ignore[arg-type]
     ReadIndex: _to_leader(Leadership.on_read_index),  # type: ignore[arg-type]
 }

@@ -10,6 +10,8 @@ from raftkv.raft.messages import (
     AppendEntriesResponse,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     PreVote,
     PreVoteResponse,
@@ -53,6 +55,11 @@ def _describe_body(message: Message) -> str:
             return f"last {message.last_log_index}/{message.last_log_term}{transfer}"
         case PreVoteResponse() | RequestVoteResponse():
             return "granted" if message.granted else "refused"
+        case InstallSnapshot():
+            mark = message.mark
+            return f"snapshot {mark.index}/{mark.term} chunk {message.number + 1} of {mark.chunks}"
+        case InstallSnapshotResponse():
+            return f"next chunk {message.next_number + 1}"
         case AppendEntries():
             text = f"prev {message.prev_log_index}/{message.prev_log_term}"
             if message.entries:
@@ -95,6 +102,13 @@ def describe_event(event: trace.RaftEvent) -> str:
             return f"hands leadership over to {event.to}, term {event.term}"
         case trace.TransferAbandoned():
             return f"keeps leadership, term {event.term}: {event.to} did not take over in time"
+        case trace.SnapshotSent():
+            return f"sends {event.to} the snapshot of entry {event.index}, term {event.term}"
+        case trace.SnapshotInstalled():
+            rest = "the log goes on from there" if event.kept else "the log begins anew"
+            return f"installed the leader's snapshot of entry {event.index}, term {event.term}: {rest}"
+        case trace.LogCompacted():
+            return f"forgot entries up to {event.last_index}: the snapshot stands for them"
         case trace.EntriesTruncated():
             return f"truncated {event.first_index}..{event.last_index}, term {event.term}"
         case trace.AppendRejected():

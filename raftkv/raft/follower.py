@@ -11,8 +11,12 @@ from raftkv.raft.messages import (
     AppendEntriesResponse,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshot,
+    Message,
     ReadIndexResponse,
     ReadState,
+    RequestVote,
+    RequestVoteResponse,
 )
 from raftkv.types import LogIndex, Term
 
@@ -100,3 +104,24 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
     if raft.forwarded_reads.pop(message.context, None) is not None:
         raft.read_states.append(ReadState(message.context, message.read_index))
+
+
+def answer_stale(raft: Raft, message: Message) -> None:
+    """Tell the sender of an outdated request our term, so that a leader or candidate of the
+    past steps down even where pre-vote keeps us from ever disturbing it (PITFALLS 17, 21)."""
+    if isinstance(message, AppendEntries | Heartbeat | InstallSnapshot):
+        prev = message.prev_log_index if isinstance(message, AppendEntries) else LogIndex(0)
+        raft.send(
+            AppendEntriesResponse(
+                raft.node_id,
+                message.sender,
+                raft.current_term,
+                False,
+                LogIndex(0),
+                prev,
+                Term(0),
+                LogIndex(raft.log.last_index + 1),
+            )
+        )
+    elif isinstance(message, RequestVote):
+        raft.send_after_append(RequestVoteResponse(raft.node_id, message.sender, raft.current_term, False))

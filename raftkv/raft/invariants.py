@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from raftkv.raft.core import Raft
 from raftkv.raft.messages import Entry
 from raftkv.raft.progress import ProgressState
-from raftkv.raft.state import RaftStatus, Role
+from raftkv.raft.state import Role
+from raftkv.raft.status import RaftStatus
 from raftkv.types import LogIndex, NodeId, Term
 
 ENTRIES_COMPARED = 8
@@ -38,6 +39,11 @@ def check_basic(raft: Raft) -> list[str]:
         f"applied {log.last_applied} <= delivered {log.delivered_index} <= "
         f"commit {log.commit_index} <= last {log.last_index}",
     )
+    covered = raft.snapshot.index if raft.snapshot else 0
+    require(
+        log.offset_index <= covered,
+        f"forgotten up to {log.offset_index} <= snapshot {covered}",
+    )
     require(log.last_term <= raft.current_term, f"last term {log.last_term} <= term {raft.current_term}")
     require((raft.role is Role.LEADER) == (raft.leadership is not None), "leadership iff leader")
     require(
@@ -53,7 +59,11 @@ def check_basic(raft: Raft) -> list[str]:
             require(progress.match_index <= log.last_index, f"{peer}: match <= last")
             require(
                 progress.state is ProgressState.REPLICATE or not progress.inflights,
-                f"{peer}: no inflights while probing",
+                f"{peer}: no inflights but while replicating",
+            )
+            require(
+                (progress.state is ProgressState.SNAPSHOT) == (progress.stream is not None),
+                f"{peer}: a stream iff it is sent a snapshot",
             )
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftkv.raft import trace
+from raftkv.raft import snapshot, trace
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
     AppendEntries,
@@ -13,6 +13,7 @@ from raftkv.raft.messages import (
     Entry,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshotResponse,
     ReadIndex,
     ReadIndexResponse,
     ReadState,
@@ -141,6 +142,9 @@ class Leadership:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
         options, log = self._raft.options, self._raft.log
         for peer, progress in self.progress.items():
+            if progress.next_index <= log.offset_index or progress.stream:
+                snapshot.send_chunks(self._raft, peer, progress)
+                continue
             while progress.can_send(options.inflight_messages_max, options.inflight_bytes_max) and (
                 progress.state is ProgressState.PROBE or progress.next_index <= log.last_index
             ):
@@ -230,13 +234,25 @@ class Leadership:
         self.progress[message.sender].recent_active = True
         self.add_read(message.sender, message.context)
 
+    @property
+    def streams(self) -> bool:
+        """Whether a peer that is alive is being sent a snapshot."""
+        return any(progress.stream and progress.recent_active for progress in self.progress.values())
+
+    def on_snapshot_response(self, message: InstallSnapshotResponse) -> None:
+        progress = self.progress[message.sender]
+        progress.recent_active = True
+        snapshot.on_response(progress, message)
+
     def on_heartbeat_response(self, message: HeartbeatResponse) -> None:
         progress = self.progress[message.sender]
         progress.recent_active = True
         self.reads.confirmed_by(message.sender, message.read_round)
-        if progress.state is ProgressState.PROBE:
+        if progress.stream:
+            progress.stream.heartbeat()
+        elif progress.state is ProgressState.PROBE:
             progress.probe_open = False
-        elif progress.match_index < progress.next_index - 1:
+        elif self._raft.log.offset_index <= progress.next_index - 1 > progress.match_index:
             # Appends are in flight. Nothing acknowledged since the last heartbeat: they may be
             # lost, so ask with an empty append whether the peer holds what we think it does.
             if progress.match_index == progress.match_at_heartbeat:

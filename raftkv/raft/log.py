@@ -70,6 +70,29 @@ class RaftLog:
     def last_term(self) -> Term:
         return self.entries[-1].term if self.entries else self.offset_term
 
+    def compact(self, index: LogIndex) -> None:
+        """Forget the entries up to ``index``, which are applied."""
+        assert self.offset_index <= index <= self.last_applied
+        term = self.term_at(index)
+        assert term is not None
+        del self.entries[: index - self.offset_index]
+        self.offset_index, self.offset_term = index, term
+
+    def restore(self, index: LogIndex, term: Term) -> bool:
+        """Everything up to ``index`` is committed, durable and applied, by a snapshot of the leader's.
+
+        What follows stays if it follows *that* entry (§7, receiver rule 6); otherwise the log begins anew
+        (PITFALLS 28). True when it stays."""
+        kept = self.matches(index, term)
+        if not kept:
+            self.entries.clear()
+            self.offset_index, self.offset_term = index, term
+            self.handed_index = self.persisted_index = index
+        self.persisted_index = max(self.persisted_index, min(index, self.handed_index))
+        self.commit_index = max(self.commit_index, index)
+        self.delivered_index = self.last_applied = index
+        return kept
+
     def term_at(self, index: LogIndex) -> Term | None:
         """None where the log does not reach: compacted away or beyond the end."""
         position = index - self.offset_index - 1

@@ -55,6 +55,26 @@ class PersistMark(NamedTuple):
     current_term: Term
 
 
+class SnapshotMark(NamedTuple):
+    """What a snapshot stands for: everything up to the entry at ``index``, which has ``term``.
+
+    ``id`` is drawn when it is taken: two snapshots of one index hold the same state, but not the same
+    bytes, and their chunks must not be mixed. ``chunks`` is 0 as long as it is being taken."""
+
+    index: LogIndex  # type: ignore[assignment]  # hides tuple.index, as above
+    term: Term
+    id: int
+    chunks: int
+
+
+class SnapshotChunk(NamedTuple):
+    """One chunk that a leader has sent, for the shell to store."""
+
+    mark: SnapshotMark
+    number: int
+    data: bytes
+
+
 class ReadState(NamedTuple):
     """A linearizable read may be served once ``last_applied >= read_index``.
 
@@ -150,6 +170,25 @@ class HeartbeatResponse(Message):
 @dataclass(frozen=True, slots=True)
 class TimeoutNow(Message):
     """A leader hands over: campaign at once, without waiting and without a pre-vote (thesis §3.10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSnapshot(Message):
+    """Chunk ``number`` of the snapshot that stands for what the receiver lacks (§7). The core leaves
+    ``data`` empty: the shell reads it from disk before the message leaves."""
+
+    mark: SnapshotMark
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSnapshotResponse(Message):
+    """``next_number`` is the chunk to go on with; all before it are on the sender's disk. When the last
+    one is, an ``AppendEntriesResponse`` for the snapshot's index says so instead."""
+
+    snapshot_id: int
+    next_number: int
 
 
 @dataclass(frozen=True, slots=True)

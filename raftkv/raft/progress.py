@@ -2,8 +2,10 @@
 
 PROBE: how much of its log matches is unknown; one append at a time, none while one is open.
 REPLICATE: it matches; appends are pipelined up to a bounded number of messages and bytes.
+SNAPSHOT: what it lacks is not in the log any more; chunks are sent, a few at a time.
 
-Invariants: ``match_index < next_index``; in PROBE the window is empty.
+Invariants: ``match_index < next_index``; the window is empty but in REPLICATE; ``stream`` exists exactly
+in SNAPSHOT.
 """
 
 from __future__ import annotations
@@ -11,12 +13,45 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
+from raftkv.raft.messages import SnapshotMark
 from raftkv.types import LogIndex
 
 
 class ProgressState(Enum):
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
+
+
+class Stream:
+    """How far a snapshot has come on its way to a peer."""
+
+    __slots__ = ("acked", "acked_at_heartbeat", "mark", "sent")
+
+    def __init__(self, mark: SnapshotMark) -> None:
+        self.mark = mark
+        self.sent = 0
+        """Chunks below this were sent."""
+        self.acked = 0
+        self.acked_at_heartbeat = 0
+
+    def take(self, inflights_max: int) -> range:
+        """The chunks to be sent now."""
+        first, self.sent = self.sent, max(self.sent, min(self.mark.chunks, self.acked + inflights_max))
+        return range(first, self.sent)
+
+    def acknowledged(self, next_number: int) -> None:
+        """Less than before: the peer has started over."""
+        if next_number < self.acked:
+            self.sent = next_number
+        self.acked = min(next_number, self.mark.chunks - 1)
+        self.sent = max(self.sent, self.acked)
+
+    def heartbeat(self) -> None:
+        """Nothing acknowledged since the last one: what is in flight may be lost."""
+        if self.acked == self.acked_at_heartbeat:
+            self.sent = self.acked
+        self.acked_at_heartbeat = self.acked
 
 
 class Progress:
@@ -30,6 +65,7 @@ class Progress:
         "probe_open",
         "recent_active",
         "state",
+        "stream",
     )
 
     def __init__(self, next_index: LogIndex) -> None:
@@ -40,21 +76,22 @@ class Progress:
         self.inflights: deque[tuple[LogIndex, int]] = deque()
         """(last index, bytes) of every append not yet acknowledged."""
         self.inflight_bytes = 0
+        self.stream: Stream | None = None
         self.recent_active = False
         """Heard from since the last check of the quorum."""
         self.commit_sent = LogIndex(0)
         self.match_at_heartbeat = LogIndex(0)
 
     def can_send(self, inflights_max: int, inflight_bytes_max: int) -> bool:
-        if self.state is ProgressState.PROBE:
-            return not self.probe_open
+        if self.state is not ProgressState.REPLICATE:
+            return self.state is ProgressState.PROBE and not self.probe_open
         return len(self.inflights) < inflights_max and self.inflight_bytes < inflight_bytes_max
 
     def sent(self, last_index: LogIndex, size: int) -> None:
         """An append up to ``last_index`` left; REPLICATE assumes that it arrives."""
         if self.state is ProgressState.PROBE:
             self.probe_open = True
-        elif last_index >= self.next_index:
+        elif self.state is ProgressState.REPLICATE and last_index >= self.next_index:
             self.next_index = LogIndex(last_index + 1)
             self.inflights.append((last_index, size))
             self.inflight_bytes += size
@@ -66,8 +103,13 @@ class Progress:
         news = match_index > self.match_index
         if news:
             self.match_index = match_index
-        if self.state is ProgressState.PROBE:
+        if self.stream and match_index < self.stream.mark.index:
+            # An answer from before: the log may not be able to go on from there.
+            self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
+            return news
+        if self.state is not ProgressState.REPLICATE:
             self.state = ProgressState.REPLICATE
+            self.stream = None
             self.probe_open = False
             self.next_index = LogIndex(self.match_index + 1)
         else:
@@ -78,7 +120,7 @@ class Progress:
         """The peer lacks ``prev_log_index``; go on from ``next_index``. False for an answer that is
         stale, or that takes back what the peer acknowledged before: to probe again at once would
         only get the same answer, as fast as the network can carry it."""
-        if prev_log_index <= self.match_index:
+        if prev_log_index <= self.match_index or self.stream:
             return False
         if self.state is ProgressState.PROBE and prev_log_index != self.next_index - 1:
             return False
@@ -91,3 +133,9 @@ class Progress:
         self.inflights.clear()
         self.inflight_bytes = 0
         self.next_index = max(next_index, LogIndex(self.match_index + 1))
+
+    def become_snapshot(self, mark: SnapshotMark) -> None:
+        """Entries from ``next_index`` on are gone; the peer gets ``mark`` first."""
+        self.become_probe(self.next_index)
+        self.state = ProgressState.SNAPSHOT
+        self.stream = Stream(mark)

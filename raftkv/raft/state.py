@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from raftkv.raft import trace
-from raftkv.raft.messages import Entry, HardState, Message, PersistMark, ReadState
-from raftkv.types import LogIndex, NodeId, Term
+from raftkv.raft.messages import (
+    Entry,
+    HardState,
+    Message,
+    PersistMark,
+    ReadState,
+    SnapshotChunk,
+    SnapshotMark,
+)
+from raftkv.types import NodeId, Term
 
 
 class Role(Enum):
@@ -42,6 +50,15 @@ class RaftOptions:
     reads_waiting_max: int = 4096
     committed_entries_max: int = 4096
     """Per Ready, so that one long catch-up does not starve the timers."""
+    inflight_chunks_max: int = 4
+    """Of a snapshot, per peer: few, so that appends and heartbeats to others never wait long."""
+    retained_entries: int = 10_000
+    """Kept behind a snapshot, so that a follower a little behind needs no snapshot."""
+    retained_bytes: int = 16 << 20
+    lagging_entries_max: int = 100_000
+    """What is kept at most for a follower that is behind, but alive."""
+    forgotten_entries_max: int = 10_000
+    """Per tick: to let go of a million at once would take longer than a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +78,13 @@ class Ready:
     """Set when there is something to write; to be handed back once that is durable."""
     messages: list[Message]
     messages_after_append: list[Message]
+    anew: SnapshotMark | None
+    """The log before ``entries`` is void: they follow this snapshot, which is durable."""
+    chunks: list[SnapshotChunk]
+    """To be stored; each is answered by ``chunk_stored`` or ``chunk_refused``."""
+    installed: SnapshotMark | None
+    """The state machine is now this snapshot's; ``committed`` follows it."""
     committed: list[Entry]
     read_states: list[ReadState]
     soft_state: SoftState | None
     events: list[trace.RaftEvent]
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStatus:
-    name: NodeId
-    state: str
-    match_index: LogIndex
-    next_index: LogIndex
-    inflights: int
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RaftStatus:
-    """A frozen view for dashboards, the CLI and the invariants."""
-
-    node_id: NodeId
-    voters: tuple[NodeId, ...]
-    role: Role
-    current_term: Term
-    voted_for: NodeId | None
-    leader_id: NodeId | None
-    votes: int
-    first_index: LogIndex
-    last_index: LogIndex
-    last_term: Term
-    persisted_index: LogIndex
-    commit_index: LogIndex
-    last_applied: LogIndex
-    election_elapsed: int
-    election_timeout: int
-    disk_stalled: bool
-    transferee: NodeId | None
-    """Whom this leader is handing over to."""
-    peers: tuple[PeerStatus, ...]

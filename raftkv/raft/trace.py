@@ -84,6 +84,33 @@ class TransferAbandoned:
     to: NodeId
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotSent:
+    """This leader begins to send ``to`` its snapshot: what that peer lacks is not in the log any more."""
+
+    term: Term
+    to: NodeId
+    index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInstalled:
+    """The leader's snapshot stands for everything up to ``index`` here. ``kept``: the log went on from
+    there; otherwise it began anew."""
+
+    term: Term
+    index: LogIndex
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogCompacted:
+    """Entries up to ``last_index`` are forgotten: the snapshot stands for them."""
+
+    term: Term
+    last_index: LogIndex
+
+
 RaftEvent = (
     RoleChanged
     | LeaderChanged
@@ -93,6 +120,9 @@ RaftEvent = (
     | AppendRejected
     | TransferStarted
     | TransferAbandoned
+    | SnapshotSent
+    | SnapshotInstalled
+    | LogCompacted
 )
 
 REASON_TRANSFER = "leadership-transfer"

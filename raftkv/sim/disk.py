@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from raftkv.actors.storage import DiskBatch, DiskResult
+from raftkv.actors.storage import DiskResult
 from raftkv.errors import DiskFull, StorageError, StorageFailed
 from raftkv.observe import DiskFault
-from raftkv.raft import Entry, HardState
+from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.sim.schedule import Schedule
-from raftkv.storage import Identity, Recovered, Wal, WalOptions
+from raftkv.storage import Append, DiskJob, Identity, Recovered, StoreChunk, Volume, WalOptions
 from raftkv.storage.memory import MemoryDirectory, keep_random_sectors
 from raftkv.types import LogIndex, Term
 
@@ -31,24 +31,63 @@ class PowerCut(Exception):
 
 @dataclass(slots=True)
 class Contents:
-    """A log, the obvious way."""
+    """A log and a snapshot, the obvious way: nothing is ever forgotten."""
 
     hard_state: HardState = NEVER_RAN
     terms: list[Term] = field(default_factory=list)
-    """``terms[i]`` is that of entry ``i + 1``."""
+    """``terms[i]`` is that of entry ``i + 1``; 0 where only a snapshot knows of it."""
+    snapshot: SnapshotMark | None = None
 
-    def after(self, hard_state: HardState | None, entries: Sequence[Entry]) -> Contents:
-        terms = self.terms
-        if entries:
-            terms = terms[: entries[0].index - 1] + [entry.term for entry in entries]
-        return Contents(hard_state or self.hard_state, terms)
+    def copy(self) -> Contents:
+        return Contents(self.hard_state, list(self.terms), self.snapshot)
 
-    def apply(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+    def apply(self, job: DiskJob) -> None:
+        """``job`` is done."""
+        if isinstance(job, Append):
+            self._append(job.hard_state, job.entries, job.anew)
+        elif isinstance(job, StoreChunk) and job.last:
+            mark = job.mark._replace(chunks=job.number + 1)
+            self.snapshot = max(self.snapshot or mark, mark, key=lambda each: each.index)
+
+    def _append(
+        self, hard_state: HardState | None, entries: Sequence[Entry], anew: SnapshotMark | None
+    ) -> None:
         if hard_state:
             self.hard_state = hard_state
+        if anew:
+            self._begin_after(anew)
         if entries:
             del self.terms[entries[0].index - 1 :]
             self.terms += [entry.term for entry in entries]
+
+    def _begin_after(self, mark: SnapshotMark) -> None:
+        self.terms[:] = [Term(0)] * (mark.index - 1) + [mark.term]
+
+    def at_start(self) -> Contents:
+        """What is left of it when it is read back: a log that does not hold the snapshot's last entry is
+        void, and what lies before that is forgotten."""
+        found = self.copy()
+        if self.snapshot:
+            found._begin_after(self.snapshot)
+            if self.term_at(self.snapshot.index) == self.snapshot.term:
+                found.terms += self.terms[self.snapshot.index :]
+        return found
+
+    def term_at(self, index: int) -> Term | None:
+        """0 where it is covered by a snapshot; None where it is not held."""
+        if self.snapshot and index <= self.snapshot.index:
+            return self.snapshot.term if index == self.snapshot.index else Term(0)
+        return self.terms[index - 1] if 0 < index <= len(self.terms) else None
+
+    def holds(self, entry: Entry) -> bool:
+        """By itself, or by a snapshot, which holds only what is committed."""
+        if self.snapshot and entry.index <= self.snapshot.index:
+            return True
+        return self.term_at(entry.index) == entry.term
+
+    @property
+    def last_index(self) -> int:
+        return max(len(self.terms), self.snapshot.index if self.snapshot else 0)
 
 
 @dataclass(slots=True)
@@ -57,29 +96,34 @@ class Platter:
 
     directory: MemoryDirectory
     durable: Contents = field(default_factory=Contents)
-    in_flight: DiskBatch | None = None
+    in_flight: DiskJob | None = None
     """Submitted and not reported done: after a crash it may be there or not, but not in part."""
     starts: int = 0
 
     def possible(self) -> list[Contents]:
         """What a start may find."""
-        found = [self.durable]
+        found = [self.durable.at_start()]
         if self.in_flight:
-            found.append(self.durable.after(self.in_flight.hard_state, self.in_flight.entries))
+            after = self.durable.copy()
+            after.apply(self.in_flight)
+            found.append(after.at_start())
+            if isinstance(self.in_flight, Append) and self.in_flight.anew:
+                # A segment that begins anew comes first; by itself it only says what the snapshot says.
+                found.append(Contents(self.durable.hard_state, [], self.durable.snapshot).at_start())
         return found
 
-    def open(self, identity: Identity, options: WalOptions) -> tuple[Wal, Recovered]:
-        """Raises what ``Wal.open`` raises, and ``PowerCut`` where one was planned."""
-        wal, recovered = Wal.open(self.directory, identity, options)
-        terms = [entry.term for entry in recovered.entries]
-        contents = Contents(recovered.hard_state, terms)
+    def open(self, identity: Identity, options: WalOptions) -> tuple[Volume, Recovered]:
+        """Raises what ``Volume.open`` raises, and ``PowerCut`` where one was planned."""
+        volume, recovered = Volume.open(self.directory, identity, options)
+        contents = Contents(recovered.hard_state, [], recovered.snapshot).at_start()
+        contents.terms += [entry.term for entry in recovered.entries]
         if contents not in self.possible():
             raise AssertionError(
                 f"{identity.node}: the log lost what was durable: {_difference(self, contents)}"
             )
         self.durable, self.in_flight = contents, None
         self.starts += 1
-        return wal, recovered
+        return volume, recovered
 
     def lose_power(self, rng: random.Random) -> None:
         """What was not synced is there, or not, sector by sector."""
@@ -93,8 +137,8 @@ class Platter:
 def _difference(platter: Platter, found: Contents) -> str:
     durable = platter.durable
     return (
-        f"durable were {durable.hard_state} and {len(durable.terms)} entries, "
-        f"found {found.hard_state} and {len(found.terms)} entries"
+        f"durable were {durable.hard_state}, {durable.snapshot} and {len(durable.terms)} entries, "
+        f"found {found.hard_state}, {found.snapshot} and {len(found.terms)} entries"
     )
 
 
@@ -106,21 +150,21 @@ class SimDisk:
         schedule: Schedule,
         rng: random.Random,
         platter: Platter,
-        wal: Wal,
+        volume: Volume,
         seconds: float,
         done: Callable[[DiskResult], None],
     ) -> None:
-        """``seconds``: mean time of one write and its sync."""
+        """``seconds``: mean time of one job."""
         self._schedule = schedule
         self._rng = rng
         self._platter = platter
-        self._wal = wal
+        self._volume = volume
         self._seconds = seconds
         self._done = done
         self._fault = DiskFault()
         self._starts = 0
         self._busy = False
-        """A batch was submitted, and its result has not been told."""
+        """A job was submitted, and its result has not been told."""
         self._dead = False
         self.hangs = False
         """While set, nothing is done."""
@@ -129,9 +173,9 @@ class SimDisk:
         """The operation (``write``, ``sync``, …) whose next use reports an input/output error."""
         self.submitted = 0
 
-    def submit(self, batch: DiskBatch) -> None:
+    def submit(self, job: DiskJob) -> None:
         self.submitted += 1
-        self._platter.in_flight = batch
+        self._platter.in_flight = job
         self._busy = True
         if not self.hangs:
             self._start()
@@ -152,20 +196,22 @@ class SimDisk:
         self._schedule.after(delay, lambda: self._complete(start, delay))
 
     def _complete(self, start: int, seconds: float) -> None:
-        batch = self._platter.in_flight
-        if self._dead or start != self._starts or self.hangs or batch is None:
+        job = self._platter.in_flight
+        if self._dead or start != self._starts or self.hangs or job is None:
             return
-        error: Exception | None = None
+        value = error = None
+        volume = self._volume
         try:
             self._suffer()
-            self._wal.append(batch.hard_state, batch.entries)
+            value = volume.do(job)
         except StorageError as failure:
             error = failure
         if error is None:
-            self._platter.durable.apply(batch.hard_state, batch.entries)
+            if value is True:
+                self._platter.durable.apply(job)
             self._platter.in_flight = None
         self._busy = False
-        self._done(DiskResult(error, seconds, self._wal.bytes_used))
+        self._done(DiskResult(value, error, seconds, volume.log_bytes, volume.snapshot_bytes))
 
     def _suffer(self) -> None:
         if self._fault.fail:
@@ -179,14 +225,14 @@ class SimDisk:
     def die(self, rng: random.Random) -> None:
         """The node ends now. A write under way may have got anywhere, as far as a planned cut."""
         self._dead = True
-        batch = self._platter.in_flight
-        if batch is None or self.hangs or rng.random() < 0.3:
+        job = self._platter.in_flight
+        if job is None or self.hangs or rng.random() < 0.3:
             return
         directory = self._platter.directory
         # A batch is a write and a sync; only now and then does it begin a segment first.
         directory.before = cut_power_at(rng.choice((1, 2, 2, 3, 4, 6, 8)))
         with suppress(PowerCut, StorageError):
-            self._wal.append(batch.hard_state, batch.entries)
+            self._volume.do(job)
         directory.before = let_pass
 
 

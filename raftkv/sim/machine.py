@@ -15,6 +15,7 @@ from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.storage import DiskResult
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
+from raftkv.kv import CHUNK_BYTES
 from raftkv.raft import RaftOptions
 from raftkv.sim.disk import Platter, SimDisk
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
@@ -66,6 +67,7 @@ class Machine:
         *,
         wal_options: WalOptions,
         tuning: RaftOptions | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
         disk_seconds: float = 0.0005,
     ) -> None:
         """Raises ``StorageError`` when the log cannot be opened, ``PowerCut`` where one was planned."""
@@ -79,8 +81,8 @@ class Machine:
         self._turn = Alarm(world.schedule, self._take_turn)
         self.clock = VirtualClock(world.schedule, 1000.0 * rng.random())
         identity = Identity(world.config.name, name, f"{rng.getrandbits(64):016x}")
-        wal, recovered = platter.open(identity, wal_options)
-        self.disk = SimDisk(world.schedule, rng, platter, wal, disk_seconds, self._on_disk)
+        volume, recovered = platter.open(identity, wal_options)
+        self.disk = SimDisk(world.schedule, rng, platter, volume, disk_seconds, self._on_disk)
         self.ports = {
             "gateway": SimPort(lambda frame: world.send_to_client(name, frame[0], frame[1])),
             "peers": SimPort(_ignore),
@@ -107,9 +109,10 @@ class Machine:
                 report=lambda line: world.on_line(name, line),
                 boot=self.boot,
                 pid=0,
-                log_bytes=wal.bytes_used,
+                log_bytes=volume.log_bytes,
             ),
             tuning,
+            chunk_bytes,
         )
         self._turn.set(world.schedule.now)
 

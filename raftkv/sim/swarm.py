@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from raftkv.actors.node import raft_options
-from raftkv.config import LimitsConfig, RaftConfig
+from raftkv.config import LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.sim.network import Weather
 from raftkv.sim.world import WorldOptions, cluster_config
 
@@ -116,6 +116,8 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
             election_timeout_max_ms=shortest + heartbeat * rng.randint(2, 8),
         ),
         limits=LimitsConfig(pending_writes=rng.choice((16_384, 16_384, 3))),
+        snapshot=_draw_snapshot(rng),
+        chunk_bytes=rng.choice((64, 300, 1 << 16)),
         segment_bytes=rng.choice((1 << 12, 1 << 13, 1 << 16)),
         disk_seconds=rng.choice((0.0002, 0.001, 0.005)),
         weather=_draw_weather(rng, faults),
@@ -128,8 +130,19 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         uncommitted_bytes_max=rng.choice((64 << 20, 64 << 20, 2000)),
         reads_waiting_max=rng.choice((4096, 4096, 2)),
         committed_entries_max=rng.choice((4096, 3, 1)),
+        inflight_chunks_max=rng.choice((4, 1)),
+        lagging_entries_max=rng.choice((100_000, 50, 5)),
+        forgotten_entries_max=rng.choice((10_000, 7)),
     )
     return replace(options, tuning=tuning)
+
+
+def _draw_snapshot(rng: random.Random) -> SnapshotConfig:
+    """Mostly such that logs are cut short all the time."""
+    return SnapshotConfig(
+        entries=rng.choice((100_000, 100, 30, 10)),
+        retain_entries=rng.choice((10_000, 20, 3, 0)),
+    )
 
 
 def _draw_weather(rng: random.Random, faults: frozenset[Fault]) -> Weather:

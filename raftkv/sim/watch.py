@@ -25,10 +25,10 @@ from raftkv.raft.messages import (
     RequestVote,
     RequestVoteResponse,
 )
-from raftkv.raft.state import RaftStatus
+from raftkv.raft.status import RaftStatus
 from raftkv.sim.disk import Platter
 from raftkv.sim.machine import Machine
-from raftkv.types import NodeId
+from raftkv.types import NodeId, Term
 from raftkv.wire import peer as wire
 from raftkv.wire.peer import Forward
 
@@ -81,18 +81,17 @@ class Watcher:
     def _check_durable(self, entry: Entry) -> list[str]:
         holders = 0
         for platter in self._platters.values():
-            terms = platter.durable.terms
-            holders += len(terms) >= entry.index and terms[entry.index - 1] == entry.term
+            holders += platter.durable.holds(entry)
         if holders >= self._quorum:
             return []
         return [f"entry {entry.index} is committed, but durable on {holders} of {len(self._platters)} nodes"]
 
     def _check_held(self, name: str) -> list[str]:
-        terms, committed, held = self._platters[name].durable.terms, self.history.committed, self._held[name]
-        if held and (len(terms) < held or terms[held - 1] != committed[held - 1].term):
+        durable, committed, held = self._platters[name].durable, self.history.committed, self._held[name]
+        if held and not durable.holds(committed[held - 1]):
             return [f"{name}: its disk has lost entry {held}, which is committed"]
-        last = min(len(terms), len(committed))
-        while held < last and terms[held] == committed[held].term:
+        last = min(durable.last_index, len(committed))
+        while held < last and durable.holds(committed[held]):
             held += 1
         self._held[name] = held
         return []
@@ -125,7 +124,8 @@ class Watcher:
             return None
         if not answer.success or leader.role is not Role.LEADER or leader.current_term != answer.term:
             return None
-        if index and leader.log.term_at(index) != platter.durable.terms[index - 1]:
+        known = (leader.log.term_at(index), platter.durable.term_at(index))
+        if index and None not in known and Term(0) not in known and known[0] != known[1]:
             return f"acknowledges {index}, which is another entry than {leader.node_id} has"
         return None
 
@@ -150,7 +150,7 @@ class Watcher:
         # late, as any message may, and only the leader of that term would heed it.
         current = message.term == state.current_term
         if isinstance(message, AppendEntriesResponse) and message.success and current:
-            held = len(platter.durable.terms)
+            held = platter.durable.last_index
             if message.match_index > held:
                 return f"acknowledges {message.match_index}, but {held} entries are durable"
         return None

@@ -18,6 +18,7 @@ from zlib import crc32
 from raftkv import config
 from raftkv.config import ClusterConfig
 from raftkv.errors import DiskFull, StorageError
+from raftkv.kv import CHUNK_BYTES
 from raftkv.raft import RaftOptions, Role
 from raftkv.sim.clients import SimClient
 from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
@@ -43,6 +44,9 @@ class WorldOptions:
     limits: config.LimitsConfig = field(default_factory=config.LimitsConfig)
     tuning: RaftOptions | None = None
     """Bounds of the core that no user sets, drawn small so that they are met."""
+    snapshot: config.SnapshotConfig = field(default_factory=config.SnapshotConfig)
+    chunk_bytes: int = CHUNK_BYTES
+    """Of a snapshot's chunks: in a small world they must be small to be several."""
     segment_bytes: int = 1 << 16
     disk_seconds: float = 0.0005
     weather: Weather = field(default_factory=Weather)
@@ -57,7 +61,13 @@ def cluster_config(options: WorldOptions) -> ClusterConfig:
         for number in range(1, options.nodes + 1)
     )
     return ClusterConfig(
-        "virtual", nodes, Path("virtual.toml"), chaos=True, raft=options.raft, limits=options.limits
+        "virtual",
+        nodes,
+        Path("virtual.toml"),
+        chaos=True,
+        raft=options.raft,
+        snapshot=options.snapshot,
+        limits=options.limits,
     )
 
 
@@ -123,6 +133,7 @@ class World:
                 rng,
                 wal_options=self._wal_options,
                 tuning=self.options.tuning,
+                chunk_bytes=self.options.chunk_bytes,
                 disk_seconds=self.options.disk_seconds,
             )
         except PowerCut:

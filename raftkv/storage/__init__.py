@@ -1,5 +1,6 @@
-"""The log on disk: ``files`` (what a disk can do), ``records`` (framing), ``segment`` (one file),
-``wal`` (the whole log), ``memory`` (a disk that can be made to lose power).
+"""The log and the snapshot on disk: ``files`` (what a disk can do), ``records`` (framing), ``recovery``
+(reading a log back), ``wal`` (appending to it), ``snapshots``, ``volume`` (all of a node's folder),
+``memory`` (a disk that can be made to lose power).
 
 Theory of operation. One record per sync: everything that becomes durable together is written as
 ONE record and followed by one fdatasync before the next is written. So at any crash at most the
@@ -8,16 +9,23 @@ that is how a torn tail (cut silently, it was never acknowledged) is told from d
 """
 
 from raftkv.storage.files import Directory, File, OsDirectory, ReadOnlyDirectory
-from raftkv.storage.wal import Identity, Inspection, Recovered, Wal, WalOptions
+from raftkv.storage.recovery import Identity, Inspection, Recovered
+from raftkv.storage.volume import Append, DiskJob, ReadChunk, StoreChunk, Volume
+from raftkv.storage.wal import Wal, WalOptions
 
 __all__ = [
+    "Append",
     "Directory",
+    "DiskJob",
     "File",
     "Identity",
     "Inspection",
     "OsDirectory",
+    "ReadChunk",
     "ReadOnlyDirectory",
     "Recovered",
+    "StoreChunk",
+    "Volume",
     "Wal",
     "WalOptions",
 ]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from raftkv.errors import DataFolderLocked
+from raftkv.errors import DataFolderLocked, DiskFull, StorageFailed
 
 NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, quota exceeded, and the limit on a file's size (``ulimit -f``)."""
@@ -174,6 +174,28 @@ class ReadOnlyDirectory:
 
     def open(self, name: str) -> File:
         return OsFile(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
+
+
+class SyncError(OSError):
+    """A sync failed, whatever the errno: the kernel may have dropped what it could not write."""
+
+
+def sync(target: File | Directory) -> None:
+    try:
+        target.sync()
+    except OSError as error:
+        raise SyncError(error.errno, error.strerror or str(error)) from error
+
+
+def conclude(directory: Directory, error: OSError) -> DiskFull | StorageFailed:
+    """No space is survivable as long as no sync was involved; nothing else is."""
+    if error.errno in NO_SPACE_ERRNOS and not isinstance(error, SyncError):
+        return DiskFull(f"no space in {directory.path}: {error.strerror}")
+    return StorageFailed(
+        f"disk failure in {directory.path}: {error.strerror or error}; "
+        "this node stops because it cannot know what reached the disk. "
+        "Check the disk, then start the node again"
+    )
 
 
 def _sync_folder(path: Path) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import struct
 import zlib
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 ALIGNMENT = 16
 SECTOR_BYTES = 512
@@ -46,6 +46,15 @@ class RecordType(int, Enum):
     """The first record of every segment: whose it is and where it starts."""
     WRITE = 2
     """Hard state and entries that became durable together."""
+    SNAPSHOT = 3
+    """The first record of a snapshot's file: whose it is and what it stands for."""
+    CHUNK = 4
+    END = 5
+    """The last record of a snapshot's file: a checksum over all chunks."""
+
+
+class Readable(Protocol):
+    def read(self, offset: int, length: int) -> bytes: ...
 
 
 class Record(NamedTuple):
@@ -90,11 +99,23 @@ def encoded_size(payload_bytes: int) -> int:
     return size + -size % ALIGNMENT
 
 
-def decode(segment: int, data: bytes, offset: int) -> Record | None:
-    """The record at ``offset``; None where there is no valid one."""
-    length = _header_length(segment, data, offset)
+def read(segment: int, file: Readable, offset: int) -> Record | None:
+    """The record at ``offset`` of a file that is too large to be held in memory."""
+    header = file.read(offset, HEADER_BYTES)
+    length = _header_length(segment, header, offset, base=offset)
     if length is None:
         return None
+    return decode(segment, header + file.read(offset + HEADER_BYTES, length), offset, base=offset)
+
+
+def decode(segment: int, data: bytes, offset: int, base: int = 0) -> Record | None:
+    """The record at ``offset`` of the file, whose bytes from ``base`` on are ``data``; None where there
+    is no valid one."""
+    length = _header_length(segment, data, offset, base)
+    if length is None:
+        return None
+    end = offset + encoded_size(length - 1)
+    offset -= base
     start = offset + HEADER_BYTES
     body = data[start : start + length]
     header_crc, payload_crc = _CHECKSUMS.unpack_from(data, offset + _PREFIX.size)
@@ -107,7 +128,7 @@ def decode(segment: int, data: bytes, offset: int) -> Record | None:
             payload = zlib.decompress(payload)
     except (ValueError, zlib.error):
         return None
-    return Record(kind, payload, offset + encoded_size(length - 1))
+    return Record(kind, payload, end)
 
 
 def judge(segment: int, data: bytes, offset: int) -> Judgement:
@@ -135,12 +156,13 @@ def judge(segment: int, data: bytes, offset: int) -> Judgement:
     return Judgement(Verdict.DAMAGED, "checksum mismatch in a record that was written whole", dirty_end)
 
 
-def _header_length(segment: int, data: bytes, offset: int) -> int | None:
+def _header_length(segment: int, data: bytes, offset: int, base: int = 0) -> int | None:
     """Payload length by a header whose own checksum holds."""
-    if len(data) < offset + HEADER_BYTES or data[offset : offset + 2] != MAGIC:
+    start = offset - base
+    if len(data) < start + HEADER_BYTES or data[start : start + 2] != MAGIC:
         return None
-    prefix = data[offset : offset + _PREFIX.size]
-    header_crc, _ = _CHECKSUMS.unpack_from(data, offset + _PREFIX.size)
+    prefix = data[start : start + _PREFIX.size]
+    header_crc, _ = _CHECKSUMS.unpack_from(data, start + _PREFIX.size)
     if zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset))) != header_crc:
         return None
     length: int = _PREFIX.unpack(prefix)[3]

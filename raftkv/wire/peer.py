@@ -16,8 +16,8 @@ from typing import Any
 
 from raftkv.errors import WireError
 from raftkv.raft import messages
-from raftkv.raft.messages import AppendEntries, Entry, Message
-from raftkv.types import LogIndex, NodeId
+from raftkv.raft.messages import AppendEntries, Entry, InstallSnapshot, Message, SnapshotMark
+from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
@@ -54,11 +54,20 @@ _CODES: dict[type[Message], int] = {
     messages.ReadIndex: 9,
     messages.ReadIndexResponse: 10,
     messages.TimeoutNow: 11,
+    messages.InstallSnapshot: 12,
+    messages.InstallSnapshotResponse: 13,
 }
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
 """Beyond sender, to (both in the frame's head) and term (always second in an item)."""
-_OTHER_TYPES: dict[str, type] = {"entries": tuple, "granted": bool, "success": bool, "transfer": bool}
+_OTHER_TYPES: dict[str, type] = {
+    "data": bytes,
+    "entries": tuple,
+    "granted": bool,
+    "mark": tuple,
+    "success": bool,
+    "transfer": bool,
+}
 """Of the fields that are no numbers."""
 _TYPES = {
     kind: tuple(_OTHER_TYPES.get(name, int) for name in ("term", *names)) for kind, names in _FIELDS.items()
@@ -106,6 +115,8 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
         raise WireError("a peer message of the wrong shape")
     if kind is AppendEntries:
         return _decode_append(sender, to, values)
+    if kind is InstallSnapshot:
+        return _decode_snapshot(sender, to, *values)
     if min(values) < 0 or max(values) > COUNT_MAX:
         raise WireError("a peer message with a count out of range")
     return kind(sender, to, *values)
@@ -120,6 +131,18 @@ def _decode_append(sender: NodeId, to: NodeId, values: tuple[Any, ...]) -> Appen
     if entries and entries[0].index != prev_log_index + 1:
         raise WireError("entries do not follow prev_log_index")
     return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit)
+
+
+def _decode_snapshot(
+    sender: NodeId, to: NodeId, term: int, row: tuple[Any, ...], number: int, data: bytes
+) -> InstallSnapshot:
+    counts = (term, number, *row)
+    if len(row) != len(SnapshotMark._fields) or not all(map(_is_count, row)) or max(counts) > COUNT_MAX:
+        raise WireError("no mark of a snapshot")
+    mark = SnapshotMark(*row)
+    if min(counts) < 0 or not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
+        raise WireError("a chunk of no snapshot")
+    return InstallSnapshot(sender, to, Term(term), mark, number, data)
 
 
 def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list[Entry]:

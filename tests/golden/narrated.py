@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from raftkv.raft import Entry, EntryKind, HardState, Raft, RaftOptions, Ready
+from raftkv.raft import Entry, EntryKind, HardState, Raft, RaftOptions, Ready, SnapshotMark
 from raftkv.raft.describe import describe_event, describe_message
 from raftkv.raft.quorum import majority
-from raftkv.types import LogIndex, NodeId, Term
+from raftkv.types import NodeId, Term
 from tests.support.raft_cluster import NEVER_RAN, Filter, RaftCluster
 
 ROUNDS_MAX = 1000
@@ -57,6 +57,11 @@ class NarratedCluster(RaftCluster):
         lines, self.lines = self.lines, []
         return lines
 
+    def snapshot(self, name: str, chunks: int = 1) -> SnapshotMark:
+        mark = super().snapshot(name, chunks)
+        self.say(f"{name}: snapshot of entry {mark.index}/{mark.term} in {chunks} chunks")
+        return mark
+
     @contextmanager
     def under(self, heading: str, keep_empty: bool = True) -> Iterator[None]:
         """What is said within stands below ``heading``."""
@@ -89,10 +94,10 @@ class NarratedCluster(RaftCluster):
     def crash(self, name: str) -> None:
         node = NodeId(name)
         self.say(f"{name}: down")
-        for text, (_, _, _, held) in zip(self._writes[node], self.disks[node].pending, strict=True):
+        for text, write in zip(self._writes[node], self.disks[node].pending, strict=True):
             if text:
                 self.say(f"{name}: loses the write of {text}")
-            for message in held:
+            for message in write.messages:
                 self.say(f"{name}: never sends {describe_message(message)}")
         super().crash(name)
         self._writes[node].clear()
@@ -208,6 +213,9 @@ class NarratedCluster(RaftCluster):
         for message in ready.messages:
             self.say(f"sends {describe_message(message)}")
         self.network += ready.messages
+        for mark, number, _ in ready.chunks:
+            self.say(f"{name}: stores chunk {number + 1} of {mark.chunks}")
+        self._store_snapshot(name, ready)
         if ready.committed:
             self.applied[name] += ready.committed
             raft.applied(ready.committed[-1].index)
@@ -244,9 +252,7 @@ class NarratedCluster(RaftCluster):
             text = _describe_write(self._handed[name], ready)
         if ready.hard_state:
             self._handed[name] = ready.hard_state
-        self.disks[name].pending.append(
-            (ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
-        )
+        self.disks[name].pending.append(self._pending(ready))
         self._writes[name].append(text)
         if self.mode(name) is DiskMode.AUTO:
             if text:
@@ -270,7 +276,7 @@ class NarratedCluster(RaftCluster):
 
 
 def _describe_write(before: HardState, ready: Ready) -> str:
-    parts = []
+    parts = ["a log anew"] if ready.anew else []
     state = ready.hard_state or NEVER_RAN
     if (state.current_term, state.voted_for) != (before.current_term, before.voted_for):
         parts.append(f"term {state.current_term} vote {state.voted_for or 'none'}")
@@ -291,11 +297,16 @@ def content(entry: Entry) -> str:
 def shape(raft: Raft) -> str:
     """The terms of the log as the paper's figures draw them, ``|`` after what is committed."""
     terms = [str(entry.term) for entry in raft.log.entries]
-    commit = raft.log.commit_index
+    if raft.log.offset_index:
+        terms.insert(0, f"…{raft.log.offset_index}/{raft.log.offset_term}")
+    commit = raft.log.commit_index - raft.log.offset_index + (raft.log.offset_index > 0)
     return " ".join([*terms[:commit], "|", *terms[commit:]])
 
 
 def whole_log(raft: Raft) -> str:
+    """``…4/1`` stands for what is forgotten, up to entry 4 of term 1."""
     entries = [f"{entry.index}/{entry.term} {content(entry)}" for entry in raft.log.entries]
-    commit = LogIndex(raft.log.commit_index)
+    if raft.log.offset_index:
+        entries.insert(0, f"…{raft.log.offset_index}/{raft.log.offset_term}")
+    commit = raft.log.commit_index - raft.log.offset_index + (raft.log.offset_index > 0)
     return ", ".join(entries[:commit]) + " | " + ", ".join(entries[commit:])

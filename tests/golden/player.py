@@ -18,6 +18,7 @@ block-one-way NODES NODES                    nothing gets from the first group t
 heal [NODES]                                 all links, or those among these nodes
 persist NODE [COUNT]                         its oldest writes become durable
 hang-disk NODE, mend-disk NODE               writes no longer end; they do again
+snapshot NODE [CHUNKS]                       of what it has applied; forgotten at its next tick
 crash NODE, restart NODE                     power loss; a start with what is on disk
 stabilize [NODE…]                            deliver and persist until nothing moves
 status [NODE…], log [NODE…], terms [NODE…]   where they stand
@@ -52,6 +53,8 @@ LIMITS = {
     "inflight-bytes": "inflight_bytes_max",
     "uncommitted": "uncommitted_bytes_max",
     "reads": "reads_waiting_max",
+    "chunks": "inflight_chunks_max",
+    "retain": "retained_entries",
 }
 OPTIONS = frozenset({"election", "heartbeat", "persist", "seed", *LIMITS}) | LOG_OPTIONS
 FILTERS = frozenset({"from", "to", "type", "at"})
@@ -107,7 +110,11 @@ class Player:
             election_ticks_min=_number(low),
             election_ticks_max=_number(high or low, _number(low)),
             heartbeat_ticks=_number(options.get("heartbeat", "2"), 1),
-            **{field: _number(options[name], 1) for name, field in LIMITS.items() if name in options},
+            **{
+                field: _number(options[name], name != "retain")
+                for name, field in LIMITS.items()
+                if name in options
+            },
         )
         self._cluster = NarratedCluster(count, _number(options.get("seed", "0")), raft_options, mode)
         for name in self._cluster.names:
@@ -125,6 +132,13 @@ class Player:
         vote = self._node(options["vote"]) if "vote" in options else None
         commit = _number(options.get("commit", "0"), 0, len(terms))
         self.cluster.boot(name, HardState(Term(term), vote, LogIndex(commit)), entries(*terms))
+
+    def snapshot(self, command: Command) -> None:
+        raft = self._alive(command.arguments[0])
+        if not raft.log.last_applied:
+            raise CommandError(f"{raft.node_id} has applied nothing")
+        chunks = _number(command.arguments[1], 1, 100) if len(command.arguments) > 1 else 1
+        self.cluster.snapshot(raft.node_id, chunks)
 
     def crash(self, command: Command) -> None:
         self.cluster.crash(self._alive(command.arguments[0]).node_id)
@@ -377,6 +391,7 @@ COMMANDS = {
     "propose": Known(Player.propose, "NODE COMMAND…", 2, 1000),
     "read": Known(Player.read, "NODE CONTEXT", 2, 2),
     "restart": Known(Player.restart, "NODE", 1, 1),
+    "snapshot": Known(Player.snapshot, "NODE [CHUNKS]", 1, 2),
     "stabilize": Known(Player.stabilize, "[NODE…]", 0, NODES_MAX),
     "status": Known(Player.status, "[NODE…]", 0, NODES_MAX),
     "terms": Known(Player.terms, "[NODE…]", 0, NODES_MAX),

@@ -72,8 +72,8 @@ KV = (
         "38",
         Edit(
             StateMachine.get,
-            "    return self._items.get(key)",
-            "    self.revision += key not in self._items\n    return self._items.get(key)",
+            "    return self.items.get(key)",
+            "    self.revision += key not in self.items\n    return self.items.get(key)",
         ),
     ),
     _kv(
@@ -102,8 +102,8 @@ ACTORS = (
         "4",
         Edit(
             StorageActor._start_batch,
-            "self._disk.submit(self._batch)",
-            "self._disk.submit(self._batch); self._release(self._writing); self._writing = []",
+            "self._disk.submit(self._job)",
+            "self._disk.submit(self._job); self._release(self._writing); self._writing = []",
         ),
     ),
     _actors(
@@ -112,7 +112,7 @@ ACTORS = (
         "5",
         Edit(
             StorageActor.handle,
-            "message.mark is None and not self._queue and self._batch is None",
+            "message.mark is None and not self._queue and not self._writing",
             "message.mark is None",
         ),
     ),
@@ -120,12 +120,7 @@ ACTORS = (
         "full-disk-is-success",
         "a batch that found the disk full counts as written",
         "39",
-        Edit(StorageActor._on_result, "if isinstance(result.error, DiskFull):", "if False:"),
-        Edit(
-            StorageActor._on_result,
-            "if result.error:",
-            "if result.error and not isinstance(result.error, DiskFull):",
-        ),
+        Edit(StorageActor._on_append, "if result.error:", "if False:"),
     ),
     _actors(
         "disk-error-retried",

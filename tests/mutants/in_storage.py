@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from raftkv.storage import Wal, records, wal
+from raftkv.storage import Wal, files, records
+from raftkv.storage.recovery import Reader
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -15,31 +16,31 @@ MUTANTS = (
         "no-record-fsync",
         "a batch is reported durable without a sync",
         "7",
-        Edit(Wal._write, "_sync(self._file)", "pass"),
+        Edit(Wal._write, "sync(self._file)", "pass"),
     ),
     _mutant(
         "no-directory-fsync",
         "the name of a new segment is never synced",
         "8",
-        Edit(Wal._start_segment, "_sync(self._directory)", "pass"),
+        Edit(Wal._start_segment, "sync(self._directory)", "pass"),
     ),
     _mutant(
         "no-segment-header-fsync",
         "a new segment gets its name before its header is durable",
         "7",
-        Edit(Wal._start_segment, "_sync(file)", "pass"),
+        Edit(Wal._start_segment, "sync(file)", "pass"),
     ),
     _mutant(
         "recovered-not-synced",
         "a start vouches for a record that only the page cache holds",
         "7",
-        Edit(Wal._continue, "    _sync(file)\n", "    pass\n"),
+        Edit(Wal._continue, "    sync(file)\n", "    pass\n"),
     ),
     _mutant(
         "recovered-name-not-synced",
         "a start appends to a segment whose name only the page cache holds",
         "8",
-        Edit(Wal._continue, "_sync(self._directory)", "pass"),
+        Edit(Wal._continue, "sync(self._directory)", "pass"),
     ),
     _mutant(
         "checksum-skips-the-length",
@@ -66,7 +67,7 @@ MUTANTS = (
         "a node does not start after a crash in the middle of a write",
         "9",
         Edit(
-            wal._Reader._read_segment,
+            Reader._read_segment,
             "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
             "judgement.verdict is not Verdict.END",
         ),
@@ -76,7 +77,7 @@ MUTANTS = (
         "a damaged record is cut off in silence, with everything after it",
         "9",
         Edit(
-            wal._Reader._read_segment,
+            Reader._read_segment,
             "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
             "judgement.verdict is not Verdict.END and not last",
         ),
@@ -92,7 +93,7 @@ MUTANTS = (
         "cutting a torn tail takes the entry before it along",
         "7",
         Edit(
-            wal._Reader.read_all,
+            Reader.read_all,
             "    recovered = self._recovered\n",
             "    recovered = self._recovered\n    if recovered.cut:\n        del recovered.entries[-1:]\n",
         ),
@@ -102,8 +103,8 @@ MUTANTS = (
         "an entry read back replaces the one at its index, and what followed that one stays",
         "13",
         Edit(
-            wal._Reader._replay,
-            "del entries[entry.index - 1 :]",
+            Reader._replay,
+            "del entries[entry.index - self._offset_index - 1 :]",
             "entries[entry.index - 1] = entry; continue",
         ),
     ),
@@ -111,21 +112,21 @@ MUTANTS = (
         "replay-takes-the-first-hard-state",
         "of several terms and votes in one segment, the header's wins",
         "2",
-        Edit(wal._Reader._replay, "if hard_state is not None:", "if False:"),
+        Edit(Reader._replay, "if hard_state is not None:", "if False:"),
     ),
     _mutant(
         "header-without-hard-state",
         "a new segment's header forgets term and vote",
         "2",
-        Edit(Wal.append, "self._hard_state = state", "pass"),
+        Edit(Wal.append, "self._hard_state = hard_state or self._hard_state", "pass"),
     ),
     _mutant(
         "missing-segment-passes",
         "a hole in the sequence of segments is not noticed",
         "9",
-        Edit(wal._Reader.read_all, "if number != position + 1:", "if False:"),
+        Edit(Reader.read_all, "if number != before + 1 and (position or not self._snapshot):", "if False:"),
         Edit(
-            wal._Reader._check_header,
+            Reader._on_header,
             "stated != number or (first_index - 1, prev_term) != last",
             "stated != number",
         ),
@@ -135,8 +136,8 @@ MUTANTS = (
         "a sync that failed is called again, and believed",
         "6",
         Edit(
-            wal._sync,
-            "        raise _SyncError(error.errno, error.strerror or str(error)) from error",
+            files.sync,
+            "        raise SyncError(error.errno, error.strerror or str(error)) from error",
             "        target.sync()",
         ),
     ),
@@ -144,13 +145,13 @@ MUTANTS = (
         "failure-not-latched",
         "after a disk error the next append is tried as if nothing had been",
         "6",
-        Edit(Wal.append, "self._failure = conclusion", "pass"),
+        Edit(Wal._latched, "self._failure = conclusion", "pass"),
     ),
     _mutant(
         "no-space-in-sync-forgiven",
         "a sync that fails for want of space counts as nothing having happened",
         "6",
-        Edit(wal._conclude, " and not isinstance(error, _SyncError)", ""),
+        Edit(files.conclude, " and not isinstance(error, SyncError)", ""),
     ),
     _mutant(
         "full-disk-leftovers-stay",

@@ -341,7 +341,7 @@ def test_pitfall_13_a_late_storage_ack_covers_no_overwritten_entry() -> None:
     raft = cluster["n1"]
     raft.step(AppendEntries(N2, N1, Term(1), LogIndex(0), Term(0), entries(1, 1), LogIndex(0)))
     cluster._pump(N1)
-    late = cluster.disks[N1].pending[0][0]
+    late = cluster.disks[N1].pending[0].mark
     assert late is not None
     raft.step(AppendEntries(N3, N1, Term(2), LogIndex(1), Term(1), entries(1, 2)[1:], LogIndex(0)))
     cluster._pump(N1)
@@ -358,7 +358,7 @@ def test_pitfall_13_an_entry_put_back_by_a_third_leader_is_not_durable_by_the_fi
     first = entries(1, 1)
     raft.step(AppendEntries(N2, N1, Term(1), LogIndex(0), Term(0), first, LogIndex(0)))
     cluster._pump(N1)
-    late = cluster.disks[N1].pending[0][0]
+    late = cluster.disks[N1].pending[0].mark
     assert late is not None
     raft.step(AppendEntries(N3, N1, Term(2), LogIndex(1), Term(1), entries(1, 2)[1:], LogIndex(0)))
     cluster._pump(N1)

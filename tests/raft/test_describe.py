@@ -11,6 +11,8 @@ from raftkv.raft.messages import (
     AppendEntriesResponse,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     PreVote,
     PreVoteResponse,
@@ -18,6 +20,7 @@ from raftkv.raft.messages import (
     ReadIndexResponse,
     RequestVote,
     RequestVoteResponse,
+    SnapshotMark,
     TimeoutNow,
 )
 from raftkv.types import LogIndex, NodeId, Term
@@ -50,6 +53,11 @@ LINES: list[tuple[Message, str]] = [
     (ReadIndex(A, B, T, 7), "n1→n2 ReadIndex term 3 context 7"),
     (ReadIndexResponse(A, B, T, 7, FOUR), "n1→n2 ReadIndexResponse term 3 context 7 index 4"),
     (TimeoutNow(A, B, T), "n1→n2 TimeoutNow term 3"),
+    (
+        InstallSnapshot(A, B, T, SnapshotMark(FOUR, Term(2), 9, 3), 0, b""),
+        "n1→n2 InstallSnapshot term 3 snapshot 4/2 chunk 1 of 3",
+    ),
+    (InstallSnapshotResponse(A, B, T, 9, 1), "n1→n2 InstallSnapshotResponse term 3 next chunk 2"),
 ]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from raftkv.actors.storage import DiskBatch, DiskResult
+from raftkv.actors.storage import DiskResult
 from raftkv.raft import Entry, HardState, Role
 from raftkv.raft.messages import AppendEntriesResponse, Heartbeat, RequestVoteResponse
 from raftkv.sim import network
@@ -16,7 +16,7 @@ from raftkv.sim.network import Link, Network, Weather
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
 from raftkv.sim.watch import Twin, Violation, Watcher
 from raftkv.sim.world import World, WorldOptions
-from raftkv.storage import Identity, WalOptions
+from raftkv.storage import Append, Identity, WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
@@ -141,14 +141,14 @@ def entry(index: int, term: int = 1) -> Entry:
 
 def make_disk(platter: Platter) -> tuple[Schedule, SimDisk, list[DiskResult]]:
     schedule, results = Schedule(), list[DiskResult]()
-    wal, _ = platter.open(Identity("test", N1, "life"), WalOptions(segment_bytes=4096))
-    return schedule, SimDisk(schedule, random.Random(1), platter, wal, 0.001, results.append), results
+    volume, _ = platter.open(Identity("test", N1, "life"), WalOptions(segment_bytes=4096))
+    return schedule, SimDisk(schedule, random.Random(1), platter, volume, 0.001, results.append), results
 
 
 def test_a_write_is_durable_when_the_disk_says_so_and_not_before() -> None:
     platter = Platter(MemoryDirectory())
     schedule, disk, results = make_disk(platter)
-    disk.submit(DiskBatch(None, [entry(1)]))
+    disk.submit(Append(None, [entry(1)]))
     assert platter.durable.terms == []
     schedule.step()
     assert [result.error for result in results] == [None]
@@ -158,7 +158,7 @@ def test_a_write_is_durable_when_the_disk_says_so_and_not_before() -> None:
 def test_a_disk_that_hangs_goes_on_where_it_stopped() -> None:
     platter = Platter(MemoryDirectory())
     schedule, disk, results = make_disk(platter)
-    disk.submit(DiskBatch(None, [entry(1)]))
+    disk.submit(Append(None, [entry(1)]))
     disk.hangs = True
     schedule.step()
     assert not results
@@ -172,7 +172,7 @@ def test_a_failed_sync_is_told_and_stays() -> None:
     schedule, disk, results = make_disk(platter)
     disk.fails_next = "sync"
     for _ in range(2):
-        disk.submit(DiskBatch(None, [entry(1)]))
+        disk.submit(Append(None, [entry(1)]))
         schedule.step()
     assert all(result.error for result in results)
 
@@ -181,9 +181,9 @@ def test_a_failed_sync_is_told_and_stays() -> None:
 def test_a_crash_leaves_the_last_write_whole_or_not_at_all(seed: int) -> None:
     platter = Platter(MemoryDirectory())
     schedule, disk, _ = make_disk(platter)
-    disk.submit(DiskBatch(HardState(Term(1), N1, LogIndex(0)), [entry(1), entry(2)]))
+    disk.submit(Append(HardState(Term(1), N1, LogIndex(0)), [entry(1), entry(2)]))
     schedule.step()
-    disk.submit(DiskBatch(HardState(Term(2), N2, LogIndex(0)), [entry(2, 2), entry(3, 2)]))
+    disk.submit(Append(HardState(Term(2), N2, LogIndex(0)), [entry(2, 2), entry(3, 2)]))
     rng = random.Random(seed)
     disk.die(rng)
     if rng.random() < 0.5:
@@ -200,7 +200,7 @@ def test_a_crash_leaves_the_last_write_whole_or_not_at_all(seed: int) -> None:
 def test_a_log_that_lost_what_was_durable_is_noticed() -> None:
     platter = Platter(MemoryDirectory())
     schedule, disk, _ = make_disk(platter)
-    disk.submit(DiskBatch(None, [entry(1)]))
+    disk.submit(Append(None, [entry(1)]))
     schedule.step()
     platter.lose_process()
     platter.durable.terms.append(Term(1))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from raftkv.errors import CorruptLog, DataFolderLocked
-from raftkv.storage import OsDirectory, Recovered, Wal, WalOptions
+from raftkv.storage import Append, OsDirectory, Recovered, Volume, WalOptions
 from raftkv.storage.files import OsFile
-from raftkv.storage.wal import segment_name
+from raftkv.storage.recovery import segment_name
 from tests.storage.support import IDENTITY, Write, entries, hard_state, replay, state_of
 
 SMALL = WalOptions(segment_bytes=16384)
@@ -27,10 +27,10 @@ WRITES: list[Write] = [
 ]
 
 
-def start(folder: Path) -> tuple[Wal, Recovered, OsDirectory]:
+def start(folder: Path) -> tuple[Volume, Recovered, OsDirectory]:
     directory = OsDirectory(folder)
-    wal, recovered = Wal.open(directory, IDENTITY, SMALL)
-    return wal, recovered, directory
+    volume, recovered = Volume.open(directory, IDENTITY, SMALL)
+    return volume, recovered, directory
 
 
 def end(directory: OsDirectory) -> None:
@@ -40,16 +40,16 @@ def end(directory: OsDirectory) -> None:
 
 
 def write_all(folder: Path, writes: list[Write]) -> None:
-    wal, _, directory = start(folder)
+    volume, _, directory = start(folder)
     for write in writes:
-        wal.append(*write)
-    wal.close()
+        volume.do(Append(*write))
+    volume.close()
     end(directory)
 
 
 def read_all(folder: Path) -> Recovered:
-    wal, recovered, directory = start(folder)
-    wal.close()
+    volume, recovered, directory = start(folder)
+    volume.close()
     end(directory)
     return recovered
 
@@ -83,10 +83,10 @@ def test_segments_are_preallocated_and_only_their_owner_may_read_them(tmp_path: 
 
 
 def test_a_folder_in_use_is_refused_by_name_of_its_holder(tmp_path: Path) -> None:
-    wal, _, directory = start(tmp_path)
+    volume, _, directory = start(tmp_path)
     with pytest.raises(DataFolderLocked, match=rf"in use by process {os.getpid()}\b"):
         start(tmp_path)
-    wal.close()
+    volume.close()
     end(directory)
     assert read_all(tmp_path).entries == []
 
@@ -115,12 +115,12 @@ def test_a_lock_is_held_against_another_process_and_ends_with_it(tmp_path: Path)
 
 
 def test_a_refused_start_leaves_the_lock_of_the_holder_alone(tmp_path: Path) -> None:
-    wal, _, directory = start(tmp_path)
+    volume, _, directory = start(tmp_path)
     for _ in range(3):
         with pytest.raises(DataFolderLocked, match=str(os.getpid())):
             start(tmp_path)
-    wal.append(*WRITES[1])
-    wal.close()
+    volume.do(Append(*WRITES[1]))
+    volume.close()
     end(directory)
 
 
@@ -133,12 +133,12 @@ def test_a_leftover_of_an_unfinished_segment_is_removed(tmp_path: Path) -> None:
 
 def test_a_torn_tail_in_a_real_file_is_cut_and_written_over(tmp_path: Path) -> None:
     """A size-preserving tear: the last record lost its second half to zeros."""
-    wal, _, directory = start(tmp_path)
-    wal.append(*WRITES[0])
-    begin = wal.bytes_used
-    wal.append(*WRITES[1])
-    until = wal.bytes_used
-    wal.close()
+    volume, _, directory = start(tmp_path)
+    volume.do(Append(*WRITES[0]))
+    begin = volume.log_bytes
+    volume.do(Append(*WRITES[1]))
+    until = volume.log_bytes
+    volume.close()
     end(directory)
     path = tmp_path / FIRST
     data = bytearray(path.read_bytes())

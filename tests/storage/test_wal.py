@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raftkv.errors import DataFolderLocked
 from raftkv.storage import Identity, WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.storage.records import HEADER_BYTES
-from raftkv.storage.wal import segment_name
+from raftkv.storage.recovery import segment_name
 from tests.storage.support import (
     IDENTITY,
     N1,
@@ -191,13 +190,6 @@ def test_segments_rolled_in_a_later_life_keep_the_first_incarnation() -> None:
     assert wal.segment_count > 2
     assert recovered.identity == IDENTITY
     assert recovered.entries[-1].index == 19
-
-
-def test_a_folder_in_use_is_refused() -> None:
-    directory = MemoryDirectory()
-    open_wal(directory)
-    with pytest.raises(DataFolderLocked, match="in use"):
-        open_wal(directory)
 
 
 def test_foreign_files_in_the_folder_are_left_alone() -> None:

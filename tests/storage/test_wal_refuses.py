@@ -11,7 +11,7 @@ from raftkv.errors import CorruptLog, ForeignData
 from raftkv.storage import Identity, Wal, records
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.storage.records import RecordType
-from raftkv.storage.wal import FORMAT_VERSION, segment_name
+from raftkv.storage.recovery import FORMAT_VERSION, segment_name
 from raftkv.types import NodeId
 from tests.storage.support import (
     IDENTITY,
@@ -91,7 +91,7 @@ def test_the_folder_of_another_cluster_or_node_is_refused(identity: Identity, na
 
 def test_a_newer_format_is_refused_with_the_way_out() -> None:
     directory = handmade(header=(FORMAT_VERSION + 1, *HEADER[1:]))
-    with pytest.raises(ForeignData, match=r"format version 2.*upgrade raftkv"):
+    with pytest.raises(ForeignData, match=rf"format version {FORMAT_VERSION + 1}.*upgrade raftkv"):
         open_wal(directory)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raftkv.storage.memory import MemoryDirectory, keep_prefix
-from raftkv.storage.wal import segment_name
+from raftkv.storage.recovery import segment_name
 from tests.storage.support import (
     NOTHING,
     SURVIVALS,

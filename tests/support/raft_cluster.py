@@ -10,10 +10,22 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from raftkv.raft import Entry, HardState, Message, PersistMark, Raft, RaftOptions, ReadState, Role
+from raftkv.raft import (
+    Entry,
+    HardState,
+    Message,
+    PersistMark,
+    Raft,
+    RaftOptions,
+    ReadState,
+    Ready,
+    Role,
+    SnapshotMark,
+)
 from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
-from raftkv.raft.state import RaftStatus
+from raftkv.raft.status import RaftStatus
 from raftkv.types import LogIndex, NodeId, Term
 
 OPTIONS = RaftOptions(election_ticks_min=10, election_ticks_max=20, heartbeat_ticks=2)
@@ -21,24 +33,38 @@ NEVER_RAN = HardState(Term(0), None, LogIndex(0))
 Filter = Callable[[Message], bool]
 
 
+class Pending(NamedTuple):
+    """A write on its way to the disk."""
+
+    mark: PersistMark | None
+    hard_state: HardState | None
+    entries: list[Entry]
+    messages: list[Message]
+    anew: list[Entry] | None
+    """What the log is replaced by first: a snapshot stands for these."""
+
+
 @dataclass
 class Disk:
-    """What a node's storage holds, and what is on its way there, in order."""
+    """What a node's storage holds, and what is on its way there, in order. Nothing is forgotten: where the
+    core's log begins after a snapshot, the entries that the snapshot stands for are here all the same."""
 
     hard_state: HardState = NEVER_RAN
     entries: list[Entry] = field(default_factory=list)
-    pending: deque[tuple[PersistMark | None, HardState | None, list[Entry], list[Message]]] = field(
-        default_factory=deque
-    )
+    snapshot: SnapshotMark | None = None
+    pending: deque[Pending] = field(default_factory=deque)
 
     def complete_one(self) -> tuple[PersistMark | None, list[Message]]:
-        mark, hard_state, entries, messages = self.pending.popleft()
-        if hard_state:
-            self.hard_state = hard_state
-        for entry in entries:
+        write = self.pending.popleft()
+        if write.hard_state:
+            self.hard_state = write.hard_state
+        if write.anew is not None:
+            self.entries = list(write.anew)
+        for entry in write.entries:
+            assert entry.index <= len(self.entries) + 1, "the log on disk has no gap"
             del self.entries[entry.index - 1 :]
             self.entries.append(entry)
-        return mark, messages
+        return write.mark, write.messages
 
 
 class RaftCluster:
@@ -57,6 +83,8 @@ class RaftCluster:
         self.blocked: set[tuple[NodeId, NodeId]] = set()
         self.applied: dict[NodeId, list[Entry]] = {name: [] for name in self.names}
         self.reads: dict[NodeId, list[ReadState]] = {name: [] for name in self.names}
+        self.images: dict[int, list[Entry]] = {}
+        """By a snapshot's id: the applied entries that it stands for."""
         self.history = ClusterHistory()
         self._views: dict[NodeId, RaftStatus] = {}
         for name in self.names:
@@ -74,15 +102,19 @@ class RaftCluster:
             disk.entries = list(log)
             disk.hard_state = HardState(Term(term), None, LogIndex(0))
         disk.pending.clear()
+        image = self.images[disk.snapshot.id] if disk.snapshot else []
+        if image and image[-1] not in disk.entries:
+            disk.entries = list(image)  # as storage does: the snapshot has overtaken the log
         self.nodes[node] = Raft(
             node,
             self.names,
             self.options,
             random.Random(self.rng.random()),
             disk.hard_state,
-            list(disk.entries),
+            disk.entries[len(image) :],
+            disk.snapshot,
         )
-        self.applied[node] = []
+        self.applied[node] = list(image)
         self._views.pop(node, None)
         self._pump(node)
 
@@ -150,6 +182,17 @@ class RaftCluster:
             if not self.deliver():
                 return
         raise AssertionError("the cluster does not settle")
+
+    def snapshot(self, name: str, chunks: int = 1) -> SnapshotMark:
+        """Of what the node has applied; durable at once."""
+        node, snapshot_id = NodeId(name), len(self.images) + 1
+        last = self.applied[node][-1]
+        mark = SnapshotMark(last.index, last.term, snapshot_id, chunks)
+        self.images[snapshot_id] = list(self.applied[node])
+        self.disks[node].snapshot = mark
+        self.nodes[node].snapshot_taken(mark)
+        self._pump(node)
+        return mark
 
     # -- what tests want to say
 
@@ -219,10 +262,9 @@ class RaftCluster:
         while True:
             while ready := raft.ready():
                 if ready.mark or ready.messages_after_append:
-                    disk.pending.append(
-                        (ready.mark, ready.hard_state, ready.entries, ready.messages_after_append)
-                    )
+                    disk.pending.append(self._pending(ready))
                 self.network += ready.messages
+                self._store_snapshot(name, ready)
                 if ready.committed:
                     self.applied[name] += ready.committed
                     raft.applied(ready.committed[-1].index)
@@ -236,6 +278,19 @@ class RaftCluster:
                 if mark:
                     raft.persisted(mark)
                 self.network += messages
+
+    def _pending(self, ready: Ready) -> Pending:
+        anew = self.images[ready.anew.id] if ready.anew else None
+        return Pending(ready.mark, ready.hard_state, ready.entries, ready.messages_after_append, anew)
+
+    def _store_snapshot(self, name: NodeId, ready: Ready) -> None:
+        """Chunks are durable at once; what they hold is known by the snapshot's id."""
+        if ready.installed:
+            self.applied[name] = list(self.images[ready.installed.id])
+        for mark, number, _ in ready.chunks:
+            if number == mark.chunks - 1:
+                self.disks[name].snapshot = mark
+            self.nodes[name].chunk_stored(mark.id, number)
 
     def _check(self, raft: Raft) -> None:
         violations = check_basic(raft)

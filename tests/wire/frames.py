@@ -16,7 +16,7 @@ from raftkv.observe import (
     PeerSnapshot,
 )
 from raftkv.raft import messages
-from raftkv.raft.messages import AppendEntries, Entry, Message
+from raftkv.raft.messages import AppendEntries, Entry, InstallSnapshot, Message, SnapshotMark
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind, Reply, Request
@@ -24,6 +24,7 @@ from raftkv.wire.peer import Forward
 from tests.wire.support import counts, finite, names, small_counts
 
 N1, N2 = NodeId("n1"), NodeId("n2")
+positive = counts.filter(bool)
 MESSAGES: tuple[type[Message], ...] = (
     messages.PreVote,
     messages.PreVoteResponse,
@@ -36,6 +37,8 @@ MESSAGES: tuple[type[Message], ...] = (
     messages.ReadIndex,
     messages.ReadIndexResponse,
     messages.TimeoutNow,
+    messages.InstallSnapshot,
+    messages.InstallSnapshotResponse,
 )
 
 
@@ -58,9 +61,19 @@ def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> App
     )
 
 
+@st.composite
+def install_snapshots(draw: st.DrawFn) -> InstallSnapshot:
+    mark_term, term = sorted(draw(st.tuples(positive, positive)))
+    number, chunks = sorted(draw(st.sets(small_counts, min_size=2, max_size=2)))
+    mark = SnapshotMark(LogIndex(draw(positive)), Term(mark_term), draw(counts), chunks)
+    return InstallSnapshot(N1, N2, Term(term), mark, number, draw(st.binary(max_size=20)))
+
+
 def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
     if kind is AppendEntries:
         return append_entries()
+    if kind is InstallSnapshot:
+        return install_snapshots()
     rest = [st.booleans() if spec.type == "bool" else counts for spec in fields(kind)[3:]]
     return st.tuples(counts, *rest).map(lambda values: kind(N1, N2, *values))
 

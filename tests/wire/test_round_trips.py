@@ -97,6 +97,9 @@ SAMPLES: list[trace.RaftEvent] = [
     trace.AppendRejected(Term(3), NodeId("n2"), LogIndex(4), Term(2), LogIndex(3)),
     trace.TransferStarted(Term(3), NodeId("n2")),
     trace.TransferAbandoned(Term(3), NodeId("n2")),
+    trace.SnapshotSent(Term(3), NodeId("n2"), LogIndex(9)),
+    trace.SnapshotInstalled(Term(3), LogIndex(9), True),
+    trace.LogCompacted(Term(3), LogIndex(9)),
 ]
 
 

@@ -1,0 +1,211 @@
+"""An image of the whole state machine at one index, taken piece by piece while the machine goes on.
+
+Nothing is copied up front and nothing stops. A ``Capture`` walks the keys in order; whatever is about
+to change ahead of it is written out first, as it was. So every key and every session that existed at
+the capture's index is in some chunk exactly once, in no particular order.
+
+A chunk is one MessagePack array ``[kind, …]``:
+
+====  ========  ==================================================================================
+kind  name      fields
+====  ========  ==================================================================================
+0     HEADER    format version, applied index, revision, digest, session horizon: the first chunk
+1     ITEMS     [[key, value, create revision, mod revision, version], …]
+2     SESSIONS  [[client id, last index, floor, highest, [[sequence, code, revision, detail], …]], …]
+3     END       number of items, number of sessions: the last chunk
+====  ========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from raftkv.kv.sessions import Answer, Session
+
+if TYPE_CHECKING:
+    from raftkv.kv.machine import KeyValue, StateMachine
+
+FORMAT_VERSION = 1
+HEADER, ITEMS, SESSIONS, END = range(4)
+CHUNK_BYTES = 256 << 10
+"""About, before packing: some milliseconds of work, so that no heartbeat waits for a chunk."""
+KEYS_A_CHUNK_MAX = 8192
+"""Looked at: most of them may have changed since."""
+_ITEM_BYTES = 32
+_ANSWER_BYTES = 24
+"""What an item or an answer is taken for besides its key and value."""
+_ITEM_TYPES = (bytes, bytes, int, int, int)
+
+Row = tuple[Any, ...]
+
+
+class Capture:
+    """The chunks of one image. Ends with the machine's ``capture`` attribute set back to None."""
+
+    def __init__(self, machine: StateMachine, chunk_bytes: int) -> None:
+        self.index = machine.applied_index
+        self._machine = machine
+        self._chunk_bytes = chunk_bytes
+        self._revision = machine.revision
+        self._cursor = b""
+        """Keys up to here were written out; none is empty."""
+        self._saved: deque[tuple[bytes, KeyValue]] = deque()
+        """Ahead of the cursor, changed since: as they were."""
+        machine.sessions.begin_capture()
+        self._header: Row | None = (
+            HEADER,
+            FORMAT_VERSION,
+            machine.applied_index,
+            machine.revision,
+            machine.digest,
+            machine.sessions.horizon,
+        )
+        self._counts = [0, 0]
+        self._walked = False
+
+    def before_change(self, key: bytes, item: KeyValue) -> None:
+        """``item`` is about to be replaced or removed."""
+        if item.mod_revision <= self._revision and key > self._cursor:
+            self._saved.append((key, item))
+
+    def next_chunk(self) -> tuple[bytes, bool]:
+        """The next chunk, and whether it is the last."""
+        if self._header:
+            row, self._header = self._header, None
+            return _pack(row), False
+        rows = self._take_sessions()
+        if rows:
+            self._counts[1] += len(rows)
+            return _pack((SESSIONS, rows)), False
+        if self._saved or not self._walked:
+            rows = self._take_items()
+            self._counts[0] += len(rows)
+            return _pack((ITEMS, rows)), False
+        self.abandon()
+        return _pack((END, *self._counts)), True
+
+    def abandon(self) -> None:
+        """No further chunk is wanted."""
+        self._machine.sessions.end_capture()
+        self._machine.capture = None
+
+    def _take_sessions(self) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        while size < self._chunk_bytes and (found := self._machine.sessions.take_captured()):
+            client_id, session = found
+            answers = [(sequence, *answer) for sequence, answer in session.answers.items()]
+            rows.append((client_id, session.last_index, session.floor, session.highest, answers))
+            size += _ITEM_BYTES + _ANSWER_BYTES * len(answers)
+        return rows
+
+    def _take_items(self) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        while self._saved and size < self._chunk_bytes:
+            key, item = self._saved.popleft()
+            rows.append((key, *item))
+            size += len(key) + len(item[0]) + _ITEM_BYTES
+        if size >= self._chunk_bytes or self._walked:
+            return rows
+        items, revision = self._machine.items, self._revision
+        ahead = self._machine.keys.irange(self._cursor, None, inclusive=(False, True))
+        for key in islice(ahead, KEYS_A_CHUNK_MAX):
+            self._cursor = key
+            item = items[key]
+            if item.mod_revision <= revision:
+                rows.append((key, *item))
+                size += len(key) + len(item[0]) + _ITEM_BYTES
+                if size >= self._chunk_bytes:
+                    return rows
+        self._walked = next(ahead, None) is None
+        return rows
+
+
+class Restoration:
+    """Builds a state machine from the chunks of an image, in their order."""
+
+    def __init__(self, machine: StateMachine) -> None:
+        """``machine`` is new, and belongs to whoever asks once ``feed`` has said so."""
+        self.machine = machine
+        self._counts = [0, 0]
+        self._sessions: list[tuple[int, Session]] = []
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> bool:
+        """Whether that was the last. Raises ValueError for anything that does not belong here."""
+        try:
+            kind, *fields = msgpack.unpackb(chunk, use_list=False)
+            if (kind == HEADER) == self._begun:
+                raise ValueError("a header out of place")
+            if kind == HEADER:
+                self._on_header(*fields)
+            elif kind == ITEMS:
+                self._on_items(*fields)
+            elif kind == SESSIONS:
+                self._on_sessions(*fields)
+            elif kind == END:
+                return self._on_end(*fields)
+            else:
+                raise ValueError("an unknown kind")
+        except (TypeError, AttributeError, msgpack.UnpackException) as error:
+            raise ValueError(f"no chunk of a snapshot: {error}") from error
+        return False
+
+    def _on_header(self, version: int, *fields: int) -> None:
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"a snapshot of format version {version}, but this raftkv reads version {FORMAT_VERSION}: "
+                "upgrade raftkv"
+            )
+        machine = self.machine
+        if any(type(field) is not int for field in fields):
+            raise ValueError("a header whose fields are no numbers")
+        machine.applied_index, machine.revision, machine.digest, machine.sessions.horizon = fields
+        self._begun = True
+
+    def _on_items(self, rows: tuple[Row, ...]) -> None:
+        for row in rows:
+            if tuple(map(type, row)) != _ITEM_TYPES:
+                raise ValueError("an item with fields of the wrong type")
+        self.machine.load(rows)
+        self._counts[0] += len(rows)
+
+    def _on_sessions(self, rows: tuple[Row, ...]) -> None:
+        for client_id, last_index, floor, highest, answers in rows:
+            if not type(client_id) is type(last_index) is type(floor) is type(highest) is int:
+                raise ValueError("a session with fields of the wrong type")
+            session = Session()
+            session.last_index, session.floor, session.highest = last_index, floor, highest
+            for sequence, code, revision, detail in answers:
+                session.answers[sequence] = Answer(code, revision, detail)
+            self._sessions.append((client_id, session))
+        self._counts[1] += len(rows)
+
+    def _on_end(self, items: int, sessions: int) -> bool:
+        if [items, sessions] != self._counts or len(self.machine) != items:
+            raise ValueError(f"{items} items and {sessions} sessions were promised, {self._counts} came")
+        # In the order in which the table forgets them: each was last active at an index of its own.
+        self._sessions.sort(key=lambda pair: pair[1].last_index)
+        self.machine.sessions.load(self._sessions)
+        return True
+
+
+def summary(header: bytes) -> dict[str, int]:
+    """What the first chunk says, for people. Raises ValueError for anything else."""
+    try:
+        kind, version, index, revision, digest, _ = msgpack.unpackb(header, use_list=False)
+    except (TypeError, ValueError, msgpack.UnpackException) as error:
+        raise ValueError("no header of a snapshot") from error
+    if kind != HEADER:
+        raise ValueError("no header of a snapshot")
+    return {"format": version, "index": index, "revision": revision, "digest": digest}
+
+
+def _pack(content: Row) -> bytes:
+    packed: bytes = msgpack.packb(content)
+    return packed

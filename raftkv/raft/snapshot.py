@@ -1,0 +1,165 @@
+"""What becomes of a log that has grown: forgetting what a snapshot stands for, and giving the snapshot
+to a peer whose next entry is forgotten (§7).
+
+A snapshot travels in chunks, each acknowledged, a few in flight: so appends and heartbeats to others,
+and to the same peer, never wait behind a whole one. Its receiver takes it up where it was interrupted,
+even under another leader, as long as it is the same snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftkv.raft import trace
+from raftkv.raft.log import size_of
+from raftkv.raft.messages import (
+    AppendEntriesResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
+    SnapshotChunk,
+    SnapshotMark,
+)
+from raftkv.raft.progress import Progress, ProgressState
+from raftkv.types import LogIndex, NodeId, Term
+
+if TYPE_CHECKING:
+    from raftkv.raft.core import Raft
+
+
+class Incoming:
+    """A snapshot on its way to this node."""
+
+    __slots__ = ("handed", "mark", "stored")
+
+    def __init__(self, mark: SnapshotMark) -> None:
+        self.mark = mark
+        self.handed = 0
+        """Chunks below this were given to the shell,"""
+        self.stored = 0
+        """and below this are on disk."""
+
+
+# -- forgetting
+
+
+def taken(raft: Raft, mark: SnapshotMark) -> None:
+    """This node's own snapshot is durable."""
+    if raft.snapshot is None or mark.index > raft.snapshot.index:
+        raft.snapshot = mark
+        raft.retained = _affordable(raft, mark)
+
+
+def _affordable(raft: Raft, mark: SnapshotMark) -> int:
+    """How many entries behind the snapshot are kept: fewer, if they are large."""
+    log, retained = raft.log, raft.options.retained_entries
+    while retained:
+        first = LogIndex(max(log.first_index, mark.index - retained + 1))
+        if size_of(log.slice(first, mark.index)) <= raft.options.retained_bytes:
+            break
+        retained //= 2
+    return retained
+
+
+def forget(raft: Raft) -> None:
+    """Let go of a part of what the snapshot stands for, but for what followers may still ask for."""
+    mark, log, options = raft.snapshot, raft.log, raft.options
+    if mark is None or mark.index - raft.retained <= log.offset_index:
+        return
+    target = mark.index - raft.retained
+    if raft.leadership:
+        for progress in raft.leadership.progress.values():
+            if progress.recent_active and progress.state is ProgressState.REPLICATE:
+                target = min(target, max(progress.match_index, mark.index - options.lagging_entries_max))
+    target = min(target, log.offset_index + options.forgotten_entries_max)
+    if target > log.offset_index:
+        log.compact(LogIndex(target))
+        if target == mark.index - raft.retained:
+            raft.trace(trace.LogCompacted(raft.current_term, LogIndex(target)))
+
+
+# -- sending
+
+
+def send_chunks(raft: Raft, peer: NodeId, progress: Progress) -> None:
+    """A leader sends what the window has room for."""
+    mark, stream = raft.snapshot, progress.stream
+    assert mark is not None, "entries are only forgotten where a snapshot stands for them"
+    if stream is None or stream.mark.id != mark.id:
+        progress.become_snapshot(mark)
+        stream = progress.stream
+        assert stream is not None
+        raft.trace(trace.SnapshotSent(raft.current_term, peer, mark.index))
+    for number in stream.take(raft.options.inflight_chunks_max):
+        raft.send(InstallSnapshot(raft.node_id, peer, raft.current_term, mark, number, b""))
+
+
+def on_response(progress: Progress, message: InstallSnapshotResponse) -> None:
+    if progress.stream and progress.stream.mark.id == message.snapshot_id:
+        progress.stream.acknowledged(message.next_number)
+
+
+# -- receiving
+
+
+def on_install_snapshot(raft: Raft, message: InstallSnapshot) -> None:
+    raft.follow(message.sender)
+    mark, log = message.mark, raft.log
+    if log.matches(mark.index, mark.term) and mark.index > log.commit_index:
+        log.commit_to(mark.index)  # the same entry stands here, so everything before it does
+    if mark.index <= log.commit_index:
+        raft.incoming = None
+        _accept(raft, message.sender, log.commit_index)
+        return
+    incoming = raft.incoming
+    if incoming is None or incoming.mark.id != mark.id:
+        if message.number:
+            _respond(raft, message.sender, mark, 0)
+            return
+        incoming = raft.incoming = Incoming(mark)
+    if message.number == incoming.handed and message.number < mark.chunks:
+        incoming.handed += 1
+        raft.chunks.append(SnapshotChunk(mark, message.number, message.data))
+    elif message.number < incoming.stored:
+        _respond(raft, message.sender, mark, incoming.stored)
+    # One that came too early, or is being stored: silence, and the leader asks again after a heartbeat.
+
+
+def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:
+    incoming = raft.incoming
+    if incoming is None or incoming.mark.id != snapshot_id or number != incoming.stored:
+        return
+    incoming.stored += 1
+    if incoming.stored < incoming.mark.chunks:
+        if raft.leader_id is not None:
+            _respond(raft, raft.leader_id, incoming.mark, incoming.stored)
+        return
+    raft.incoming = None
+    _install(raft, incoming.mark)
+    if raft.leader_id is not None:
+        _accept(raft, raft.leader_id, raft.log.commit_index)
+
+
+def _install(raft: Raft, mark: SnapshotMark) -> None:
+    """All of it is durable. An entry of its index may have been committed meanwhile: then the log has gone
+    on by itself, and the snapshot is no more than a newer one to forget by."""
+    log = raft.log
+    if mark.index > log.commit_index:
+        kept = log.restore(mark.index, mark.term)
+        raft.installed = mark
+        if not kept:
+            raft.anew = mark
+        raft.trace(trace.SnapshotInstalled(raft.current_term, mark.index, kept))
+    taken(raft, mark)
+
+
+def _respond(raft: Raft, leader: NodeId, mark: SnapshotMark, next_number: int) -> None:
+    raft.send(InstallSnapshotResponse(raft.node_id, leader, raft.current_term, mark.id, next_number))
+
+
+def _accept(raft: Raft, leader: NodeId, match_index: LogIndex) -> None:
+    """As after an append: earlier entries may still be on their way to the disk."""
+    raft.send_after_append(
+        AppendEntriesResponse(
+            raft.node_id, leader, raft.current_term, True, match_index, LogIndex(0), Term(0), LogIndex(0)
+        )
+    )

@@ -1,0 +1,252 @@
+"""Reading a log back: one pass over all segments, at a start or for whoever inspects a folder.
+
+Where there is a snapshot the log need not begin at entry 1: segments that the snapshot covers are
+gone. What is left is held against it. Entries up to the snapshot's are dropped; a log that does not
+hold the snapshot's last entry, because it ends before it or has another one there, is void: all of it
+was overtaken by what the snapshot stands for (PITFALLS 28, 29).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
+
+import msgpack
+
+from raftkv.errors import SHOWN_CHARACTERS, CorruptLog, ForeignData, shown
+from raftkv.raft import Entry, HardState, SnapshotMark
+from raftkv.storage import records
+from raftkv.storage.files import Readable
+from raftkv.storage.records import RecordType, Verdict
+from raftkv.types import LogIndex, NodeId, Term
+
+FORMAT_VERSION = 2
+"""2: a header may say that the log starts anew there."""
+_NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
+_ENTRY_TYPES = (int, int, int, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose log this is. ``incarnation`` is drawn when the folder is made and never changes."""
+
+    cluster: str
+    node: NodeId
+    incarnation: str
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What the disk held: the start of a new life."""
+
+    identity: Identity
+    hard_state: HardState
+    entries: list[Entry] = field(default_factory=list)
+    """Those after the snapshot's."""
+    cut: str | None = None
+    """One line about a torn tail that was cut, for the node's own log."""
+    snapshot: SnapshotMark | None = None
+    state: Iterable[bytes] = ()
+    """The snapshot's chunks, read from disk as they are asked for."""
+
+    @property
+    def last_index(self) -> LogIndex:
+        if self.entries:
+            return self.entries[-1].index
+        return self.snapshot.index if self.snapshot else LogIndex(0)
+
+    @property
+    def last_term(self) -> Term:
+        if self.entries:
+            return self.entries[-1].term
+        return self.snapshot.term if self.snapshot else Term(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What ``Wal.read`` found."""
+
+    recovered: Recovered
+    segments: list[str]
+    """Their names, in order."""
+    bytes_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    name: str
+    number: int
+    first_index: int
+    bytes_used: int
+
+
+def segment_name(number: int, first_index: int) -> str:
+    return f"{number:012d}-{first_index:016d}.log"
+
+
+class Reader:
+    """One pass over all segments."""
+
+    def __init__(self, directory: Readable, identity: Identity | None, snapshot: SnapshotMark | None) -> None:
+        """``identity`` None: take the log for whosever it says it is."""
+        self._directory = directory
+        self._identity = identity
+        self._snapshot = snapshot
+        self._found = [match for name in directory.list() if (match := _NAME.match(name))]
+        self._name = ""
+        self._offset_index = 0
+        """The entries begin after this one, whose term is the next."""
+        self._offset_term = 0
+        nobody = Identity("", NodeId(""), "")
+        state = HardState(Term(0), None, LogIndex(0))
+        self._recovered = Recovered(identity or nobody, state, snapshot=snapshot)
+        self.segments: list[Segment] = []
+        self.end = 0
+        """Of the last segment's records."""
+        self.dirty_end = 0
+        self.void = False
+        """The log does not hold the snapshot's last entry."""
+
+    def read_all(self) -> Recovered:
+        before = 0
+        for position, match in enumerate(self._found):
+            self._name, number = match.group(0), int(match.group(1))
+            if number != before + 1 and (position or not self._snapshot):
+                raise self._corrupt(0, f"the segment before it, number {number - 1}, is missing")
+            before = number
+            first_index = self._read_segment(number, first=not position, last=match is self._found[-1])
+            self.segments.append(Segment(self._name, number, first_index, self.end))
+        self._hold_against_snapshot()
+        recovered = self._recovered
+        if recovered.hard_state.commit_index > recovered.last_index:
+            commit, last = recovered.hard_state.commit_index, recovered.last_index
+            raise self._corrupt(self.end, f"commit index {commit} lies beyond the last entry {last}")
+        return recovered
+
+    def _read_segment(self, number: int, first: bool, last: bool) -> int:
+        """Returns the index that the segment begins with."""
+        file = self._directory.open(self._name)
+        try:
+            data = file.read(0, file.size())
+        finally:
+            file.close()
+        offset = first_index = 0
+        while record := records.decode(number, data, offset):
+            if (record.kind is RecordType.SEGMENT) != (offset == 0):
+                raise self._corrupt(offset, "a segment header out of place")
+            try:
+                content = msgpack.unpackb(record.payload, use_list=False)
+                if record.kind is RecordType.SEGMENT:
+                    first_index = self._on_header(number, content, first)
+                elif record.kind is RecordType.WRITE:
+                    self._replay(offset, content)
+                else:
+                    raise self._corrupt(offset, "a record out of place")
+            except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+                raise self._corrupt(offset, f"a record that cannot be read: {error}") from error
+            offset = record.end
+        judgement = records.judge(number, data, offset)
+        if offset == 0:
+            raise self._corrupt(0, "no valid segment header")
+        if judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last):
+            raise self._corrupt(offset, judgement.cause)
+        if judgement.verdict is Verdict.TORN:
+            self._recovered.cut = (
+                f"{self._directory.path}/{self._name} at byte {offset}: {judgement.cause}; cut"
+            )
+        self.end, self.dirty_end = offset, judgement.dirty_end
+        return first_index
+
+    def _on_header(self, number: int, content: Any, first: bool) -> int:
+        where = f"data folder {self._directory.path}"
+        version = content[0]  # whatever else a later version puts behind it
+        if version > FORMAT_VERSION:
+            raise ForeignData(
+                f"{where} has format version {version}, but this raftkv reads up to version "
+                f"{FORMAT_VERSION}: upgrade raftkv"
+            )
+        _, cluster, node, incarnation, stated, first_index, prev_term, hard_state, *later = content
+        anew = later[0] if version > 1 else False
+        if not type(cluster) is type(node) is type(incarnation) is str:
+            raise ValueError("a name that is no text")
+        mine = self._identity
+        if mine and (cluster, node) != (mine.cluster, mine.node):
+            raise ForeignData(
+                f"{where} belongs to node {_named(node)} of cluster {_named(cluster)}, not to node "
+                f"{mine.node} of cluster {mine.cluster}; point the node at its own folder or give it "
+                "an empty one"
+            )
+        if not first and incarnation != self._recovered.identity.incarnation:
+            raise ForeignData(f"{where} mixes segments of two lives of node {node}: {self._name}")
+        if anew or (first and number > 1):
+            self._recovered.entries.clear()
+            self._offset_index, self._offset_term = first_index - 1, prev_term
+        entries = self._recovered.entries
+        last = (entries[-1].index, entries[-1].term) if entries else (self._offset_index, self._offset_term)
+        if stated != number or (first_index - 1, prev_term) != last:
+            raise self._corrupt(0, f"starts at entry {first_index}, but the log before it ends at {last[0]}")
+        self._recovered.identity = Identity(cluster, NodeId(node), incarnation)
+        self._recovered.hard_state = _hard_state(hard_state)
+        return int(first_index)
+
+    def _replay(self, offset: int, content: Any) -> None:
+        hard_state, rows = content
+        if hard_state is not None:
+            self._recovered.hard_state = _hard_state(hard_state)
+        entries = self._recovered.entries
+        for row in rows:
+            entry = Entry(*row)
+            if tuple(map(type, entry)) != _ENTRY_TYPES:
+                raise ValueError("an entry with fields of the wrong type")
+            last_index = entries[-1].index if entries else self._offset_index
+            if not 0 < entry.index <= last_index + 1:
+                raise self._corrupt(offset, f"entry {entry.index} after entry {last_index}")
+            if entry.index <= self._offset_index:
+                # It overwrote what stood in segments that are gone; the snapshot knows what came of it.
+                entries.clear()
+                self._offset_index, self._offset_term = entry.index - 1, 0
+            elif entry.index <= last_index:
+                del entries[entry.index - self._offset_index - 1 :]
+            if entries and entry.term < entries[-1].term:
+                raise self._corrupt(offset, f"entry {entry.index} has a lower term than the one before it")
+            entries.append(entry)
+
+    def _hold_against_snapshot(self) -> None:
+        mark, entries = self._snapshot, self._recovered.entries
+        reach = mark.index if mark else 0
+        if self._offset_index > reach:
+            cause = f"the log starts after entry {self._offset_index}, but the snapshot ends at {reach}"
+            raise self._corrupt(0, cause)
+        if mark is None:
+            return
+        if not self.segments:
+            where = f"{self._directory.path}: snapshot of entry {mark.index}"
+            raise CorruptLog(where, 0, "there is no log beside it")
+        position = reach - self._offset_index - 1
+        term: int | None = self._offset_term
+        if position >= 0:
+            term = entries[position].term if position < len(entries) else None
+        self.void = term != mark.term
+        if self.void:
+            entries.clear()
+        else:
+            del entries[: position + 1]
+
+    def _corrupt(self, offset: int, cause: str) -> CorruptLog:
+        return CorruptLog(f"{self._directory.path}/{self._name}", offset, cause)
+
+
+def _named(name: str) -> str:
+    """As it is, if a line can hold it."""
+    return name if name.isprintable() and len(name) <= SHOWN_CHARACTERS else shown(name)
+
+
+def _hard_state(row: Any) -> HardState:
+    """Raises TypeError or ValueError for anything else."""
+    state = HardState(*row)
+    if tuple(map(type, state)) not in ((int, str, int), (int, NoneType, int)):
+        raise ValueError("a hard state with fields of the wrong type")
+    return state

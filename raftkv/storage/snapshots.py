@@ -1,0 +1,231 @@
+"""The snapshot of the state machine on disk: one file, in the folder of the log.
+
+Rules:
+
+1. A file has its name only once all of it is durable (written aside, synced, renamed, folder synced).
+   So a named file is whole, or damaged; it is never torn.
+2. Chunks are opaque bytes. Each has a checksum of its own, and the last record has one over all.
+3. There is one snapshot, the one of the highest index; when a newer one has its name, the older goes.
+4. A failed write is no reason to stop: nothing was promised. A failed sync is (PITFALLS 6).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from raftkv.errors import CorruptLog, ForeignData
+from raftkv.raft import SnapshotMark
+from raftkv.storage import records
+from raftkv.storage.files import Directory, File, Readable, sync
+from raftkv.storage.records import Record, RecordType
+from raftkv.types import LogIndex, Term
+
+FORMAT_VERSION = 1
+TEMPORARY = "snapshot.tmp"
+SYNC_BYTES = 1 << 20
+"""Written between two syncs: the log waits for one of them at most."""
+ID_MAX = 1 << 62
+_NAME = re.compile(r"^([0-9]{16})-([0-9a-f]{16})\.snap$")
+
+
+def snapshot_name(mark: SnapshotMark) -> str:
+    return f"{mark.index:016d}-{mark.id:016x}.snap"
+
+
+@dataclass(slots=True)
+class Stored:
+    """A whole snapshot on disk."""
+
+    mark: SnapshotMark
+    name: str
+    file: File
+    offsets: list[int]
+    """Of each chunk's record."""
+    size: int
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        for number in range(len(self.offsets)):
+            yield self.read(number, path)
+
+    def read(self, number: int, path: str) -> bytes:
+        """Raises ``CorruptLog``: it was whole when it got its name."""
+        record = records.read(self.mark.id, self.file, self.offsets[number])
+        if record is None or record.kind is not RecordType.CHUNK:
+            raise _damaged(
+                path, self.name, self.offsets[number], f"chunk {number} of the snapshot is damaged"
+            )
+        return record.payload
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    file: File
+    mark: SnapshotMark
+    offset: int
+    crc: int = 0
+    unsynced: int = 0
+    offsets: list[int] = field(default_factory=list)
+
+
+class Snapshots:
+    """Not thread-safe: the thread that owns the log owns this too. Errors are plain ``OSError``."""
+
+    def __init__(self, directory: Directory, cluster: str, latest: Stored | None) -> None:
+        self._directory = directory
+        self._cluster = cluster
+        self._writing: _Unfinished | None = None
+        self.latest = latest
+
+    @staticmethod
+    def open(directory: Directory, cluster: str) -> Snapshots:
+        """Find the newest snapshot, check all of it, and clear away what a crash left of others.
+
+        Raises ``CorruptLog``, ``ForeignData``."""
+        latest = find_latest(directory, cluster)
+        for name in directory.list():
+            if name == TEMPORARY or (_NAME.match(name) and latest and name != latest.name):
+                directory.remove(name)
+        return Snapshots(directory, cluster, latest)
+
+    def add(self, mark: SnapshotMark, number: int, data: bytes, last: bool) -> bool:
+        """Write chunk ``number`` of the snapshot of ``mark``; chunk 0 begins it, and gives up any other
+        that was begun. ``mark.chunks`` counts only once ``last`` is set; then the snapshot is durable.
+
+        False when this chunk does not follow what is here: its snapshot was given up."""
+        if number == 0:
+            self._begin(mark)
+        writing = self._writing
+        if writing is None or writing.mark.id != mark.id or len(writing.offsets) != number:
+            return False
+        try:
+            self._write_chunk(writing, data)
+            if last:
+                self._finish(writing, mark._replace(chunks=number + 1))
+        except OSError:
+            self.give_up()
+            raise
+        return True
+
+    def give_up(self) -> None:
+        """Forget the snapshot that was begun."""
+        if self._writing:
+            self._writing.file.close()
+            self._writing = None
+            with suppress(OSError):  # the next one, or the next start, clears it away
+                self._directory.remove(TEMPORARY)
+
+    def read(self, mark: SnapshotMark, number: int) -> bytes | None:
+        """A chunk of the latest snapshot; None when ``mark`` is not it any more."""
+        latest = self.latest
+        if latest is None or latest.mark.id != mark.id or number >= len(latest.offsets):
+            return None
+        return latest.read(number, self._directory.path)
+
+    def close(self) -> None:
+        self.give_up()
+        if self.latest:
+            self.latest.file.close()
+
+    # -- internals
+
+    def _begin(self, mark: SnapshotMark) -> None:
+        self.give_up()
+        if TEMPORARY in self._directory.list():
+            self._directory.remove(TEMPORARY)
+        file = self._directory.create(TEMPORARY)
+        header: bytes = msgpack.packb((FORMAT_VERSION, self._cluster, mark.index, mark.term, mark.id))
+        self._writing = _Unfinished(file, mark, 0)
+        self._write(self._writing, RecordType.SNAPSHOT, header)
+
+    def _write_chunk(self, writing: _Unfinished, data: bytes) -> None:
+        writing.offsets.append(writing.offset)
+        writing.crc = zlib.crc32(data, writing.crc)
+        self._write(writing, RecordType.CHUNK, data)
+        if writing.unsynced >= SYNC_BYTES:
+            sync(writing.file)
+            writing.unsynced = 0
+
+    @staticmethod
+    def _write(writing: _Unfinished, kind: RecordType, payload: bytes) -> None:
+        buffers = records.encode(writing.mark.id, writing.offset, kind, payload)
+        writing.file.write(writing.offset, buffers)
+        size = sum(map(len, buffers))
+        writing.offset += size
+        writing.unsynced += size
+
+    def _finish(self, writing: _Unfinished, mark: SnapshotMark) -> None:
+        end: bytes = msgpack.packb((len(writing.offsets), writing.crc))
+        self._write(writing, RecordType.END, end)
+        sync(writing.file)
+        before, name = self.latest, snapshot_name(mark)
+        if before and before.mark.index >= mark.index:
+            self.give_up()  # a newer one is here already
+            return
+        self._directory.rename(TEMPORARY, name)
+        sync(self._directory)
+        self._writing = None
+        self.latest = Stored(mark, name, writing.file, writing.offsets, writing.offset)
+        if before:
+            before.file.close()
+            self._directory.remove(before.name)
+
+
+def find_latest(directory: Readable, cluster: str | None) -> Stored | None:
+    """The newest snapshot in a folder, every byte of it checked. ``cluster`` None: whosever it is.
+
+    Raises ``CorruptLog``, ``ForeignData``, and ``OSError`` for a folder that cannot be read."""
+    names = [name for name in directory.list() if _NAME.match(name)]
+    return _check(directory, max(names), cluster) if names else None
+
+
+def _check(directory: Readable, name: str, cluster: str | None) -> Stored:
+    def damaged(cause: str) -> CorruptLog:
+        return _damaged(directory.path, name, offset, cause)
+
+    match = _NAME.match(name)
+    assert match
+    index, snapshot_id = int(match.group(1)), int(match.group(2), 16)
+    file, offset = directory.open(name), 0
+    record = records.read(snapshot_id, file, offset)
+    if record is None or record.kind is not RecordType.SNAPSHOT:
+        raise damaged("the snapshot has no valid header")
+    header = _unpacked(record)
+    if header is None or type(header[0]) is not int:
+        raise damaged("the snapshot has no valid header")
+    if header[0] > FORMAT_VERSION:
+        raise ForeignData(
+            f"snapshot {directory.path}/{name} has format version {header[0]}, but this raftkv reads up to "
+            f"version {FORMAT_VERSION}: upgrade raftkv"
+        )
+    if tuple(map(type, header)) != (int, str, int, int, int) or header[2::2] != (index, snapshot_id):
+        raise damaged("the snapshot's header does not fit its name")
+    if cluster is not None and header[1] != cluster:
+        raise ForeignData(f"snapshot {directory.path}/{name} is of another cluster, not of {cluster}")
+    offsets, crc, offset = [], 0, record.end
+    while (record := records.read(snapshot_id, file, offset)) and record.kind is RecordType.CHUNK:
+        offsets.append(offset)
+        crc = zlib.crc32(record.payload, crc)
+        offset = record.end
+    if record is None or record.kind is not RecordType.END or _unpacked(record) != (len(offsets), crc):
+        raise damaged("the snapshot is damaged from here on")
+    mark = SnapshotMark(LogIndex(index), Term(header[3]), snapshot_id, len(offsets))
+    return Stored(mark, name, file, offsets, record.end)
+
+
+def _unpacked(record: Record) -> tuple[Any, ...] | None:
+    try:
+        content = msgpack.unpackb(record.payload, use_list=False)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return content if type(content) is tuple and content else None
+
+
+def _damaged(path: str, name: str, offset: int, cause: str) -> CorruptLog:
+    return CorruptLog(f"{path}/{name}", offset, cause)

@@ -1,0 +1,167 @@
+"""Bugs in what stands for a log that was cut short: taking, sending, installing, recovering it."""
+
+from __future__ import annotations
+
+from raftkv.actors.store import StoreActor
+from raftkv.kv.machine import StateMachine
+from raftkv.kv.sessions import Sessions
+from raftkv.kv.snapshot import Capture, Restoration
+from raftkv.raft import snapshot
+from raftkv.raft.leader import Leadership
+from raftkv.raft.log import RaftLog
+from raftkv.storage import Wal
+from raftkv.storage.recovery import Reader
+from raftkv.storage.snapshots import Snapshots
+from tests.mutants.planting import Edit, Mutant, Part
+
+
+def _mutant(part: Part, name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
+    return Mutant(name, what, pitfall, part, edits)
+
+
+MUTANTS = (
+    _mutant(
+        Part.KV,
+        "sessions-missing-from-snapshot",
+        "a snapshot holds the keys, but not what clients were answered",
+        "35",
+        Edit(Sessions.begin_capture, "dict(self._table)", "{}"),
+    ),
+    _mutant(
+        Part.KV,
+        "snapshot-of-a-moving-state",
+        "what is overwritten while a snapshot is taken is missing from it",
+        "10",
+        Edit(StateMachine._set, "if self.capture is not None:", "if False:"),
+    ),
+    _mutant(
+        Part.KV,
+        "snapshot-without-what-was-deleted-since",
+        "what is deleted while a snapshot is taken is missing from it",
+        "10",
+        Edit(StateMachine._remove, "if self.capture is not None:", "if False:"),
+    ),
+    _mutant(
+        Part.KV,
+        "snapshot-of-later-writes",
+        "what is written while a snapshot is taken is in it, under an index that does not cover it",
+        "10",
+        Edit(Capture._take_items, "if item.mod_revision <= revision:", "if True:"),
+    ),
+    _mutant(
+        Part.KV,
+        "session-captured-too-late",
+        "a session that is used while a snapshot is taken is stored as it is afterwards",
+        "35",
+        Edit(Sessions.enter, "if self._to_capture:", "if False:"),
+    ),
+    _mutant(
+        Part.KV,
+        "restored-sessions-out-of-order",
+        "a restored node forgets other clients than the rest of the cluster",
+        "35",
+        Edit(Restoration._on_end, "pair[1].last_index", "-pair[1].last_index"),
+    ),
+    _mutant(
+        Part.RAFT,
+        "conflicting-tail-kept",
+        "a snapshot is installed beneath a log that does not follow it",
+        "28",
+        Edit(RaftLog.restore, "kept = self.matches(index, term)", "kept = self.last_index >= index"),
+    ),
+    _mutant(
+        Part.RAFT,
+        "following-tail-dropped",
+        "entries that follow the snapshot, and were acknowledged, are dropped with the rest",
+        "28",
+        Edit(RaftLog.restore, "kept = self.matches(index, term)", "kept = False"),
+        Edit(
+            snapshot.on_install_snapshot,
+            "if log.matches(mark.index, mark.term) and mark.index > log.commit_index:",
+            "if False:",
+        ),
+    ),
+    _mutant(
+        Part.RAFT,
+        "snapshot-moves-commit-back",
+        "a snapshot older than what is committed is installed",
+        "28",
+        Edit(snapshot.on_install_snapshot, "if mark.index <= log.commit_index:", "if False:"),
+        Edit(snapshot._install, "if mark.index > log.commit_index:", "if True:"),
+    ),
+    _mutant(
+        Part.RAFT,
+        "chunks-of-two-snapshots",
+        "chunks of another snapshot of the same index are taken for the rest of this one",
+        "29",
+        Edit(
+            snapshot.on_install_snapshot,
+            "if incoming is None or incoming.mark.id != mark.id:",
+            "if incoming is None or incoming.mark.index != mark.index:",
+        ),
+    ),
+    _mutant(
+        Part.RAFT,
+        "snapshot-acknowledged-with-its-first-chunk",
+        "a follower counts as having what is still on its way",
+        "29",
+        Edit(
+            snapshot.on_chunk_stored,
+            "if incoming.stored < incoming.mark.chunks:",
+            "if incoming.stored == 0:",
+        ),
+    ),
+    _mutant(
+        Part.RAFT,
+        "lost-chunk-never-sent-again",
+        "a leader waits for ever for the answer to a chunk that was lost",
+        "29",
+        Edit(Leadership.on_heartbeat_response, "progress.stream.heartbeat()", "pass"),
+    ),
+    _mutant(
+        Part.STORAGE,
+        "snapshot-not-synced",
+        "a snapshot has its name before its bytes are durable",
+        "29",
+        Edit(Snapshots._finish, "sync(writing.file)", "pass"),
+    ),
+    _mutant(
+        Part.STORAGE,
+        "snapshot-name-not-synced",
+        "segments go before the name of the snapshot that stands for them is durable",
+        "8",
+        Edit(Snapshots._finish, "sync(self._directory)", "pass"),
+    ),
+    _mutant(
+        Part.STORAGE,
+        "segment-with-needed-entries-dropped",
+        "a segment goes although it holds entries after the snapshot's",
+        "29",
+        Edit(Wal.drop_covered, "following - 1 > mark.index", "self._earlier[0].first_index - 1 > mark.index"),
+    ),
+    _mutant(
+        Part.STORAGE,
+        "overtaken-log-kept",
+        "a start goes on with a log that ends before its snapshot, or conflicts with it",
+        "29",
+        Edit(Reader._hold_against_snapshot, "self.void = term != mark.term", "self.void = False"),
+    ),
+    _mutant(
+        Part.STORAGE,
+        "chunk-checksum-not-summed",
+        "the checksum over the whole snapshot is not looked at",
+        "10",
+        Edit(Snapshots._write_chunk, "writing.crc = zlib.crc32(data, writing.crc)", "pass"),
+    ),
+    _mutant(
+        Part.ACTORS,
+        "stored-before-understood",
+        "a chunk that cannot be used is stored all the same",
+        "29",
+        Edit(
+            StoreActor._restore,
+            "incoming.feed(chunk)",
+            "incoming.whole = chunk.number + 1 == chunk.mark.chunks",
+        ),
+    ),
+)
