@@ -116,7 +116,7 @@ class NodeSnapshot:
     links: tuple[LinkSnapshot, ...] = field(default=())
     faults: tuple[str, ...] = field(default=())
     """Of its disk and clock, a few words each; those of links stand with the links."""
-    snapshot_index: LogIndex = LogIndex(0)
+    snapshot_index: LogIndex = field(default=LogIndex(0))
     """What the node's snapshot stands for; 0 when it has none."""
 
 

@@ -69,8 +69,9 @@ class Contents:
         found = self.copy()
         if self.snapshot:
             found._begin_after(self.snapshot)
-            if self.term_at(self.snapshot.index) == self.snapshot.term:
-                found.terms += self.terms[self.snapshot.index :]
+            last = self.snapshot.index
+            if self.terms[last - 1 : last] == [self.snapshot.term]:
+                found.terms += self.terms[last:]
         return found
 
     def term_at(self, index: int) -> Term | None:

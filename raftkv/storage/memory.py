@@ -162,6 +162,8 @@ class MemoryDirectory:
 
     def remove(self, name: str) -> None:
         self.before("remove")
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
         del self.files[name]
 
     def sync(self) -> None:
