@@ -70,6 +70,8 @@ class RaftActor:
         self._bytes_applied = 0
         """Since the last snapshot."""
         self.snapshot_bytes = 0
+        self.snapshots_taken = 0
+        self.snapshots_installed = 0
         self._last_tick = context.now()
         self._backlogged = False
         self.raft = raft
@@ -149,6 +151,7 @@ class RaftActor:
         for chunk in ready.chunks:
             self._context.send("store", Restore(chunk))
         if ready.installed:
+            self.snapshots_installed += 1
             self._context.send("store", SwapState(ready.installed))
 
     def _on_chunk_stored(self, message: ChunkStored) -> None:
@@ -185,6 +188,7 @@ class RaftActor:
             self._snapshot_not_before = self._context.now() + SNAPSHOT_RETRY_SECONDS
             return
         self._bytes_applied, self.snapshot_bytes = 0, message.bytes_used
+        self.snapshots_taken += 1
         self.raft.snapshot_taken(message.mark)
         fields = {"index": message.mark.index, "bytes": message.bytes_used}
         self._context.send("status", Note(events.SNAPSHOT_TAKEN, fields))

@@ -190,6 +190,16 @@ class SimDisk:
             if self._busy:
                 self._start()
 
+    def mend(self) -> None:
+        """Whole and fast again, and the job under way with it: what was slow when it was submitted would
+        otherwise end long after, in a world that is said to be sound."""
+        self.slow_seconds = 0.0
+        self.fails_next = None
+        self._fault = DiskFault()
+        self.hangs = False
+        if self._busy and not self._dead:
+            self._start()
+
     def _start(self) -> None:
         self._starts += 1
         start = self._starts

@@ -75,6 +75,8 @@ class Machine:
         self.platter = platter
         self.paused = False
         self.alive = True
+        self.snapshots_counted = (0, 0)
+        """Taken and installed, as far as the world has counted them."""
         self._world = world
         self._rng = rng
         self._results: list[DiskResult] = []

@@ -9,6 +9,7 @@ from typing import Any
 
 from raftkv.sim.run import Outcome
 from raftkv.sim.swarm import Fault
+from raftkv.sim.world import SNAPSHOTS_INSTALLED, SNAPSHOTS_TAKEN
 
 KINDS = ("get", "put", "cas", "delete")
 SHARE_OK_MIN = 0.1
@@ -54,6 +55,9 @@ class Summary:
             reasons.append(f"only {self.operations['ok']} of {done} requests succeeded")
         if self.all_kinds:
             reasons += [f"no {kind} was ever answered" for kind in KINDS if not self.answered[kind]]
+            reasons += [
+                f"no {kind}" for kind in (SNAPSHOTS_TAKEN, SNAPSHOTS_INSTALLED) if not self.faults[kind]
+            ]
         return reasons
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, encode_request
 
 OPERATOR = b"operator"
+SNAPSHOTS_TAKEN = "snapshots taken"
+SNAPSHOTS_INSTALLED = "snapshots installed"
 STEPS_A_MOMENT_MAX = 10_000
 """A node that asks for a turn at once, for ever, stops time."""
 
@@ -183,9 +185,7 @@ class World:
             self.platters[name].directory.lift_limits()
             machine = self.start(name)
             if machine:
-                machine.disk.slow_seconds = 0.0
-                machine.disk.fails_next = None
-                machine.disk.resume()
+                machine.disk.mend()
                 machine.set_clock_rate(TRUE_RATE)
                 machine.resume()
 
@@ -243,6 +243,11 @@ class World:
             self.watcher.after_turn(machine, self.machines.values())
         except Violation as violation:
             self._fail(violation)
+        taken, installed = machine.node.raft.snapshots_taken, machine.node.raft.snapshots_installed
+        if (taken, installed) != machine.snapshots_counted:
+            self.counts[SNAPSHOTS_TAKEN] += taken - machine.snapshots_counted[0]
+            self.counts[SNAPSHOTS_INSTALLED] += installed - machine.snapshots_counted[1]
+            machine.snapshots_counted = (taken, installed)
         stopped = machine.node.stopped
         if stopped and machine.name in self.machines:
             self.counts["node stopped itself"] += 1

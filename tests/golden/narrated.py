@@ -59,7 +59,8 @@ class NarratedCluster(RaftCluster):
 
     def snapshot(self, name: str, chunks: int = 1) -> SnapshotMark:
         mark = super().snapshot(name, chunks)
-        self.say(f"{name}: snapshot of entry {mark.index}/{mark.term} in {chunks} chunks")
+        parts = "1 chunk" if chunks == 1 else f"{chunks} chunks"
+        self.say(f"{name}: snapshot of entry {mark.index}/{mark.term} in {parts}")
         return mark
 
     @contextmanager

@@ -55,6 +55,7 @@ LIMITS = {
     "reads": "reads_waiting_max",
     "chunks": "inflight_chunks_max",
     "retain": "retained_entries",
+    "lag": "lagging_entries_max",
 }
 OPTIONS = frozenset({"election", "heartbeat", "persist", "seed", *LIMITS}) | LOG_OPTIONS
 FILTERS = frozenset({"from", "to", "type", "at"})
@@ -111,7 +112,7 @@ class Player:
             election_ticks_max=_number(high or low, _number(low)),
             heartbeat_ticks=_number(options.get("heartbeat", "2"), 1),
             **{
-                field: _number(options[name], name != "retain")
+                field: _number(options[name], name not in ("retain", "lag"))
                 for name, field in LIMITS.items()
                 if name in options
             },

@@ -8,8 +8,8 @@ from typing import Any
 
 from raftkv.actors.node import Node
 from raftkv.client.calls import Call, Session
-from raftkv.config import LimitsConfig
-from raftkv.kv import KeyValue
+from raftkv.config import LimitsConfig, SnapshotConfig
+from raftkv.kv import CHUNK_BYTES, KeyValue
 from raftkv.kv.commands import Op
 from raftkv.sim import world as sim
 from raftkv.sim.clients import SimClient
@@ -25,11 +25,20 @@ WAL_OPTIONS = WalOptions(segment_bytes=1 << 16)
 class World(sim.World):
     """``count`` nodes, all running."""
 
-    def __init__(self, count: int = 3, seed: int = 0, **limits: int) -> None:
+    def __init__(
+        self,
+        count: int = 3,
+        seed: int = 0,
+        snapshot: SnapshotConfig | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+        **limits: int,
+    ) -> None:
         super().__init__(
             WorldOptions(
                 nodes=count,
                 limits=LimitsConfig(**limits),
+                snapshot=snapshot or SnapshotConfig(),
+                chunk_bytes=chunk_bytes,
                 segment_bytes=WAL_OPTIONS.segment_bytes,
                 weather=Weather(latency=0.0005, jitter=0.0),
             ),
