@@ -8,6 +8,8 @@ from typing import Any
 
 from raftkv.actors.messages import (
     Campaign,
+    ChunkFetched,
+    FetchChunk,
     Frames,
     Rejected,
     SetClockRate,
@@ -20,7 +22,7 @@ from raftkv.actors.messages import (
 from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
-from raftkv.raft import Role
+from raftkv.raft import Role, SnapshotMark
 from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
 
@@ -41,14 +43,21 @@ class ControlActor:
         peers: tuple[NodeId, ...],
         chaos: bool,
         snapshot: Callable[[], NodeSnapshot],
+        mark: Callable[[], SnapshotMark | None],
     ) -> None:
+        """``mark`` is that of the snapshot on disk."""
         self._context = context
         self._port = port
         self._peers = peers
         self._chaos = chaos
         self._snapshot = snapshot
+        self._mark = mark
 
     def handle(self, message: Any) -> None:
+        if isinstance(message, ChunkFetched):
+            fetch = message.fetch
+            self._respond(fetch.identity, ControlResponse(fetch.request_id, True, message.data))
+            return
         assert isinstance(message, Frames), f"control got {message}"
         for frame in message.frames:
             try:
@@ -59,10 +68,27 @@ class ControlActor:
                 self._context.send("status", Rejected("control", str(error)))
                 continue
             try:
+                if request.verb == "snapshot_chunk":
+                    self._fetch(frame[0], request)
+                    continue
                 response = ControlResponse(request.request_id, True, self._do(request))
             except _Refused as error:
                 response = ControlResponse(request.request_id, False, str(error))
-            self._port.send((frame[0], encode_response(response)))
+            self._respond(frame[0], response)
+
+    def _respond(self, identity: bytes, response: ControlResponse) -> None:
+        self._port.send((identity, encode_response(response)))
+
+    def _fetch(self, identity: bytes, request: ControlRequest) -> None:
+        """Answered when it has been read; None when that snapshot is not here any more."""
+        number = request.arguments.get("number")
+        mark = self._mark()
+        if type(number) is not int or number < 0:
+            raise _Refused(f"number: expected that of a chunk, found {shown(number)}")
+        if mark is None or mark.id != request.arguments.get("id"):
+            self._respond(identity, ControlResponse(request.request_id, True, None))
+            return
+        self._context.send("storage", FetchChunk(identity, request.request_id, mark, number))
 
     def _do(self, request: ControlRequest) -> Any:
         match request.verb:
@@ -76,6 +102,9 @@ class ControlActor:
             case "snapshot":
                 self._context.send("raft", SnapshotWanted())
                 return None
+            case "snapshot_mark":
+                mark = self._mark()
+                return mark._asdict() if mark else None
             case "transfer":
                 return self._transfer(request.arguments)
         if not self._chaos:

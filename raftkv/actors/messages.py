@@ -235,6 +235,24 @@ class ChunkStored:
 
 
 @dataclass(slots=True, eq=False)
+class FetchChunk:
+    """To storage, for a tool that copies the snapshot: back as ``ChunkFetched``."""
+
+    identity: bytes
+    request_id: int
+    mark: SnapshotMark
+    number: int
+
+
+@dataclass(slots=True, eq=False)
+class ChunkFetched:
+    """To control. ``data`` None: that snapshot is not here any more."""
+
+    fetch: FetchChunk
+    data: bytes | None
+
+
+@dataclass(slots=True, eq=False)
 class SendChunks:
     """To storage: read these chunks, then let the messages leave."""
 

@@ -112,7 +112,12 @@ class Node:
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
         self.status = StatusActor(system, world.status_port, name, self._snapshot, world.report)
         self.control = ControlActor(
-            system, world.control_port, raft.peers, config.chaos, self.status.snapshot
+            system,
+            world.control_port,
+            raft.peers,
+            config.chaos,
+            self.status.snapshot,
+            lambda: raft.snapshot,
         )
         # In the order in which they end their turns. Raft first: the others carry out what it
         # decides. Storage after peers and gateway: appends and answers are on their way before the

@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from raftkv.actors.messages import (
+    ChunkFetched,
     ChunkStored,
     DiskPressure,
+    FetchChunk,
     Note,
     Persisted,
     Send,
@@ -45,6 +47,8 @@ BACKLOG_BYTES_MAX = 128 << 20
 """What may wait for a slow disk before appends are refused (PITFALLS 39)."""
 WRITE_OVERHEAD_BYTES = 256
 """What a write without entries is taken for: the messages that wait with it."""
+FETCHES_MAX = 64
+"""Chunks that may wait for the disk before a tool that copies a snapshot is turned away."""
 RETRY_SECONDS = 0.2
 """How often a full disk is tried again."""
 
@@ -71,6 +75,9 @@ class Disk(Protocol):
         ...
 
 
+ChunkTask = WriteChunk | FetchChunk | InstallSnapshot
+
+
 class StorageActor:
     def __init__(self, context: Context, disk: Disk, bytes_used: int) -> None:
         self._context = context
@@ -79,8 +86,8 @@ class StorageActor:
         self._queue_bytes = 0
         self._writing: list[Write] = []
         """Those of the batch under way."""
-        self._chunks: deque[WriteChunk | InstallSnapshot] = deque()
-        self._chunk: WriteChunk | InstallSnapshot | None = None
+        self._chunks: deque[ChunkTask] = deque()
+        self._chunk: ChunkTask | None = None
         """The one that is being written or read."""
         self._chunk_is_next = True
         self._job: DiskJob | None = None
@@ -105,6 +112,11 @@ class StorageActor:
                 self._on_result(message)
             case WriteChunk():
                 self._chunks.append(message)
+            case FetchChunk():
+                if len(self._chunks) < FETCHES_MAX:
+                    self._chunks.append(message)
+                else:
+                    self._context.send("control", ChunkFetched(message, None))
             case SendChunks():
                 # One that is asked for again waits for the disk already.
                 self._chunks += [chunk for chunk in message.messages if chunk not in self._chunks]
@@ -164,7 +176,7 @@ class StorageActor:
         else:
             self._on_append(result)
 
-    def _on_chunk(self, chunk: WriteChunk | InstallSnapshot, result: DiskResult) -> None:
+    def _on_chunk(self, chunk: ChunkTask, result: DiskResult) -> None:
         """Without space a snapshot is given up: nothing was promised."""
         self._chunk = self._job = None
         if isinstance(chunk, WriteChunk):
@@ -174,8 +186,12 @@ class StorageActor:
                 chunk.reply_to,
                 ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes),
             )
-        elif isinstance(result.value, bytes):
-            self._context.send("peers", Send([replace(chunk, data=result.value)]))
+            return
+        data = result.value if isinstance(result.value, bytes) else None
+        if isinstance(chunk, FetchChunk):
+            self._context.send("control", ChunkFetched(chunk, data))
+        elif data is not None:
+            self._context.send("peers", Send([replace(chunk, data=data)]))
 
     def _on_append(self, result: DiskResult) -> None:
         if result.error:

@@ -10,7 +10,20 @@ import typer
 from typer.core import TyperGroup
 
 from raftkv import __version__
-from raftkv.cli import admin, bulk, chaos, check, data, inspect, nodes, observe, simulate, torture, work
+from raftkv.cli import (
+    admin,
+    backup,
+    bulk,
+    chaos,
+    check,
+    data,
+    inspect,
+    nodes,
+    observe,
+    simulate,
+    torture,
+    work,
+)
 from raftkv.cli.output import Exit, exit_code_of, fail, flush
 from raftkv.errors import RaftkvError
 
@@ -72,7 +85,7 @@ def _root(
     del version
 
 
-for module in (nodes, data, bulk, observe, admin, chaos, inspect, work, check, simulate, torture):
+for module in (nodes, data, bulk, observe, admin, backup, chaos, inspect, work, check, simulate, torture):
     module.register(app)
 
 

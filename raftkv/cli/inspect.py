@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import Json
-from raftkv.cli.output import Exit, as_text, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, StorageError
+from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, emit_json, fail, note
+from raftkv.errors import ConfigError, CorruptLog, StorageError
 
 if TYPE_CHECKING:
     from raftkv.raft import Entry
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     group.command()(log)
+    group.command()(snapshot)
     group.command()(verify)
     app.add_typer(group, name="inspect")
 
@@ -61,6 +62,64 @@ def verify(folder: Folder, json: Json = False) -> None:
         raise typer.Exit(Exit.NO)
 
 
+def snapshot(
+    folder: Folder,
+    values: Annotated[bool, typer.Option("--values", help="Print the keys and values, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Show one node's snapshot: what it stands for, and what is in it."""
+    from raftkv.kv import Restoration, StateMachine
+    from raftkv.storage import ReadOnlyDirectory
+    from raftkv.storage.snapshots import find_latest
+
+    wal = _the_one_log(folder)
+    stored = find_latest(ReadOnlyDirectory(wal), None)
+    if stored is None:
+        note(f"{wal}: no snapshot")
+        raise typer.Exit(Exit.NO)
+    restoration = Restoration(StateMachine())
+    try:
+        for chunk in stored.chunks(str(wal)):
+            restoration.feed(chunk)
+    except ValueError as error:
+        raise CorruptLog(f"{wal}/{stored.name}", 0, str(error)) from error
+    machine = restoration.machine
+    view = {
+        "folder": str(wal),
+        "cluster": stored.cluster,
+        "index": stored.mark.index,
+        "term": stored.mark.term,
+        "chunks": stored.mark.chunks,
+        "bytes": stored.size,
+        "revision": machine.revision,
+        "keys": len(machine),
+        "sessions": len(machine.sessions),
+        "state_digest": f"{machine.digest:08x}",
+    }
+    if json:
+        emit_json(view)
+    else:
+        emit(
+            f"{wal}: cluster {view['cluster']}, snapshot of entry {view['index']}, term {view['term']}, "
+            f"revision {view['revision']}, {view['keys']:,} keys, {view['sessions']:,} sessions, "
+            f"{view['bytes']:,} bytes in {view['chunks']} chunks, digest {view['state_digest']}, whole"
+        )
+    if values:
+        for key in machine.keys:
+            if json:
+                emit_json({"key": as_json(key), "value": as_json(machine.items[key].value)})
+            else:
+                emit(f"{as_field(key)}\t{as_field(machine.items[key].value)}")
+
+
+def _the_one_log(folder: Path) -> Path:
+    logs = _find_logs(folder)
+    if len(logs) > 1:
+        names = ", ".join(str(wal) for wal in logs)
+        raise ConfigError(f"{folder} holds {len(logs)} logs; name one of {names}")
+    return logs[0]
+
+
 def log(
     folder: Folder,
     first: Annotated[int, typer.Option("--from", metavar="INDEX", help="The first entry shown.", min=1)] = 1,
@@ -70,11 +129,8 @@ def log(
     json: Json = False,
 ) -> None:
     """Print the entries of one node's log: index, term, size, and what each does."""
-    logs = _find_logs(folder)
-    if len(logs) > 1:
-        names = ", ".join(str(wal) for wal in logs)
-        raise ConfigError(f"{folder} holds {len(logs)} logs; name one of {names}")
-    found = _read(logs[0])
+    wal = _the_one_log(folder)
+    found = _read(wal)
     entries = [entry for entry in found.recovered.entries if entry.index >= first]
     for entry in entries if limit is None else entries[:limit]:
         if json:
@@ -82,7 +138,7 @@ def log(
         else:
             what = " ".join(str(value) for value in _meaning(entry).values())
             emit(f"{entry.index:>8}  {entry.term:>5}  {len(entry.data):>8}  {what}")
-    note(_line(logs[0], found))
+    note(_line(wal, found))
 
 
 def _find_logs(folder: Path) -> list[Path]:
@@ -110,8 +166,9 @@ def _summary(found: Inspection) -> dict[str, Any]:
         "segments": len(found.segments),
         "bytes": found.bytes_used,
         "first_index": entries[0].index if entries else 0,
-        "last_index": entries[-1].index if entries else 0,
-        "last_term": entries[-1].term if entries else 0,
+        "last_index": recovered.last_index,
+        "last_term": recovered.last_term,
+        "snapshot_index": recovered.snapshot.index if recovered.snapshot else 0,
         "current_term": state.current_term,
         "voted_for": state.voted_for,
         "commit_index": state.commit_index,
@@ -122,9 +179,12 @@ def _summary(found: Inspection) -> dict[str, Any]:
 def _line(wal: Path, found: Inspection) -> str:
     view = _summary(found)
     torn = f"; a torn tail that the next start cuts: {view['cut']}" if view["cut"] else ""
+    covered = f"snapshot of entry {view['snapshot_index']}, " if view["snapshot_index"] else ""
+    entries = f"entries {view['first_index']}..{view['last_index']}" if view["first_index"] else "no entries"
+    count = view["segments"]
     return (
-        f"{wal}: node {view['node']} of {view['cluster']}, {view['segments']} segments, "
-        f"entries {view['first_index']}..{view['last_index']}, term {view['current_term']}, "
+        f"{wal}: node {view['node']} of {view['cluster']}, {covered}{count} segment{'s'[: count != 1]}, "
+        f"{entries}{' after it' if covered else ''}, term {view['current_term']}, "
         f"vote {view['voted_for'] or 'for nobody'}, commit at least {view['commit_index']}, "
         f"{view['bytes']:,} bytes, whole{torn}"
     )

@@ -12,7 +12,7 @@ import zmq
 from raftkv.errors import RaftkvError, Unavailable, WireError
 from raftkv.observe import NodeSnapshot
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
-from raftkv.wire.packing import REQUEST_BYTES_MAX
+from raftkv.wire.packing import FRAME_BYTES_MAX
 from raftkv.wire.status import snapshot_from_map
 
 
@@ -78,7 +78,7 @@ class ControlClient:
         if endpoint not in self._sockets:
             socket = self._context.socket(zmq.DEALER)
             socket.setsockopt(zmq.LINGER, 0)
-            socket.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)
+            socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
             socket.connect(endpoint)
             self._sockets[endpoint] = socket
         return self._sockets[endpoint]

@@ -15,7 +15,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -31,7 +31,8 @@ FORMAT_VERSION = 1
 TEMPORARY = "snapshot.tmp"
 SYNC_BYTES = 1 << 20
 """Written between two syncs: the log waits for one of them at most."""
-ID_MAX = 1 << 62
+HEADER_SEED = 0
+"""Of the first record's checksum; those of the others are seeded with the snapshot's id, which it holds."""
 _NAME = re.compile(r"^([0-9]{16})-([0-9a-f]{16})\.snap$")
 
 
@@ -49,6 +50,7 @@ class Stored:
     offsets: list[int]
     """Of each chunk's record."""
     size: int
+    cluster: str
 
     def chunks(self, path: str) -> Iterator[bytes]:
         for number in range(len(self.offsets)):
@@ -64,14 +66,40 @@ class Stored:
         return record.payload
 
 
-@dataclass(slots=True)
-class _Unfinished:
-    file: File
-    mark: SnapshotMark
-    offset: int
-    crc: int = 0
-    unsynced: int = 0
-    offsets: list[int] = field(default_factory=list)
+class SnapshotFile:
+    """A snapshot that is being written, chunk by chunk, under a name of whoever made the file."""
+
+    def __init__(self, file: File, cluster: str, mark: SnapshotMark) -> None:
+        self.file = file
+        self.mark = mark
+        self.size = 0
+        self.offsets: list[int] = []
+        self._crc = 0
+        self._unsynced = 0
+        header: bytes = msgpack.packb((FORMAT_VERSION, cluster, mark.index, mark.term, mark.id))
+        self._write(HEADER_SEED, RecordType.SNAPSHOT, header)
+
+    def add(self, data: bytes) -> None:
+        self.offsets.append(self.size)
+        self._crc = zlib.crc32(data, self._crc)
+        self._write(self.mark.id, RecordType.CHUNK, data)
+        if self._unsynced >= SYNC_BYTES:
+            sync(self.file)
+            self._unsynced = 0
+
+    def finish(self) -> SnapshotMark:
+        """All of it is durable, but for the file's name."""
+        end: bytes = msgpack.packb((len(self.offsets), self._crc))
+        self._write(self.mark.id, RecordType.END, end)
+        sync(self.file)
+        return self.mark._replace(chunks=len(self.offsets))
+
+    def _write(self, seed: int, kind: RecordType, payload: bytes) -> None:
+        buffers = records.encode(seed, self.size, kind, payload)
+        self.file.write(self.size, buffers)
+        size = sum(map(len, buffers))
+        self.size += size
+        self._unsynced += size
 
 
 class Snapshots:
@@ -80,7 +108,7 @@ class Snapshots:
     def __init__(self, directory: Directory, cluster: str, latest: Stored | None) -> None:
         self._directory = directory
         self._cluster = cluster
-        self._writing: _Unfinished | None = None
+        self._writing: SnapshotFile | None = None
         self.latest = latest
 
     @staticmethod
@@ -99,15 +127,15 @@ class Snapshots:
         that was begun. ``mark.chunks`` counts only once ``last`` is set; then the snapshot is durable.
 
         False when this chunk does not follow what is here: its snapshot was given up."""
-        if number == 0:
-            self._begin(mark)
-        writing = self._writing
-        if writing is None or writing.mark.id != mark.id or len(writing.offsets) != number:
-            return False
         try:
-            self._write_chunk(writing, data)
+            if number == 0:
+                self._begin(mark)
+            writing = self._writing
+            if writing is None or writing.mark.id != mark.id or len(writing.offsets) != number:
+                return False
+            writing.add(data)
             if last:
-                self._finish(writing, mark._replace(chunks=number + 1))
+                self._finish(writing)
         except OSError:
             self.give_up()
             raise
@@ -140,30 +168,10 @@ class Snapshots:
         if TEMPORARY in self._directory.list():
             self._directory.remove(TEMPORARY)
         file = self._directory.create(TEMPORARY)
-        header: bytes = msgpack.packb((FORMAT_VERSION, self._cluster, mark.index, mark.term, mark.id))
-        self._writing = _Unfinished(file, mark, 0)
-        self._write(self._writing, RecordType.SNAPSHOT, header)
+        self._writing = SnapshotFile(file, self._cluster, mark)
 
-    def _write_chunk(self, writing: _Unfinished, data: bytes) -> None:
-        writing.offsets.append(writing.offset)
-        writing.crc = zlib.crc32(data, writing.crc)
-        self._write(writing, RecordType.CHUNK, data)
-        if writing.unsynced >= SYNC_BYTES:
-            sync(writing.file)
-            writing.unsynced = 0
-
-    @staticmethod
-    def _write(writing: _Unfinished, kind: RecordType, payload: bytes) -> None:
-        buffers = records.encode(writing.mark.id, writing.offset, kind, payload)
-        writing.file.write(writing.offset, buffers)
-        size = sum(map(len, buffers))
-        writing.offset += size
-        writing.unsynced += size
-
-    def _finish(self, writing: _Unfinished, mark: SnapshotMark) -> None:
-        end: bytes = msgpack.packb((len(writing.offsets), writing.crc))
-        self._write(writing, RecordType.END, end)
-        sync(writing.file)
+    def _finish(self, writing: SnapshotFile) -> None:
+        mark = writing.finish()
         before, name = self.latest, snapshot_name(mark)
         if before and before.mark.index >= mark.index:
             self.give_up()  # a newer one is here already
@@ -171,7 +179,7 @@ class Snapshots:
         self._directory.rename(TEMPORARY, name)
         sync(self._directory)
         self._writing = None
-        self.latest = Stored(mark, name, writing.file, writing.offsets, writing.offset)
+        self.latest = Stored(mark, name, writing.file, writing.offsets, writing.size, self._cluster)
         if before:
             before.file.close()
             self._directory.remove(before.name)
@@ -182,32 +190,35 @@ def find_latest(directory: Readable, cluster: str | None) -> Stored | None:
 
     Raises ``CorruptLog``, ``ForeignData``, and ``OSError`` for a folder that cannot be read."""
     names = [name for name in directory.list() if _NAME.match(name)]
-    return _check(directory, max(names), cluster) if names else None
+    if not names:
+        return None
+    stored = open_snapshot(directory, max(names))
+    if cluster is not None and stored.cluster != cluster:
+        raise ForeignData(f"snapshot {directory.path}/{stored.name} is of another cluster, not of {cluster}")
+    if snapshot_name(stored.mark) != stored.name:
+        raise _damaged(directory.path, stored.name, 0, "the snapshot's header does not fit its name")
+    return stored
 
 
-def _check(directory: Readable, name: str, cluster: str | None) -> Stored:
+def open_snapshot(directory: Readable, name: str) -> Stored:
+    """A snapshot's file, every byte of it checked. Raises as ``find_latest`` does."""
+
     def damaged(cause: str) -> CorruptLog:
         return _damaged(directory.path, name, offset, cause)
 
-    match = _NAME.match(name)
-    assert match
-    index, snapshot_id = int(match.group(1)), int(match.group(2), 16)
     file, offset = directory.open(name), 0
-    record = records.read(snapshot_id, file, offset)
-    if record is None or record.kind is not RecordType.SNAPSHOT:
-        raise damaged("the snapshot has no valid header")
-    header = _unpacked(record)
-    if header is None or type(header[0]) is not int:
-        raise damaged("the snapshot has no valid header")
+    record = records.read(HEADER_SEED, file, offset)
+    header = _unpacked(record) if record and record.kind is RecordType.SNAPSHOT else None
+    if record is None or header is None or type(header[0]) is not int:
+        raise damaged("no valid header of a snapshot")
     if header[0] > FORMAT_VERSION:
         raise ForeignData(
             f"snapshot {directory.path}/{name} has format version {header[0]}, but this raftkv reads up to "
             f"version {FORMAT_VERSION}: upgrade raftkv"
         )
-    if tuple(map(type, header)) != (int, str, int, int, int) or header[2::2] != (index, snapshot_id):
-        raise damaged("the snapshot's header does not fit its name")
-    if cluster is not None and header[1] != cluster:
-        raise ForeignData(f"snapshot {directory.path}/{name} is of another cluster, not of {cluster}")
+    if tuple(map(type, header)) != (int, str, int, int, int):
+        raise damaged("a header with fields of the wrong type")
+    _, cluster, index, term, snapshot_id = header
     offsets, crc, offset = [], 0, record.end
     while (record := records.read(snapshot_id, file, offset)) and record.kind is RecordType.CHUNK:
         offsets.append(offset)
@@ -215,8 +226,8 @@ def _check(directory: Readable, name: str, cluster: str | None) -> Stored:
         offset = record.end
     if record is None or record.kind is not RecordType.END or _unpacked(record) != (len(offsets), crc):
         raise damaged("the snapshot is damaged from here on")
-    mark = SnapshotMark(LogIndex(index), Term(header[3]), snapshot_id, len(offsets))
-    return Stored(mark, name, file, offsets, record.end)
+    mark = SnapshotMark(LogIndex(index), Term(term), snapshot_id, len(offsets))
+    return Stored(mark, name, file, offsets, record.end, cluster)
 
 
 def _unpacked(record: Record) -> tuple[Any, ...] | None:

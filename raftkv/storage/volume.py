@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raftkv.errors import DiskFull, StorageFailed
@@ -68,6 +68,30 @@ class Volume:
             recovered.state = latest.chunks(directory.path)
             wal.drop_covered(latest.mark)  # what a crash kept the last life from removing
         return Volume(directory, wal, snapshots), recovered
+
+    @staticmethod
+    def seed(
+        directory: Directory,
+        identity: Identity,
+        options: WalOptions,
+        mark: SnapshotMark,
+        chunks: Iterable[bytes],
+    ) -> None:
+        """Make an empty folder that of a node whose log begins after this snapshot.
+
+        Raises ``DataFolderLocked``, ``DiskFull``, ``StorageFailed``, and whatever ``chunks`` does."""
+        try:
+            directory.lock()
+            snapshots = Snapshots(directory, identity.cluster, None)
+            for number, chunk in enumerate(chunks):
+                snapshots.add(mark, number, chunk, number == mark.chunks - 1)
+        except OSError as error:
+            raise conclude(directory, error) from error
+        state = HardState(mark.term, None, mark.index)
+        wal = Wal(directory, options, Recovered(identity, state, snapshot=mark))
+        wal.append(state, (), mark)
+        wal.close()
+        snapshots.close()
 
     @property
     def log_bytes(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
+from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 
@@ -30,7 +30,7 @@ def encode_request(request: ControlRequest) -> bytes:
 
 
 def decode_request(data: bytes) -> ControlRequest:
-    request = ControlRequest(*_decode(data))
+    request = ControlRequest(*_decode(data, REQUEST_BYTES_MAX))
     expect(type(request.verb) is str and type(request.arguments) is dict, "no control request")
     expect(all(type(name) is str for name in request.arguments), "no control request")
     return request
@@ -41,13 +41,13 @@ def encode_response(response: ControlResponse) -> bytes:
 
 
 def decode_response(data: bytes) -> ControlResponse:
-    response = ControlResponse(*_decode(data))
+    response = ControlResponse(*_decode(data, FRAME_BYTES_MAX))
     expect(type(response.ok) is bool, "no control response")
     return response
 
 
-def _decode(data: bytes) -> tuple[int, Any, Any]:
-    content = unpack(data, REQUEST_BYTES_MAX)
+def _decode(data: bytes, bytes_max: int) -> tuple[int, Any, Any]:
+    content = unpack(data, bytes_max)
     expect(type(content) is tuple and len(content) == 4, "no control frame")
     version, request_id, third, fourth = content
     expect_version(version, VERSION, "control")

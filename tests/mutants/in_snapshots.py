@@ -11,7 +11,7 @@ from raftkv.raft.leader import Leadership
 from raftkv.raft.log import RaftLog
 from raftkv.storage import Wal
 from raftkv.storage.recovery import Reader
-from raftkv.storage.snapshots import Snapshots
+from raftkv.storage.snapshots import SnapshotFile, Snapshots
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -123,7 +123,7 @@ MUTANTS = (
         "snapshot-not-synced",
         "a snapshot has its name before its bytes are durable",
         "29",
-        Edit(Snapshots._finish, "sync(writing.file)", "pass"),
+        Edit(SnapshotFile.finish, "sync(self.file)", "pass"),
     ),
     _mutant(
         Part.STORAGE,
@@ -151,7 +151,7 @@ MUTANTS = (
         "chunk-checksum-not-summed",
         "the checksum over the whole snapshot is not looked at",
         "10",
-        Edit(Snapshots._write_chunk, "writing.crc = zlib.crc32(data, writing.crc)", "pass"),
+        Edit(SnapshotFile.add, "self._crc = zlib.crc32(data, self._crc)", "pass"),
     ),
     _mutant(
         Part.ACTORS,

@@ -1,0 +1,192 @@
+"""snapshot, backup, restore: a cluster's whole state, on its nodes' disks and in a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.cli.options import (
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    connect,
+    find_whole_cluster,
+)
+from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from raftkv.cluster.backup import Backup
+
+PROGRESS_SECONDS = 0.1
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(snapshot)
+    app.command()(backup)
+    app.command()(restore)
+
+
+def snapshot(
+    node: Annotated[
+        str | None, typer.Argument(metavar="[NODE]", help="One node [default: all that answer]")
+    ] = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Have nodes take a snapshot now and cut their logs short; they do so by themselves as well.
+
+    Nobody waits for it: the node goes on serving while it is taken.
+    """
+    from raftkv.cluster.backup import take_snapshot
+    from raftkv.cluster.control import ControlClient, snapshots
+
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    assert target.controls is not None
+    if node is not None and node not in target.controls:
+        raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
+    deadline = time.monotonic() + timeout
+    with ControlClient() as client:
+        views = snapshots(client, target.controls, min(1.0, timeout))
+        chosen = {name: view for name, view in views.items() if view and node in (None, name)}
+        if not chosen:
+            raise Unavailable(f"{node or 'no node'} {'does not answer' if node else 'answers'}")
+        for name, view in chosen.items():
+            if not view.applied_index:
+                note(f"{name}: nothing to take a snapshot of")
+                continue
+            mark = take_snapshot(client, target.controls[name], view.revision, deadline)
+            emit(f"{name}: snapshot of entry {mark.index}, term {mark.term}")
+
+
+def backup(
+    file: File,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = 60.0,
+    json: Json = False,
+) -> None:
+    """Copy the state of the running cluster to FILE: all that was written before this command began.
+
+    The file is checked when it is complete. 'raftkv restore' makes a new cluster of it.
+    """
+    from raftkv.cluster.backup import back_up, pick_node
+    from raftkv.cluster.control import ControlClient, snapshots
+
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    assert target.controls is not None
+    with connect(target, timeout) as reader:
+        # A linearizable read: whatever was acknowledged before is in the backup.
+        _, revision = reader.count()
+        cluster = reader.hello().cluster
+    with ControlClient() as client:
+        node = pick_node(snapshots(client, target.controls, min(1.0, timeout)))
+        progress = _Progress("chunks copied")
+        made = back_up(client, target.controls[node], cluster, file, revision, timeout, progress.show)
+        progress.end()
+    _tell(made, json)
+
+
+def restore(
+    file: File,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Make a local cluster in this folder [default: .raftkv]"),
+    ] = None,
+    nodes: Annotated[int, typer.Option(metavar="N", help="Of the local cluster.")] = 3,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Make the nodes of this cluster.toml instead.")
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --config: this one only, on its machine.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a cluster of the backup in FILE; its folders must be empty.
+
+    Every node begins with the same state. On several machines restore the same FILE on each.
+    """
+    from raftkv.cluster import backup as backups
+    from raftkv.cluster.discovery import DEFAULT_DATA
+    from raftkv.cluster.local import FolderLock, prepare
+    from raftkv.config import load
+
+    made = backups.read_backup(file)
+    progress = _Progress("nodes restored")
+    if config:
+        if data:
+            raise ConfigError("--data and --config exclude each other: cluster.toml says where the data is")
+        cluster = load(config)
+        if made.cluster != cluster.name:
+            raise ConfigError(
+                f"{file} is a backup of cluster {made.cluster!r}, and {config} is of {cluster.name!r}; "
+                "nothing was changed. Give the new cluster that name to restore it there"
+            )
+        names = [cluster.node(node).name] if node else [each.name for each in cluster.nodes]
+        backups.restore(made, cluster, [str(name) for name in names], progress.show)
+    else:
+        if node:
+            raise ConfigError("--node needs --config")
+        folder = data or DEFAULT_DATA
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty; a backup is restored into an empty folder only")
+        lock = FolderLock(folder)
+        try:
+            cluster = prepare(folder, nodes, None, fresh=False)
+            backups.restore(made, cluster, [str(each.name) for each in cluster.nodes], progress.show)
+        finally:
+            lock.release()
+        note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
+    progress.end()
+    _tell(made, json)
+
+
+def _tell(made: Backup, json: bool) -> None:
+    from raftkv.cluster.backup import size_in_words
+
+    if json:
+        emit_json(
+            {
+                "file": str(made.path),
+                "cluster": made.cluster,
+                "index": made.mark.index,
+                "term": made.mark.term,
+                "revision": made.revision,
+                "bytes": made.size,
+            }
+        )
+    else:
+        emit(
+            f"{made.path}: cluster {made.cluster}, revision {made.revision}, entry {made.mark.index}, "
+            f"{size_in_words(made.size)}, whole"
+        )
+
+
+class _Progress:
+    """A count on a terminal, nothing elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown_at = 0.0
+        self._visible = stderr_is_terminal()
+        self._shown = False
+
+    def show(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._visible and (done == total or now - self._shown_at >= PROGRESS_SECONDS):
+            self._shown_at, self._shown = now, True
+            print(f"\r{done:,} of {total:,} {self._what}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._shown:
+            print(file=sys.stderr)

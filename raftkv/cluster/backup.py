@@ -1,0 +1,199 @@
+"""Copying a running cluster's state into one file, and making a new cluster of such a file.
+
+A backup is a node's snapshot, byte for byte its chunks: consistent because a snapshot is, online because
+the node goes on while it is taken and read, checksummed chunk by chunk and as a whole.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raftkv.cluster.control import ControlClient
+from raftkv.config import ClusterConfig
+from raftkv.errors import ConfigError, CorruptLog, RaftkvError, StorageError, Unavailable
+from raftkv.kv import Restoration, StateMachine
+from raftkv.kv.snapshot import summary
+from raftkv.observe import NodeSnapshot
+from raftkv.raft import Role, SnapshotMark
+from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
+from raftkv.storage.files import conclude, sync
+from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
+from raftkv.types import LogIndex, NodeId, Term
+
+POLL_SECONDS = 0.02
+TRIES = 5
+"""A node that takes its next snapshot meanwhile drops the one that is being read."""
+
+Progress = Callable[[int, int], None]
+"""Gets the chunks done and all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup file holds."""
+
+    path: Path
+    cluster: str
+    mark: SnapshotMark
+    revision: int
+    size: int
+
+
+def take_snapshot(client: ControlClient, endpoint: str, revision: int, deadline: float) -> SnapshotMark:
+    """Have the node take a snapshot that holds at least ``revision``; wait for it."""
+    while True:
+        left = deadline - time.monotonic()
+        mark = _mark_of(client.ask(endpoint, "snapshot_mark", max(0.01, left)))
+        if mark:
+            header = _chunk(client, endpoint, mark, 0, deadline)
+            if header is not None and summary(header)["revision"] >= revision:
+                return mark
+        if left <= 0:
+            raise Unavailable("no snapshot was taken in time; nothing was written")
+        client.ask(endpoint, "snapshot", max(0.01, left))
+        time.sleep(POLL_SECONDS)
+
+
+def back_up(
+    client: ControlClient,
+    endpoint: str,
+    cluster: str,
+    path: Path,
+    revision: int,
+    timeout: float,
+    progress: Progress,
+) -> Backup:
+    """Write the state of the node at ``endpoint``, which holds at least ``revision``, to ``path``.
+
+    ``timeout`` bounds every step, not the whole. Raises ``ConfigError`` when ``path`` exists,
+    ``Unavailable``, ``StorageError``."""
+    if path.exists():
+        raise ConfigError(f"{path} exists already; a backup does not overwrite anything")
+    for _ in range(TRIES):
+        mark = take_snapshot(client, endpoint, revision, time.monotonic() + timeout)
+        size = _copy(client, endpoint, cluster, path, mark, timeout, progress)
+        if size:
+            break
+    else:
+        raise Unavailable(f"the node took {TRIES} snapshots faster than one could be read; try again")
+    return read_backup(path)
+
+
+def _copy(
+    client: ControlClient,
+    endpoint: str,
+    cluster: str,
+    path: Path,
+    mark: SnapshotMark,
+    timeout: float,
+    progress: Progress,
+) -> int:
+    """Bytes written; 0 when the node has another snapshot by now."""
+    directory = OsDirectory(path.parent)
+    partial = f".{path.name}.{secrets.token_hex(4)}.partial"
+    try:
+        target = directory.create(partial)
+        try:
+            writing = SnapshotFile(target, cluster, mark)
+            for number in range(mark.chunks):
+                chunk = _chunk(client, endpoint, mark, number, time.monotonic() + timeout)
+                if chunk is None:
+                    return 0
+                writing.add(chunk)
+                progress(number + 1, mark.chunks)
+            writing.finish()
+            directory.rename(partial, path.name)
+            sync(directory)
+        finally:
+            target.close()
+    except OSError as error:
+        raise conclude(directory, error) from error
+    finally:
+        (path.parent / partial).unlink(missing_ok=True)
+    return writing.size
+
+
+def read_backup(path: Path) -> Backup:
+    """Check every byte of a backup. Raises ``ConfigError`` or ``StorageError``."""
+    stored = _open(path)
+    try:
+        restoration = Restoration(StateMachine())
+        whole = [restoration.feed(chunk) for chunk in stored.chunks(str(path.parent))]
+        if not whole or not whole[-1]:
+            raise ValueError("it ends too early")
+    except ValueError as error:
+        raise CorruptLog(str(path), 0, str(error)) from error
+    finally:
+        stored.file.close()
+    return Backup(path, stored.cluster, stored.mark, restoration.machine.revision, stored.size)
+
+
+def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: Progress) -> None:
+    """Make the data folders of these nodes, each with the backup's state and an empty log after it.
+
+    Raises ``ConfigError`` for a folder that holds anything, before anything is changed, and
+    ``StorageError``."""
+    for name in names:
+        folder = cluster.data_folder(name)
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
+    # The same entry of the same term everywhere: the log of every node begins after it.
+    mark = backup.mark._replace(id=secrets.randbits(62))
+    for done, name in enumerate(names):
+        stored = _open(backup.path)
+        identity = Identity(cluster.name, NodeId(name), secrets.token_hex(8))
+        options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
+        directory = OsDirectory(cluster.data_folder(name) / "wal")
+        try:
+            Volume.seed(directory, identity, options, mark, stored.chunks(str(backup.path.parent)))
+        finally:
+            stored.file.close()
+        progress(done + 1, len(names))
+
+
+def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:
+    """Whoever leads, or else anybody who answers: the name."""
+    alive = [view for view in views.values() if view]
+    if not alive:
+        raise Unavailable("no node answers")
+    return str(max(alive, key=lambda view: (view.role == Role.LEADER.value, view.term)).name)
+
+
+def _open(path: Path) -> Stored:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        return open_snapshot(ReadOnlyDirectory(path.parent), path.name)
+    except CorruptLog as error:
+        raise StorageError(
+            f"{path} is no backup, or a damaged one: at byte {error.offset}: {error.cause}"
+        ) from error
+
+
+def _mark_of(body: Any) -> SnapshotMark | None:
+    if body is None:
+        return None
+    try:
+        mark = SnapshotMark(**body)
+    except TypeError:
+        mark = None
+    if mark is None or any(type(field) is not int for field in mark):
+        raise RaftkvError("the node does not say what its snapshot is; it runs another version of raftkv")
+    return SnapshotMark(LogIndex(mark.index), Term(mark.term), mark.id, mark.chunks)
+
+
+def _chunk(
+    client: ControlClient, endpoint: str, mark: SnapshotMark, number: int, deadline: float
+) -> bytes | None:
+    left = max(0.01, deadline - time.monotonic())
+    body = client.ask(endpoint, "snapshot_chunk", left, id=mark.id, number=number)
+    return body if isinstance(body, bytes) else None
+
+
+def size_in_words(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size >= 1 << 20 else f"{size:,} bytes"

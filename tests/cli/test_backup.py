@@ -1,0 +1,123 @@
+"""snapshot, backup, restore, inspect snapshot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asserting import await_leader, invoke, ok, refused, status
+from tests.support.processes import LocalCluster, raftkv
+
+
+def test_nodes_take_a_snapshot_when_they_are_asked(cluster: LocalCluster) -> None:
+    cluster.await_all_alive()
+    ok(cluster, "put", "before", "snapshot")
+    lines = ok(cluster, "snapshot").decode().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["n1", "n2", "n3"]
+    index = status(cluster)["nodes"][0]["applied_index"]
+    assert all(f"snapshot of entry {index}, term " in line for line in lines)
+    # With nothing new there is nothing to do; the one that is there is named again.
+    assert ok(cluster, "snapshot", "n2").decode().splitlines() == [lines[1]]
+    # Whoever leads now has a snapshot of the same entry, and goes on from there.
+    ok(cluster, "put", "after", "snapshot")
+    assert ok(cluster, "get", "before") == b"snapshot\n"
+    seen = invoke(cluster, "inspect", "snapshot", ".raftkv/n1", "--json")
+    found = json.loads(seen.stdout)
+    assert (found["index"], found["cluster"][:6]) == (index, "local-")
+    values = ok(cluster, "inspect", "snapshot", ".raftkv/n1", "--values").decode().splitlines()
+    assert "before\tsnapshot" in values[1:]
+    assert len(values) == 1 + found["keys"]
+
+
+def test_a_node_that_does_not_exist_takes_no_snapshot(cluster: LocalCluster) -> None:
+    assert "no node named 'n9'" in refused(invoke(cluster, "snapshot", "n9"), 2)
+
+
+def test_a_backup_holds_everything_written_before_and_makes_a_cluster(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    cluster.await_all_alive()
+    await_leader(cluster)
+    for number in range(5):
+        ok(cluster, "put", f"backup/{number}", f"value {number}")
+    file = tmp_path / "kv.backup"
+    done = cluster.run("backup", str(file), "--json")
+    assert done.returncode == 0, done
+    made = json.loads(done.stdout)
+    assert made["file"] == str(file)
+    assert made["bytes"] == file.stat().st_size
+    everything = ok(cluster, "scan").decode()
+    assert made["revision"] == status(cluster)["nodes"][0]["revision"]
+    # What comes later is not in it.
+    ok(cluster, "put", "backup/0", "later")
+    try:
+        restored = raftkv("restore", str(file), "--data", "new", folder=tmp_path)
+        assert restored.returncode == 0, restored
+        assert b"start it with 'raftkv up --data new'" in restored.stderr
+        up = raftkv("up", "--detach", "--data", "new", folder=tmp_path)
+        assert up.returncode == 0, up
+        found = raftkv("scan", "--data", "new", folder=tmp_path)
+        assert found.stdout.decode() == everything
+        put = raftkv("put", "--data", "new", "backup/0", "goes on", "--json", folder=tmp_path)
+        assert json.loads(put.stdout)["revision"] == made["revision"] + 1
+    finally:
+        raftkv("down", "--data", "new", folder=tmp_path)
+        ok(cluster, "delete", "backup/", "--prefix")
+
+
+def test_nothing_is_overwritten(cluster: LocalCluster, tmp_path: Path) -> None:
+    file = tmp_path / "kv.backup"
+    ok(cluster, "backup", str(file))
+    before = file.read_bytes()
+    assert "exists already" in refused(invoke(cluster, "backup", str(file)), 2)
+    assert file.read_bytes() == before
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "something").write_text("of somebody's")
+    complaint = refused(invoke(cluster, "restore", str(file), "--data", str(tmp_path / "taken")), 2)
+    assert "is not empty" in complaint
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["something"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "foreign", "absent"])
+def test_what_is_no_backup_is_refused_and_makes_nothing(
+    cluster: LocalCluster, tmp_path: Path, damage: str
+) -> None:
+    file = tmp_path / "kv.backup"
+    ok(cluster, "backup", str(file))
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(data[:-40])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    elif damage == "foreign":
+        file.write_text("key\tvalue\n" * 100)
+    else:
+        file.unlink()
+    done = invoke(cluster, "restore", str(file), "--data", str(tmp_path / "new"))
+    complaint = refused(done, 2 if damage == "absent" else 1)
+    assert str(file) in complaint
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_of_another_cluster_is_refused_by_name(cluster: LocalCluster, tmp_path: Path) -> None:
+    file, config = tmp_path / "kv.backup", tmp_path / "cluster.toml"
+    ok(cluster, "backup", str(file))
+    text = (cluster.folder / ".raftkv" / "cluster.toml").read_text()
+    name = next(line for line in text.splitlines() if line.startswith("name = "))
+    config.write_text(text.replace(name, 'name = "other"', 1))
+    complaint = refused(invoke(cluster, "restore", str(file), "--config", str(config)), 2)
+    assert "and" in complaint
+    assert "is of 'other'" in complaint
+    config.write_text(text)
+    made = ok(cluster, "restore", str(file), "--config", str(config), "--node", "n2")
+    assert b"whole" in made
+    assert (tmp_path / "n2" / "wal").is_dir()
+    assert not (tmp_path / "n1").exists()
+    assert "is not empty" in refused(invoke(cluster, "restore", str(file), "--config", str(config)), 2)
+    assert "exclude" in refused(
+        invoke(cluster, "restore", str(file), "--config", str(config), "--data", "x"), 2
+    )
+    assert "--node needs --config" in refused(invoke(cluster, "restore", str(file), "--node", "n1"), 2)
