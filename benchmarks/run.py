@@ -26,7 +26,7 @@ from raftkv.client import Client
 from raftkv.cluster.discovery import find
 from raftkv.errors import ClientError
 
-Row = tuple[str, str, str, str]
+Row = tuple[str, ...]
 VALUE_BYTES = 128
 PUTS = {1: (4_000, 1_400), 16: (40_000, 9_000), 64: (80_000, 18_000), 512: (120_000, 28_000)}
 """clients -> (requests, goal a second)"""

@@ -69,6 +69,7 @@ def tell_torture(found: dict[str, Any]) -> list[str]:
         f"elections | {found['elections']:,}",
         f"longest time without a successful write | {found['longest_seconds_without_write']:.1f} s",
         f"states compared at equal applied index | {found['digests_compared']:,}",
+        f"snapshots seen | {found['snapshots_seen']:,}",
     ]
 
 

@@ -22,7 +22,7 @@ from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
-from raftkv.config import ClusterConfig
+from raftkv.config import ClusterConfig, SnapshotConfig
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
@@ -48,17 +48,18 @@ class Launcher:
         base_port: int | None = None,
         fresh: bool = False,
         segment_mib: int | None = None,
+        snapshot: SnapshotConfig | None = None,
         echo: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``segment_mib``: of a new cluster's log; ``echo``: nodes print their events to stderr;
+        """``segment_mib``, ``snapshot``: of a new cluster; ``echo``: nodes print their events to stderr;
         ``report`` gets the launcher's own lines."""
         self._data = data
         self._echo = echo
         self._report = report
         self._lock = local.FolderLock(data)
         try:
-            self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh, segment_mib)
+            self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh, segment_mib, snapshot)
         except BaseException:
             self._lock.release()
             raise

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raftkv import config
-from raftkv.config import NODES_MAX, ClusterConfig, NodeConfig, StorageConfig
+from raftkv.config import NODES_MAX, ClusterConfig, NodeConfig, SnapshotConfig, StorageConfig
 from raftkv.errors import ConfigError, LaunchError
 from raftkv.types import NodeId
 
@@ -64,7 +64,12 @@ def is_locked(data: Path) -> bool:
 
 
 def prepare(
-    data: Path, nodes: int | None, base_port: int | None, fresh: bool, segment_mib: int | None = None
+    data: Path,
+    nodes: int | None,
+    base_port: int | None,
+    fresh: bool,
+    segment_mib: int | None = None,
+    snapshot: SnapshotConfig | None = None,
 ) -> ClusterConfig:
     """Open the folder's cluster, or make one of ``nodes`` (default 3). The caller holds its lock.
 
@@ -98,6 +103,7 @@ def prepare(
             source=path,
             chaos=True,
             storage=StorageConfig(data=".", segment_mib=segment_mib or StorageConfig().segment_mib),
+            snapshot=snapshot or SnapshotConfig(),
         )
     _write(path, render(chosen))
     return chosen

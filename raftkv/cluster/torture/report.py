@@ -26,6 +26,8 @@ class Report:
     """Of every kind that was chosen, how often it happened."""
     terms: int
     """Elections that raised the term."""
+    snapshots_seen: int
+    """Different ones, over all nodes."""
     digests_compared: int
     """How often a node was seen at an applied index at which another one had been seen."""
     problems: list[str] = field(default_factory=list)
@@ -39,6 +41,8 @@ class Report:
         least = int(self.seconds * OPERATIONS_MIN_A_SECOND)
         if self.operations["ok"] < least:
             reasons.append(f"only {self.operations['ok']:,} operations succeeded, not {least:,}")
+        if not self.snapshots_seen:
+            reasons.append("no node ever took a snapshot")
         if not self.digests_compared:
             reasons.append("no two nodes were ever seen at one applied index")
         return reasons
@@ -57,6 +61,7 @@ class Report:
             "longest_seconds_without_write": round(self.longest_gap, 3),
             "faults": self.faults,
             "elections": self.terms,
+            "snapshots_seen": self.snapshots_seen,
             "digests_compared": self.digests_compared,
             "problems": self.problems,
             "void": self.void,
@@ -72,6 +77,7 @@ class Report:
             f"faults: {faults}",
             f"elections: {self.terms}; longest time without a successful write: {self.longest_gap:.2f} s",
             f"states compared at equal applied index: {self.digests_compared:,}",
+            f"snapshots seen: {self.snapshots_seen:,}",
             *(f"problem: {problem}" for problem in self.problems),
         ]
         if self.verdict:

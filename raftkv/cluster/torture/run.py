@@ -21,6 +21,7 @@ from raftkv.cluster.launcher import Launcher
 from raftkv.cluster.torture.load import Load, LoadHabits
 from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
 from raftkv.cluster.torture.report import Report
+from raftkv.config import SnapshotConfig
 from raftkv.errors import LaunchError, RaftkvError
 from raftkv.history import check_history
 from raftkv.observe import NodeSnapshot
@@ -33,6 +34,8 @@ GAP_SECONDS = 0.4
 SETTLE_SECONDS = 45.0
 SEGMENT_MIB = 1
 """Small, so that the log begins new segments all the time."""
+SNAPSHOT = SnapshotConfig(entries=300, retain_entries=50)
+"""So that a node that was away for a moment needs one."""
 STATUS_SECONDS = 0.5
 UNDO_SECONDS = 0.3
 """Until what could not be undone is tried again."""
@@ -59,7 +62,11 @@ class Torture:
         self._say = say
         self._rng = random.Random(options.seed)
         self._launcher = Launcher(
-            options.data, nodes=options.nodes, base_port=options.base_port, segment_mib=SEGMENT_MIB
+            options.data,
+            nodes=options.nodes,
+            base_port=options.base_port,
+            segment_mib=SEGMENT_MIB,
+            snapshot=SNAPSHOT,
         )
         self._failures: list[BaseException] = []
         """Of the other threads."""
@@ -69,6 +76,8 @@ class Torture:
         self._compared = 0
         self._differs = False
         self._terms: set[int] = set()
+        self._snapshots: set[tuple[str, int]] = set()
+        """(node, index) of those that were seen."""
         self._problems: list[str] = []
 
     def run(self, save: Callable[[Load], None]) -> Report:
@@ -135,6 +144,7 @@ class Torture:
             longest_gap=load.longest_gap,
             faults={fault.value: nemesis.counts[fault] for fault in options.faults},
             terms=max(0, max(self._terms, default=0) - min(self._terms, default=0)),
+            snapshots_seen=sum(index > 0 for _, index in self._snapshots),
             digests_compared=self._compared,
             problems=self._problems,
         )
@@ -193,6 +203,7 @@ class Torture:
             found = [view for view in snapshots(client, controls, NODE_SECONDS).values() if view]
         for view in found:
             self._terms.add(view.term)
+            self._snapshots.add((view.name, view.snapshot_index))
             name, digest = self._digests.setdefault(view.applied_index, (view.name, view.state_digest))
             self._compared += name != view.name
             if digest != view.state_digest and not self._differs:

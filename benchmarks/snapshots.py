@@ -1,0 +1,185 @@
+"""What snapshots cost, and what they save: the figures of a cluster with a million keys.
+
+    python -m benchmarks.snapshots
+
+Ends by itself after some minutes; prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.run import Cluster, Row
+from raftkv.client import Client
+from raftkv.cluster.discovery import find
+from raftkv.kv import Command, Op, Restoration, StateMachine
+
+KEYS = 1_000_000
+VALUE_BYTES = 128
+PAIRS_A_WRITE = 1000
+READY_POLL_SECONDS = 0.05
+NEVER = 2_000_000_000
+
+
+def pause_of_a_capture(results: dict[str, Any]) -> list[Row]:
+    """The longest step of taking and of restoring a snapshot, in one machine without a cluster."""
+    machine = StateMachine()
+    value = bytes(VALUE_BYTES)
+    for first in range(0, KEYS, PAIRS_A_WRITE):
+        pairs = tuple((_key(number), value) for number in range(first, first + PAIRS_A_WRITE))
+        machine.apply(first + 1, Command(1, 0, first + 1, first + 1, Op.MULTI_PUT, (pairs,)).encode())
+    begin = time.perf_counter()
+    capture = machine.begin_capture()
+    steps = [time.perf_counter() - begin]
+    chunks, last = [], False
+    while not last:
+        begin = time.perf_counter()
+        chunk, last = capture.next_chunk()
+        steps.append(time.perf_counter() - begin)
+        chunks.append(chunk)
+    restoration = Restoration(StateMachine())
+    gc.disable()  # as in a node
+    feeds = []
+    for chunk in chunks:
+        begin = time.perf_counter()
+        restoration.feed(chunk)
+        feeds.append(time.perf_counter() - begin)
+    results["capture"] = {"steps": len(steps), "sum": sum(steps), "longest": max(steps)}
+    results["restore"] = {"steps": len(feeds), "sum": sum(feeds), "longest": max(feeds)}
+    taken = f"{max(steps) * 1000:.1f} ms of {len(steps)} (sum {sum(steps):.1f} s)"
+    fed = f"{max(feeds) * 1000:.1f} ms of {len(feeds)} (sum {sum(feeds):.1f} s)"
+    return [
+        ("longest step of a snapshot of a million keys", "50 ms", taken),
+        ("longest step of restoring it", "", fed),
+    ]
+
+
+def _key(number: int) -> bytes:
+    return b"key-%012d" % number
+
+
+def fill(cluster: Cluster) -> None:
+    target = find(None, None, cluster.folder / ".raftkv")
+    value = bytes(VALUE_BYTES)
+
+    with Client(target.clients, timeout=60.0) as client, ThreadPoolExecutor(8) as pool:
+
+        def write(first: int) -> None:
+            client.put_many([(_key(number), value) for number in range(first, first + PAIRS_A_WRITE)])
+
+        list(pool.map(write, range(0, KEYS, PAIRS_A_WRITE)))
+
+
+def a_million_keys(results: dict[str, Any]) -> list[Row]:
+    """Catch-up, latency meanwhile, memory, and the largest latency while snapshots are taken."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
+        idle = cluster.bench("put", 16, 40_000)["latency_ms"]
+        cluster.raftkv("down")
+        cluster.raftkv("up", "--detach", "--fresh")
+        found = cluster.status()
+        victim = next(node["name"] for node in found["nodes"] if node["name"] != found["leader"])
+        cluster.raftkv("chaos", "kill", victim)  # as good as empty: it has the first entry
+        fill(cluster)
+        cluster.raftkv("snapshot")
+        nodes = [node for node in cluster.status()["nodes"] if node["alive"]]
+        sizes = [_resident_mib(node["pid"]) for node in nodes]
+        rows.append(("resident memory with a million keys, largest node", "700 MB", f"{max(sizes):.0f} MiB"))
+        one = cluster.bench("put", 1, 3_000)["latency_ms"]
+        with ThreadPoolExecutor(1) as pool:
+            taking = pool.submit(cluster.raftkv, "snapshot")
+            during = cluster.bench("put", 1, 6_000)["latency_ms"]
+            taking.result()
+        text = f"{during['p99']:.1f} / {during['max']:.1f} ms (without {one['p99']:.1f} / {one['max']:.1f})"
+        rows.append(("put at 1 client while all nodes take one, p99 / max", "50 ms", text))
+        seconds, meanwhile = catch_up(cluster, victim)
+        results |= {"idle": idle, "during": during, "catch_up_seconds": seconds, "meanwhile": meanwhile}
+        rows.append(("an empty node catches up with a million keys, under load", "30 s", f"{seconds:.1f} s"))
+        text = f"{meanwhile['p99']:.1f} ms ({meanwhile['p99'] / idle['p99']:.1f} × {idle['p99']:.1f})"
+        rows.append(("put p99 at 16 clients meanwhile", "5 × idle", text))
+    return rows
+
+
+def catch_up(cluster: Cluster, victim: str) -> tuple[float, dict[str, Any]]:
+    """How long until the node has all that there was when it began, while clients write."""
+    target = max(node["applied_index"] or 0 for node in cluster.status()["nodes"])
+    with ThreadPoolExecutor(1) as pool:
+        begin = time.monotonic()
+        cluster.raftkv("chaos", "restart", victim)
+        writing = pool.submit(cluster.bench, "put", 16, 40_000)
+        await_state(cluster, lambda nodes: (nodes[victim]["applied_index"] or 0) >= target)
+        seconds = time.monotonic() - begin
+        latency: dict[str, Any] = writing.result()["latency_ms"]
+    return seconds, latency
+
+
+def await_state(cluster: Cluster, holds: Callable[[dict[str, Any]], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if holds({node["name"]: node for node in cluster.status()["nodes"]}):
+            return
+        time.sleep(READY_POLL_SECONDS)
+    raise SystemExit("the node does not come back")
+
+
+def a_million_entries(results: dict[str, Any]) -> list[Row]:
+    """Start of a node that has to read them all, and puts with and without compaction."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
+        cut_short = [cluster.bench("put", 64, 200_000)["ops_per_second"] for _ in range(3)]
+        cluster.raftkv("down")
+        path = cluster.folder / ".raftkv" / "cluster.toml"
+        text = path.read_text().replace("entries = 100000", f"entries = {NEVER}", 1)
+        path.write_text(text.replace("mib = 64\nretain", "mib = 100000\nretain", 1))
+        cluster.raftkv("up", "--detach")
+        growing = [cluster.bench("put", 64, 200_000)["ops_per_second"] for _ in range(3)]
+        cluster.bench("put", 512, 500_000)
+        found = cluster.status()
+        victim = next(node for node in found["nodes"] if node["name"] != found["leader"])
+        cluster.raftkv("chaos", "kill", victim["name"])
+        begin = time.monotonic()
+        cluster.raftkv("chaos", "restart", victim["name"])
+        target = victim["applied_index"]
+        await_state(cluster, lambda nodes: (nodes[victim["name"]]["applied_index"] or 0) >= target)
+        seconds = time.monotonic() - begin
+    results |= {"compacting": cut_short, "growing": growing, "restart_seconds": seconds}
+    with_it, without = statistics.median(cut_short), statistics.median(growing)
+    return [
+        ("start of a node with a million log entries", "10 s", f"{seconds:.1f} s ({target:,} entries)"),
+        (
+            "put at 64 clients with compaction, to without",
+            "0.90",
+            f"{with_it / without:.2f} ({with_it:,.0f} to {without:,.0f} a second)",
+        ),
+    ]
+
+
+def _resident_mib(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss / 2**20)
+
+
+def main() -> None:
+    results: dict[str, Any] = {}
+    rows: list[Row] = []
+    for part in (pause_of_a_capture, a_million_keys, a_million_entries):
+        for row in part(results):
+            print(row, file=sys.stderr, flush=True)
+            rows.append(row)
+    print("| figure | goal | measured |\n|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print(json.dumps(results), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
