@@ -115,7 +115,12 @@ def test_the_simulation_that_the_readme_shows_runs(tmp_path: Path) -> None:
 @pytest.mark.xdist_group("docs")
 def test_what_the_readme_says_in_passing_works(cluster: LocalCluster) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for command in ("raftkv transfer n2", "raftkv inspect verify .raftkv"):
+    for command in (
+        "raftkv transfer n2",
+        "raftkv inspect verify .raftkv",
+        "raftkv backup kv.backup",
+        "raftkv restore kv.backup --data other",
+    ):
         assert f"`{command}`" in text
         cluster.await_all_alive()
         cluster.ok(*command.split()[1:])

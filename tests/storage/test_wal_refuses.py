@@ -249,3 +249,15 @@ def test_a_later_start_reads_what_a_refusal_left() -> None:
     after = directory.power_loss()
     assert len(open_wal(after)[1].entries) == 7
     assert open_wal(after.power_loss())[1].identity == IDENTITY
+
+
+# -- what earlier versions wrote
+
+
+def test_a_log_of_the_first_format_is_read_and_continued() -> None:
+    """Its headers do not say whether the log begins anew there: it never did."""
+    directory = handmade((hard_state(1), entries(1, 3)), header=(1, *HEADER[1:-1]))
+    wal, recovered = open_wal(directory)
+    assert [entry.index for entry in recovered.entries] == [1, 2, 3]
+    wal.append(None, entries(4, 4))
+    assert [entry.index for entry in open_wal(directory)[1].entries] == [1, 2, 3, 4]
