@@ -9,6 +9,7 @@ from typing import Any
 from raftkv.actors.messages import (
     Campaign,
     ChunkFetched,
+    ClearAlarms,
     FetchChunk,
     Frames,
     Rejected,
@@ -98,6 +99,9 @@ class ControlActor:
                 return asdict(self._snapshot())
             case "stop":
                 self._context.send("node", Stop("asked to stop"))
+                return None
+            case "clear_alarms":
+                self._context.send("audit", ClearAlarms())
                 return None
             case "snapshot":
                 self._context.send("raft", SnapshotWanted())

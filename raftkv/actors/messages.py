@@ -166,6 +166,36 @@ class Apply:
 
 
 @dataclass(slots=True, eq=False)
+class DigestTaken:
+    """To audit: of our state when ``index`` was applied."""
+
+    index: LogIndex
+    digest: int
+
+
+@dataclass(slots=True, eq=False)
+class SendDigest:
+    """To peers: all of them are to compare."""
+
+    index: LogIndex
+    digest: int
+
+
+@dataclass(slots=True, eq=False)
+class PeerDigest:
+    """To audit: of a peer's state at ``index``."""
+
+    sender: NodeId
+    index: LogIndex
+    digest: int
+
+
+@dataclass(slots=True, eq=False)
+class ClearAlarms:
+    """To audit: an operator has seen them."""
+
+
+@dataclass(slots=True, eq=False)
 class TakeSnapshot:
     """To the store: of what is applied now, up to the entry at ``index``, which has ``term``."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raftkv.actors.audit import AuditActor
 from raftkv.actors.control import ControlActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
 from raftkv.actors.messages import (
@@ -110,6 +111,7 @@ class Node:
         self.peers = PeersActor(system, name, config.name, world.boot, world.peer_links)
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
+        self.audit = AuditActor(system)
         self.status = StatusActor(system, world.status_port, name, self._snapshot, world.report)
         self.control = ControlActor(
             system,
@@ -129,6 +131,7 @@ class Node:
             ("gateway", self.gateway),
             ("storage", self.storage),
             ("control", self.control),
+            ("audit", self.audit),
             ("status", self.status),
             ("node", self),
         ):
@@ -267,7 +270,7 @@ class Node:
             frames_rejected=frames_rejected,
             disk_stalled=raft.disk_stalled,
             transferee=raft.transferee,
-            alarms=("NOSPACE",) if self.storage.full else (),
+            alarms=(*(("NOSPACE",) if self.storage.full else ()), *self.audit.alarms),
             tail=LogTail(tail_first, tuple([entry.term for entry in log.slice(tail_first, log.last_index)])),
             peers=tuple(
                 PeerSnapshot(

@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raftkv.actors.messages import Frames, Note, Propose, Rejected, Send, SendForward, SetLinkFault, Step
+from raftkv.actors.messages import (
+    Frames,
+    Note,
+    PeerDigest,
+    Propose,
+    Rejected,
+    Send,
+    SendDigest,
+    SendForward,
+    SetLinkFault,
+    Step,
+)
 from raftkv.actors.system import Context, Port
 from raftkv.errors import WireError
 from raftkv.observe import LinkFault, LinkSnapshot, events
@@ -20,7 +31,7 @@ from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot, Message
 from raftkv.types import NodeId
 from raftkv.wire import peer as wire
-from raftkv.wire.peer import Forward
+from raftkv.wire.peer import Forward, Item, StateDigest
 
 DELAYED_FRAMES_MAX = 4096
 """Over all links; beyond, a delayed link loses frames as a full router would."""
@@ -75,7 +86,7 @@ class PeersActor:
         self._cluster = cluster
         self._boot = boot
         self._links = {name: Link(port) for name, port in ports.items()}
-        self._outbox: dict[NodeId, list[Message | Forward]] = {name: [] for name in ports}
+        self._outbox: dict[NodeId, list[Item]] = {name: [] for name in ports}
         self._delayed = 0
         self._boots: dict[NodeId, int] = {}
         self._heard_at: dict[NodeId, float] = {}
@@ -91,6 +102,9 @@ class PeersActor:
                         self._outbox[inner.to].append(inner)
             case SendForward():
                 self._on_send_forward(message)
+            case SendDigest():
+                for items in self._outbox.values():
+                    items.append(StateDigest(message.index, message.digest))
             case _Delayed():
                 self._delayed -= 1
                 self._transmit(message.to, message.frame)
@@ -139,6 +153,8 @@ class PeersActor:
             for item in decoded.items:
                 if isinstance(item, Forward):
                     commands += item.commands
+                elif isinstance(item, StateDigest):
+                    self._context.send("audit", PeerDigest(decoded.sender, item.index, item.digest))
                 else:
                     messages.append(item)
         if messages:
@@ -225,7 +241,7 @@ class PeersActor:
         self._context.send("status", Note(events.LINK_HEALED, {"to": to, "expired": expired}))
 
 
-def _split(items: list[Message | Forward]) -> tuple[list[Message | Forward], list[Message | Forward]]:
+def _split(items: list[Item]) -> tuple[list[Item], list[Item]]:
     """What goes into the next frame, and the rest."""
     if len(items) == 1:
         return items, []

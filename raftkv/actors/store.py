@@ -8,11 +8,13 @@ import heapq
 from collections import deque
 from typing import Any
 
+from raftkv.actors.audit import EVERY
 from raftkv.actors.messages import (
     AppliedBatch,
     Apply,
     ChunkRefused,
     ChunkStored,
+    DigestTaken,
     Read,
     ReadServed,
     Restore,
@@ -24,9 +26,9 @@ from raftkv.actors.messages import (
     WriteChunk,
 )
 from raftkv.actors.system import Context
-from raftkv.kv import CHUNK_BYTES, Code, Restoration, StateMachine
+from raftkv.kv import CHUNK_BYTES, Applied, Code, Restoration, StateMachine
 from raftkv.kv.limits import RANGE_BYTES_MAX
-from raftkv.raft import EntryKind, SnapshotChunk, SnapshotMark
+from raftkv.raft import Entry, EntryKind, SnapshotChunk, SnapshotMark
 from raftkv.storage import StoreChunk
 from raftkv.types import LogIndex
 from raftkv.wire.client import Kind, Reply, Request
@@ -101,17 +103,28 @@ class StoreActor:
     def _apply(self, message: Apply) -> None:
         machine = self.machine
         assert message.entries[0].index == machine.applied_index + 1, "committed entries without gaps"
-        results = []
-        for index, _, kind, data in message.entries:
+        results: list[Applied] = []
+        first, count = 0, len(message.entries)
+        while first < count:
+            # In parts that end where nodes compare their states.
+            until = first + EVERY - machine.applied_index % EVERY
+            self._apply_part(message.entries[first:until], results)
+            if until <= count:
+                self._context.send("audit", DigestTaken(LogIndex(machine.applied_index), machine.digest))
+            first = until
+        if results:
+            self._context.send("gateway", AppliedBatch(results))
+        self._serve_waiting()
+
+    def _apply_part(self, entries: list[Entry], results: list[Applied]) -> None:
+        machine = self.machine
+        for index, _, kind, data in entries:
             if kind == EntryKind.COMMAND:
                 applied = machine.apply(index, data)
                 if applied is not None:
                     results.append(applied)
             else:
                 machine.skip(index)
-        if results:
-            self._context.send("gateway", AppliedBatch(results))
-        self._serve_waiting()
 
     # -- snapshots of our own
 

@@ -1,14 +1,15 @@
-"""transfer: what an operator does to a cluster that works."""
+"""transfer, alarm, doctor: what an operator does to a cluster that works."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_whole_cluster
-from raftkv.cli.output import Exit, emit, fail
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
+from raftkv.cli.output import Exit, emit, emit_json, fail, note
 from raftkv.errors import ConfigError, Unavailable
 
 POLL_SECONDS = 0.02
@@ -16,6 +17,15 @@ POLL_SECONDS = 0.02
 
 def register(app: typer.Typer) -> None:
     app.command()(transfer)
+    app.command()(doctor)
+    group = typer.Typer(
+        help="What nodes complain of: a full disk, states that differ.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command("list")(list_alarms)
+    group.command("clear")(clear_alarms)
+    app.add_typer(group, name="alarm")
 
 
 def transfer(
@@ -58,3 +68,100 @@ def transfer(
                 client.ask(target.controls[leader.name], "transfer", left, to=node)
                 asked = leader.name
             time.sleep(POLL_SECONDS)
+
+
+def list_alarms(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Print every node's alarms, a line each; nothing when there are none.
+
+    NOSPACE: the disk is full and the node takes no writes; it ends by itself when space returns.
+    CORRUPT: the node's state is another than a peer's at the same entry of the log. Which of them is
+    right, only people can tell: compare with a third node, and restore the one that is wrong.
+    """
+    found = _alarms(endpoints, config, data, timeout)
+    if json:
+        emit_json([{"node": node, "alarm": alarm} for node, alarm in found])
+        return
+    for node, alarm in found:
+        emit(f"{node}\t{alarm}")
+
+
+def clear_alarms(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Take back CORRUPT on all nodes; it comes back if states still differ. NOSPACE cannot be cleared."""
+    from raftkv.cluster.control import ControlClient
+
+    before = _alarms(endpoints, config, data, timeout)
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    assert target.controls is not None
+    with ControlClient() as client:
+        answers = client.ask_all(list(target.controls.values()), "clear_alarms", timeout)
+    silent = [name for name, endpoint in target.controls.items() if answers[endpoint] is None]
+    cleared = [f"{alarm} of {node}" for node, alarm in before if alarm == "CORRUPT" and node not in silent]
+    note(f"cleared {', '.join(cleared)}" if cleared else "nothing to clear")
+    if silent:
+        raise Unavailable(f"{', '.join(silent)} did not answer")
+
+
+def _alarms(
+    endpoints: str | None, config: Path | None, data: Path | None, timeout: float
+) -> list[tuple[str, str]]:
+    from raftkv.cluster.control import ControlClient, snapshots
+
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    assert target.controls is not None
+    with ControlClient() as client:
+        views = snapshots(client, target.controls, min(timeout, 1.0))
+    if not any(views.values()):
+        raise Unavailable("no node answers")
+    return [(name, alarm) for name, view in views.items() if view for alarm in view.alarms]
+
+
+def doctor(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Look the cluster over: reachable, one leader, lag, equal states, alarms, disk; exit 1 if it is ill.
+
+    The disk is looked at where this machine's data is known: with --data, --config, or in ./.raftkv.
+    """
+    from raftkv.cluster.doctor import Verdict, examine
+
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    findings = []
+    for finding in examine(target, min(timeout, 1.0), _data_folder(target.source)):
+        findings.append(finding)
+        if not json:
+            emit(f"{finding.verdict:<8} {finding.what}")
+    bad = [finding for finding in findings if finding.verdict is Verdict.BAD]
+    if json:
+        found = [{"verdict": str(finding.verdict), "what": finding.what} for finding in findings]
+        emit_json({"healthy": not bad, "findings": found})
+    if bad:
+        raise typer.Exit(Exit.NO)
+
+
+def _data_folder(source: str) -> Path | None:
+    """Where the nodes of a target keep their data, if that is on this machine."""
+    from raftkv import config
+
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        cluster = config.load(path)
+        folder = cluster.source.parent / cluster.storage.data
+        return folder if folder.is_dir() else None
+    return None

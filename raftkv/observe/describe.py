@@ -51,6 +51,8 @@ def describe(event: Event) -> str:
             return f"snapshot of entry {fields['index']:,} taken, {fields['bytes']:,} bytes"
         case events.SNAPSHOT_REFUSED:
             return f"the leader's snapshot cannot be used: {fields['cause']}"
+        case events.STATE_DIFFERS:
+            return f"CORRUPT: another state than {fields['peer']} at entry {fields['index']:,}"
         case events.FRAME_REJECTED:
             return f"dropped a frame on the {fields['socket']} socket: {fields['cause']}"
         case _:  # a newer node's event

@@ -27,6 +27,8 @@ SNAPSHOT_TAKEN = "SnapshotTaken"
 """index, bytes: this node's own snapshot is durable"""
 SNAPSHOT_REFUSED = "SnapshotRefused"
 """cause: a chunk of the leader's snapshot cannot be used"""
+STATE_DIFFERS = "StateDiffers"
+"""peer, index: at that applied index the peer's state is another than ours"""
 FRAME_REJECTED = "FrameRejected"
 """socket, cause, count (of all so far); at most one a second and socket"""
 

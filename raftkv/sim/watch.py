@@ -30,7 +30,7 @@ from raftkv.sim.disk import Platter
 from raftkv.sim.machine import Machine
 from raftkv.types import NodeId, Term
 from raftkv.wire import peer as wire
-from raftkv.wire.peer import Forward
+from raftkv.wire.peer import Forward, StateDigest
 
 
 class Violation(Exception):
@@ -72,6 +72,8 @@ class Watcher:
         store = machine.node.store.machine
         if self._digests.setdefault(store.applied_index, store.digest) != store.digest:
             found.append(f"{machine.name}: another state than the others at index {store.applied_index}")
+        if machine.node.audit.alarms:
+            found.append(f"{machine.name}: {', '.join(machine.node.audit.alarms)}")
         if found:
             raise Violation("\n".join(found))
 
@@ -109,7 +111,7 @@ class Watcher:
     def check_frame(self, sender: str, frame: bytes, receiver: Machine | None = None) -> None:
         """``receiver`` is None when it is down."""
         for item in wire.decode(frame).items:
-            if not isinstance(item, Forward):
+            if not isinstance(item, Forward | StateDigest):
                 problem = self._check_message(self._platters[sender], item)
                 if not problem and receiver and isinstance(item, AppendEntriesResponse):
                     problem = self._check_match(self._platters[sender], item, receiver.node.raft.raft)

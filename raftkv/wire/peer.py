@@ -1,9 +1,9 @@
 """Frames between nodes.
 
 ``[version, cluster, sender, to, boot, [item, …]]`` where an item is ``[code, term, …fields]`` of a
-Raft message, or ``[0, [command, …]]``: writes that a follower's clients asked for and only a
-leader can propose. ``boot`` is drawn anew at every start of a node: it tells a frame of an
-earlier life (PITFALLS 40).
+Raft message, ``[0, [command, …]]``: writes that a follower's clients asked for and only a leader can
+propose, or ``[15, index, digest]``: the sender's state at that index. ``boot`` is drawn anew at every
+start of a node: it tells a frame of an earlier life (PITFALLS 40).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, u
 
 VERSION = 1
 _FORWARD = 0
+_STATE_DIGEST = 15
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
 
@@ -34,12 +35,23 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class StateDigest:
+    """Of the sender's state when ``index`` was applied: the receiver's must be the same."""
+
+    index: LogIndex
+    digest: int
+
+
+Item = Message | Forward | StateDigest
+
+
+@dataclass(frozen=True, slots=True)
 class PeerFrame:
     cluster: str
     sender: NodeId
     to: NodeId
     boot: int
-    items: tuple[Message | Forward, ...]
+    items: tuple[Item, ...]
 
 
 _CODES: dict[type[Message], int] = {
@@ -75,7 +87,7 @@ _TYPES = {
 _GETTERS = {kind: attrgetter("term", *names) for kind, names in _FIELDS.items()}
 
 
-def encode(cluster: str, sender: NodeId, to: NodeId, boot: int, items: Sequence[Message | Forward]) -> bytes:
+def encode(cluster: str, sender: NodeId, to: NodeId, boot: int, items: Sequence[Item]) -> bytes:
     return pack((VERSION, cluster, sender, to, boot, [_encode_item(item) for item in items]))
 
 
@@ -90,15 +102,17 @@ def decode(data: bytes) -> PeerFrame:
     return PeerFrame(cluster, NodeId(sender), NodeId(to), boot, decoded)
 
 
-def _encode_item(item: Message | Forward) -> tuple[Any, ...]:
+def _encode_item(item: Item) -> tuple[Any, ...]:
     if isinstance(item, Forward):
         return (_FORWARD, item.commands)
+    if isinstance(item, StateDigest):
+        return (_STATE_DIGEST, item.index, item.digest)
     kind = type(item)
     values = _GETTERS[kind](item)
     return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
 
 
-def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
+def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
     expect(type(item) is tuple and len(item) >= 2, "no peer item")
     code = item[0]
     kind = _CLASSES.get(code) if type(code) is int else None
@@ -109,6 +123,8 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Message | Forward:
                 type(commands) is tuple and all(type(c) is bytes for c in commands), "no forwarded commands"
             )
             return Forward(commands)
+        if code == _STATE_DIGEST and len(item) == 3 and all(map(_is_count, item)):
+            return StateDigest(item[1], item[2])
         raise WireError("unknown peer message")
     values = item[1:]
     if tuple(map(type, values)) != _TYPES[kind]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.storage import StorageActor
 from raftkv.actors.store import StoreActor
@@ -121,6 +122,12 @@ ACTORS = (
         "a batch that found the disk full counts as written",
         "39",
         Edit(StorageActor._on_append, "if result.error:", "if False:"),
+    ),
+    _actors(
+        "states-never-compared",
+        "nodes whose states have come apart say nothing",
+        "10",
+        Edit(AuditActor._compare, "mine == message.digest or", "True or"),
     ),
     _actors(
         "disk-error-retried",

@@ -20,7 +20,7 @@ from raftkv.raft.messages import AppendEntries, Entry, InstallSnapshot, Message,
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind, Reply, Request
-from raftkv.wire.peer import Forward
+from raftkv.wire.peer import Forward, Item, StateDigest
 from tests.wire.support import counts, finite, names, small_counts
 
 N1, N2 = NodeId("n1"), NodeId("n2")
@@ -78,9 +78,10 @@ def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
     return st.tuples(counts, *rest).map(lambda values: kind(N1, N2, *values))
 
 
-peer_items: st.SearchStrategy[Message | Forward] = st.one_of(
+peer_items: st.SearchStrategy[Item] = st.one_of(
     *[messages_of(kind) for kind in MESSAGES],
     st.lists(st.binary(max_size=20), max_size=4).map(lambda commands: Forward(tuple(commands))),
+    st.tuples(counts, counts).map(lambda pair: StateDigest(LogIndex(pair[0]), pair[1])),
 )
 peer_frames = st.builds(
     lambda cluster, boot, items: peer.encode(cluster, N1, N2, boot, items),

@@ -30,7 +30,7 @@ DECODERS: dict[str, tuple[Decoder, int, int]] = {
     "requests": (client.decode_requests, REQUEST_BYTES_MAX + client.FRAME_SLACK_BYTES, 3),
     "responses": (client.decode_responses, client.RESPONSE_BYTES_MAX, 2),
     "control request": (control.decode_request, REQUEST_BYTES_MAX, 4),
-    "control response": (control.decode_response, REQUEST_BYTES_MAX, 4),
+    "control response": (control.decode_response, FRAME_BYTES_MAX, 4),
     "snapshot": (decode_snapshot, REQUEST_BYTES_MAX, 2),
     "event": (decode_event, REQUEST_BYTES_MAX, 2),
 }

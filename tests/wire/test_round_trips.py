@@ -20,7 +20,7 @@ from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind, Reply, Request, Response
 from raftkv.wire.control import ControlRequest, ControlResponse
 from raftkv.wire.packing import REQUEST_BYTES_MAX
-from raftkv.wire.peer import Forward, PeerFrame
+from raftkv.wire.peer import Forward, Item, PeerFrame
 from tests.wire import frames
 from tests.wire.frames import MESSAGES, N1, N2
 from tests.wire.support import counts, names
@@ -36,9 +36,7 @@ def test_a_message_of_every_type_comes_back(kind: type[Message], data: st.DataOb
 
 
 @given(names, counts, st.lists(frames.peer_items, max_size=6))
-def test_a_peer_frame_comes_back_whole_and_in_order(
-    cluster: str, boot: int, items: list[Message | Forward]
-) -> None:
+def test_a_peer_frame_comes_back_whole_and_in_order(cluster: str, boot: int, items: list[Item]) -> None:
     assert peer.decode(peer.encode(cluster, N1, N2, boot, items)) == PeerFrame(
         cluster, N1, N2, boot, tuple(items)
     )

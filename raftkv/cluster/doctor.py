@@ -1,0 +1,155 @@
+"""Looks a cluster over: what an operator would check by hand, one line each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.discovery import Target
+from raftkv.observe import NodeSnapshot
+from raftkv.raft import Role
+
+SYNCS = 20
+SYNC_SLOW_MS = 20.0
+"""A heartbeat is 50 ms; a disk that takes half of it for one sync makes every write slow."""
+FREE_BYTES_LOW = 1 << 30
+LAG_ENTRIES_HIGH = 10_000
+DIGEST_TRIES = 20
+DIGEST_PAUSE_SECONDS = 0.05
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    verdict: Verdict
+    what: str
+
+
+def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Finding]:
+    """Everything, in the order of what depends on what. ``folder``: where this machine's nodes keep their
+    data, None when that is not known."""
+    assert target.controls is not None
+    with ControlClient() as client:
+        begin = time.monotonic()
+        views = snapshots(client, target.controls, timeout)
+        seconds = time.monotonic() - begin
+        yield from _reachable(views, seconds)
+        alive = [view for view in views.values() if view]
+        if not alive:
+            return
+        yield from _one_leader(alive, len(views))
+        yield from _lag(alive)
+        yield from _states(client, target.controls, timeout)
+        yield from _complaints(alive)
+    if folder:
+        yield from _disk(folder)
+
+
+def _reachable(views: dict[str, NodeSnapshot | None], seconds: float) -> Iterator[Finding]:
+    silent = [name for name, view in views.items() if view is None]
+    for name in silent:
+        yield Finding(Verdict.BAD, f"{name} does not answer on its control endpoint")
+    if not silent:
+        text = f"all {len(views)} nodes answer ({seconds * 1000:.0f} ms)"
+        yield Finding(Verdict.OK, text)
+    clusters = {view.cluster for view in views.values() if view}
+    if len(clusters) > 1:
+        yield Finding(Verdict.BAD, f"the nodes belong to different clusters: {', '.join(sorted(clusters))}")
+
+
+def _one_leader(alive: list[NodeSnapshot], nodes: int) -> Iterator[Finding]:
+    term = max(view.term for view in alive)
+    leaders = [view.name for view in alive if view.role == Role.LEADER.value and view.term == term]
+    followers = [view for view in alive if view.leader in leaders and view.term == term]
+    if len(leaders) == 1 and len(followers) > nodes // 2:
+        yield Finding(Verdict.OK, f"{leaders[0]} leads term {term}, {len(followers)} of {nodes} agree")
+    elif leaders:
+        text = f"{', '.join(leaders)} claims to lead term {term}, but {len(followers)} of {nodes} agree"
+        yield Finding(Verdict.BAD, text)
+    else:
+        yield Finding(Verdict.BAD, f"nobody leads in term {term}: writes and fresh reads wait")
+
+
+def _lag(alive: list[NodeSnapshot]) -> Iterator[Finding]:
+    commit = max(view.commit_index for view in alive)
+    behind = {view.name: commit - view.applied_index for view in alive}
+    worst = max(behind, key=lambda name: behind[name])
+    if behind[worst] > LAG_ENTRIES_HIGH:
+        yield Finding(Verdict.WARNING, f"{worst} is {behind[worst]:,} entries behind")
+    else:
+        yield Finding(Verdict.OK, f"nobody is more than {behind[worst]:,} entries behind")
+
+
+def _states(client: ControlClient, controls: dict[str, str], timeout: float) -> Iterator[Finding]:
+    """Of nodes that were seen at the same applied index, at whatever moments."""
+    seen: dict[int, tuple[str, str]] = {}
+    compared: set[frozenset[str]] = set()
+    for _ in range(DIGEST_TRIES):
+        for view in snapshots(client, controls, timeout).values():
+            if view is None:
+                continue
+            name, digest = seen.setdefault(view.applied_index, (view.name, view.state_digest))
+            if digest != view.state_digest:
+                text = f"{view.name} and {name} hold different states at entry {view.applied_index}"
+                yield Finding(Verdict.BAD, text)
+                return
+            if name != view.name:
+                compared.add(frozenset((name, view.name)))
+        if len(compared) >= len(controls) - 1:
+            break
+        time.sleep(DIGEST_PAUSE_SECONDS)
+    if compared:
+        yield Finding(Verdict.OK, f"equal states at equal entries (pairs of nodes compared: {len(compared)})")
+    elif len(controls) > 1:
+        yield Finding(Verdict.WARNING, "no two nodes were seen at the same entry: states not compared")
+
+
+def _complaints(alive: list[NodeSnapshot]) -> Iterator[Finding]:
+    for view in alive:
+        for alarm in view.alarms:
+            yield Finding(Verdict.BAD, f"{view.name} raises {alarm}")
+        if view.disk_stalled:
+            yield Finding(Verdict.BAD, f"the disk of {view.name} does not answer")
+        faults = [*view.faults, *(f"the link to {link.to}" for link in view.links if link.fault)]
+        if faults:
+            text = f"{view.name} is broken on purpose ({', '.join(faults)}); 'raftkv chaos heal' mends it"
+            yield Finding(Verdict.WARNING, text)
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    """By writing and syncing a small file where the data is."""
+    free = shutil.disk_usage(folder).free
+    text = f"{free / (1 << 30):.1f} GiB free in {folder}"
+    yield Finding(Verdict.OK if free >= FREE_BYTES_LOW else Verdict.WARNING, text)
+    path = folder / f".doctor-{os.getpid()}"
+    times = []
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            for _ in range(SYNCS):
+                os.pwrite(fd, bytes(4096), 0)
+                begin = time.perf_counter()
+                os.fdatasync(fd)
+                times.append((time.perf_counter() - begin) * 1000)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        yield Finding(Verdict.BAD, f"cannot write and sync in {folder}: {error.strerror}")
+        return
+    finally:
+        path.unlink(missing_ok=True)
+    median, worst = statistics.median(times), max(times)
+    verdict = Verdict.OK if median < SYNC_SLOW_MS else Verdict.WARNING
+    yield Finding(verdict, f"one fdatasync takes {median:.2f} ms (longest of {SYNCS}: {worst:.2f})")
