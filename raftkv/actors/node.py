@@ -32,7 +32,8 @@ from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
 from raftkv.config import ClusterConfig
 from raftkv.errors import CorruptLog
-from raftkv.kv import CHUNK_BYTES, Restoration, StateMachine
+from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
+from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.observe import LogTail, NodeSnapshot, PeerSnapshot, events
 from raftkv.raft import Raft, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
@@ -82,6 +83,7 @@ class Node:
         world: NodeWorld,
         tuning: RaftOptions | None = None,
         chunk_bytes: int = CHUNK_BYTES,
+        sessions: SessionLimits = DEFAULT_LIMITS,
     ) -> None:
         """``tuning`` stands in for what follows from ``config``: bounds that no user sets. Raises
         ``CorruptLog`` for a snapshot that this version cannot read."""
@@ -107,7 +109,7 @@ class Node:
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
         self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000, rule)
         self.storage = StorageActor(system, world.disk, world.log_bytes)
-        self.store = StoreActor(system, _restored(recovered), chunk_bytes)
+        self.store = StoreActor(system, _restored(recovered, sessions), chunk_bytes)
         self.peers = PeersActor(system, name, config.name, world.boot, world.peer_links)
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
@@ -292,9 +294,9 @@ class Node:
         return tuple(found)
 
 
-def _restored(recovered: Recovered) -> StateMachine:
+def _restored(recovered: Recovered, sessions: SessionLimits) -> StateMachine:
     """The state that the node's own snapshot stands for, or an empty one."""
-    machine = StateMachine()
+    machine = StateMachine(sessions)
     if recovered.snapshot is None:
         return machine
     restoration = Restoration(machine)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgpack
+
 from raftkv.actors.messages import (
     Apply,
     Campaign,
@@ -43,6 +45,8 @@ TICKS_CAUGHT_UP_MAX = 5
 """After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
 worth of ticks at most passes at once, or every pause would look like an election timeout."""
 
+STAMP_MS = 1000
+"""Between two clock entries."""
 SNAPSHOT_RETRY_SECONDS = 2.0
 """After one that could not be taken, for want of space as a rule."""
 STREAM_PATIENCE = 4
@@ -65,6 +69,8 @@ class RaftActor:
         self._context = context
         self._tick_seconds = tick_seconds
         self._rule = rule
+        self._stamped_term = raft.current_term
+        self._stamped_at = context.now()
         self._taking = False
         self._snapshot_not_before = 0.0
         self._bytes_applied = 0
@@ -202,9 +208,23 @@ class RaftActor:
             self.raft.step(inner)
 
     def _propose(self, message: Propose) -> None:
+        if self.raft.leadership and not self._backlogged:
+            self._stamp()
         outcome = Proposal.BUSY if self._backlogged else self.raft.propose(message.commands)
         if outcome is not Proposal.ACCEPTED and message.keys:
             self._context.send("gateway", ProposalRefused(message.keys, _REFUSALS[outcome]))
+
+    def _stamp(self) -> None:
+        """Ahead of the commands, once a second: an idle cluster writes nothing, and its time goes on in one
+        step when there is something to write again. Steps of a leader that is deposed are lost: log time
+        may lag behind, and never runs ahead."""
+        term, now = self.raft.current_term, self._context.now()
+        if self._stamped_term != term:
+            self._stamped_term, self._stamped_at = term, now
+        elapsed_ms = int((now - self._stamped_at) * 1000)
+        if elapsed_ms >= STAMP_MS:
+            self._stamped_at += elapsed_ms / 1000
+            self.raft.propose_clock(msgpack.packb(elapsed_ms))
 
     def _tick(self) -> None:
         now = self._context.now()

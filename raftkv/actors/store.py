@@ -44,9 +44,9 @@ class _Incoming:
 
     __slots__ = ("fed", "mark", "restoration", "whole")
 
-    def __init__(self, mark: SnapshotMark) -> None:
+    def __init__(self, mark: SnapshotMark, machine: StateMachine) -> None:
         self.mark = mark
-        self.restoration = Restoration(StateMachine())
+        self.restoration = Restoration(machine)
         self.fed = 0
         self.whole = False
 
@@ -123,6 +123,8 @@ class StoreActor:
                 applied = machine.apply(index, data)
                 if applied is not None:
                     results.append(applied)
+            elif kind == EntryKind.CLOCK:
+                machine.advance(index, data)
             else:
                 machine.skip(index)
 
@@ -170,7 +172,7 @@ class StoreActor:
         """What is not understood never reaches the disk: the next start would have to make do with it."""
         if chunk.number == 0:
             self._give_up()
-            self._incoming = _Incoming(chunk.mark)
+            self._incoming = _Incoming(chunk.mark, StateMachine(self.machine.sessions.limits))
         incoming = self._incoming
         try:
             if incoming is None or incoming.mark.id != chunk.mark.id:

@@ -191,10 +191,15 @@ def _line(wal: Path, found: Inspection) -> str:
 
 
 def _meaning(entry: Entry) -> dict[str, Any]:
+    import msgpack
+
     from raftkv.kv.commands import Command, Op
+    from raftkv.raft import EntryKind
 
     if not entry.data:
         return {"op": "no_op"}
+    if entry.kind == EntryKind.CLOCK:
+        return {"op": "clock", "ms": msgpack.unpackb(entry.data)}
     try:
         command = Command.decode(entry.data)
         op = Op(command.op).name.lower()

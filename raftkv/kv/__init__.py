@@ -8,7 +8,7 @@ from raftkv.kv.commands import Code, Command, Op
 from raftkv.kv.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, check_key, check_value
 from raftkv.kv.machine import Applied, KeyValue, RangeResult, StateMachine
 from raftkv.kv.ranges import prefix_end
-from raftkv.kv.sessions import Answer
+from raftkv.kv.sessions import Answer, SessionLimits
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture, Restoration
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Op",
     "RangeResult",
     "Restoration",
+    "SessionLimits",
     "StateMachine",
     "check_key",
     "check_value",

@@ -13,6 +13,10 @@ RANGE_BYTES_MAX = 1 << 20
 """One answer to a range read; the client asks for the next page."""
 SESSIONS_MAX = 10_000
 """Clients whose answers are remembered; the longest idle is forgotten first."""
+SESSION_IDLE_MS = 3_600_000
+"""Of log time, after which a client is forgotten although there is room."""
+CLOCK_STEP_MS_MAX = 1 << 40
+"""One step of log time; no leader is silent for thirty years."""
 SESSION_WINDOW = 4096
 """Requests of one client that may wait for their answer at a time."""
 KEPT_VALUE_BYTES_MAX = 1024

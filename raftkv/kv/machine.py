@@ -12,11 +12,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgpack
 from sortedcontainers import SortedList
 
 from raftkv.errors import InvalidRequest
 from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.kv.limits import (
+    CLOCK_STEP_MS_MAX,
     KEPT_VALUE_BYTES_MAX,
     KEY_BYTES_MAX,
     MULTI_PUT_MAX,
@@ -26,9 +28,10 @@ from raftkv.kv.limits import (
     check_key,
     check_value,
 )
-from raftkv.kv.sessions import Answer, Sessions
+from raftkv.kv.sessions import Answer, SessionLimits, Sessions
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture
 
+DEFAULT_LIMITS = SessionLimits()
 _new: Any = tuple.__new__
 """Makes a NamedTuple without its Python-level constructor: three of them for every write cost a
 tenth of a follower's time."""
@@ -60,11 +63,11 @@ class RangeResult(NamedTuple):
 
 
 class StateMachine:
-    def __init__(self) -> None:
+    def __init__(self, limits: SessionLimits = DEFAULT_LIMITS) -> None:
         self.revision = 0
         self.digest = 0
         self.applied_index = 0
-        self.sessions = Sessions()
+        self.sessions = Sessions(limits)
         self.items: dict[bytes, KeyValue] = {}
         self.keys: SortedList = SortedList()
         self.capture: Capture | None = None
@@ -128,6 +131,16 @@ class StateMachine:
     def skip(self, index: int) -> None:
         """An entry without a command, such as a leader's no-op."""
         self.applied_index = index
+
+    def advance(self, index: int, data: bytes) -> None:
+        """A clock entry; one that makes no sense changes nothing."""
+        self.applied_index = index
+        try:
+            elapsed_ms = msgpack.unpackb(data)
+        except (ValueError, msgpack.UnpackException):
+            return
+        if type(elapsed_ms) is int and 0 < elapsed_ms <= CLOCK_STEP_MS_MAX:
+            self.sessions.advance(elapsed_ms)
 
     def _put(self, key: bytes, value: bytes) -> Answer:
         _check_pair(key, value)

@@ -3,7 +3,9 @@
 A retry carries the (client id, sequence) of the first try and gets the first answer. Answers below
 the client's ``floor`` are dropped: it has told us that it no longer waits for them.
 
-At most ``SESSIONS_MAX`` clients are remembered; the one idle for longest (in log order) goes first.
+At most ``SESSIONS_MAX`` clients are remembered; the one idle for longest (in log order) goes first. One
+that was idle for ``SESSION_IDLE_MS`` goes anyway. Both are counted in the log, entries the one and the
+leaders' clock entries the other, so every node forgets the same client at the same entry.
 A retry from a forgotten client must not pass for a new one (PITFALLS 35). So each command carries
 ``born``, an index its client knew *before* its first write, and the table keeps a ``horizon``: the
 highest last activity of any client it forgot. A client that was forgotten was active after its
@@ -17,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from raftkv.kv.limits import SESSIONS_MAX
+from raftkv.kv.limits import SESSION_IDLE_MS, SESSIONS_MAX
 
 
 class Answer(NamedTuple):
@@ -29,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class Session:
-    __slots__ = ("answers", "floor", "highest", "last_index")
+    __slots__ = ("answers", "floor", "highest", "last_index", "last_ms")
 
     def __init__(self) -> None:
         self.answers: dict[int, Answer] = {}
@@ -37,11 +39,14 @@ class Session:
         self.highest = 0
         """The highest sequence answered."""
         self.last_index = 0
+        self.last_ms = 0
+        """Log time of the last activity."""
 
     def copy(self) -> Session:
         same = Session()
         same.answers = dict(self.answers)
-        same.floor, same.highest, same.last_index = self.floor, self.highest, self.last_index
+        same.floor, same.highest = self.floor, self.highest
+        same.last_index, same.last_ms = self.last_index, self.last_ms
         return same
 
     def keep(self, sequence: int, answer: Answer) -> None:
@@ -61,8 +66,18 @@ class Session:
         self.floor = floor
 
 
+class SessionLimits(NamedTuple):
+    """The same on all nodes, or their tables come apart."""
+
+    sessions_max: int = SESSIONS_MAX
+    idle_ms: int = SESSION_IDLE_MS
+
+
 class Sessions:
-    def __init__(self) -> None:
+    def __init__(self, limits: SessionLimits) -> None:
+        self.limits = limits
+        self.now_ms = 0
+        """Log time: what the leaders' clock entries add up to."""
         self._table: OrderedDict[int, Session] = OrderedDict()
         self._to_capture: dict[int, Session] = {}
         """Those of the moment at which a snapshot began that it has not taken yet."""
@@ -80,17 +95,27 @@ class Sessions:
             if born < self.horizon or born >= index:
                 return None
             session = self._table[client_id] = Session()
-            if len(self._table) > SESSIONS_MAX:
-                _, forgotten = self._table.popitem(last=False)
-                self.horizon = max(self.horizon, forgotten.last_index)
+            if len(self._table) > self.limits.sessions_max:
+                self._forget_oldest()
         else:
             self._table.move_to_end(client_id)
             if self._to_capture:
                 before = self._to_capture.pop(client_id, None)
                 if before is not None:
                     self._captured.append((client_id, before.copy()))
-        session.last_index = index
+        session.last_index, session.last_ms = index, self.now_ms
         return session
+
+    def advance(self, elapsed_ms: int) -> None:
+        """Log time goes on; whoever was idle for too long is forgotten."""
+        self.now_ms += elapsed_ms
+        oldest = self.now_ms - self.limits.idle_ms
+        while self._table and next(iter(self._table.values())).last_ms < oldest:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, forgotten = self._table.popitem(last=False)
+        self.horizon = max(self.horizon, forgotten.last_index)
 
     # -- snapshots
 

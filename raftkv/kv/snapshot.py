@@ -9,9 +9,10 @@ A chunk is one MessagePack array ``[kind, …]``:
 ====  ========  ==================================================================================
 kind  name      fields
 ====  ========  ==================================================================================
-0     HEADER    format version, applied index, revision, digest, session horizon: the first chunk
+0     HEADER    format version, applied index, revision, digest, session horizon, log time: the first
 1     ITEMS     [[key, value, create revision, mod revision, version], …]
-2     SESSIONS  [[client id, last index, floor, highest, [[sequence, code, revision, detail], …]], …]
+2     SESSIONS  [[client id, last index, last ms, floor, highest, answers], …], where answers are
+                [[sequence, code, revision, detail], …]
 3     END       number of items, number of sessions: the last chunk
 ====  ========  ==================================================================================
 """
@@ -63,6 +64,7 @@ class Capture:
             machine.revision,
             machine.digest,
             machine.sessions.horizon,
+            machine.sessions.now_ms,
         )
         self._counts = [0, 0]
         self._walked = False
@@ -99,7 +101,9 @@ class Capture:
         while size < self._chunk_bytes and (found := self._machine.sessions.take_captured()):
             client_id, session = found
             answers = [(sequence, *answer) for sequence, answer in session.answers.items()]
-            rows.append((client_id, session.last_index, session.floor, session.highest, answers))
+            rows.append(
+                (client_id, session.last_index, session.last_ms, session.floor, session.highest, answers)
+            )
             size += _ITEM_BYTES + _ANSWER_BYTES * len(answers)
         return rows
 
@@ -165,7 +169,8 @@ class Restoration:
         machine = self.machine
         if any(type(field) is not int for field in fields):
             raise ValueError("a header whose fields are no numbers")
-        machine.applied_index, machine.revision, machine.digest, machine.sessions.horizon = fields
+        sessions = machine.sessions
+        machine.applied_index, machine.revision, machine.digest, sessions.horizon, sessions.now_ms = fields
         self._begun = True
 
     def _on_items(self, rows: tuple[Row, ...]) -> None:
@@ -176,11 +181,11 @@ class Restoration:
         self._counts[0] += len(rows)
 
     def _on_sessions(self, rows: tuple[Row, ...]) -> None:
-        for client_id, last_index, floor, highest, answers in rows:
-            if not type(client_id) is type(last_index) is type(floor) is type(highest) is int:
+        for client_id, *numbers, answers in rows:
+            if any(type(number) is not int for number in (client_id, *numbers)):
                 raise ValueError("a session with fields of the wrong type")
             session = Session()
-            session.last_index, session.floor, session.highest = last_index, floor, highest
+            session.last_index, session.last_ms, session.floor, session.highest = numbers
             for sequence, code, revision, detail in answers:
                 session.answers[sequence] = Answer(code, revision, detail)
             self._sessions.append((client_id, session))
@@ -198,7 +203,7 @@ class Restoration:
 def summary(header: bytes) -> dict[str, int]:
     """What the first chunk says, for people. Raises ValueError for anything else."""
     try:
-        kind, version, index, revision, digest, _ = msgpack.unpackb(header, use_list=False)
+        kind, version, index, revision, digest, *_ = msgpack.unpackb(header, use_list=False)
     except (TypeError, ValueError, msgpack.UnpackException) as error:
         raise ValueError("no header of a snapshot") from error
     if kind != HEADER:

@@ -164,6 +164,13 @@ class Raft:
         self.log.append_commands(self.current_term, commands)
         return Proposal.ACCEPTED
 
+    def propose_clock(self, data: bytes) -> None:
+        """Let the state machine's time go on, if this node leads and would take a proposal now."""
+        leadership = self.leadership
+        if leadership and leadership.transferee is None:
+            leadership.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
+            self.log.append_clock(self.current_term, data)
+
     def transfer_leadership(self, to: NodeId | None = None) -> bool:
         """Hand leadership over to ``to``, or to the peer that is best prepared (thesis §3.10).
 

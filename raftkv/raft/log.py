@@ -134,6 +134,9 @@ class RaftLog:
         kind = EntryKind.COMMAND
         self.entries += [Entry(LogIndex(i), term, kind, data) for i, data in enumerate(commands, start=index)]
 
+    def append_clock(self, term: Term, data: bytes) -> None:
+        self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.CLOCK, data))
+
     def append_no_op(self, term: Term) -> None:
         self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.NO_OP, b""))
 

@@ -21,6 +21,9 @@ class EntryKind(IntEnum):
     """Empty; the first entry of every term (§8)."""
     COMMAND = 1
     """One client command, opaque bytes to everything but the state machine."""
+    CLOCK = 2
+    """Milliseconds that have passed at the leader since its last one: what the state machine's time is
+    made of."""
 
 
 class Entry(NamedTuple):

@@ -15,7 +15,8 @@ from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.storage import DiskResult
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
-from raftkv.kv import CHUNK_BYTES
+from raftkv.kv import CHUNK_BYTES, SessionLimits
+from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.raft import RaftOptions
 from raftkv.sim.disk import Platter, SimDisk
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
@@ -68,6 +69,7 @@ class Machine:
         wal_options: WalOptions,
         tuning: RaftOptions | None = None,
         chunk_bytes: int = CHUNK_BYTES,
+        sessions: SessionLimits = DEFAULT_LIMITS,
         disk_seconds: float = 0.0005,
     ) -> None:
         """Raises ``StorageError`` when the log cannot be opened, ``PowerCut`` where one was planned."""
@@ -115,6 +117,7 @@ class Machine:
             ),
             tuning,
             chunk_bytes,
+            sessions,
         )
         self._turn.set(world.schedule.now)
 

@@ -14,8 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgpack
+
+from raftkv.kv import SessionLimits
 from raftkv.kv.commands import Code, Op, decode_flat
-from raftkv.raft import Entry, Raft, Role
+from raftkv.kv.machine import DEFAULT_LIMITS
+from raftkv.raft import Entry, EntryKind, Raft, Role
 from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
 from raftkv.raft.messages import (
     AppendEntriesResponse,
@@ -38,7 +42,7 @@ class Violation(Exception):
 
 
 class Watcher:
-    def __init__(self, platters: Mapping[str, Platter]) -> None:
+    def __init__(self, platters: Mapping[str, Platter], sessions: SessionLimits = DEFAULT_LIMITS) -> None:
         self._platters = platters
         self._quorum = len(platters) // 2 + 1
         self._views: dict[int, RaftStatus] = {}
@@ -49,7 +53,7 @@ class Watcher:
         self._held = dict.fromkeys(platters, 0)
         """How much of what is committed each disk holds; never less again."""
         self.history = ClusterHistory()
-        self.twin = Twin()
+        self.twin = Twin(sessions)
         self.elections = 0
 
     def after_turn(self, machine: Machine, alive: Iterable[Machine]) -> None:
@@ -161,33 +165,69 @@ class Watcher:
 class _Client:
     def __init__(self) -> None:
         self.floor = 0
-        self.answers: dict[int, tuple[int, int]] = {}
+        self.last_index = 0
+        self.last_ms = 0
+        self.answered: set[int] = set()
 
 
 class Twin:
     """The state machine the obvious way: never forgets an answer, knows one key at a time.
 
-    It takes for granted that no client is forgotten: worlds have far fewer clients than the table.
-    """
+    It forgets *clients* by the same rule as the real one, since who is refused is part of the state; but
+    what was ever applied for a client it remembers for ever, and nothing may be applied twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: SessionLimits = DEFAULT_LIMITS) -> None:
         self.items: dict[bytes, bytes] = {}
         self.revision = 0
         self.applied = 0
+        self.now_ms = 0
+        self._limits = limits
+        self._horizon = 0
         self._clients: dict[int, _Client] = {}
+        self._answers: dict[tuple[int, int], tuple[int, int]] = {}
+        """(client, sequence) -> (code, revision), of all that was ever applied."""
 
     def apply(self, entry: Entry) -> None:
         self.applied = entry.index
+        if entry.kind == EntryKind.CLOCK:
+            self._pass_time(msgpack.unpackb(entry.data))
+            return
         if not entry.data:
             return
         try:
-            client_id, _, sequence, floor, op, *arguments = decode_flat(entry.data)
+            client_id, born, sequence, floor, op, *arguments = decode_flat(entry.data)
         except ValueError:
             return  # nobody waits for it, and nothing follows from it
-        client = self._clients.setdefault(client_id, _Client())
+        client = self._enter(client_id, born, entry.index)
+        if client is None:
+            return
         client.floor = max(client.floor, floor)
-        if sequence not in client.answers and sequence >= client.floor:
-            client.answers[sequence] = (self._do(op, arguments), self.revision)
+        if sequence in client.answered or sequence < client.floor:
+            return
+        client.answered.add(sequence)
+        if (client_id, sequence) in self._answers:
+            raise Violation(f"write {sequence} of client {client_id:x} is applied twice")
+        self._answers[client_id, sequence] = (self._do(op, arguments), self.revision)
+
+    def _enter(self, client_id: int, born: int, index: int) -> _Client | None:
+        client = self._clients.get(client_id)
+        if client is None:
+            if born < self._horizon or born >= index:
+                return None
+            client = self._clients[client_id] = _Client()
+        client.last_index, client.last_ms = index, self.now_ms
+        if len(self._clients) > self._limits.sessions_max:
+            self._forget(min(self._clients, key=lambda each: self._clients[each].last_index))
+        return client
+
+    def _pass_time(self, elapsed_ms: int) -> None:
+        self.now_ms += elapsed_ms
+        for client_id, client in list(self._clients.items()):
+            if client.last_ms < self.now_ms - self._limits.idle_ms:
+                self._forget(client_id)
+
+    def _forget(self, client_id: int) -> None:
+        self._horizon = max(self._horizon, self._clients.pop(client_id).last_index)
 
     def _do(self, op: int, arguments: list[Any]) -> int:
         items = dict(self.items)
@@ -213,7 +253,7 @@ class Twin:
         return Code.OK
 
     def check_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
-        known = self._clients.get(client_id, _Client()).answers.get(sequence)
+        known = self._answers.get((client_id, sequence))
         if known != (code, revision):
             raise Violation(
                 f"write {sequence} of client {client_id:x} was answered with code {code} at revision "

@@ -18,7 +18,8 @@ from zlib import crc32
 from raftkv import config
 from raftkv.config import ClusterConfig
 from raftkv.errors import DiskFull, StorageError
-from raftkv.kv import CHUNK_BYTES
+from raftkv.kv import CHUNK_BYTES, SessionLimits
+from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.raft import RaftOptions, Role
 from raftkv.sim.clients import SimClient
 from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
@@ -49,6 +50,7 @@ class WorldOptions:
     snapshot: config.SnapshotConfig = field(default_factory=config.SnapshotConfig)
     chunk_bytes: int = CHUNK_BYTES
     """Of a snapshot's chunks: in a small world they must be small to be several."""
+    sessions: SessionLimits = DEFAULT_LIMITS
     segment_bytes: int = 1 << 16
     disk_seconds: float = 0.0005
     weather: Weather = field(default_factory=Weather)
@@ -85,7 +87,7 @@ class World:
         self.platters = {name: Platter(MemoryDirectory(name)) for name in self.names}
         self.machines: dict[str, Machine] = {}
         self.clients: dict[str, SimClient] = {}
-        self.watcher = Watcher(self.platters)
+        self.watcher = Watcher(self.platters, options.sessions)
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
@@ -136,6 +138,7 @@ class World:
                 wal_options=self._wal_options,
                 tuning=self.options.tuning,
                 chunk_bytes=self.options.chunk_bytes,
+                sessions=self.options.sessions,
                 disk_seconds=self.options.disk_seconds,
             )
         except PowerCut:

@@ -10,7 +10,7 @@ from raftkv.actors.messages import SetClockRate
 from raftkv.actors.system import System
 from raftkv.client import core as client_core
 from raftkv.errors import SessionExpired
-from raftkv.kv import Code, Op, machine, sessions
+from raftkv.kv import Code, Op, SessionLimits, machine
 from raftkv.kv.commands import Command
 from raftkv.raft import RaftLog
 from raftkv.raft.messages import Heartbeat
@@ -45,9 +45,8 @@ def test_one_lost_request_does_not_overrun_the_session_of_a_busy_client(
     assert all(call.response and call.response.code == Code.OK for call in others)
 
 
-def test_a_client_that_was_forgotten_writes_on_under_a_new_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SESSIONS_MAX", 4)
-    world = World()
+def test_a_client_that_was_forgotten_writes_on_under_a_new_identity() -> None:
+    world = World(sessions=SessionLimits(sessions_max=4))
     world.await_leader()
     client = world.user()
     client.put("a", "1")
@@ -64,6 +63,45 @@ def test_a_client_that_was_forgotten_writes_on_under_a_new_identity(monkeypatch:
     again = client.put("a", "2")
     settle(world, client)
     assert again.response is not None
+
+
+def test_a_client_that_was_idle_for_too_long_is_told_so_on_every_node() -> None:
+    """By log time: what the leaders' clocks say in the log, and nobody's own clock."""
+    world = World(sessions=SessionLimits(idle_ms=3_000))
+    world.await_leader()
+    idle, busy = world.user("idle"), world.user("busy")
+    idle.put("a", "1")
+    settle(world, idle)
+    for _ in range(4):
+        world.run(1.2)
+        busy.put("b", "1")
+        settle(world, busy)
+    world.run(0.2)
+    call = idle.put("a", "2")
+    settle(world, idle)
+    assert isinstance(call.error, SessionExpired)
+    assert busy.put("b", "2").error is None
+    settle(world, busy)
+    world.run(0.5)
+    counts = {len(machine.node.store.machine.sessions) for machine in world.machines.values()}
+    times = {machine.node.store.machine.sessions.now_ms for machine in world.machines.values()}
+    assert counts == {1}
+    assert len(times) == 1
+    assert 3_000 < times.pop() <= world.now * 1000
+
+
+def test_an_idle_cluster_writes_nothing_to_make_time_pass() -> None:
+    world = World(sessions=SessionLimits(idle_ms=3_000))
+    leader = world.await_leader()
+    client = world.user()
+    client.put("a", "1")
+    settle(world, client)
+    last = world.node(leader).raft.raft.log.last_index
+    world.run(20.0)
+    assert world.node(leader).raft.raft.log.last_index == last
+    call = client.put("a", "2")  # time catches up in one step, and this client was idle for all of it
+    settle(world, client)
+    assert isinstance(call.error, SessionExpired)
 
 
 def test_a_gateway_does_not_hold_for_ever_what_can_never_be_answered() -> None:

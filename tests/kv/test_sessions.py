@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
-from raftkv.kv import Answer, Code, Command, KeyValue, Op, StateMachine
-from raftkv.kv.limits import SESSION_WINDOW, SESSIONS_MAX
+from raftkv.kv import Answer, Code, Command, KeyValue, Op, SessionLimits, StateMachine
+from raftkv.kv.limits import SESSION_IDLE_MS, SESSION_WINDOW, SESSIONS_MAX
 from tests.kv.support import Client, contents
 
 
@@ -19,8 +20,8 @@ def client(machine: StateMachine) -> Client:
     return Client(machine)
 
 
-def few_sessions(monkeypatch: pytest.MonkeyPatch, limit: int = 2) -> None:
-    monkeypatch.setattr("raftkv.kv.sessions.SESSIONS_MAX", limit)
+def few_sessions(machine: StateMachine, limit: int = 2) -> None:
+    machine.sessions.limits = SessionLimits(sessions_max=limit)
 
 
 # -- retries
@@ -132,10 +133,8 @@ def test_what_one_client_makes_a_node_remember_is_bounded(machine: StateMachine,
 # -- forgotten clients
 
 
-def test_the_client_idle_for_longest_is_forgotten_first(
-    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few_sessions(monkeypatch)
+def test_the_client_idle_for_longest_is_forgotten_first(machine: StateMachine) -> None:
+    few_sessions(machine)
     one, two, three = (Client(machine, client_id, born=0) for client_id in (1, 2, 3))
     one.send(1, 0, Op.PUT, b"a", b"1")
     two.send(1, 0, Op.PUT, b"a", b"2")
@@ -146,10 +145,8 @@ def test_the_client_idle_for_longest_is_forgotten_first(
     assert two.send(1, 0, Op.PUT, b"a", b"2").code == Code.SESSION_EXPIRED
 
 
-def test_a_retry_of_a_forgotten_client_is_refused_and_not_applied(
-    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few_sessions(monkeypatch)
+def test_a_retry_of_a_forgotten_client_is_refused_and_not_applied(machine: StateMachine) -> None:
+    few_sessions(machine)
     forgotten = Client(machine, 1)
     forgotten.send(1, 0, Op.PUT, b"a", b"1")
     for client_id in (2, 3):
@@ -160,8 +157,8 @@ def test_a_retry_of_a_forgotten_client_is_refused_and_not_applied(
     assert (machine.revision, machine.digest, contents(machine)) == before
 
 
-def test_a_refused_client_takes_nobodys_place(machine: StateMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    few_sessions(monkeypatch)
+def test_a_refused_client_takes_nobodys_place(machine: StateMachine) -> None:
+    few_sessions(machine)
     clients = [Client(machine, client_id, born=0) for client_id in (1, 2, 3)]
     for client in clients:
         client.send(1, 0, Op.PUT, b"a", b"")
@@ -171,10 +168,8 @@ def test_a_refused_client_takes_nobodys_place(machine: StateMachine, monkeypatch
         assert client.send(2, 0, Op.PUT, b"a", b"").code == Code.OK
 
 
-def test_a_client_born_after_the_last_forgetting_is_new(
-    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few_sessions(monkeypatch)
+def test_a_client_born_after_the_last_forgetting_is_new(machine: StateMachine) -> None:
+    few_sessions(machine)
     for client_id in (1, 2, 3, 4):
         assert Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"").code == Code.OK
     horizon = machine.sessions.horizon
@@ -183,8 +178,8 @@ def test_a_client_born_after_the_last_forgetting_is_new(
     assert Client(machine, 6, born=horizon).send(1, 0, Op.PUT, b"a", b"").code == Code.OK
 
 
-def test_the_horizon_never_falls(machine: StateMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    few_sessions(monkeypatch)
+def test_the_horizon_never_falls(machine: StateMachine) -> None:
+    few_sessions(machine)
     horizons = []
     for client_id in range(1, 20):
         Client(machine, client_id).send(1, 0, Op.PUT, b"a", b"")
@@ -192,11 +187,9 @@ def test_the_horizon_never_falls(machine: StateMachine, monkeypatch: pytest.Monk
     assert horizons == sorted(horizons)
 
 
-def test_whoever_was_ever_forgotten_stays_refused_for_good(
-    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whoever_was_ever_forgotten_stays_refused_for_good(machine: StateMachine) -> None:
     """Over many clients with retries in between: no command is ever applied twice."""
-    few_sessions(monkeypatch, 3)
+    few_sessions(machine, 3)
     clients = []
     for client_id in range(1, 40):
         client = Client(machine, client_id)
@@ -228,3 +221,45 @@ def test_as_many_clients_are_remembered_as_the_limit_says(machine: StateMachine)
     machine.apply(SESSIONS_MAX + 1, Command(SESSIONS_MAX + 1, 0, 1, 0, Op.DELETE, (b"a",)).encode())
     assert len(machine.sessions) == SESSIONS_MAX
     assert machine.sessions.horizon == 1
+
+
+# -- log time
+
+
+def pass_time(machine: StateMachine, milliseconds: object) -> None:
+    machine.advance(machine.applied_index + 1, msgpack.packb(milliseconds))
+
+
+def test_a_client_idle_for_too_long_is_forgotten_and_told_so(machine: StateMachine) -> None:
+    idle, busy = Client(machine, 1), Client(machine, 2, born=0)
+    idle.put(b"a", b"1")
+    for _ in range(4):
+        busy.put(b"b", b"")
+        pass_time(machine, SESSION_IDLE_MS // 4)
+    assert len(machine.sessions) == 2  # to the millisecond: not yet
+    pass_time(machine, 1)
+    assert len(machine.sessions) == 1
+    before = machine.revision, machine.digest, contents(machine)
+    assert idle.send(1, 1, Op.PUT, b"a", b"1").code == Code.SESSION_EXPIRED
+    assert idle.put(b"a", b"2").code == Code.SESSION_EXPIRED
+    assert (machine.revision, machine.digest, contents(machine)) == before
+    assert busy.put(b"b", b"").code == Code.OK
+    assert Client(machine, 3).put(b"a", b"2").code == Code.OK
+
+
+def test_time_alone_forgets_nobody_before_it_is_due(machine: StateMachine, client: Client) -> None:
+    first = client.send(1, 1, Op.PUT, b"a", b"1")
+    for _ in range(10):
+        pass_time(machine, SESSION_IDLE_MS // 10)
+    assert client.send(1, 1, Op.PUT, b"a", b"1") == first
+
+
+@pytest.mark.parametrize("nonsense", [0, -1, 2**50, 1.5, None, True, "1000", [1000]])
+def test_a_clock_entry_that_makes_no_sense_changes_nothing(
+    machine: StateMachine, client: Client, nonsense: object
+) -> None:
+    client.put(b"a", b"1")
+    pass_time(machine, nonsense)
+    assert (machine.sessions.now_ms, len(machine.sessions), machine.applied_index) == (0, 1, 2)
+    machine.advance(3, b"\xc1")
+    assert (machine.sessions.now_ms, machine.applied_index) == (0, 3)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftkv.kv import Code, KeyValue, Op, Restoration, StateMachine
-from raftkv.kv import sessions as kv_sessions
+from raftkv.kv import Code, KeyValue, Op, Restoration, SessionLimits, StateMachine
 from raftkv.kv import snapshot as kv_snapshot
 from raftkv.kv.snapshot import END, HEADER, ITEMS, KEYS_A_CHUNK_MAX, SESSIONS
 from tests.kv.support import Client, machine_with, state
@@ -23,13 +22,13 @@ SMALL = 64
 def sessions(machine: StateMachine) -> list[tuple[Any, ...]]:
     """The table in its order: who is forgotten first is part of the state."""
     return [
-        (client_id, each.last_index, each.floor, each.highest, dict(each.answers))
+        (client_id, each.last_index, each.last_ms, each.floor, each.highest, dict(each.answers))
         for client_id, each in machine.sessions._table.items()
     ]
 
 
 def everything(machine: StateMachine) -> tuple[Any, ...]:
-    return state(machine), sessions(machine), machine.sessions.horizon
+    return state(machine), sessions(machine), machine.sessions.horizon, machine.sessions.now_ms
 
 
 def chunks_of(machine: StateMachine, chunk_bytes: int = SMALL) -> list[bytes]:
@@ -59,6 +58,8 @@ def test_everything_comes_back_and_goes_on_alike(chunk_bytes: int) -> None:
     client.put(b"k3", b"again")
     client.do(Op.DELETE, b"k4")
     client.do(Op.COMPARE_AND_SET, b"k5", b"wrong", b"x")
+    machine.advance(machine.applied_index + 1, pack(1234))
+    client.do(Op.DELETE, b"k6")
     twin = restored(chunks_of(machine, chunk_bytes))
     assert everything(twin) == everything(machine)
     other = Client(twin, client_id=7, born=client.born)
@@ -129,9 +130,8 @@ def test_what_happens_meanwhile_is_not_in_it(
     assert machine.capture is None
 
 
-def test_clients_forgotten_meanwhile_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kv_sessions, "SESSIONS_MAX", 3)
-    machine = StateMachine()
+def test_clients_forgotten_meanwhile_are_in_it() -> None:
+    machine = StateMachine(SessionLimits(sessions_max=3))
     for number in range(1, 4):
         Client(machine, client_id=number, born=0).put(b"a", b"%d" % number)
     expected = everything(machine)
@@ -147,15 +147,15 @@ def test_clients_forgotten_meanwhile_are_in_it(monkeypatch: pytest.MonkeyPatch) 
     assert everything(restored(chunks)) == expected
 
 
-def test_a_restored_machine_forgets_the_same_clients_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restored_machine_forgets_the_same_clients_next() -> None:
     machine = StateMachine()
     order = list(range(1, 30))
     random.Random(1).shuffle(order)
     for number in order:
         Client(machine, client_id=number, born=0).put(b"a", b"")
     twin = restored(chunks_of(machine))
-    monkeypatch.setattr(kv_sessions, "SESSIONS_MAX", 29)
     for each in (machine, twin):
+        each.sessions.limits = SessionLimits(sessions_max=29)
         Client(each, client_id=100).put(b"b", b"")
     assert everything(twin) == everything(machine)
     assert order[0] not in twin.sessions._table
@@ -204,9 +204,9 @@ def pack(*content: Any) -> bytes:
 
 
 GOOD = [
-    pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0),
+    pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9),
     pack(ITEMS, [(b"a", b"1", 1, 1, 1)]),
-    pack(SESSIONS, [(5, 3, 1, 1, [(1, 0, 1, None)])]),
+    pack(SESSIONS, [(5, 3, 0, 1, 1, [(1, 0, 1, None)])]),
     pack(END, 1, 1),
 ]
 
@@ -224,15 +224,15 @@ def test_the_good_one_is_good() -> None:
         [b"\xff" * 10],
         [GOOD[1]],
         [GOOD[0], GOOD[0]],
-        [pack(HEADER, kv_snapshot.FORMAT_VERSION + 1, 3, 2, 7, 0)],
-        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7)],
-        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, "2", 7, 0)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION + 1, 3, 2, 7, 0, 9)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, "2", 7, 0, 9)],
         [GOOD[0], pack(9, [])],
         [GOOD[0], pack(ITEMS, [(b"a", "1", 1, 1, 1)])],
         [GOOD[0], pack(ITEMS, [(b"a", b"1", 1, 1)])],
         [GOOD[0], pack(ITEMS, 7)],
-        [GOOD[0], pack(SESSIONS, [(5, 3, 1, "1", [])])],
-        [GOOD[0], pack(SESSIONS, [(5, 3, 1, 1, [7])])],
+        [GOOD[0], pack(SESSIONS, [(5, 3, 0, 1, "1", [])])],
+        [GOOD[0], pack(SESSIONS, [(5, 3, 0, 1, 1, [7])])],
         [GOOD[0], pack(END, 1, 0)],
         [GOOD[0], GOOD[1], pack(END, 1, 1)],
         [GOOD[0], GOOD[1], GOOD[1], pack(END, 2, 0)],

@@ -59,7 +59,29 @@ KV = (
         "latest-client-forgotten",
         "the table of sessions drops whoever came last, not whoever is idle for longest",
         "35",
-        Edit(Sessions.enter, "popitem(last=False)", "popitem(last=True)"),
+        Edit(Sessions._forget_oldest, "popitem(last=False)", "popitem(last=True)"),
+    ),
+    _kv(
+        "forgotten-without-a-trace",
+        "a client that was forgotten passes for a new one, and its retry is applied again",
+        "35",
+        Edit(Sessions._forget_oldest, "self.horizon = max(self.horizon, forgotten.last_index)", "pass"),
+    ),
+    _kv(
+        "idle-client-never-forgotten",
+        "time passes in the log, and nobody is forgotten for it",
+        "35",
+        Edit(Sessions.advance, "while self._table and", "while False and"),
+    ),
+    _kv(
+        "activity-does-not-count",
+        "a client is forgotten so long after its first write, however busy it is",
+        "35",
+        Edit(
+            Sessions.enter,
+            "session.last_index, session.last_ms = index, self.now_ms",
+            "session.last_index = index",
+        ),
     ),
     _kv(
         "compare-always-succeeds",

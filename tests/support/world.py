@@ -9,8 +9,9 @@ from typing import Any
 from raftkv.actors.node import Node
 from raftkv.client.calls import Call, Session
 from raftkv.config import LimitsConfig, SnapshotConfig
-from raftkv.kv import CHUNK_BYTES, KeyValue
+from raftkv.kv import CHUNK_BYTES, KeyValue, SessionLimits
 from raftkv.kv.commands import Op
+from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.sim import world as sim
 from raftkv.sim.clients import SimClient
 from raftkv.sim.machine import Machine
@@ -31,6 +32,7 @@ class World(sim.World):
         seed: int = 0,
         snapshot: SnapshotConfig | None = None,
         chunk_bytes: int = CHUNK_BYTES,
+        sessions: SessionLimits = DEFAULT_LIMITS,
         **limits: int,
     ) -> None:
         super().__init__(
@@ -39,6 +41,7 @@ class World(sim.World):
                 limits=LimitsConfig(**limits),
                 snapshot=snapshot or SnapshotConfig(),
                 chunk_bytes=chunk_bytes,
+                sessions=sessions,
                 segment_bytes=WAL_OPTIONS.segment_bytes,
                 weather=Weather(latency=0.0005, jitter=0.0),
             ),
