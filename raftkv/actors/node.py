@@ -302,8 +302,8 @@ def _restored(recovered: Recovered, sessions: SessionLimits) -> StateMachine:
     restoration = Restoration(machine)
     try:
         whole = [restoration.feed(chunk) for chunk in recovered.state]
-        if not whole or not whole[-1]:
-            raise ValueError("it ends too early")
+        if not whole or not whole[-1] or machine.applied_index != recovered.snapshot.index:
+            raise ValueError("it ends too early, or is of another entry")
     except ValueError as error:
         where = f"snapshot of entry {recovered.snapshot.index} of node {recovered.identity.node}"
         raise CorruptLog(where, 0, str(error)) from error

@@ -154,11 +154,12 @@ class RaftActor:
     # -- snapshots
 
     def _restore(self, ready: Ready) -> None:
-        for chunk in ready.chunks:
-            self._context.send("store", Restore(chunk))
         if ready.installed:
+            # First: chunks that come with it belong to the next one.
             self.snapshots_installed += 1
             self._context.send("store", SwapState(ready.installed))
+        for chunk in ready.chunks:
+            self._context.send("store", Restore(chunk))
 
     def _on_chunk_stored(self, message: ChunkStored) -> None:
         if not message.stored:

@@ -72,6 +72,8 @@ class StoreActor:
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
         self._taking: SnapshotMark | None = None
+        self._finishing = False
+        """The last chunk of it was made."""
         self._incoming: _Incoming | None = None
         self.machine = machine
         self.reads_total = 0
@@ -132,9 +134,8 @@ class StoreActor:
 
     def _take_snapshot(self, message: TakeSnapshot) -> None:
         assert message.index == self.machine.applied_index, "a snapshot of what is applied"
-        if self._taking or self._incoming:
-            self._context.send("raft", SnapshotEnded(None, 0))
-            return
+        assert self._taking is None, "one at a time"
+        self._incoming = None  # the core waits for it no longer, or it would not ask for this
         snapshot_id = self._context.random.getrandbits(ID_BITS)
         self._taking = SnapshotMark(LogIndex(message.index), message.term, snapshot_id, 0)
         self.machine.begin_capture(self._chunk_bytes)
@@ -143,7 +144,8 @@ class StoreActor:
     def _write_next_chunk(self, number: int) -> None:
         assert self._taking
         assert self.machine.capture
-        data, last = self.machine.capture.next_chunk()
+        data, self._finishing = self.machine.capture.next_chunk()
+        last = self._finishing
         self._context.send("storage", WriteChunk(StoreChunk(self._taking, number, data, last), "store"))
 
     def _on_chunk_stored(self, message: ChunkStored) -> None:
@@ -153,7 +155,7 @@ class StoreActor:
         if not message.stored:
             self._give_up()
         elif message.last:
-            self._taking = None
+            self._taking, self._finishing = None, False
             mark = taking._replace(chunks=message.number + 1)
             self._context.send("raft", SnapshotEnded(mark, message.bytes_used))
         else:
@@ -161,7 +163,7 @@ class StoreActor:
 
     def _give_up(self) -> None:
         if self._taking:
-            self._taking = None
+            self._taking, self._finishing = None, False
             if self.machine.capture:
                 self.machine.capture.abandon()
             self._context.send("raft", SnapshotEnded(None, 0))
@@ -171,7 +173,8 @@ class StoreActor:
     def _restore(self, chunk: SnapshotChunk) -> None:
         """What is not understood never reaches the disk: the next start would have to make do with it."""
         if chunk.number == 0:
-            self._give_up()
+            if not self._finishing:
+                self._give_up()  # but for one whose end is on its way to the disk, and will be there
             self._incoming = _Incoming(chunk.mark, StateMachine(self.machine.sessions.limits))
         incoming = self._incoming
         try:

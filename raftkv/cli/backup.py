@@ -118,7 +118,6 @@ def restore(
     """
     from raftkv.cluster import backup as backups
     from raftkv.cluster.discovery import DEFAULT_DATA
-    from raftkv.cluster.local import FolderLock, prepare
     from raftkv.config import load
 
     made = backups.read_backup(file)
@@ -138,14 +137,7 @@ def restore(
         if node:
             raise ConfigError("--node needs --config")
         folder = data or DEFAULT_DATA
-        if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder} is not empty; a backup is restored into an empty folder only")
-        lock = FolderLock(folder)
-        try:
-            cluster = prepare(folder, nodes, None, fresh=False)
-            backups.restore(made, cluster, [str(each.name) for each in cluster.nodes], progress.show)
-        finally:
-            lock.release()
+        backups.restore_local(made, folder, nodes, progress.show)
         note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
     progress.end()
     _tell(made, json)

@@ -7,12 +7,14 @@ the node goes on while it is taken and read, checksummed chunk by chunk and as a
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raftkv.cluster import local
 from raftkv.cluster.control import ControlClient
 from raftkv.config import ClusterConfig
 from raftkv.errors import ConfigError, CorruptLog, RaftkvError, StorageError, Unavailable
@@ -21,7 +23,7 @@ from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Role, SnapshotMark
 from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
-from raftkv.storage.files import conclude, sync
+from raftkv.storage.files import sync
 from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -94,6 +96,8 @@ def _copy(
     progress: Progress,
 ) -> int:
     """Bytes written; 0 when the node has another snapshot by now."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent}: no such folder")
     directory = OsDirectory(path.parent)
     partial = f".{path.name}.{secrets.token_hex(4)}.partial"
     try:
@@ -107,12 +111,14 @@ def _copy(
                 writing.add(chunk)
                 progress(number + 1, mark.chunks)
             writing.finish()
-            directory.rename(partial, path.name)
+            path.hardlink_to(path.parent / partial)  # unlike a rename, never over another file
             sync(directory)
         finally:
             target.close()
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already; a backup does not overwrite anything") from None
     except OSError as error:
-        raise conclude(directory, error) from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         (path.parent / partial).unlink(missing_ok=True)
     return writing.size
@@ -124,8 +130,8 @@ def read_backup(path: Path) -> Backup:
     try:
         restoration = Restoration(StateMachine())
         whole = [restoration.feed(chunk) for chunk in stored.chunks(str(path.parent))]
-        if not whole or not whole[-1]:
-            raise ValueError("it ends too early")
+        if not whole or not whole[-1] or restoration.machine.applied_index != stored.mark.index:
+            raise ValueError("it ends too early, or is of another entry")
     except ValueError as error:
         raise CorruptLog(str(path), 0, str(error)) from error
     finally:
@@ -133,27 +139,67 @@ def read_backup(path: Path) -> Backup:
     return Backup(path, stored.cluster, stored.mark, restoration.machine.revision, stored.size)
 
 
+def restore_local(backup: Backup, data: Path, nodes: int, progress: Progress) -> None:
+    """Make a local cluster in ``data``, which must be absent or empty. It is made aside and gets its name
+    when it is whole: half a cluster would elect a leader among the empty nodes."""
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
+    aside = data.parent / f".{data.name}.{secrets.token_hex(4)}.restoring"
+    try:
+        cluster = local.prepare(_made(aside), nodes, None, fresh=False)
+        restore(backup, cluster, [str(node.name) for node in cluster.nodes], progress)
+        if data.exists():
+            data.rmdir()
+        aside.rename(data)
+    except OSError as error:
+        raise StorageError(f"cannot make {data}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
 def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: Progress) -> None:
-    """Make the data folders of these nodes, each with the backup's state and an empty log after it.
+    """Make the data folders of these nodes, each with the backup's state and an empty log after it; all of
+    them or none.
 
     Raises ``ConfigError`` for a folder that holds anything, before anything is changed, and
     ``StorageError``."""
-    for name in names:
-        folder = cluster.data_folder(name)
-        if folder.exists() and any(folder.iterdir()):
+    folders = {name: cluster.data_folder(name) for name in names}
+    for folder in folders.values():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
     # The same entry of the same term everywhere: the log of every node begins after it.
     mark = backup.mark._replace(id=secrets.randbits(62))
-    for done, name in enumerate(names):
-        stored = _open(backup.path)
-        identity = Identity(cluster.name, NodeId(name), secrets.token_hex(8))
-        options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
-        directory = OsDirectory(cluster.data_folder(name) / "wal")
-        try:
-            Volume.seed(directory, identity, options, mark, stored.chunks(str(backup.path.parent)))
-        finally:
-            stored.file.close()
-        progress(done + 1, len(names))
+    aside = {name: folder.parent / f".{name}.restoring" for name, folder in folders.items()}
+    try:
+        for done, name in enumerate(names):
+            shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
+            _seed(backup, cluster, name, aside[name] / "wal", mark)
+            progress(done + 1, len(names))
+        for name, folder in folders.items():
+            if folder.exists():
+                folder.rmdir()
+            aside[name].rename(folder)
+    except OSError as error:
+        raise StorageError(f"cannot restore: {error.filename or ''}: {error.strerror or error}") from error
+    finally:
+        for path in aside.values():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _seed(backup: Backup, cluster: ClusterConfig, name: str, folder: Path, mark: SnapshotMark) -> None:
+    stored = _open(backup.path)
+    identity = Identity(cluster.name, NodeId(name), secrets.token_hex(8))
+    options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
+    try:
+        chunks = stored.chunks(str(backup.path.parent))
+        Volume.seed(OsDirectory(folder), identity, options, mark, chunks)
+    finally:
+        stored.file.close()
 
 
 def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:

@@ -167,7 +167,7 @@ class Restoration:
                 "upgrade raftkv"
             )
         machine = self.machine
-        if any(type(field) is not int for field in fields):
+        if any(type(field) is not int or field < 0 for field in fields):
             raise ValueError("a header whose fields are no numbers")
         sessions = machine.sessions
         machine.applied_index, machine.revision, machine.digest, sessions.horizon, sessions.now_ms = fields

@@ -87,7 +87,8 @@ class Raft:
         self._writes_open = 0
         self._stalled_ticks = 0
 
-        self.retained = options.retained_entries
+        self.retained, self.lagging = options.retained_entries, options.lagging_entries_max
+        """Entries kept behind the snapshot: always, and for a follower that is alive."""
         self.incoming: Incoming | None = None
         self.chunks: list[SnapshotChunk] = []
         self.installed: SnapshotMark | None = None
@@ -108,6 +109,7 @@ class Raft:
         """One unit of time has passed."""
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
         self._expire_forwarded_reads()
+        snapshot.expire(self)
         snapshot.forget(self)
         if self.leadership:
             self.leadership.tick()

@@ -32,8 +32,9 @@ def on_append_entries(raft: Raft, message: AppendEntries) -> None:
         _accept(raft, message, log.commit_index)
         return
     if not log.matches(message.prev_log_index, message.prev_log_term):
-        _reject(raft, message)
-        return
+        if message.prev_log_index > log.commit_index:
+            _reject(raft, message)
+        return  # another entry than the one committed here: no leader says that, a forged frame does
     conflict = log.first_conflict(message.entries)
     if conflict is not None:
         entries = message.entries[conflict:] if conflict else message.entries

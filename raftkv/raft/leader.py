@@ -84,7 +84,7 @@ class Leadership:
     def _quorum_active(self) -> bool:
         active = 1 + sum(progress.recent_active for progress in self.progress.values())
         for progress in self.progress.values():
-            progress.recent_active = False
+            progress.was_active, progress.recent_active = progress.recent_active, False
         return active >= majority(len(self._raft.voters))
 
     def _spread_commit(self) -> None:
@@ -237,7 +237,7 @@ class Leadership:
     @property
     def streams(self) -> bool:
         """Whether a peer that is alive is being sent a snapshot."""
-        return any(progress.stream and progress.recent_active for progress in self.progress.values())
+        return any(progress.stream and progress.alive for progress in self.progress.values())
 
     def on_snapshot_response(self, message: InstallSnapshotResponse) -> None:
         progress = self.progress[message.sender]

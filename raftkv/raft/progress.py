@@ -66,6 +66,7 @@ class Progress:
         "recent_active",
         "state",
         "stream",
+        "was_active",
     )
 
     def __init__(self, next_index: LogIndex) -> None:
@@ -78,9 +79,16 @@ class Progress:
         self.inflight_bytes = 0
         self.stream: Stream | None = None
         self.recent_active = False
-        """Heard from since the last check of the quorum."""
+        """Heard from since the last check of the quorum,"""
+        self.was_active = False
+        """and between that and the one before."""
         self.commit_sent = LogIndex(0)
         self.match_at_heartbeat = LogIndex(0)
+
+    @property
+    def alive(self) -> bool:
+        """Right after a check nobody has been heard from yet."""
+        return self.recent_active or self.was_active
 
     def can_send(self, inflights_max: int, inflight_bytes_max: int) -> bool:
         if self.state is not ProgressState.REPLICATE:

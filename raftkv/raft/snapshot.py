@@ -46,18 +46,18 @@ def taken(raft: Raft, mark: SnapshotMark) -> None:
     """This node's own snapshot is durable."""
     if raft.snapshot is None or mark.index > raft.snapshot.index:
         raft.snapshot = mark
-        raft.retained = _affordable(raft, mark)
+        options = raft.options
+        raft.retained = _affordable(raft, mark, options.retained_entries, options.retained_bytes)
+        raft.lagging = _affordable(raft, mark, options.lagging_entries_max, options.lagging_bytes_max)
 
 
-def _affordable(raft: Raft, mark: SnapshotMark) -> int:
-    """How many entries behind the snapshot are kept: fewer, if they are large."""
-    log, retained = raft.log, raft.options.retained_entries
-    while retained:
-        first = LogIndex(max(log.first_index, mark.index - retained + 1))
-        if size_of(log.slice(first, mark.index)) <= raft.options.retained_bytes:
-            break
-        retained //= 2
-    return retained
+def _affordable(raft: Raft, mark: SnapshotMark, entries_max: int, bytes_max: int) -> int:
+    """How many entries behind the snapshot may be kept: fewer, if they are large."""
+    log = raft.log
+    count = min(entries_max, mark.index - log.offset_index)
+    while count > 0 and size_of(log.slice(LogIndex(mark.index - count + 1), mark.index)) > bytes_max:
+        count //= 2
+    return max(0, count)
 
 
 def forget(raft: Raft) -> None:
@@ -68,8 +68,8 @@ def forget(raft: Raft) -> None:
     target = mark.index - raft.retained
     if raft.leadership:
         for progress in raft.leadership.progress.values():
-            if progress.recent_active and progress.state is ProgressState.REPLICATE:
-                target = min(target, max(progress.match_index, mark.index - options.lagging_entries_max))
+            if progress.alive and progress.state is ProgressState.REPLICATE:
+                target = min(target, max(progress.match_index, mark.index - raft.lagging))
     target = min(target, log.offset_index + options.forgotten_entries_max)
     if target > log.offset_index:
         log.compact(LogIndex(target))
@@ -107,11 +107,13 @@ def on_install_snapshot(raft: Raft, message: InstallSnapshot) -> None:
     if log.matches(mark.index, mark.term) and mark.index > log.commit_index:
         log.commit_to(mark.index)  # the same entry stands here, so everything before it does
     if mark.index <= log.commit_index:
-        raft.incoming = None
+        expire(raft)
         _accept(raft, message.sender, log.commit_index)
         return
     incoming = raft.incoming
     if incoming is None or incoming.mark.id != mark.id:
+        if incoming and incoming.handed == incoming.mark.chunks:
+            return  # about to be installed: to begin another now would leave two on the disk
         if message.number:
             _respond(raft, message.sender, mark, 0)
             return
@@ -122,6 +124,13 @@ def on_install_snapshot(raft: Raft, message: InstallSnapshot) -> None:
     elif message.number < incoming.stored:
         _respond(raft, message.sender, mark, incoming.stored)
     # One that came too early, or is being stored: silence, and the leader asks again after a heartbeat.
+
+
+def expire(raft: Raft) -> None:
+    """A snapshot on its way is no use any more once the log has come as far by itself."""
+    incoming = raft.incoming
+    if incoming and incoming.mark.index <= raft.log.commit_index and incoming.handed < incoming.mark.chunks:
+        raft.incoming = None
 
 
 def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:

@@ -56,7 +56,9 @@ class RaftOptions:
     """Kept behind a snapshot, so that a follower a little behind needs no snapshot."""
     retained_bytes: int = 16 << 20
     lagging_entries_max: int = 100_000
-    """What is kept at most for a follower that is behind, but alive."""
+    """What is kept at most for a follower that is behind, but alive,"""
+    lagging_bytes_max: int = 64 << 20
+    """and how much."""
     forgotten_entries_max: int = 10_000
     """Per tick: to let go of a million at once would take longer than a heartbeat."""
 

@@ -119,7 +119,7 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         limits=LimitsConfig(pending_writes=rng.choice((16_384, 16_384, 3))),
         snapshot=_draw_snapshot(rng),
         chunk_bytes=rng.choice((64, 300, 1 << 16)),
-        sessions=SessionLimits(rng.choice((10_000, 10_000, 2)), rng.choice((3_600_000, 3_600_000, 1_500))),
+        sessions=SessionLimits(rng.choice((10_000, 10_000, 4)), rng.choice((3_600_000, 3_600_000, 1_500))),
         segment_bytes=rng.choice((1 << 12, 1 << 13, 1 << 16)),
         disk_seconds=rng.choice((0.0002, 0.001, 0.005)),
         weather=_draw_weather(rng, faults),

@@ -113,14 +113,22 @@ class Snapshots:
 
     @staticmethod
     def open(directory: Directory, cluster: str) -> Snapshots:
-        """Find the newest snapshot, check all of it, and clear away what a crash left of others.
+        """Find the newest snapshot and check all of it. Raises ``CorruptLog``, ``ForeignData``."""
+        return Snapshots(directory, cluster, find_latest(directory, cluster))
 
-        Raises ``CorruptLog``, ``ForeignData``."""
-        latest = find_latest(directory, cluster)
-        for name in directory.list():
-            if name == TEMPORARY or (_NAME.match(name) and latest and name != latest.name):
-                directory.remove(name)
-        return Snapshots(directory, cluster, latest)
+    def clear_away(self) -> None:
+        """What a crash left of others. The name of the latest is made durable first: a process that was
+        killed before it had done so must not cost both."""
+        latest = self.latest.name if self.latest else None
+        left = [
+            name
+            for name in self._directory.list()
+            if name == TEMPORARY or (_NAME.match(name) and latest and name != latest)
+        ]
+        if left:
+            sync(self._directory)
+        for name in left:
+            self._directory.remove(name)
 
     def add(self, mark: SnapshotMark, number: int, data: bytes, last: bool) -> bool:
         """Write chunk ``number`` of the snapshot of ``mark``; chunk 0 begins it, and gives up any other
@@ -168,7 +176,13 @@ class Snapshots:
         if TEMPORARY in self._directory.list():
             self._directory.remove(TEMPORARY)
         file = self._directory.create(TEMPORARY)
-        self._writing = SnapshotFile(file, self._cluster, mark)
+        try:
+            self._writing = SnapshotFile(file, self._cluster, mark)
+        except OSError:
+            file.close()
+            with suppress(OSError):
+                self._directory.remove(TEMPORARY)
+            raise
 
     def _finish(self, writing: SnapshotFile) -> None:
         mark = writing.finish()

@@ -64,6 +64,10 @@ class Volume:
             raise conclude(directory, error) from error
         latest = snapshots.latest
         wal, recovered = Wal.open(directory, identity, options, latest.mark if latest else None)
+        try:
+            snapshots.clear_away()  # only now: a refusal changes nothing
+        except OSError as error:
+            raise conclude(directory, error) from error
         if latest:
             recovered.state = latest.chunks(directory.path)
             wal.drop_covered(latest.mark)  # what a crash kept the last life from removing
@@ -120,6 +124,9 @@ class Volume:
             if not isinstance(conclusion, DiskFull):
                 self._failure = conclusion
             raise conclusion from error
+        except DiskFull:
+            self._snapshots.give_up()  # what it takes may be all that the log needs
+            raise
 
     def _store(self, job: StoreChunk) -> bool:
         done = self._snapshots.add(job.mark, job.number, job.data, job.last)

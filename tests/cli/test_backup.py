@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from raftkv.errors import DiskFull
+from raftkv.storage import Volume
 from tests.cli.asserting import await_leader, invoke, ok, refused, status
 from tests.support.processes import LocalCluster, raftkv
 
@@ -121,3 +124,33 @@ def test_a_backup_of_another_cluster_is_refused_by_name(cluster: LocalCluster, t
         invoke(cluster, "restore", str(file), "--config", str(config), "--data", "x"), 2
     )
     assert "--node needs --config" in refused(invoke(cluster, "restore", str(file), "--node", "n1"), 2)
+
+
+def test_a_restore_that_fails_half_way_leaves_nothing(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One restored node beside two empty ones would be a cluster whose majority knows nothing."""
+    file = tmp_path / "kv.backup"
+    ok(cluster, "backup", str(file))
+    real, calls = Volume.seed, []
+
+    def seed(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise DiskFull("no space")
+        real(*arguments)
+
+    monkeypatch.setattr(Volume, "seed", staticmethod(seed))
+    assert "no space" in refused(invoke(cluster, "restore", str(file), "--data", str(tmp_path / "new")), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["kv.backup"]
+    assert "--nodes 0" in refused_nodes(cluster, file, tmp_path)
+    ok(cluster, "restore", str(file), "--data", str(tmp_path / "new"))
+
+
+def refused_nodes(cluster: LocalCluster, file: Path, folder: Path) -> str:
+    """A mistake leaves nothing that would be in the way of the corrected command."""
+    complaint = refused(
+        invoke(cluster, "restore", str(file), "--data", str(folder / "new"), "--nodes", "0"), 2
+    )
+    assert not (folder / "new").exists()
+    return complaint

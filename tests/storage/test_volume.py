@@ -23,6 +23,7 @@ from tests.storage.support import (
     IDENTITY,
     N1,
     SURVIVALS,
+    FillingDirectory,
     PowerLoss,
     entries,
     failing,
@@ -363,3 +364,39 @@ def random_jobs(contents: Contents, rng: random.Random) -> list[DiskJob]:
         return snapshot(mark(index, at, rng.getrandbits(60)), *[rng.randbytes(rng.randint(0, 300))] * 2)
     anew = mark(last + rng.randint(1, 9), term, rng.getrandbits(60))
     return [*snapshot(anew, b"theirs"), Append(hard_state(term), list[Entry](), anew._replace(chunks=1))]
+
+
+def test_the_log_gets_the_space_that_an_unfinished_snapshot_takes() -> None:
+    """Or both would wait for each other: the batch is tried until there is space, and the next chunk, whose
+    failure would make some, waits for the batch."""
+    directory = MemoryDirectory()
+    volume, _ = open_volume(directory)
+    volume.do(append(1, 4))
+    volume.do(StoreChunk(mark(2), 0, bytes(range(256)) * 8, False))
+    directory.space_bytes = directory.used() + 100
+    with pytest.raises(DiskFull):
+        volume.do(append(5, 12))
+    volume.do(append(5, 12))
+    assert volume.do(StoreChunk(mark(2), 1, b"x", True)) is False
+    assert open_volume(reopened(directory))[1].last_index == 12
+
+
+def test_a_snapshot_that_cannot_even_begin_leaves_nothing_open() -> None:
+    directory = FillingDirectory()
+    volume, _ = open_volume(directory)
+    directory.room = 0
+    with pytest.raises(DiskFull):
+        volume.do(StoreChunk(mark(2), 0, b"x", True))
+    assert TEMPORARY not in directory.list()
+    directory.room = None
+    assert volume.do(StoreChunk(mark(2), 0, b"x", False)) is True
+
+
+def test_a_refusal_changes_nothing_beside_a_snapshot_either() -> None:
+    directory = written(OWN)
+    directory.create(TEMPORARY)
+    segment = next(name for name in directory.list() if name.endswith(".log"))
+    flip(directory, segment, 100, 1)
+    before = sorted(directory.list())
+    assert isinstance(refusal(directory), CorruptLog)
+    assert sorted(directory.list()) == before

@@ -1,0 +1,126 @@
+"""Snapshots between the actors of one node."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from raftkv.actors.messages import (
+    Apply,
+    ChunkStored,
+    Restore,
+    SnapshotEnded,
+    Step,
+    SwapState,
+    TakeSnapshot,
+    WriteChunk,
+)
+from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.store import StoreActor
+from raftkv.kv import Command, Op, StateMachine
+from raftkv.raft import Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
+from raftkv.raft.messages import InstallSnapshot
+from raftkv.types import LogIndex, NodeId, Term
+
+N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
+RULE = SnapshotRule(1000, 1 << 20)
+
+
+class Recorded:
+    """A context that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+        self.random = random.Random(1)
+
+    def now(self) -> float:
+        return 0.0
+
+    def send(self, to: str, message: Any) -> None:
+        self.sent.append((to, message))
+
+    def set_timer(self, to: str, delay: float, message: Any) -> None:
+        del to, delay, message
+
+    def of(self, kind: type) -> list[Any]:
+        return [message for _, message in self.sent if isinstance(message, kind)]
+
+
+def chunks_of(index: int) -> list[bytes]:
+    """A state of that index."""
+    machine = StateMachine()
+    for number in range(1, index + 1):
+        machine.apply(number, Command(1, 0, number, number, Op.PUT, (b"k", b"v")).encode())
+    capture = machine.begin_capture()
+    found, last = [], False
+    while not last:
+        chunk, last = capture.next_chunk()
+        found.append(chunk)
+    return found
+
+
+def test_a_snapshot_installed_goes_before_the_first_chunk_of_the_next() -> None:
+    """Both in one turn: the disk's word comes first, then the frame."""
+    context = Recorded()
+    raft = Raft(N1, [N1, N2, N3], RaftOptions(), random.Random(1), HardState(Term(3), None, LogIndex(0)))
+    actor = RaftActor(context, raft, 0.01, RULE)
+    first, second = (SnapshotMark(LogIndex(index), Term(2), index, 1) for index in (5, 9))
+
+    def frame(mark: SnapshotMark) -> Step:
+        return Step([InstallSnapshot(N2, N1, Term(3), mark, 0, b"")])
+
+    actor.handle(frame(first))
+    actor.end_of_turn()
+    context.sent.clear()
+    actor.handle(ChunkStored(first.id, 0, True, True, 100))
+    actor.handle(frame(second))
+    actor.end_of_turn()
+    order = [type(message) for to, message in context.sent if to == "store"]
+    assert order == [SwapState, Restore]
+
+
+def apply(store: StoreActor, first: int, last: int) -> None:
+    store.handle(Apply([Entry(LogIndex(index), Term(1), 0, b"") for index in range(first, last + 1)]))
+
+
+def restore(store: StoreActor, mark: SnapshotMark, number: int, data: bytes) -> None:
+    store.handle(Restore(SnapshotChunk(mark, number, data)))
+
+
+def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_its_own() -> None:
+    context = Recorded()
+    store = StoreActor(context, StateMachine())
+    apply(store, 1, 3)
+    chunks = chunks_of(9)
+    restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
+    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    assert context.of(SnapshotEnded) == []
+    assert [message.job.mark.index for message in context.of(WriteChunk)] == [9, 3]
+
+
+def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:
+    """It will be the one that is there: the core has to know of it."""
+    context = Recorded()
+    store = StoreActor(context, StateMachine())
+    apply(store, 1, 3)
+    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    while not (job := context.of(WriteChunk)[-1].job).last:
+        store.handle(ChunkStored(job.mark.id, job.number, True, False, 0))
+    chunks = chunks_of(9)
+    restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
+    assert context.of(SnapshotEnded) == []
+    store.handle(ChunkStored(job.mark.id, job.number, True, True, 100))
+    (ended,) = context.of(SnapshotEnded)
+    assert ended.mark == job.mark._replace(chunks=job.number + 1)
+
+
+def test_one_in_the_middle_is_given_up_for_a_leaders() -> None:
+    context = Recorded()
+    store = StoreActor(context, StateMachine())
+    apply(store, 1, 3)
+    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    chunks = chunks_of(9)
+    restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
+    (ended,) = context.of(SnapshotEnded)
+    assert ended.mark is None
+    assert store.machine.capture is None

@@ -1,0 +1,113 @@
+"""Snapshots in the core: what a reading of the code found, and what must not come back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from raftkv.raft import Entry, SnapshotMark
+from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot
+from raftkv.types import LogIndex, Term
+from tests.paper.support import N1, N2, append, at, node, step, turn
+from tests.support.raft_cluster import OPTIONS, RaftCluster
+
+MARK = SnapshotMark(LogIndex(5), Term(2), 77, 2)
+NEWER = SnapshotMark(LogIndex(9), Term(3), 78, 1)
+
+
+def chunk(number: int, mark: SnapshotMark = MARK) -> InstallSnapshot:
+    return InstallSnapshot(N2, N1, Term(3), mark, number, b"chunk")
+
+
+def test_a_snapshot_that_the_log_has_overtaken_is_waited_for_no_longer() -> None:
+    """Its leader died half-way, the next one still had the entries: this node must take its own again."""
+    raft = node([at(1, 1)], term=3)
+    step(raft, chunk(0))
+    assert raft.streams
+    step(raft, append(3, (1, 1), *[at(index, 2) for index in range(2, 8)], commit=6))
+    raft.tick()
+    assert raft.incoming is None
+    assert not raft.streams
+
+
+def test_a_snapshot_whose_last_chunk_is_being_stored_is_not_given_up_for_another() -> None:
+    """Or the disk would end with one that the core knows nothing of."""
+    raft = node([at(1, 1)], term=3)
+    step(raft, chunk(0))
+    raft.chunk_stored(MARK.id, 0)
+    step(raft, chunk(1))
+    assert step(raft, chunk(0, NEWER)).messages == []
+    raft.chunk_stored(MARK.id, 1)
+    assert turn(raft).one(AppendEntriesResponse).match_index == 5
+    assert raft.snapshot == MARK
+    step(raft, chunk(0, NEWER))
+    raft.chunk_stored(NEWER.id, 0)
+    assert turn(raft).one(AppendEntriesResponse).match_index == 9
+    assert raft.snapshot == NEWER
+
+
+def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
+    raft = node([at(1, 1)], term=3)
+    step(raft, chunk(0))
+    raft.chunk_stored(MARK.id, 0)
+    step(raft, chunk(1))
+    raft.chunk_refused(MARK.id)
+    step(raft, chunk(0, NEWER))
+    assert raft.incoming is not None
+    assert raft.incoming.mark == NEWER
+
+
+def test_a_peer_that_answers_counts_as_alive_at_every_tick() -> None:
+    """Also at the one that checks the quorum: a snapshot begun there would undo the one on its way."""
+    options = dataclasses.replace(OPTIONS, retained_entries=0, lagging_entries_max=0, inflight_chunks_max=1)
+    cluster = RaftCluster(3, options=options)
+    cluster.elect("n1")
+    cluster.crash("n3")
+    cluster.propose("n1", "a", "b")
+    cluster.run(2 * OPTIONS.election_ticks_max)
+    cluster.snapshot("n1", chunks=100)
+    cluster.run(1)
+    cluster.restart("n3")
+    leader = cluster["n1"]
+    begun = False
+    for _ in range(4 * OPTIONS.election_ticks_min):
+        cluster.tick_all()
+        begun = begun or leader.streams
+        if begun and leader.leadership and leader.leadership.progress[cluster.names[2]].stream:
+            assert leader.streams
+        cluster.deliver()
+        cluster.deliver()
+    assert begun
+
+
+def test_an_append_that_contradicts_what_is_committed_is_dropped() -> None:
+    """No leader sends one. The entry before the log's first has no neighbours to make a hint of."""
+    raft = node([at(1, 1), at(2, 1)], term=3, commit=2)
+    raft.snapshot_taken(SnapshotMark(LogIndex(2), Term(1), 1, 1))
+    raft.retained = 0
+    raft.tick()
+    assert raft.log.entries == []
+    assert step(raft, append(3, (2, 3))).messages == []
+
+
+def test_what_is_kept_for_a_slow_follower_is_bounded_by_its_size_too() -> None:
+    options = dataclasses.replace(
+        OPTIONS, retained_entries=0, lagging_entries_max=1000, lagging_bytes_max=10_000
+    )
+    cluster = RaftCluster(3, options=options)
+    cluster.elect("n1")
+    cluster.settle()
+    for number in range(50):
+        cluster.propose("n1", f"{number}" + "x" * 1000)
+        # n3 hears the leader, and acknowledges nothing.
+        cluster.deliver(lambda message: message.to != "n3")
+        cluster.drop(lambda message: message.to == "n3")
+        cluster.deliver(lambda message: message.to != "n3")
+    progress = cluster["n1"].leadership.progress[cluster.names[2]]  # type: ignore[union-attr]
+    progress.recent_active = True
+    last = cluster["n1"].log.last_applied
+    assert last > 40
+    cluster.snapshot("n1")
+    cluster.tick("n1")
+    kept = [entry for entry in cluster["n1"].log.entries if entry.index <= last]
+    assert sum(len(entry.data) for entry in kept) <= 10_000
+    assert isinstance(cluster["n1"].log.entries[-1], Entry)
