@@ -143,14 +143,7 @@ class Node:
             "peers": world.peer_port,
             "control": world.control_port,
         }
-        covered = recovered.snapshot.index if recovered.snapshot else 0
-        fields = {
-            "boot": world.boot,
-            "entries": len(recovered.entries),
-            "snapshot": covered,
-            "cut": recovered.cut,
-        }
-        system.send("status", Note(events.NODE_STARTED, fields))
+        system.send("status", Note(events.NODE_STARTED, _found(recovered, world.boot)))
 
     def handle(self, message: Any) -> None:
         match message:
@@ -292,6 +285,16 @@ class Node:
         if rate != 1.0:
             found.append(f"clock ×{rate:g}")
         return tuple(found)
+
+
+def _found(recovered: Recovered, boot: int) -> dict[str, Any]:
+    """What a start began with."""
+    return {
+        "boot": boot,
+        "entries": len(recovered.entries),
+        "snapshot": recovered.snapshot.index if recovered.snapshot else 0,
+        "cut": recovered.cut,
+    }
 
 
 def _restored(recovered: Recovered, sessions: SessionLimits) -> StateMachine:

@@ -119,7 +119,7 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         limits=LimitsConfig(pending_writes=rng.choice((16_384, 16_384, 3))),
         snapshot=_draw_snapshot(rng),
         chunk_bytes=rng.choice((64, 300, 1 << 16)),
-        sessions=SessionLimits(rng.choice((10_000, 10_000, 4)), rng.choice((3_600_000, 3_600_000, 1_500))),
+        sessions=_draw_sessions(rng, faults),
         segment_bytes=rng.choice((1 << 12, 1 << 13, 1 << 16)),
         disk_seconds=rng.choice((0.0002, 0.001, 0.005)),
         weather=_draw_weather(rng, faults),
@@ -137,6 +137,13 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         forgotten_entries_max=rng.choice((10_000, 7)),
     )
     return replace(options, tuning=tuning)
+
+
+def _draw_sessions(rng: random.Random, faults: frozenset[Fault]) -> SessionLimits:
+    """So few clients remembered, and for so short a time, that users are forgotten while they work. To be
+    forgotten is a misfortune like others: a world without any has none of this either."""
+    drawn = SessionLimits(rng.choice((10_000, 10_000, 4)), rng.choice((3_600_000, 3_600_000, 1_500)))
+    return drawn if faults else SessionLimits()
 
 
 def _draw_snapshot(rng: random.Random) -> SnapshotConfig:

@@ -29,7 +29,7 @@ def test_nodes_take_a_snapshot_when_they_are_asked(cluster: LocalCluster) -> Non
     seen = invoke(cluster, "inspect", "snapshot", ".raftkv/n1", "--json")
     found = json.loads(seen.stdout)
     assert (found["index"], found["cluster"][:6]) == (index, "local-")
-    values = ok(cluster, "inspect", "snapshot", ".raftkv/n1", "--values").decode().splitlines()
+    values = ok(cluster, "inspect", "snapshot", ".raftkv/n1", "--values").decode().rstrip("\n").split("\n")
     assert "before\tsnapshot" in values[1:]
     assert len(values) == 1 + found["keys"]
 
