@@ -118,6 +118,8 @@ def test_what_the_readme_says_in_passing_works(cluster: LocalCluster) -> None:
     for command in (
         "raftkv transfer n2",
         "raftkv inspect verify .raftkv",
+        "raftkv doctor",
+        "raftkv alarm list",
         "raftkv backup kv.backup",
         "raftkv restore kv.backup --data other",
     ):
