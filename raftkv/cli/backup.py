@@ -1,4 +1,4 @@
-"""snapshot, backup, restore: a cluster's whole state, on its nodes' disks and in a file."""
+"""snapshot, backup, restore, recover: a cluster's whole state, on its nodes' disks and in a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raftkv.cli.options import (
     connect,
     find_whole_cluster,
 )
-from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.cli.output import Exit, emit, emit_json, note, stderr_is_terminal
 from raftkv.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command()(snapshot)
     app.command()(backup)
     app.command()(restore)
+    app.command()(recover)
 
 
 def snapshot(
@@ -141,6 +142,63 @@ def restore(
         note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
     progress.end()
     _tell(made, json)
+
+
+def recover(
+    force: Annotated[
+        bool, typer.Option("--force-new-cluster", help="Needed: says that this is no everyday thing.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the local cluster [default: .raftkv]")
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose log is to be taken [default: the best]")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """When a majority is lost for good: make a new cluster of the best log that is left.
+
+    Writes that only lost nodes held are lost; writes that nobody was told of may appear. Without a lost
+    majority there is nothing to recover: start the nodes that are left.
+    """
+    from raftkv.cluster import salvage
+    from raftkv.cluster.discovery import DEFAULT_DATA
+    from raftkv.cluster.local import FolderLock
+
+    folder = data or DEFAULT_DATA
+    if not force:
+        raise ConfigError("this may lose writes; say --force-new-cluster if a majority is lost for good")
+    if not (folder / "cluster.toml").is_file():
+        raise ConfigError(f"{folder} holds no cluster; expected {folder / 'cluster.toml'}")
+    lock = FolderLock(folder)
+    try:
+        cluster, remains = salvage.survey(folder)
+        if node is not None:
+            cluster.node(node)
+        chosen = salvage.best(remains, node)
+        for each in remains:
+            note(each.describe() + (" (this one is taken)" if each is chosen else ""))
+        note(
+            "all nodes will begin with its state, and the folders there are will be moved aside. Lost: what "
+            "was acknowledged without it. Possible: writes in it that nobody was told of"
+        )
+        if not yes and not _confirmed():
+            note("nothing was changed")
+            raise typer.Exit(Exit.NO)
+        progress = _Progress("nodes made")
+        made = salvage.new_cluster(folder, cluster, chosen, progress.show)
+        progress.end()
+    finally:
+        lock.release()
+    note(f"recovered; start it with 'raftkv up --data {folder}'. What was there is in {made.path.parent}")
+    _tell(made, json)
+
+
+def _confirmed() -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked; say --yes")
+    return input("type 'yes' to go on: ").strip() == "yes"
 
 
 def _tell(made: Backup, json: bool) -> None:

@@ -109,6 +109,11 @@ def prepare(
     return chosen
 
 
+def write_config(cluster: ClusterConfig) -> None:
+    """Where ``cluster.source`` says."""
+    _write(cluster.source, render(cluster))
+
+
 def launcher_endpoint(cluster: ClusterConfig) -> str:
     return f"tcp://127.0.0.1:{_port(cluster.nodes[0].client) + _LAUNCHER}"
 

@@ -1,0 +1,141 @@
+"""After a majority was lost for good: a new cluster from the best of what is left.
+
+Nobody can tell from what is left which of it was committed. The longest log of the latest term holds
+everything that any *surviving* node acknowledged; what only the lost ones did is gone, and what was never
+acknowledged may be in it. That is why an operator has to ask for it, and why the old folders are kept.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raftkv import config
+from raftkv.cluster import backup as backups
+from raftkv.cluster import local
+from raftkv.cluster.backup import Backup, Progress
+from raftkv.config import ClusterConfig
+from raftkv.errors import ConfigError, CorruptLog, StorageError
+from raftkv.kv import Restoration, StateMachine
+from raftkv.raft import EntryKind, SnapshotMark
+from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
+from raftkv.storage.files import sync
+from raftkv.storage.snapshots import SnapshotFile, find_latest
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of one node. ``recovered`` is None when it is nothing of use, and ``why`` says so."""
+
+    name: str
+    wal: Path
+    recovered: Recovered | None
+    why: str
+
+    def describe(self) -> str:
+        found = self.recovered
+        if found is None:
+            return f"{self.name}: {self.why}"
+        return f"{self.name}: entries up to {found.last_index}, the last of term {found.last_term}"
+
+
+def survey(data: Path) -> tuple[ClusterConfig, list[Remains]]:
+    """What the folder of a local cluster still holds; nothing is touched. Raises ``ConfigError``."""
+    cluster = config.load(data / "cluster.toml")
+    return cluster, [_look(str(node.name), cluster.data_folder(node.name) / "wal") for node in cluster.nodes]
+
+
+def _look(name: str, wal: Path) -> Remains:
+    if not wal.is_dir():
+        return Remains(name, wal, None, "its data is gone")
+    try:
+        recovered = Wal.read(ReadOnlyDirectory(wal)).recovered
+    except (StorageError, OSError) as error:
+        return Remains(name, wal, None, str(error))
+    if not recovered.last_index:
+        return Remains(name, wal, None, "its log is empty")
+    return Remains(name, wal, recovered, "")
+
+
+def best(remains: list[Remains], wanted: str | None) -> Remains:
+    """The one whose log is the most up to date (§5.4.1), or the one that is ``wanted``."""
+    usable = [each for each in remains if each.recovered and wanted in (None, each.name)]
+    if not usable:
+        what = f"node {wanted}" if wanted else "any node"
+        raise ConfigError(
+            f"there is nothing to recover of {what}: {'; '.join(map(Remains.describe, remains))}"
+        )
+    return max(usable, key=lambda each: _rank(each))
+
+
+def _rank(remains: Remains) -> tuple[int, int]:
+    assert remains.recovered
+    return (remains.recovered.last_term, remains.recovered.last_index)
+
+
+def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: Progress) -> Backup:
+    """Give every node of the cluster the state of the chosen one, under a new cluster name; what was there is
+    moved into ``lost-…``. The recovered state stays there as a backup file, too.
+
+    The caller holds the folder's lock. Raises ``StorageError``."""
+    lost = data / f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    try:
+        lost.mkdir()
+        renamed = replace(cluster, name=f"local-{secrets.token_hex(4)}")
+        made = _save(chosen, renamed.name, lost / "recovered.backup")
+        # From here on no node starts on an old folder: it belongs to a cluster of another name.
+        local.write_config(renamed)
+        for node in cluster.nodes:
+            folder = cluster.data_folder(node.name)
+            if folder.exists():
+                folder.rename(lost / str(node.name))
+    except OSError as error:
+        raise StorageError(f"cannot recover: {error.filename or data}: {error.strerror or error}") from error
+    backups.restore(made, renamed, [str(node.name) for node in cluster.nodes], progress)
+    return made
+
+
+def _save(chosen: Remains, cluster: str, path: Path) -> Backup:
+    """The chosen node's state, all of its log applied, as a backup."""
+    recovered = chosen.recovered
+    assert recovered
+    machine = _replayed(chosen.wal, recovered)
+    mark = SnapshotMark(recovered.last_index, recovered.last_term, secrets.randbits(62), 0)
+    directory = OsDirectory(path.parent)
+    writing = SnapshotFile(directory.create(path.name), cluster, mark)
+    capture, last = machine.begin_capture(), False
+    while not last:
+        chunk, last = capture.next_chunk()
+        writing.add(chunk)
+    writing.finish()
+    sync(directory)
+    writing.file.close()
+    return backups.read_backup(path)
+
+
+def _replayed(wal: Path, recovered: Recovered) -> StateMachine:
+    machine = StateMachine()
+    restoration = Restoration(machine)
+    try:
+        for chunk in _chunks(wal):
+            restoration.feed(chunk)
+    except ValueError as error:
+        raise CorruptLog(str(wal), 0, str(error)) from error
+    for index, _, kind, data in recovered.entries:
+        if kind == EntryKind.COMMAND:
+            machine.apply(index, data)
+        elif kind == EntryKind.CLOCK:
+            machine.advance(index, data)
+        else:
+            machine.skip(index)
+    return machine
+
+
+def _chunks(wal: Path) -> Iterator[bytes]:
+    stored = find_latest(ReadOnlyDirectory(wal), None)
+    if stored:
+        yield from stored.chunks(str(wal))
+        stored.file.close()

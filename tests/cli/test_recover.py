@@ -1,0 +1,113 @@
+"""recover: a majority is lost for good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from raftkv.cluster.local import prepare
+from raftkv.kv.commands import Command, Op
+from raftkv.raft import Entry, HardState, SnapshotMark
+from raftkv.storage import Append, Identity, OsDirectory, StoreChunk, Volume, WalOptions
+from raftkv.types import LogIndex, NodeId, Term
+from tests.actors.test_snapshots import chunks_of
+from tests.support.processes import raftkv
+
+
+def put(index: int, value: str, term: int = 1) -> Entry:
+    command = Command(1, 0, index, index, Op.PUT, (b"k%d" % index, value.encode()))
+    return Entry(LogIndex(index), Term(term), 1, command.encode())
+
+
+def make_node(data: Path, name: str, entries: list[Entry], snapshot: bool = False) -> None:
+    cluster = prepare(data, 3, None, fresh=False)
+    directory = OsDirectory(data / name / "wal")
+    options = WalOptions(segment_bytes=1 << 16)
+    volume, _ = Volume.open(directory, Identity(cluster.name, NodeId(name), name), options)
+    state = HardState(Term(entries[-1].term if entries else 1), None, LogIndex(0))
+    volume.do(Append(state, entries))
+    if snapshot:
+        mark, chunks = SnapshotMark(LogIndex(2), Term(1), 7, 0), chunks_of(2)
+        for number, chunk in enumerate(chunks):
+            volume.do(StoreChunk(mark, number, chunk, number == len(chunks) - 1))
+    volume.close()
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Path:
+    """n1 is gone; n2 has the longer log, n3 the one of the later term, with a snapshot beneath it."""
+    data = tmp_path / ".raftkv"
+    data.mkdir()
+    make_node(data, "n2", [put(index, "n2") for index in range(1, 9)])
+    make_node(data, "n3", [*(put(index, "n3") for index in range(1, 4)), put(4, "late", 2)], snapshot=True)
+    return tmp_path
+
+
+def test_the_most_up_to_date_log_makes_a_new_cluster_of_all_nodes(lost: Path) -> None:
+    done = raftkv("recover", "--force-new-cluster", "--yes", "--json", folder=lost)
+    assert done.returncode == 0, done
+    told = done.stderr.decode()
+    assert "n1: its data is gone" in told
+    assert "n2: entries up to 8, the last of term 1\n" in told
+    assert "n3: entries up to 4, the last of term 2 (this one is taken)" in told
+    assert "Lost: what was acknowledged without it" in told
+    made = json.loads(done.stdout)
+    kept = Path(lost, made["file"]).parent
+    assert sorted(path.name for path in kept.iterdir()) == ["n2", "n3", "recovered.backup"]
+    try:
+        up = raftkv("up", "--detach", folder=lost)
+        assert up.returncode == 0, up
+        assert raftkv("scan", folder=lost).stdout == b"k\tv\nk3\tn3\nk4\tlate\n"
+        assert raftkv("put", "goes", "on", folder=lost).returncode == 0
+        found = json.loads(raftkv("status", "--json", folder=lost).stdout)
+        assert sum(node["alive"] for node in found["nodes"]) == 3
+    finally:
+        raftkv("down", folder=lost)
+
+
+def test_another_node_can_be_named(lost: Path) -> None:
+    done = raftkv("recover", "--force-new-cluster", "--yes", "--node", "n2", "--json", folder=lost)
+    assert json.loads(done.stdout)["index"] == 8
+    for name in ("n1", "n2", "n3"):
+        inspected = raftkv("inspect", "snapshot", f".raftkv/{name}", "--values", folder=lost)
+        assert inspected.stdout.count(b"\tn2\n") == 8
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "LOCK"
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ([], 2, "say --force-new-cluster"),
+        (["--force-new-cluster"], 2, "nobody is there to be asked; say --yes"),
+        (["--force-new-cluster", "--yes", "--node", "n9"], 2, "no node named 'n9'"),
+        (["--force-new-cluster", "--yes", "--node", "n1"], 2, "nothing to recover of node n1"),
+        (["--force-new-cluster", "--yes", "--data", "nowhere"], 2, "nowhere holds no cluster"),
+    ],
+)
+def test_what_is_refused_changes_nothing(lost: Path, arguments: list[str], code: int, complaint: str) -> None:
+    before = contents(lost)
+    done = raftkv("recover", *arguments, folder=lost)
+    assert done.returncode == code
+    assert complaint in done.stderr.decode()
+    assert contents(lost) == before
+
+
+def test_with_nothing_left_there_is_nothing_to_recover(lost: Path) -> None:
+    shutil.rmtree(lost / ".raftkv" / "n2")
+    segment = next((lost / ".raftkv" / "n3" / "wal").glob("*.log"))
+    data = bytearray(segment.read_bytes())
+    data[40] ^= 1
+    segment.write_bytes(data)
+    done = raftkv("recover", "--force-new-cluster", "--yes", folder=lost)
+    assert done.returncode == 2
+    assert "n3: damaged log" in done.stderr.decode()
