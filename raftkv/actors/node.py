@@ -198,6 +198,11 @@ class Node:
                 system.send(name, Frames(frames))
         system.finish_turn()
 
+    @property
+    def leaving(self) -> bool:
+        """Asked to stop, and about to."""
+        return self._leaving is not None
+
     def next_timer(self) -> float | None:
         """In seconds of the world's clock."""
         return self._system.next_timer()

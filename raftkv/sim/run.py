@@ -237,8 +237,18 @@ class Run:
 
     def calm(self) -> None:
         """A node that was cut off for some election timeouts and returns deposes nobody (thesis §9.6)."""
-        world, leader = self.world, self.world.leader()
-        if leader is None or self._rng.random() >= RETURNS_SHARE:
+        world = self.world
+
+        def settled() -> bool:
+            """Nobody is still to end who was asked to before: that one leads no more for its own reasons."""
+            self._revive()
+            running = len(world.machines) == len(world.names)
+            return running and not any(machine.node.leaving for machine in world.machines.values())
+
+        if self._rng.random() >= RETURNS_SHARE or not world.run_until(settled, SETTLE_SECONDS):
+            return
+        leader = world.leader()
+        if leader is None:
             return
         timeout = self.profile.world.raft.election_timeout_max_ms / 1000
         away = self._rng.choice([name for name in world.names if name != leader])
