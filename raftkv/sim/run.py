@@ -181,8 +181,9 @@ class Run:
         value: str | None = None,
         target: str | None = None,
     ) -> None:
-        """This request must be answered, and well. One that did not happen may be asked again: where few
-        clients are remembered, a new one may be forgotten before its first write."""
+        """This request must be answered, and well. One that was refused may be asked again: where few
+        clients are remembered, a new one may be forgotten before its first write. Its own patience is
+        longer than ours, so silence is never taken for a refusal."""
 
         def answered() -> bool:
             self._revive()
@@ -192,7 +193,7 @@ class Run:
         while True:
             user.ask(op, key, value, target)
             left = deadline - self.world.now
-            if not self.world.run_until(answered, left) or user.last is Result.UNKNOWN or left <= 0:
+            if left <= 0 or not self.world.run_until(answered, left):
                 raise Violation(f"a request was not answered within {seconds:g} s {when}")
             if user.last is Result.OK:
                 return
