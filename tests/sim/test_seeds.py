@@ -51,3 +51,10 @@ def test_without_faults_every_request_succeeds() -> None:
     outcome = run_seed(seed, faults=[], seconds=3.0, nodes=5)
     assert outcome.operations["ok"] == outcome.operations.total() > 50
     assert outcome.elections == 2, "the first, and the one after the last reader's leader was killed"
+
+
+@pytest.mark.parametrize("seed", [125, 352, 466, 469, 3230])
+def test_seeds_that_accused_the_innocent_hold(seed: int) -> None:
+    """Each failed once, by an error of the simulator's own (docs/bugs-found.md)."""
+    outcome = run_seed(seed)
+    assert outcome.violation is None
