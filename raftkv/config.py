@@ -34,6 +34,8 @@ class NodeConfig:
     client: str
     control: str
     status: str
+    joining: bool = False
+    """Added to a cluster that exists: its part is what the cluster says, not this file."""
 
     def endpoints(self) -> tuple[str, str, str, str]:
         return (self.peer, self.client, self.control, self.status)
@@ -192,10 +194,11 @@ class _Reader:
                 raise self._wrong(where, "expected a table")
             self._known(table, where, {spec.name for spec in fields(NodeConfig)})
             values = {
-                spec.name: self._value(table, f"{where} {spec.name}", spec.name, str, None)
-                for spec in fields(NodeConfig)
+                name: self._value(table, f"{where} {name}", name, str, None)
+                for name in ("name", "peer", "client", "control", "status")
             }
-            node = NodeConfig(**values)
+            joining = self._value(table, f"{where} joining", "joining", bool, False)
+            node = NodeConfig(**values, joining=joining)
             self._name(f"{where} name", node.name)
             if node.name in names:
                 raise self._wrong(where, f"the name {node.name} is used twice")
@@ -207,6 +210,10 @@ class _Reader:
                     raise self._wrong(where, f"{endpoint} is both {users[endpoint]} and {user}")
                 users[endpoint] = user
             nodes.append(node)
+        if all(node.joining for node in nodes):
+            raise self._wrong(
+                "[[nodes]]", "all of them are joining; a cluster begins with those that are not"
+            )
         return tuple(nodes)
 
     def _section(self, content: dict[str, Any], name: str, kind: Callable[..., Section]) -> Section:

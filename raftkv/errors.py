@@ -4,6 +4,7 @@
 
     RaftkvError
     ├── ConfigError            cluster.toml or a flag is wrong; names file, field and cause
+    ├── NotAMember             this node was removed, or its data folder is not the one that is known
     ├── LaunchError            a local cluster cannot be started or found
     ├── StorageError
     │   ├── CorruptLog         damage that is provably no torn tail; names file and offset
@@ -36,6 +37,10 @@ class ConfigError(RaftkvError):
 
 class LaunchError(RaftkvError):
     """A local cluster cannot be started, stopped or found."""
+
+
+class NotAMember(RaftkvError):
+    """The cluster does not count this node, or not this data folder, among its members."""
 
 
 class StorageError(RaftkvError):

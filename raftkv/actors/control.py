@@ -41,7 +41,7 @@ class ControlActor:
         self,
         context: Context,
         port: Port,
-        peers: tuple[NodeId, ...],
+        peers: Callable[[], tuple[NodeId, ...]],
         chaos: bool,
         snapshot: Callable[[], NodeSnapshot],
         mark: Callable[[], SnapshotMark | None],
@@ -119,7 +119,7 @@ class ControlActor:
             case "link":
                 return self._set_link(request.arguments)
             case "heal":
-                for peer in self._peers:
+                for peer in self._peers():
                     self._context.send("peers", SetLinkFault(peer, None, None))
                 self._context.send("storage", SetDiskFault(None))
                 self._context.send("node", SetClockRate(1.0))
@@ -140,18 +140,20 @@ class ControlActor:
         raise _Refused(f"unknown verb {shown(request.verb)}")
 
     def _transfer(self, arguments: dict[str, Any]) -> None:
-        to = arguments.get("to")
-        if not isinstance(to, str) or to not in self._peers:
-            raise _Refused(f"no peer named {shown(to)}; peers are {', '.join(self._peers)}")
+        to = self._peer(arguments.get("to"))
         view = self._snapshot()
         if view.role != Role.LEADER.value:
             raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
-        self._context.send("raft", TransferLeadership(NodeId(to)))
+        self._context.send("raft", TransferLeadership(to))
+
+    def _peer(self, name: Any) -> NodeId:
+        peers = self._peers()
+        if not isinstance(name, str) or name not in peers:
+            raise _Refused(f"no peer named {shown(name)}; peers are {', '.join(peers)}")
+        return NodeId(name)
 
     def _set_link(self, arguments: dict[str, Any]) -> None:
-        to = arguments.get("to")
-        if not isinstance(to, str) or to not in self._peers:
-            raise _Refused(f"no peer named {shown(to)}; peers are {', '.join(self._peers)}")
+        to = self._peer(arguments.get("to"))
         seconds = arguments.get("seconds")
         if seconds is not None:
             seconds = _number(arguments, "seconds", FAULT_SECONDS_MAX)
@@ -162,7 +164,7 @@ class ControlActor:
             jitter_ms=_number(arguments, "jitter_ms", DELAY_MS_MAX),
         )
         harmless = fault == LinkFault()
-        self._context.send("peers", SetLinkFault(NodeId(to), None if harmless else fault, seconds))
+        self._context.send("peers", SetLinkFault(to, None if harmless else fault, seconds))
 
     def _set_disk(self, arguments: dict[str, Any]) -> None:
         fault = DiskFault(

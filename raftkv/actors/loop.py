@@ -66,17 +66,12 @@ def run_node(
         gc.disable()  # see _tune_interpreter; millions of objects are about to be made
         volume, recovered = Volume.open(directory, identity, options)
         disk = DiskThread(volume)
-        links = {
-            other.name: zmq_ports.peer_link(context, other.peer, f"{config.name}/{me.name}")
-            for other in config.nodes
-            if other.name != me.name
-        }
         world = NodeWorld(
             clock=time.monotonic,
             random=random.Random(),
             client_port=client,
             peer_port=peer,
-            peer_links=dict(links),
+            connect=lambda _, endpoint: zmq_ports.peer_link(context, endpoint, f"{config.name}/{me.name}"),
             control_port=control,
             status_port=status,
             disk=disk,

@@ -11,10 +11,13 @@ from typing import Any
 from raftkv.kv import Applied, Code
 from raftkv.observe import DiskFault, LinkFault
 from raftkv.raft import (
+    Change,
     Entry,
     HardState,
+    Membership,
     Message,
     PersistMark,
+    Refusal,
     SnapshotChunk,
     SnapshotMark,
     SoftState,
@@ -201,6 +204,8 @@ class TakeSnapshot:
 
     index: LogIndex
     term: Term
+    configuration: bytes
+    """In effect there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -324,6 +329,49 @@ class SoftStateChanged:
 @dataclass(slots=True, eq=False)
 class Leave:
     """To the gateway: this node ends in a moment. Whoever asks is to ask elsewhere."""
+
+
+@dataclass(slots=True, eq=False)
+class MembershipChanged:
+    """To peers and node: who belongs to the cluster now."""
+
+    membership: Membership
+
+
+@dataclass(slots=True, eq=False)
+class Met:
+    """To raft: a node has said which data folder it is and where it is reached."""
+
+    name: NodeId
+    incarnation: str
+    address: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Expelled:
+    """To the node: by word of ``peer`` it is no member. ``known`` is the incarnation that is, under its name;
+    empty when none is: it was removed."""
+
+    peer: NodeId
+    known: str
+
+
+@dataclass(slots=True, eq=False)
+class ChangeMembers:
+    """To raft: back as ``MembersChanging``."""
+
+    identity: bytes
+    request_id: int
+    change: Change
+
+
+@dataclass(slots=True, eq=False)
+class MembersChanging:
+    """To control. ``refused`` None: the change is in the log as the entry at ``index``."""
+
+    request: ChangeMembers
+    refused: Refusal | None
+    index: LogIndex
 
 
 @dataclass(slots=True, eq=False)

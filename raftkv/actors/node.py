@@ -7,7 +7,7 @@ timer is due, a simulator when its virtual world says so.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ from raftkv.actors.audit import AuditActor
 from raftkv.actors.control import ControlActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
 from raftkv.actors.messages import (
+    Expelled,
     Frames,
     Leave,
+    MembershipChanged,
     Note,
     SetClockRate,
     SoftStateChanged,
@@ -31,11 +33,11 @@ from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
 from raftkv.config import ClusterConfig
-from raftkv.errors import CorruptLog
+from raftkv.errors import CorruptLog, NotAMember
 from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
 from raftkv.kv.machine import DEFAULT_LIMITS
-from raftkv.observe import LogTail, NodeSnapshot, PeerSnapshot, events
-from raftkv.raft import Raft, RaftOptions, Role, SoftState
+from raftkv.observe import LogTail, MemberSnapshot, NodeSnapshot, PeerSnapshot, events
+from raftkv.raft import Configuration, Member, Membership, Raft, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
 from raftkv.types import LogIndex, NodeId
 
@@ -43,6 +45,8 @@ FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
+ADDRESS_ENDPOINTS = 4
+"""For peers, clients, control and status."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 
@@ -55,7 +59,8 @@ class NodeWorld:
     random: random.Random
     client_port: Port
     peer_port: Port
-    peer_links: Mapping[NodeId, Port]
+    connect: Callable[[NodeId, str], Port]
+    """Opens the way to a peer's endpoint."""
     control_port: Port
     status_port: Port
     disk: Disk
@@ -99,7 +104,7 @@ class Node:
         system = self._system
         raft = Raft(
             name,
-            [node.name for node in config.nodes],
+            _founding(config, name),
             tuning or raft_options(config),
             world.random,
             recovered.hard_state,
@@ -107,10 +112,13 @@ class Node:
             recovered.snapshot,
         )
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
-        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000, rule)
+        incarnation = self.incarnation = recovered.identity.incarnation
+        self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
+        introduction = (incarnation, self._me.endpoints())
+        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000, rule, introduction)
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         self.store = StoreActor(system, _restored(recovered, sessions), chunk_bytes)
-        self.peers = PeersActor(system, name, config.name, world.boot, world.peer_links)
+        self.peers = PeersActor(system, config, self._me, incarnation, world.boot, world.connect)
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
         self.audit = AuditActor(system)
@@ -118,7 +126,7 @@ class Node:
         self.control = ControlActor(
             system,
             world.control_port,
-            raft.peers,
+            self.peers.names,
             config.chaos,
             self.status.snapshot,
             lambda: raft.snapshot,
@@ -151,6 +159,10 @@ class Node:
                 self._system.set_clock_rate(message.rate)
             case Stop():
                 self._on_stop(message)
+            case MembershipChanged():
+                self._membership = message.membership
+            case Expelled():
+                self._end(Stop("no member of the cluster", _expulsion(self._me.name, message)))
             case SoftStateChanged():
                 if self._leaving and message.state.leader_id not in (None, self._me.name):
                     self._leave()
@@ -169,7 +181,7 @@ class Node:
             self._end(stop)
             return
         self._leaving = stop
-        if self.raft.raft.role is Role.LEADER and self.raft.raft.peers:
+        if self.raft.raft.role is Role.LEADER and self.raft.raft.voting_peers:
             self._system.send("raft", TransferLeadership(None))
             deadline = self._config.raft.election_timeout_min_ms / 1000
             self._system.set_timer("node", deadline, _HandOverEnds())
@@ -214,7 +226,11 @@ class Node:
     # -- views
 
     def _hello(self, state: SoftState) -> tuple[Any, ...]:
-        nodes = [(node.name, node.client, node.control, node.status) for node in self._config.nodes]
+        nodes = [
+            (member.name, *member.address[1:])
+            for member in self._membership.latest.members
+            if len(member.address) == ADDRESS_ENDPOINTS
+        ]
         return (
             self._config.name,
             self._me.name,
@@ -239,7 +255,7 @@ class Node:
             time=self._world.clock(),
             pid=self._world.pid,
             uptime=now - self._started,
-            role=raft.role.value,
+            role="learner" if self._learns() else raft.role.value,
             term=raft.current_term,
             voted_for=raft.voted_for,
             votes=raft.votes,
@@ -278,9 +294,20 @@ class Node:
                 )
                 for peer in raft.peers
             ),
+            members=tuple(
+                MemberSnapshot(member.name, member.part.value, member.incarnation, member.address)
+                for member in raft.configuration.members
+            ),
+            configuration_index=raft.configuration_index,
+            configuration_committed=raft.configuration_index <= raft.commit_index,
+            incarnation=self.incarnation,
             links=self.peers.links(),
             faults=self._faults(),
         )
+
+    def _learns(self) -> bool:
+        raft = self.raft.raft
+        return raft.role is Role.FOLLOWER and not raft.configuration.votes(raft.node_id)
 
     def _faults(self) -> tuple[str, ...]:
         found = []
@@ -290,6 +317,27 @@ class Node:
         if rate != 1.0:
             found.append(f"clock ×{rate:g}")
         return tuple(found)
+
+
+def _founding(config: ClusterConfig, name: NodeId) -> Configuration:
+    """What holds as long as the log says nothing: those that the file does not call joining. A node that
+    joins knows nobody before it is told."""
+    if config.node(name).joining:
+        return Configuration()
+    founders = [node for node in config.nodes if not node.joining]
+    return Configuration(tuple(Member(node.name, address=node.endpoints()) for node in founders))
+
+
+def _expulsion(name: NodeId, expelled: Expelled) -> NotAMember:
+    if not expelled.known:
+        return NotAMember(
+            f"node {name} was removed from the cluster, says {expelled.peer}: its data is of no more use"
+        )
+    return NotAMember(
+        f"node {name} has a new data folder, but {expelled.peer} knows it by the one it had before. A node "
+        "that forgot what it promised must not come back under its old name. Put the old folder back, or let "
+        f"another node take its place: 'raftkv members replace {name}'"
+    )
 
 
 def _found(recovered: Recovered, boot: int) -> dict[str, Any]:

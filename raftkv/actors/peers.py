@@ -1,19 +1,23 @@
 """Frames from and to other nodes: one ROUTER bound, one DEALER to each peer, and the faults of each
 outgoing link. All messages of a turn to one peer leave in one frame.
 
-A frame is dropped, counted and said to ``status`` when it cannot be decoded, belongs to another
-cluster, is meant for another node, or stems from an earlier life of its sender (PITFALLS 40).
+A frame is dropped, counted and said to ``status`` when it cannot be decoded or must not count (``roster``).
+Every second a node tells each peer where it is reached; so a node that moved, or one that the receiver's
+configuration does not know yet, can be answered.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from raftkv.actors.messages import (
+    Expelled,
     Frames,
+    MembershipChanged,
+    Met,
     Note,
     PeerDigest,
     Propose,
@@ -24,23 +28,23 @@ from raftkv.actors.messages import (
     SetLinkFault,
     Step,
 )
+from raftkv.actors.roster import Roster
 from raftkv.actors.system import Context, Port
+from raftkv.config import ClusterConfig, NodeConfig
 from raftkv.errors import WireError
 from raftkv.observe import LinkFault, LinkSnapshot, events
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot, Message
 from raftkv.types import NodeId
 from raftkv.wire import peer as wire
-from raftkv.wire.peer import Forward, Item, StateDigest
+from raftkv.wire.peer import Disowned, Forward, Introduction, Item, StateDigest
 
 DELAYED_FRAMES_MAX = 4096
 """Over all links; beyond, a delayed link loses frames as a full router would."""
-BOOTS_REMEMBERED = 16
-"""Earlier lives of a peer whose stray frames are recognised."""
-STRAY_SECONDS = 0.5
-"""A peer silent for so long is taken for whoever speaks in its name next. Strays are milliseconds
-old; but one that comes before anything else makes the living peer look like the earlier one."""
-
+LINKS_MAX = 32
+INTRODUCTION_SECONDS = 1.0
+DISOWN_SECONDS = 1.0
+"""Between two words to somebody who is no member."""
 FORWARD_BYTES_MAX = 1 << 20
 FRAME_BYTES_SOFT_MAX = 4 << 20
 """A frame is closed once it holds this much; one item more still fits below the hard limit."""
@@ -49,10 +53,24 @@ FRAME_BYTES_SOFT_MAX = 4 << 20
 class Link:
     """The way to one peer."""
 
-    __slots__ = ("dropped", "expires", "fault", "generation", "port", "sent")
+    __slots__ = (
+        "disowned_at",
+        "dropped",
+        "endpoint",
+        "expires",
+        "fault",
+        "generation",
+        "introduced_at",
+        "outbox",
+        "port",
+        "sent",
+    )
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, endpoint: str, port: Port) -> None:
+        self.endpoint = endpoint
         self.port = port
+        self.outbox: list[Item] = []
+        self.introduced_at = self.disowned_at = -math.inf
         self.fault: LinkFault | None = None
         self.expires: float | None = None
         self.generation = 0
@@ -76,54 +94,100 @@ class PeersActor:
     def __init__(
         self,
         context: Context,
-        node_id: NodeId,
-        cluster: str,
+        config: ClusterConfig,
+        me: NodeConfig,
+        incarnation: str,
         boot: int,
-        ports: Mapping[NodeId, Port],
+        connect: Callable[[NodeId, str], Port],
     ) -> None:
+        """``connect`` opens the way to a peer's endpoint."""
         self._context = context
-        self._node_id = node_id
-        self._cluster = cluster
+        self._node_id = me.name
+        self._cluster = config.name
+        self._introduction = Introduction(me.endpoints())
         self._boot = boot
-        self._links = {name: Link(port) for name, port in ports.items()}
-        self._outbox: dict[NodeId, list[Item]] = {name: [] for name in ports}
+        self._connect = connect
+        listed = {node.name: node.peer for node in config.nodes if node.name != me.name}
+        self._roster = Roster(me.name, config.name, incarnation, listed)
+        self._links: dict[NodeId, Link] = {}
         self._delayed = 0
-        self._boots: dict[NodeId, int] = {}
-        self._heard_at: dict[NodeId, float] = {}
-        self._old_boots: dict[NodeId, deque[int]] = {name: deque(maxlen=BOOTS_REMEMBERED) for name in ports}
+        self._open_links()
 
     def handle(self, message: Any) -> None:
         match message:
             case Frames():
                 self._on_frames(message)
             case Send():
+                links = self._links
                 for inner in message.messages:
-                    if inner.to in self._outbox:
-                        self._outbox[inner.to].append(inner)
+                    if inner.to in links:
+                        links[inner.to].outbox.append(inner)
             case SendForward():
                 self._on_send_forward(message)
             case SendDigest():
-                for items in self._outbox.values():
-                    items.append(StateDigest(message.index, message.digest))
+                for name in self._roster.members():
+                    if name in self._links:
+                        self._links[name].outbox.append(StateDigest(message.index, message.digest))
+            case MembershipChanged():
+                self._roster.update(message.membership)
+                self._open_links()
             case _Delayed():
                 self._delayed -= 1
                 self._transmit(message.to, message.frame)
             case SetLinkFault():
                 self._set_fault(message)
             case _Expired():
-                if self._links[message.to].generation == message.generation:
+                link = self._links.get(message.to)
+                if link and link.generation == message.generation:
                     self._heal(message.to, expired=True)
             case _:
                 raise AssertionError(f"peers got {message}")
 
     def end_of_turn(self) -> None:
-        for name, items in self._outbox.items():
+        me, incarnation, now = self._node_id, self._roster.incarnation, self._context.now()
+        for name, link in self._links.items():
+            if link.outbox and now - link.introduced_at >= INTRODUCTION_SECONDS:
+                link.introduced_at = now
+                link.outbox.insert(0, self._introduction)
             # Several frames only where a turn has much to say: each stays far below the limit of
             # one frame, and a fault hits them one by one.
-            while items:
-                part, self._outbox[name] = _split(items)
-                self._send_frame(name, wire.encode(self._cluster, self._node_id, name, self._boot, part))
-                items = self._outbox[name]
+            while link.outbox:
+                part, link.outbox = _split(link.outbox)
+                frame = wire.encode(self._cluster, me, incarnation, name, self._boot, part)
+                self._send_frame(name, frame)
+
+    def names(self) -> tuple[NodeId, ...]:
+        """Of all peers that there is a way to."""
+        return tuple(self._links)
+
+    def _open_links(self) -> None:
+        for name in self._roster.names():
+            self._open_link(name)
+
+    def _open_link(self, name: NodeId) -> Link | None:
+        """The way to ``name``, where it is reached now; None when that is unknown."""
+        link, endpoint = self._links.get(name), self._roster.endpoint(name)
+        if endpoint is None or (link and link.endpoint == endpoint):
+            return link
+        if link:
+            link.port.close()
+            link.endpoint, link.port = endpoint, self._connect(name, endpoint)
+            link.introduced_at = -math.inf
+        else:
+            if len(self._links) >= LINKS_MAX and not self._close_needless():
+                return None
+            link = self._links[name] = Link(endpoint, self._connect(name, endpoint))
+        return link
+
+    def _close_needless(self) -> bool:
+        """One of those to nodes that are no members."""
+        needed = self._roster.names()
+        for name, link in self._links.items():
+            if name not in needed:
+                link.port.close()
+                del self._links[name]
+                return True
+        return False
 
     def links(self) -> tuple[LinkSnapshot, ...]:
         now = self._context.now()
@@ -146,52 +210,62 @@ class PeersActor:
         for frame in message.frames:
             try:
                 decoded = wire.decode(frame[-1])
-                self._check(decoded)
+                self._disown(decoded)
+                self._roster.check(decoded, self._context.now())
             except WireError as error:
                 self._context.send("status", Rejected("peer", str(error)))
                 continue
             for item in decoded.items:
                 if isinstance(item, Forward):
                     commands += item.commands
-                elif isinstance(item, StateDigest):
-                    self._context.send("audit", PeerDigest(decoded.sender, item.index, item.digest))
-                else:
+                elif isinstance(item, Message):
                     messages.append(item)
+                else:
+                    self._on_other(decoded, item)
         if messages:
             self._context.send("raft", Step(messages))
         if commands:
             self._context.send("raft", Propose((), commands))
 
-    def _check(self, frame: wire.PeerFrame) -> None:
-        if frame.cluster != self._cluster:
-            raise WireError(f"a frame of cluster {frame.cluster[:64]!r}")
-        if frame.to != self._node_id:
-            raise WireError(f"a frame for node {frame.to[:64]!r}")
-        if frame.sender not in self._links:
-            raise WireError(f"a frame of unknown node {frame.sender[:64]!r}")
-        known, now = self._boots.get(frame.sender), self._context.now()
-        if frame.boot != known:
-            silent = now - self._heard_at.get(frame.sender, now)
-            if frame.boot in self._old_boots[frame.sender] and silent < STRAY_SECONDS:
-                raise WireError(f"a frame of an earlier life of {frame.sender}")
-            if known is not None:
-                self._old_boots[frame.sender].append(known)
-            self._boots[frame.sender] = frame.boot
-        self._heard_at[frame.sender] = now
+    def _on_other(self, frame: wire.PeerFrame, item: StateDigest | Introduction | Disowned) -> None:
+        match item:
+            case StateDigest():
+                self._context.send("audit", PeerDigest(frame.sender, item.index, item.digest))
+            case Introduction():
+                self._roster.introduce(frame.sender, item.address[0])
+                self._open_link(frame.sender)
+                self._context.send("raft", Met(frame.sender, frame.incarnation, item.address))
+            case Disowned():
+                if self._roster.is_meant(item):
+                    self._context.send("node", Expelled(frame.sender, item.known))
+
+    def _disown(self, frame: wire.PeerFrame) -> None:
+        """Whoever is no member has to be told, or it would wait, or campaign, for ever."""
+        disowned = self._roster.disowned(frame) if frame.cluster == self._cluster else None
+        link = self._links.get(frame.sender)
+        if disowned is None or link is None:
+            return
+        now = self._context.now()
+        if now - link.disowned_at >= DISOWN_SECONDS:
+            link.disowned_at = now
+            link.outbox.append(disowned)
 
     # -- outgoing
 
     def _on_send_forward(self, message: SendForward) -> None:
         """In items small enough that a heartbeat never waits long behind one on the link."""
+        link = self._links.get(message.to)
+        if link is None:
+            return  # its client asks again
         part: list[bytes] = []
         size = 0
         for command in message.commands:
             if part and size + len(command) > FORWARD_BYTES_MAX:
-                self._outbox[message.to].append(Forward(tuple(part)))
+                link.outbox.append(Forward(tuple(part)))
                 part, size = [], 0
             part.append(command)
             size += len(command)
-        self._outbox[message.to].append(Forward(tuple(part)))
+        link.outbox.append(Forward(tuple(part)))
 
     def _send_frame(self, to: NodeId, frame: bytes) -> None:
         link = self._links[to]
@@ -211,7 +285,9 @@ class PeersActor:
             self._transmit(to, frame)
 
     def _transmit(self, to: NodeId, frame: bytes) -> None:
-        link = self._links[to]
+        link = self._links.get(to)
+        if link is None:
+            return  # a frame that was held up, to somebody who is gone
         if link.port.send((frame,)):
             link.sent += 1
         else:
@@ -220,7 +296,9 @@ class PeersActor:
     # -- faults
 
     def _set_fault(self, message: SetLinkFault) -> None:
-        link = self._links[message.to]
+        link = self._links.get(message.to)
+        if link is None:
+            return
         if message.fault is None:
             if link.fault is not None:
                 self._heal(message.to, expired=False)

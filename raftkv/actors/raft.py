@@ -11,9 +11,13 @@ import msgpack
 from raftkv.actors.messages import (
     Apply,
     Campaign,
+    ChangeMembers,
     ChunkRefused,
     ChunkStored,
     DiskPressure,
+    MembersChanging,
+    MembershipChanged,
+    Met,
     Note,
     Persisted,
     ProposalRefused,
@@ -65,8 +69,17 @@ class SnapshotRule:
 
 
 class RaftActor:
-    def __init__(self, context: Context, raft: Raft, tick_seconds: float, rule: SnapshotRule) -> None:
+    def __init__(
+        self,
+        context: Context,
+        raft: Raft,
+        tick_seconds: float,
+        rule: SnapshotRule,
+        introduction: tuple[str, tuple[str, ...]],
+    ) -> None:
+        """``introduction``: this node's incarnation and its endpoints."""
         self._context = context
+        self._introduction = introduction
         self._tick_seconds = tick_seconds
         self._rule = rule
         self._stamped_term = raft.current_term
@@ -107,6 +120,12 @@ class RaftActor:
                 self._on_snapshot_ended(message)
             case SnapshotWanted():
                 self._take_snapshot()
+            case Met():
+                self.raft.meet(message.name, message.incarnation, message.address)
+            case ChangeMembers():
+                refused = self.raft.change_membership(message.change)
+                index = self.raft.log.configurations.latest_index
+                self._context.send("control", MembersChanging(message, refused, index))
             case DiskPressure():
                 self._backlogged = message.backlogged
             case Campaign():
@@ -132,6 +151,9 @@ class RaftActor:
                 # Ahead of the results: they belong to whoever the gateway still holds.
                 send("gateway", SoftStateChanged(ready.soft_state))
                 send("node", SoftStateChanged(ready.soft_state))
+            if ready.membership:
+                for actor in ("peers", "node"):
+                    send(actor, MembershipChanged(ready.membership))
             if ready.chunks or ready.installed:
                 self._restore(ready)
             if ready.committed:
@@ -187,7 +209,8 @@ class RaftActor:
         term = self.raft.log.term_at(index)
         assert term is not None
         self._taking = True
-        self._context.send("store", TakeSnapshot(index, term))
+        _, configuration = self.raft.log.configurations.at(index)
+        self._context.send("store", TakeSnapshot(index, term, configuration.encode()))
 
     def _on_snapshot_ended(self, message: SnapshotEnded) -> None:
         self._taking = False
@@ -236,5 +259,6 @@ class RaftActor:
             self._last_tick += due * self._tick_seconds
         for _ in range(due):
             self.raft.tick()
+        self.raft.meet(self.raft.node_id, *self._introduction)
         next_tick = self._last_tick + self._tick_seconds
         self._context.set_timer("raft", max(0.0, next_tick - now), Tick())

@@ -137,7 +137,9 @@ class StoreActor:
         assert self._taking is None, "one at a time"
         self._incoming = None  # the core waits for it no longer, or it would not ask for this
         snapshot_id = self._context.random.getrandbits(ID_BITS)
-        self._taking = SnapshotMark(LogIndex(message.index), message.term, snapshot_id, 0)
+        self._taking = SnapshotMark(
+            LogIndex(message.index), message.term, snapshot_id, 0, message.configuration
+        )
         self.machine.begin_capture(self._chunk_bytes)
         self._write_next_chunk(0)
 

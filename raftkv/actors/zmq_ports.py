@@ -49,6 +49,9 @@ class ZmqPort:
             return False
         return True
 
+    def close(self) -> None:
+        self.socket.close(linger=0)
+
 
 def client_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
     """Also for control: a ROUTER that many DEALERs connect to."""

@@ -55,6 +55,17 @@ class PeerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSnapshot:
+    name: NodeId
+    part: str
+    """voter or learner; incoming or outgoing while a change of voters is under way"""
+    incarnation: str
+    """Of its data folder; empty until it was first heard."""
+    address: tuple[str, ...]
+    """Its endpoints for peers, clients, control and status."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogTail:
     """The last entries' terms, for the dashboard's lanes: ``terms[i]`` is at ``first_index + i``."""
 
@@ -75,7 +86,7 @@ class NodeSnapshot:
     pid: int
     uptime: float
     role: str
-    """leader, follower, candidate or pre_candidate"""
+    """leader, follower, candidate, pre_candidate or learner"""
     term: Term
     voted_for: NodeId | None
     votes: int
@@ -118,6 +129,13 @@ class NodeSnapshot:
     """Of its disk and clock, a few words each; those of links stand with the links."""
     snapshot_index: LogIndex = field(default=LogIndex(0))
     """What the node's snapshot stands for; 0 when it has none."""
+    incarnation: str = ""
+    """Of its data folder."""
+    members: tuple[MemberSnapshot, ...] = field(default=())
+    """The configuration in effect here."""
+    configuration_index: LogIndex = field(default=LogIndex(0))
+    """Of its entry; 0 for what ``cluster.toml`` says."""
+    configuration_committed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

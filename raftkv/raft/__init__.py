@@ -8,14 +8,16 @@ write is durable, applies ``committed``, serves ``read_states``. Nothing in here
 shell's: it takes them (``snapshot_taken``), reads the chunks that are to be sent, stores those that
 arrive (``chunk_stored``); the core decides who needs one, what the log may forget, and what is void.
 
-Modules, leaves first: ``messages``, ``trace`` and ``state`` (data), ``quorum`` and ``log`` (no knowledge
-of roles), ``progress`` and ``read_index`` (a leader's books), ``snapshot``, ``leader``, ``follower``,
-``election`` (what each role does), ``core`` (the one owner of term, vote, role and log), ``invariants`` and
-``describe`` (for whoever watches).
+Modules, leaves first: ``messages``, ``configuration``, ``trace`` and ``state`` (data), ``quorum`` and
+``log`` (no knowledge of roles), ``progress`` and ``read_index`` (a leader's books), ``snapshot``, ``leader``,
+``membership``, ``follower``, ``election`` (what each role does), ``dispatch`` (a message to its handler),
+``core`` (the one owner of term, vote, role and log), ``invariants`` and ``describe`` (for whoever watches).
 """
 
+from raftkv.raft.configuration import Configuration, Member, Part
 from raftkv.raft.core import Raft
 from raftkv.raft.log import RaftLog
+from raftkv.raft.membership import AddLearner, Change, Promote, Refusal, Remove, Replace
 from raftkv.raft.messages import (
     Entry,
     EntryKind,
@@ -26,15 +28,22 @@ from raftkv.raft.messages import (
     SnapshotChunk,
     SnapshotMark,
 )
-from raftkv.raft.state import Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.state import Membership, Proposal, RaftOptions, Ready, Role, SoftState
 from raftkv.raft.status import RaftStatus
 
 __all__ = [
+    "AddLearner",
+    "Change",
+    "Configuration",
     "Entry",
     "EntryKind",
     "HardState",
+    "Member",
+    "Membership",
     "Message",
+    "Part",
     "PersistMark",
+    "Promote",
     "Proposal",
     "Raft",
     "RaftLog",
@@ -42,6 +51,9 @@ __all__ = [
     "RaftStatus",
     "ReadState",
     "Ready",
+    "Refusal",
+    "Remove",
+    "Replace",
     "Role",
     "SnapshotChunk",
     "SnapshotMark",

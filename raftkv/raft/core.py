@@ -13,59 +13,49 @@ Rules:
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from raftkv.raft import election, follower, snapshot, trace
+from raftkv.raft import election, follower, membership, snapshot, trace
+from raftkv.raft.configuration import Configuration
+from raftkv.raft.dispatch import handle
 from raftkv.raft.election import Candidacy
 from raftkv.raft.leader import Leadership
 from raftkv.raft.log import BEFORE_LOG, BEFORE_TERMS, ENTRY_OVERHEAD_BYTES, RaftLog
 from raftkv.raft.messages import (
-    AppendEntries,
-    AppendEntriesResponse,
     Entry,
     HardState,
-    Heartbeat,
-    HeartbeatResponse,
-    InstallSnapshot,
-    InstallSnapshotResponse,
     Message,
     PersistMark,
     PreVote,
     PreVoteResponse,
     ReadIndex,
-    ReadIndexResponse,
     ReadState,
     RequestVote,
-    RequestVoteResponse,
     SnapshotChunk,
     SnapshotMark,
-    TimeoutNow,
 )
 from raftkv.raft.snapshot import Incoming
-from raftkv.raft.state import Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.state import Membership, Proposal, RaftOptions, Ready, Role, SoftState
 from raftkv.raft.status import RaftStatus, status_of
 from raftkv.types import LogIndex, NodeId, Term
 
 
 class Raft:
     """One node's consensus state. ``hard_state``, ``snapshot`` and the ``entries`` after it are what storage
-    held at start; the state machine begins with that snapshot."""
+    held at start; the state machine begins with that snapshot. ``founding`` is the configuration that holds
+    until one in the log says otherwise; a node that joins a cluster later has an empty one."""
 
     def __init__(
         self,
         node_id: NodeId,
-        voters: Sequence[NodeId],
+        founding: Configuration,
         options: RaftOptions,
         rng: random.Random,
         hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
         snapshot: SnapshotMark | None = None,
     ) -> None:
-        if node_id not in voters:
-            raise ValueError(f"{node_id} is none of the voters {', '.join(voters)}")
         self.node_id = node_id
-        self.voters = tuple(voters)
-        self.peers = tuple(name for name in voters if name != node_id)
         self.options = options
         self._rng = rng
         state = hard_state or HardState(Term(0), None, LogIndex(0))
@@ -74,7 +64,11 @@ class Raft:
         self.snapshot = snapshot
         """The newest that is durable here."""
         start = (snapshot.index, snapshot.term) if snapshot else (BEFORE_LOG, BEFORE_TERMS)
-        self.log = RaftLog(entries, max(state.commit_index, start[0]), *start)
+        known = Configuration.decode(snapshot.configuration) if snapshot and snapshot.configuration else None
+        self.log = RaftLog(entries, max(state.commit_index, start[0]), *start, founding, known)
+        self.heard: dict[NodeId, tuple[str, tuple[str, ...]]] = {}
+        """What a leader, or one to be, has heard of members that the configuration does not say yet."""
+        self._membership: Membership | None = None
         self.role = Role.FOLLOWER
         self.leader_id: NodeId | None = None
         self.leadership: Leadership | None = None
@@ -123,10 +117,10 @@ class Raft:
                 election.campaign(self)
 
     def step(self, message: Message) -> None:
-        """A message has arrived. Unknown senders and stale terms are answered or dropped here."""
-        if message.to != self.node_id or message.sender not in self.peers:
+        """A message has arrived. Stale terms are answered or dropped here. Senders that this node's
+        configuration does not know are heard all the same: it may be the one that is behind (§6)."""
+        if message.to != self.node_id or message.sender == self.node_id:
             return
-        kind = type(message)
         if isinstance(message, PreVote):
             election.on_pre_vote(self, message)
             return
@@ -144,7 +138,7 @@ class Raft:
         elif message.term < self.current_term:
             follower.answer_stale(self, message)
             return
-        _HANDLERS[kind](self, message)
+        handle(self, message)
 
     def campaign(self) -> None:
         """Let the election timer run out now: for tests, transcripts and the dashboard."""
@@ -179,6 +173,17 @@ class Raft:
         False when this node does not lead, hands over already, or has nobody to hand over to. Given up
         by itself after the shortest election timeout."""
         return self.leadership is not None and self.leadership.begin_transfer(to)
+
+    def change_membership(self, change: membership.Change) -> membership.Refusal | None:
+        """Begin to change who belongs to the cluster. None: it is in the log, and ends by itself."""
+        return membership.request(self, change)
+
+    def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...]) -> None:
+        """A node has said which data folder it is and where it is reached."""
+        member = self.configuration.member(name)
+        may_note = self.role is not Role.FOLLOWER
+        if may_note and member and (member.incarnation, member.address) != (incarnation, address):
+            self.heard[name] = (incarnation, address)
 
     def read_index(self, context: int) -> None:
         """Ask from which index on the applied state is fresh; a ``ReadState`` answers.
@@ -233,6 +238,8 @@ class Raft:
 
         Ask until None: committed entries come in parts of ``committed_entries_max``."""
         if self.leadership:
+            membership.advance(self)
+        if self.leadership:
             self.leadership.serve_reads()
             self.leadership.replicate()
             self.leadership.hand_over()
@@ -250,7 +257,8 @@ class Raft:
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events
         chunks, installed = self.chunks, self.installed
-        waiting = messages or messages_after_append or read_states or events or soft_state
+        changed = self._take_membership()
+        waiting = messages or messages_after_append or read_states or events or soft_state or changed
         if not (mark or committed or waiting or chunks or installed):
             return None
         self._messages, self._messages_after_append = [], []
@@ -268,6 +276,7 @@ class Raft:
             committed,
             read_states,
             soft_state,
+            changed,
             events,
         )
 
@@ -275,6 +284,20 @@ class Raft:
         return status_of(self)
 
     # -- what the roles' modules use
+
+    @property
+    def configuration(self) -> Configuration:
+        """In effect: the latest in the log, committed or not (§6)."""
+        return self.log.configurations.latest
+
+    @property
+    def peers(self) -> tuple[NodeId, ...]:
+        """All other members."""
+        return tuple([name for name in self.configuration.names if name != self.node_id])
+
+    @property
+    def voting_peers(self) -> tuple[NodeId, ...]:
+        return tuple([name for name in self.peers if self.configuration.votes(name)])
 
     @property
     def disk_stalled(self) -> bool:
@@ -319,6 +342,7 @@ class Raft:
         assert term >= self.current_term
         was_follower = self.role is Role.FOLLOWER
         self._abandon_role()
+        self.heard = {}
         if term > self.current_term:
             self.current_term = term
             self.voted_for = None
@@ -374,6 +398,20 @@ class Raft:
         self._soft_state = SoftState(self.role, self.leader_id, self.current_term)
         return self._soft_state
 
+    def _take_membership(self) -> Membership | None:
+        """Who belongs to the cluster, if that has changed since it was last asked."""
+        known, now = self._membership, self.log.configurations
+        if known and known.latest is now.latest and known.latest_index == now.latest_index:
+            settled = known.committed_index == now.latest_index
+            if settled or self.log.commit_index < now.latest_index:
+                return None
+        if now.latest != (known.latest if known else now.founding):
+            described = now.latest.describe()
+            self.trace(trace.ConfigurationChanged(self.current_term, now.latest_index, described))
+        index, committed = now.at(self.log.commit_index)
+        self._membership = Membership(now.latest, now.latest_index, committed, index)
+        return self._membership
+
     def _abandon_role(self) -> None:
         """Reads that waited for this leadership fail: their asker tries again elsewhere."""
         if self.leadership:
@@ -402,30 +440,3 @@ class Raft:
 
     def _draw_election_timeout(self) -> int:
         return self._rng.randint(self.options.election_ticks_min, self.options.election_ticks_max)
-
-
-def _to_follower(handle: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
-    """A leader never hears of another one in its own term; if it does, it stands its ground."""
-    return lambda raft, message: None if raft.leadership else handle(raft, message)
-
-
-def _to_leader(handle: Callable[[Leadership, Message], None]) -> Callable[[Raft, Message], None]:
-    """Answers to a leadership that has ended meanwhile mean nothing."""
-    return lambda raft, message: handle(raft.leadership, message) if raft.leadership else None
-
-
-# The handlers take their own message class; the table is keyed by it, which no type can say.
-_HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
-    PreVoteResponse: election.on_pre_vote_response,  # type: ignore[dict-item]
-    RequestVote: election.on_request_vote,  # type: ignore[dict-item]
-    RequestVoteResponse: election.on_request_vote_response,  # type: ignore[dict-item]
-    AppendEntries: _to_follower(follower.on_append_entries),  # type: ignore[arg-type]
-    Heartbeat: _to_follower(follower.on_heartbeat),  # type: ignore[arg-type]
-    TimeoutNow: _to_follower(election.on_timeout_now),  # type: ignore[arg-type]
-    InstallSnapshot: _to_follower(snapshot.on_install_snapshot),  # type: ignore[arg-type]
-    ReadIndexResponse: follower.on_read_index_response,  # type: ignore[dict-item]
-    AppendEntriesResponse: _to_leader(Leadership.on_append_response),  # type: ignore[arg-type]
-    HeartbeatResponse: _to_leader(Leadership.on_heartbeat_response),  # type: ignore[arg-type]
-    InstallSnapshotResponse: _to_leader(Leadership.on_snapshot_response),  # type: ignore[arg-type]
-    ReadIndex: _to_leader(Leadership.on_read_index),  # type: ignore[arg-type]
-}

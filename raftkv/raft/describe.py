@@ -31,6 +31,7 @@ _REASONS = {
     trace.REASON_LEADER_FOUND: "heard the leader",
     trace.REASON_CHECK_QUORUM: "lost touch with the quorum",
     trace.REASON_DISK_STALLED: "own disk does not answer",
+    trace.REASON_REMOVED: "removed from the cluster",
     trace.REASON_RESTART: "started",
     trace.VOTE_LEADER_ALIVE: "a leader is alive",
     trace.VOTE_ALREADY_CAST: "voted already",
@@ -109,6 +110,8 @@ def describe_event(event: trace.RaftEvent) -> str:
             return f"installed the leader's snapshot of entry {event.index}, term {event.term}: {rest}"
         case trace.LogCompacted():
             return f"forgot entries up to {event.last_index}: the snapshot stands for them"
+        case trace.ConfigurationChanged():
+            return f"configuration of entry {event.index}, term {event.term}: {event.text}"
         case trace.EntriesTruncated():
             return f"truncated {event.first_index}..{event.last_index}, term {event.term}"
         case trace.AppendRejected():

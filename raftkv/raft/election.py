@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
 from raftkv.raft.messages import PreVote, PreVoteResponse, RequestVote, RequestVoteResponse, TimeoutNow
-from raftkv.raft.quorum import VoteResult, majority, tally
+from raftkv.raft.quorum import VoteResult, count_votes, tally
 from raftkv.types import NodeId, Term
 
 if TYPE_CHECKING:
@@ -31,22 +31,34 @@ class Candidacy:
         """A voter's first answer counts, its repetitions do not."""
         self.votes.setdefault(voter, granted)
         if voter != raft.node_id:
-            votes = sum(self.votes.values())
-            needed = majority(len(raft.voters))
+            votes, needed = count_votes(self.votes, raft.configuration)
             raft.trace(trace.VoteReceived(term, voter, granted, self.pre, votes, needed))
-        return tally(self.votes, raft.voters)
+        return tally(self.votes, raft.configuration)
 
 
 def campaign(raft: Raft) -> None:
-    """The election timer ran out: ask whether an election could be won before disturbing anyone."""
+    """The election timer ran out: ask whether an election could be won before disturbing anyone.
+
+    A learner, or a node that was removed, waits to be told (PITFALLS 18)."""
+    if not _may_lead(raft):
+        return
     raft.become_pre_candidate()
     term = Term(raft.current_term + 1)
     assert raft.candidacy is not None
     if raft.candidacy.record(raft, raft.node_id, True, term) is VoteResult.WON:
         start_election(raft, trace.REASON_PRE_VOTE_WON)
         return
-    for peer in raft.peers:
+    for peer in raft.voting_peers:
         raft.send(PreVote(raft.node_id, peer, term, raft.log.last_index, raft.log.last_term))
+
+
+def _may_lead(raft: Raft) -> bool:
+    """A voter may, and so may one that is left out by a configuration not known to be committed: it may be
+    the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2)."""
+    if raft.configuration.votes(raft.node_id):
+        return True
+    _, committed = raft.log.configurations.at(raft.log.commit_index)
+    return committed.votes(raft.node_id)
 
 
 def start_election(raft: Raft, reason: str) -> None:
@@ -54,7 +66,7 @@ def start_election(raft: Raft, reason: str) -> None:
     raft.become_candidate(reason)
     transfer = reason == trace.REASON_TRANSFER
     last_index, last_term = raft.log.last_index, raft.log.last_term
-    for peer in raft.peers:
+    for peer in raft.voting_peers:
         raft.send_after_append(
             RequestVote(raft.node_id, peer, raft.current_term, last_index, last_term, transfer)
         )
@@ -62,7 +74,9 @@ def start_election(raft: Raft, reason: str) -> None:
 
 def on_timeout_now(raft: Raft, message: TimeoutNow) -> None:
     """Only of the leader that we follow; with a hung disk our vote for ourselves would never leave."""
-    if message.sender == raft.leader_id and not raft.disk_stalled:
+    if not _may_lead(raft) or raft.disk_stalled:
+        return
+    if message.sender == raft.leader_id:
         start_election(raft, trace.REASON_TRANSFER)
 
 

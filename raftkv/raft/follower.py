@@ -62,6 +62,7 @@ def _accept(raft: Raft, message: AppendEntries, match_index: LogIndex) -> None:
             message.prev_log_index,
             Term(0),
             LogIndex(0),
+            message.session,
         )
     )
 
@@ -89,6 +90,7 @@ def _reject(raft: Raft, message: AppendEntries) -> None:
             message.prev_log_index,
             conflict_term,
             conflict_index,
+            message.session,
         )
     )
 
@@ -99,7 +101,8 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
     commit = min(message.leader_commit, raft.log.last_index)
     if commit > raft.log.commit_index:
         raft.log.commit_to(commit)
-    raft.send(HeartbeatResponse(raft.node_id, message.sender, raft.current_term, message.read_round))
+    term, read_round = raft.current_term, message.read_round
+    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, message.session))
 
 
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:

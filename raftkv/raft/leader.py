@@ -20,7 +20,7 @@ from raftkv.raft.messages import (
     TimeoutNow,
 )
 from raftkv.raft.progress import Progress, ProgressState
-from raftkv.raft.quorum import committed_index, majority
+from raftkv.raft.quorum import committed_index, is_quorum
 from raftkv.raft.read_index import ReadIndexQueue
 from raftkv.types import LogIndex, NodeId
 
@@ -32,6 +32,8 @@ class Leadership:
     """Owns the progress of every peer and the reads that wait for a quorum."""
 
     __slots__ = (
+        "_held_before",
+        "_held_then",
         "_raft",
         "_told_to_campaign",
         "_transfer_elapsed",
@@ -46,7 +48,10 @@ class Leadership:
     def __init__(self, raft: Raft) -> None:
         self._raft = raft
         self.progress = {peer: Progress(LogIndex(raft.log.last_index + 1)) for peer in raft.peers}
-        self.reads = ReadIndexQueue(len(raft.voters))
+        self.reads = ReadIndexQueue(raft.node_id)
+        self._held_then = self._held_before = raft.log.last_index
+        """What was committed when the quorum was last checked, and the time before: a learner that lacks
+        no more than what came since has caught up."""
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
         self.transferee: NodeId | None = None
@@ -69,6 +74,7 @@ class Leadership:
         self.quorum_elapsed += 1
         if self.quorum_elapsed >= raft.options.election_ticks_min:
             self.quorum_elapsed = 0
+            self._held_before, self._held_then = self._held_then, raft.log.commit_index
             if not self._quorum_active():
                 raft.step_down(trace.REASON_CHECK_QUORUM)
                 return
@@ -82,10 +88,12 @@ class Leadership:
             self._spread_commit()
 
     def _quorum_active(self) -> bool:
-        active = 1 + sum(progress.recent_active for progress in self.progress.values())
-        for progress in self.progress.values():
+        active = {self._raft.node_id}
+        for peer, progress in self.progress.items():
+            if progress.recent_active:
+                active.add(peer)
             progress.was_active, progress.recent_active = progress.recent_active, False
-        return active >= majority(len(self._raft.voters))
+        return is_quorum(active, self._raft.configuration)
 
     def _spread_commit(self) -> None:
         """Tell followers of a commit that no append has carried yet, at most once a tick."""
@@ -97,7 +105,37 @@ class Leadership:
         raft = self._raft
         commit = min(progress.match_index, raft.log.commit_index)
         progress.commit_sent = max(progress.commit_sent, commit)
-        raft.send(Heartbeat(raft.node_id, peer, raft.current_term, commit, self.reads.open_round))
+        term, read_round = raft.current_term, self.reads.open_round
+        raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session))
+
+    # -- members
+
+    def follow_configuration(self) -> None:
+        """A book for everybody who has come, none for those who have gone."""
+        raft, log = self._raft, self._raft.log
+        gone = self.progress.keys() - set(raft.peers)
+        for peer in gone:
+            del self.progress[peer]
+        for peer in raft.peers:
+            if peer not in self.progress:
+                session = log.configurations.latest_index
+                self.progress[peer] = Progress(LogIndex(log.last_index + 1), session)
+
+    def caught_up(self, peer: NodeId) -> bool:
+        """Whether its vote would not hold anything up: it is alive, and lacks at most what came lately."""
+        progress = self.progress[peer]
+        replicates = progress.alive and progress.state is ProgressState.REPLICATE
+        return replicates and progress.match_index >= self._held_before
+
+    def _heard(
+        self, message: AppendEntriesResponse | HeartbeatResponse | InstallSnapshotResponse
+    ) -> Progress | None:
+        """The book that this answer is for; None when it was closed meanwhile (PITFALLS 26)."""
+        progress = self.progress.get(message.sender)
+        if progress is None or progress.session != message.session:
+            return None
+        progress.recent_active = True
+        return progress
 
     # -- handing over
 
@@ -106,8 +144,9 @@ class Leadership:
         if self.transferee is not None:
             return False
         if to is None:
-            to = max(self.progress, key=self._readiness, default=None)
-        if to not in self.progress:
+            peers = [peer for peer in self.progress if peer in raft.configuration.voters]
+            to = max(peers, key=self._readiness, default=None)
+        if to not in self.progress or to not in raft.configuration.voters:
             return False
         self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
         raft.trace(trace.TransferStarted(raft.current_term, to))
@@ -161,11 +200,13 @@ class Leadership:
         assert prev_term is not None, f"entry {prev} of {raft.node_id} is compacted"
         progress.commit_sent = max(progress.commit_sent, min(log.commit_index, progress.match_index))
         term, commit = raft.current_term, log.commit_index
-        raft.send(AppendEntries(raft.node_id, peer, term, prev, prev_term, entries, commit))
+        session = progress.session
+        raft.send(AppendEntries(raft.node_id, peer, term, prev, prev_term, entries, commit, session))
 
     def on_append_response(self, message: AppendEntriesResponse) -> None:
-        progress = self.progress[message.sender]
-        progress.recent_active = True
+        progress = self._heard(message)
+        if progress is None:
+            return
         if message.success:
             if message.match_index > self._raft.log.last_index:
                 # Only a peer with a broken disk or a forged frame claims more than was sent.
@@ -190,8 +231,9 @@ class Leadership:
     def maybe_commit(self) -> None:
         """Commit what a majority holds, but only up to an entry of this term (§5.4.2, PITFALLS 1)."""
         raft, log = self._raft, self._raft.log
-        matched = [progress.match_index for progress in self.progress.values()]
-        index = committed_index([log.persisted_index, *matched])
+        matched = {peer: progress.match_index for peer, progress in self.progress.items()}
+        matched[raft.node_id] = log.persisted_index
+        index = committed_index(matched, raft.configuration)
         if index > log.commit_index and log.matches(index, raft.current_term):
             newly = log.slice(LogIndex(log.commit_index + 1), index)
             self.uncommitted_bytes -= size_of(newly)
@@ -212,7 +254,7 @@ class Leadership:
         # has told its clients (PITFALLS 31).
         may_open = raft.log.matches(raft.log.commit_index, raft.current_term)
         while True:
-            confirmed = self.reads.take_confirmed()
+            confirmed = self.reads.take_confirmed(raft.configuration)
             if confirmed:
                 index, readers = confirmed
                 for reader, context in readers:
@@ -231,8 +273,9 @@ class Leadership:
             raft.send(ReadIndexResponse(raft.node_id, reader, raft.current_term, context, index))
 
     def on_read_index(self, message: ReadIndex) -> None:
-        self.progress[message.sender].recent_active = True
-        self.add_read(message.sender, message.context)
+        if message.sender in self.progress:
+            self.progress[message.sender].recent_active = True
+            self.add_read(message.sender, message.context)
 
     @property
     def streams(self) -> bool:
@@ -240,13 +283,14 @@ class Leadership:
         return any(progress.stream and progress.alive for progress in self.progress.values())
 
     def on_snapshot_response(self, message: InstallSnapshotResponse) -> None:
-        progress = self.progress[message.sender]
-        progress.recent_active = True
-        snapshot.on_response(progress, message)
+        progress = self._heard(message)
+        if progress:
+            snapshot.on_response(progress, message)
 
     def on_heartbeat_response(self, message: HeartbeatResponse) -> None:
-        progress = self.progress[message.sender]
-        progress.recent_active = True
+        progress = self._heard(message)
+        if progress is None:
+            return
         self.reads.confirmed_by(message.sender, message.read_round)
         if progress.stream:
             progress.stream.heartbeat()

@@ -17,6 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
+from raftkv.raft.configuration import Configuration, Configurations
 from raftkv.raft.messages import Entry, EntryKind
 from raftkv.types import LogIndex, Term
 
@@ -24,6 +25,7 @@ BEFORE_LOG = LogIndex(0)
 BEFORE_TERMS = Term(0)
 SLICE_ENTRIES_MAX = 8192
 ENTRY_OVERHEAD_BYTES = 32
+NOBODY = Configuration()
 
 
 class RaftLog:
@@ -31,6 +33,7 @@ class RaftLog:
 
     __slots__ = (
         "commit_index",
+        "configurations",
         "delivered_index",
         "entries",
         "handed_index",
@@ -46,8 +49,11 @@ class RaftLog:
         commit_index: LogIndex = BEFORE_LOG,
         offset_index: LogIndex = BEFORE_LOG,
         offset_term: Term = BEFORE_TERMS,
+        founding: Configuration = NOBODY,
+        configuration: Configuration | None = None,
     ) -> None:
-        """``entries`` were read back from storage, so they count as durable."""
+        """``entries`` were read back from storage, so they count as durable. ``configuration`` is what was
+        in effect at ``offset_index``; None: the founding one."""
         self.entries: list[Entry] = list(entries)
         self.offset_index = offset_index
         self.offset_term = offset_term
@@ -55,6 +61,8 @@ class RaftLog:
         self.commit_index = commit_index
         self.delivered_index = offset_index
         self.last_applied = offset_index
+        self.configurations = Configurations(founding, offset_index, configuration)
+        self._note_configurations(self.entries)
         if not offset_index <= commit_index <= self.last_index:
             raise ValueError(f"commit_index {commit_index} outside {offset_index}..{self.last_index}")
 
@@ -77,8 +85,9 @@ class RaftLog:
         assert term is not None
         del self.entries[: index - self.offset_index]
         self.offset_index, self.offset_term = index, term
+        self.configurations.compact(index)
 
-    def restore(self, index: LogIndex, term: Term) -> bool:
+    def restore(self, index: LogIndex, term: Term, configuration: Configuration | None = None) -> bool:
         """Everything up to ``index`` is committed, durable and applied, by a snapshot of the leader's.
 
         What follows stays if it follows *that* entry (§7, receiver rule 6); otherwise the log begins anew
@@ -86,6 +95,7 @@ class RaftLog:
         kept = self.matches(index, term)
         if not kept:
             self.entries.clear()
+            self.configurations.restart(index, configuration)
             self.offset_index, self.offset_term = index, term
             self.handed_index = self.persisted_index = index
         self.persisted_index = max(self.persisted_index, min(index, self.handed_index))
@@ -137,6 +147,11 @@ class RaftLog:
     def append_clock(self, term: Term, data: bytes) -> None:
         self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.CLOCK, data))
 
+    def append_configuration(self, term: Term, configuration: Configuration) -> None:
+        index = LogIndex(self.last_index + 1)
+        self.entries.append(Entry(index, term, EntryKind.CONFIGURATION, configuration.encode()))
+        self.configurations.append(index, configuration)
+
     def append_no_op(self, term: Term) -> None:
         self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.NO_OP, b""))
 
@@ -167,8 +182,14 @@ class RaftLog:
             del self.entries[keep - self.offset_index :]
             self.handed_index = min(self.handed_index, keep)
             self.persisted_index = min(self.persisted_index, keep)
+            self.configurations.truncate(keep)
         self.entries += entries
+        self._note_configurations(entries)
         return max(dropped, 0)
+
+    def _note_configurations(self, entries: Sequence[Entry]) -> None:
+        for entry in [entry for entry in entries if entry.kind == EntryKind.CONFIGURATION]:
+            self.configurations.append(entry.index, Configuration.decode(entry.data))
 
     def take_unhanded(self) -> list[Entry]:
         """What storage has not been given yet; given from now on."""

@@ -24,6 +24,8 @@ class EntryKind(IntEnum):
     CLOCK = 2
     """Milliseconds that have passed at the leader since its last one: what the state machine's time is
     made of."""
+    CONFIGURATION = 3
+    """An encoded ``Configuration``: who belongs to the cluster from here on."""
 
 
 class Entry(NamedTuple):
@@ -62,12 +64,15 @@ class SnapshotMark(NamedTuple):
     """What a snapshot stands for: everything up to the entry at ``index``, which has ``term``.
 
     ``id`` is drawn when it is taken: two snapshots of one index hold the same state, but not the same
-    bytes, and their chunks must not be mixed. ``chunks`` is 0 as long as it is being taken."""
+    bytes, and their chunks must not be mixed. ``chunks`` is 0 as long as it is being taken.
+    ``configuration`` is the encoded one in effect at ``index``; empty when the snapshot says nothing
+    about members: the founding one holds."""
 
     index: LogIndex  # type: ignore[assignment]  # hides tuple.index, as above
     term: Term
     id: int
     chunks: int
+    configuration: bytes = b""
 
 
 class SnapshotChunk(NamedTuple):
@@ -135,6 +140,9 @@ class AppendEntries(Message):
     prev_log_term: Term
     entries: tuple[Entry, ...] | list[Entry]
     leader_commit: LogIndex
+    session: int = 0
+    """Of the leader's book about the receiver; the answer repeats it. A node that was removed and added
+    again gets another book, for which answers to the earlier one mean nothing (PITFALLS 26)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,7 @@ class AppendEntriesResponse(Message):
     prev_log_index: LogIndex
     conflict_term: Term
     conflict_index: LogIndex
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +172,13 @@ class Heartbeat(Message):
 
     leader_commit: LogIndex
     read_round: int
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResponse(Message):
     read_round: int
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +194,7 @@ class InstallSnapshot(Message):
     mark: SnapshotMark
     number: int
     data: bytes
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,7 @@ class InstallSnapshotResponse(Message):
 
     snapshot_id: int
     next_number: int
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)

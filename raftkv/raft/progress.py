@@ -64,12 +64,15 @@ class Progress:
         "next_index",
         "probe_open",
         "recent_active",
+        "session",
         "state",
         "stream",
         "was_active",
     )
 
-    def __init__(self, next_index: LogIndex) -> None:
+    def __init__(self, next_index: LogIndex, session: int = 0) -> None:
+        """``session`` tells this book from an earlier one about the same peer, in the same term."""
+        self.session = session
         self.match_index = LogIndex(0)
         self.next_index = next_index
         self.state = ProgressState.PROBE

@@ -1,11 +1,14 @@
-"""The arithmetic of majorities. Pure functions over plain numbers."""
+"""The arithmetic of majorities. Pure functions over a configuration and what its voters say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
+from raftkv.raft.configuration import Configuration
 from raftkv.types import LogIndex, NodeId
+
+NOTHING = LogIndex(0)
 
 
 class VoteResult(Enum):
@@ -19,20 +22,53 @@ def majority(voter_count: int) -> int:
     return voter_count // 2 + 1
 
 
-def committed_index(match_indexes: Iterable[LogIndex]) -> LogIndex:
-    """The highest index that a majority holds, given what every voter holds (self included)."""
-    descending = sorted(match_indexes, reverse=True)
+def is_quorum(names: Collection[NodeId], configuration: Configuration) -> bool:
+    """Whether these decide: a majority of the voters, and of those before a change that is under way."""
+    return _is_majority(names, configuration.voters) and (
+        not configuration.outgoing or _is_majority(names, configuration.outgoing)
+    )
+
+
+def committed_index(match_indexes: Mapping[NodeId, LogIndex], configuration: Configuration) -> LogIndex:
+    """The highest index that a quorum holds, given what every node holds (self included)."""
+    index = _majority_index(match_indexes, configuration.voters)
+    if configuration.outgoing:
+        index = min(index, _majority_index(match_indexes, configuration.outgoing))
+    return index
+
+
+def tally(votes: Mapping[NodeId, bool], configuration: Configuration) -> VoteResult:
+    """Decided as soon as the missing votes can no longer change it."""
+    results = {_tally(votes, configuration.voters)}
+    if configuration.outgoing:
+        results.add(_tally(votes, configuration.outgoing))
+    if VoteResult.LOST in results:
+        return VoteResult.LOST
+    return VoteResult.PENDING if VoteResult.PENDING in results else VoteResult.WON
+
+
+def count_votes(votes: Mapping[NodeId, bool], configuration: Configuration) -> tuple[int, int]:
+    """(granted, needed); of a joint configuration, by the voters that are further from their majority."""
+    groups = [group for group in (configuration.voters, configuration.outgoing) if group]
+    counts = [(sum(votes.get(name) is True for name in group), majority(len(group))) for group in groups]
+    return max(counts, key=lambda count: count[1] - count[0])
+
+
+def _is_majority(names: Collection[NodeId], voters: tuple[NodeId, ...]) -> bool:
+    return sum([voter in names for voter in voters]) >= majority(len(voters))
+
+
+def _majority_index(match_indexes: Mapping[NodeId, LogIndex], voters: tuple[NodeId, ...]) -> LogIndex:
+    descending = sorted([match_indexes.get(voter, NOTHING) for voter in voters], reverse=True)
     return descending[majority(len(descending)) - 1]
 
 
-def tally(votes: Mapping[NodeId, bool], voters: Iterable[NodeId]) -> VoteResult:
-    """Decided as soon as the missing votes can no longer change it."""
-    names = list(voters)
-    needed = majority(len(names))
-    granted = sum(votes.get(name) is True for name in names)
-    refused = sum(votes.get(name) is False for name in names)
+def _tally(votes: Mapping[NodeId, bool], voters: tuple[NodeId, ...]) -> VoteResult:
+    needed = majority(len(voters))
+    granted = sum(votes.get(name) is True for name in voters)
+    refused = sum(votes.get(name) is False for name in voters)
     if granted >= needed:
         return VoteResult.WON
-    if refused > len(names) - needed:
+    if refused > len(voters) - needed:
         return VoteResult.LOST
     return VoteResult.PENDING

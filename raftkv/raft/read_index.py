@@ -9,7 +9,8 @@ which is what makes the batches grow with the load.
 
 from __future__ import annotations
 
-from raftkv.raft.quorum import majority
+from raftkv.raft.configuration import Configuration
+from raftkv.raft.quorum import is_quorum
 from raftkv.types import LogIndex, NodeId
 
 Reader = tuple[NodeId, int]
@@ -17,15 +18,15 @@ Reader = tuple[NodeId, int]
 
 
 class ReadIndexQueue:
-    __slots__ = ("_acks", "_needed", "_open_index", "_open_readers", "last_round", "waiting")
+    __slots__ = ("_acks", "_node_id", "_open_index", "_open_readers", "last_round", "waiting")
 
-    def __init__(self, voter_count: int) -> None:
+    def __init__(self, node_id: NodeId) -> None:
         self.waiting: list[Reader] = []
         self.last_round = 0
-        self._needed = majority(voter_count) - 1
+        self._node_id = node_id
         self._open_index: LogIndex | None = None
         self._open_readers: list[Reader] = []
-        self._acks: set[NodeId] = set()
+        self._acks: set[NodeId] = {node_id}
 
     @property
     def open_round(self) -> int:
@@ -38,15 +39,15 @@ class ReadIndexQueue:
         self.last_round += 1
         self._open_index = commit_index
         self._open_readers, self.waiting = self.waiting, []
-        self._acks.clear()
+        self._acks = {self._node_id}
 
     def confirmed_by(self, peer: NodeId, read_round: int) -> None:
         if read_round == self.open_round:
             self._acks.add(peer)
 
-    def take_confirmed(self) -> tuple[LogIndex, list[Reader]] | None:
-        """The open round's reads once a quorum (this node included) has confirmed it."""
-        if self._open_index is None or len(self._acks) < self._needed:
+    def take_confirmed(self, configuration: Configuration) -> tuple[LogIndex, list[Reader]] | None:
+        """The open round's reads once a quorum (this node counts, if it votes) has confirmed it."""
+        if self._open_index is None or not is_quorum(self._acks, configuration):
             return None
         index, readers = self._open_index, self._open_readers
         self._open_index, self._open_readers = None, []

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
+from raftkv.raft.configuration import Configuration
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import (
     AppendEntriesResponse,
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 class Incoming:
     """A snapshot on its way to this node."""
 
-    __slots__ = ("handed", "mark", "stored")
+    __slots__ = ("handed", "mark", "session", "stored")
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
+        self.session = 0
+        """That the leader spoke in last."""
         self.handed = 0
         """Chunks below this were given to the shell,"""
         self.stored = 0
@@ -90,7 +93,7 @@ def send_chunks(raft: Raft, peer: NodeId, progress: Progress) -> None:
         assert stream is not None
         raft.trace(trace.SnapshotSent(raft.current_term, peer, mark.index))
     for number in stream.take(raft.options.inflight_chunks_max):
-        raft.send(InstallSnapshot(raft.node_id, peer, raft.current_term, mark, number, b""))
+        raft.send(InstallSnapshot(raft.node_id, peer, raft.current_term, mark, number, b"", progress.session))
 
 
 def on_response(progress: Progress, message: InstallSnapshotResponse) -> None:
@@ -108,21 +111,22 @@ def on_install_snapshot(raft: Raft, message: InstallSnapshot) -> None:
         log.commit_to(mark.index)  # the same entry stands here, so everything before it does
     if mark.index <= log.commit_index:
         expire(raft)
-        _accept(raft, message.sender, log.commit_index)
+        _accept(raft, message.sender, log.commit_index, message.session)
         return
     incoming = raft.incoming
     if incoming is None or incoming.mark.id != mark.id:
         if incoming and incoming.handed == incoming.mark.chunks:
             return  # about to be installed: to begin another now would leave two on the disk
         if message.number:
-            _respond(raft, message.sender, mark, 0)
+            _respond(raft, message.sender, mark, 0, message.session)
             return
         incoming = raft.incoming = Incoming(mark)
+    incoming.session = message.session
     if message.number == incoming.handed and message.number < mark.chunks:
         incoming.handed += 1
         raft.chunks.append(SnapshotChunk(mark, message.number, message.data))
     elif message.number < incoming.stored:
-        _respond(raft, message.sender, mark, incoming.stored)
+        _respond(raft, message.sender, mark, incoming.stored, message.session)
     # One that came too early, or is being stored: silence, and the leader asks again after a heartbeat.
 
 
@@ -140,12 +144,12 @@ def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:
     incoming.stored += 1
     if incoming.stored < incoming.mark.chunks:
         if raft.leader_id is not None:
-            _respond(raft, raft.leader_id, incoming.mark, incoming.stored)
+            _respond(raft, raft.leader_id, incoming.mark, incoming.stored, incoming.session)
         return
     raft.incoming = None
     _install(raft, incoming.mark)
     if raft.leader_id is not None:
-        _accept(raft, raft.leader_id, raft.log.commit_index)
+        _accept(raft, raft.leader_id, raft.log.commit_index, incoming.session)
 
 
 def _install(raft: Raft, mark: SnapshotMark) -> None:
@@ -153,7 +157,8 @@ def _install(raft: Raft, mark: SnapshotMark) -> None:
     on by itself, and the snapshot is no more than a newer one to forget by."""
     log = raft.log
     if mark.index > log.commit_index:
-        kept = log.restore(mark.index, mark.term)
+        configuration = Configuration.decode(mark.configuration) if mark.configuration else None
+        kept = log.restore(mark.index, mark.term, configuration)
         raft.installed = mark
         if not kept:
             raft.anew = mark
@@ -161,14 +166,16 @@ def _install(raft: Raft, mark: SnapshotMark) -> None:
     taken(raft, mark)
 
 
-def _respond(raft: Raft, leader: NodeId, mark: SnapshotMark, next_number: int) -> None:
-    raft.send(InstallSnapshotResponse(raft.node_id, leader, raft.current_term, mark.id, next_number))
+def _respond(raft: Raft, leader: NodeId, mark: SnapshotMark, next_number: int, session: int) -> None:
+    term = raft.current_term
+    raft.send(InstallSnapshotResponse(raft.node_id, leader, term, mark.id, next_number, session))
 
 
-def _accept(raft: Raft, leader: NodeId, match_index: LogIndex) -> None:
+def _accept(raft: Raft, leader: NodeId, match_index: LogIndex, session: int) -> None:
     """As after an append: earlier entries may still be on their way to the disk."""
+    nowhere, term = LogIndex(0), raft.current_term
     raft.send_after_append(
         AppendEntriesResponse(
-            raft.node_id, leader, raft.current_term, True, match_index, LogIndex(0), Term(0), LogIndex(0)
+            raft.node_id, leader, term, True, match_index, nowhere, Term(0), nowhere, session
         )
     )

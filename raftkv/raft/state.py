@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from raftkv.raft import trace
+from raftkv.raft.configuration import Configuration
 from raftkv.raft.messages import (
     Entry,
     HardState,
@@ -15,7 +16,7 @@ from raftkv.raft.messages import (
     SnapshotChunk,
     SnapshotMark,
 )
-from raftkv.types import NodeId, Term
+from raftkv.types import LogIndex, NodeId, Term
 
 
 class Role(Enum):
@@ -70,6 +71,17 @@ class SoftState:
     current_term: Term
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who belongs to the cluster, as far as this node knows: in effect here, and for sure. The indexes are
+    those of the entries that say so."""
+
+    latest: Configuration
+    latest_index: LogIndex
+    committed: Configuration
+    committed_index: LogIndex
+
+
 @dataclass(slots=True)
 class Ready:
     """One turn's worth of work for the shell; see the package's theory of operation."""
@@ -89,4 +101,6 @@ class Ready:
     committed: list[Entry]
     read_states: list[ReadState]
     soft_state: SoftState | None
+    membership: Membership | None
+    """Set when it has changed."""
     events: list[trace.RaftEvent]

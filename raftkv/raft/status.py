@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from raftkv.raft.configuration import Configuration
 from raftkv.raft.log import BEFORE_LOG
 from raftkv.raft.state import Role
 from raftkv.types import LogIndex, NodeId, Term
@@ -28,7 +29,9 @@ class RaftStatus:
     """A frozen view for dashboards, the CLI and the invariants."""
 
     node_id: NodeId
-    voters: tuple[NodeId, ...]
+    configuration: Configuration
+    configuration_index: LogIndex
+    """Of its entry; 0 for the founding one."""
     role: Role
     current_term: Term
     voted_for: NodeId | None
@@ -68,7 +71,8 @@ def status_of(raft: Raft) -> RaftStatus:
     log = raft.log
     return RaftStatus(
         raft.node_id,
-        raft.voters,
+        raft.configuration,
+        log.configurations.latest_index,
         raft.role,
         raft.current_term,
         raft.voted_for,

@@ -111,6 +111,15 @@ class LogCompacted:
     last_index: LogIndex
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged:
+    """``text`` describes the configuration in effect here from now on, which the entry at ``index`` says."""
+
+    term: Term
+    index: LogIndex
+    text: str
+
+
 RaftEvent = (
     RoleChanged
     | LeaderChanged
@@ -123,6 +132,7 @@ RaftEvent = (
     | SnapshotSent
     | SnapshotInstalled
     | LogCompacted
+    | ConfigurationChanged
 )
 
 REASON_TRANSFER = "leadership-transfer"
@@ -134,6 +144,7 @@ REASON_HIGHER_TERM = "higher-term"
 REASON_LEADER_FOUND = "leader-found"
 REASON_CHECK_QUORUM = "check-quorum"
 REASON_DISK_STALLED = "disk-stalled"
+REASON_REMOVED = "removed"
 REASON_RESTART = "restart"
 
 VOTE_GRANTED = "granted"

@@ -57,6 +57,9 @@ class SimPort:
         self._transmit(frame)
         return True
 
+    def close(self) -> None:
+        """There is nothing to be closed."""
+
 
 class Machine:
     def __init__(
@@ -102,11 +105,7 @@ class Machine:
                 random=rng,
                 client_port=self.ports["gateway"],
                 peer_port=self.ports["peers"],
-                peer_links={
-                    node.name: SimPort(self._link(node.name))
-                    for node in world.config.nodes
-                    if node.name != name
-                },
+                connect=lambda to, _: SimPort(self._link(to)),
                 control_port=self.ports["control"],
                 status_port=SimPort(_ignore),
                 disk=self.disk,

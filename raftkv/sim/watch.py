@@ -34,7 +34,6 @@ from raftkv.sim.disk import Platter
 from raftkv.sim.machine import Machine
 from raftkv.types import NodeId, Term
 from raftkv.wire import peer as wire
-from raftkv.wire.peer import Forward, StateDigest
 
 
 class Violation(Exception):
@@ -115,7 +114,7 @@ class Watcher:
     def check_frame(self, sender: str, frame: bytes, receiver: Machine | None = None) -> None:
         """``receiver`` is None when it is down."""
         for item in wire.decode(frame).items:
-            if not isinstance(item, Forward | StateDigest):
+            if isinstance(item, Message):
                 problem = self._check_message(self._platters[sender], item)
                 if not problem and receiver and isinstance(item, AppendEntriesResponse):
                     problem = self._check_match(self._platters[sender], item, receiver.node.raft.raft)

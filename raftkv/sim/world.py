@@ -43,6 +43,8 @@ STEPS_A_MOMENT_MAX = 10_000
 @dataclass(frozen=True, slots=True)
 class WorldOptions:
     nodes: int = 3
+    spares: int = 0
+    """Nodes that are no members at first."""
     raft: config.RaftConfig = field(default_factory=config.RaftConfig)
     limits: config.LimitsConfig = field(default_factory=config.LimitsConfig)
     tuning: RaftOptions | None = None
@@ -57,13 +59,12 @@ class WorldOptions:
 
 
 def cluster_config(options: WorldOptions) -> ClusterConfig:
-    nodes = tuple(
-        config.NodeConfig(
-            NodeId(f"n{number}"),
-            *(f"tcp://virtual:{number * 10 + offset}" for offset in range(1, 5)),
-        )
-        for number in range(1, options.nodes + 1)
-    )
+    def node(number: int) -> config.NodeConfig:
+        peer, client, control, status = (f"tcp://virtual:{number * 10 + kind}" for kind in range(1, 5))
+        joining = number > options.nodes
+        return config.NodeConfig(NodeId(f"n{number}"), peer, client, control, status, joining)
+
+    nodes = tuple(map(node, range(1, options.nodes + options.spares + 1)))
     return ClusterConfig(
         "virtual",
         nodes,

@@ -17,7 +17,7 @@ from typing import Any
 import msgpack
 
 from raftkv.errors import SHOWN_CHARACTERS, CorruptLog, ForeignData, shown
-from raftkv.raft import Entry, HardState, SnapshotMark
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Readable
 from raftkv.storage.records import RecordType, Verdict
@@ -201,6 +201,8 @@ class Reader:
             entry = Entry(*row)
             if tuple(map(type, entry)) != _ENTRY_TYPES:
                 raise ValueError("an entry with fields of the wrong type")
+            if entry.kind == EntryKind.CONFIGURATION:
+                Configuration.decode(entry.data)
             last_index = entries[-1].index if entries else self._offset_index
             if not 0 < entry.index <= last_index + 1:
                 raise self._corrupt(offset, f"entry {entry.index} after entry {last_index}")

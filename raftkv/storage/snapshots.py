@@ -21,13 +21,14 @@ from typing import Any
 import msgpack
 
 from raftkv.errors import CorruptLog, ForeignData
-from raftkv.raft import SnapshotMark
+from raftkv.raft import Configuration, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Directory, File, Readable, sync
 from raftkv.storage.records import Record, RecordType
 from raftkv.types import LogIndex, Term
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: the header holds the configuration."""
 TEMPORARY = "snapshot.tmp"
 SYNC_BYTES = 1 << 20
 """Written between two syncs: the log waits for one of them at most."""
@@ -76,7 +77,9 @@ class SnapshotFile:
         self.offsets: list[int] = []
         self._crc = 0
         self._unsynced = 0
-        header: bytes = msgpack.packb((FORMAT_VERSION, cluster, mark.index, mark.term, mark.id))
+        header: bytes = msgpack.packb(
+            (FORMAT_VERSION, cluster, mark.index, mark.term, mark.id, mark.configuration)
+        )
         self._write(HEADER_SEED, RecordType.SNAPSHOT, header)
 
     def add(self, data: bytes) -> None:
@@ -230,9 +233,14 @@ def open_snapshot(directory: Readable, name: str) -> Stored:
             f"snapshot {directory.path}/{name} has format version {header[0]}, but this raftkv reads up to "
             f"version {FORMAT_VERSION}: upgrade raftkv"
         )
-    if tuple(map(type, header)) != (int, str, int, int, int):
+    header = header if header[0] > 1 else (*header, b"")
+    if tuple(map(type, header)) != (int, str, int, int, int, bytes):
         raise damaged("a header with fields of the wrong type")
-    _, cluster, index, term, snapshot_id = header
+    _, cluster, index, term, snapshot_id, configuration = header
+    try:
+        Configuration.decode(configuration)
+    except ValueError as error:
+        raise damaged(str(error)) from error
     offsets, crc, offset = [], 0, record.end
     while (record := records.read(snapshot_id, file, offset)) and record.kind is RecordType.CHUNK:
         offsets.append(offset)
@@ -240,7 +248,7 @@ def open_snapshot(directory: Readable, name: str) -> Stored:
         offset = record.end
     if record is None or record.kind is not RecordType.END or _unpacked(record) != (len(offsets), crc):
         raise damaged("the snapshot is damaged from here on")
-    mark = SnapshotMark(LogIndex(index), Term(term), snapshot_id, len(offsets))
+    mark = SnapshotMark(LogIndex(index), Term(term), snapshot_id, len(offsets), configuration)
     return Stored(mark, name, file, offsets, record.end, cluster)
 
 

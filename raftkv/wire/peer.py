@@ -1,9 +1,19 @@
 """Frames between nodes.
 
-``[version, cluster, sender, to, boot, [item, …]]`` where an item is ``[code, term, …fields]`` of a
-Raft message, ``[0, [command, …]]``: writes that a follower's clients asked for and only a leader can
-propose, or ``[15, index, digest]``: the sender's state at that index. ``boot`` is drawn anew at every
-start of a node: it tells a frame of an earlier life (PITFALLS 40).
+``[version, cluster, sender, incarnation, to, boot, [item, …]]``. ``incarnation`` is that of the sender's
+data folder: a node whose folder was wiped is another node (PITFALLS 27). ``boot`` is drawn anew at every
+start: it tells a frame of an earlier life (PITFALLS 40). An item is ``[code, term, …fields]`` of a Raft
+message, or one of these:
+
+====  ============  ============================================================================
+code  name          fields
+====  ============  ============================================================================
+0     Forward       [command, …]: writes of a follower's clients, which only a leader can propose
+15    StateDigest   index, digest: the sender's state at that index
+16    Introduction  [peer, client, control, status]: where the sender is reached
+17    Disowned      incarnation, index, known: whoever has this incarnation is no member as of
+                    that configuration entry; ``known`` is the incarnation that is, or empty
+====  ============  ============================================================================
 """
 
 from __future__ import annotations
@@ -14,15 +24,19 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
+from raftkv.config import is_endpoint
 from raftkv.errors import WireError
-from raftkv.raft import messages
-from raftkv.raft.messages import AppendEntries, Entry, InstallSnapshot, Message, SnapshotMark
+from raftkv.raft import Configuration, messages
+from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, Message, SnapshotMark
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
 _FORWARD = 0
 _STATE_DIGEST = 15
+_INTRODUCTION = 16
+_DISOWNED = 17
+ENDPOINTS = 4
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
 
@@ -42,13 +56,32 @@ class StateDigest:
     digest: int
 
 
-Item = Message | Forward | StateDigest
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """The sender's endpoints: for peers, clients, control and status."""
+
+    address: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """Whoever has ``incarnation`` is no member of the cluster, as the configuration entry at ``index`` says;
+    under its name the cluster knows ``known``, or nobody if that is empty."""
+
+    incarnation: str
+    index: LogIndex
+    known: str
+
+
+Item = Message | Forward | StateDigest | Introduction | Disowned
+"""All that a frame may carry."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerFrame:
     cluster: str
     sender: NodeId
+    incarnation: str
     to: NodeId
     boot: int
     items: tuple[Item, ...]
@@ -87,19 +120,22 @@ _TYPES = {
 _GETTERS = {kind: attrgetter("term", *names) for kind, names in _FIELDS.items()}
 
 
-def encode(cluster: str, sender: NodeId, to: NodeId, boot: int, items: Sequence[Item]) -> bytes:
-    return pack((VERSION, cluster, sender, to, boot, [_encode_item(item) for item in items]))
+def encode(
+    cluster: str, sender: NodeId, incarnation: str, to: NodeId, boot: int, items: Sequence[Item]
+) -> bytes:
+    return pack((VERSION, cluster, sender, incarnation, to, boot, [_encode_item(item) for item in items]))
 
 
 def decode(data: bytes) -> PeerFrame:
     content = unpack(data, FRAME_BYTES_MAX)
-    expect(type(content) is tuple and len(content) == 6, "no peer frame")
-    version, cluster, sender, to, boot, items = content
-    expect_version(version, VERSION, "peer")
-    expect(type(cluster) is str and type(sender) is str and type(to) is str, "no peer frame")
+    expect(type(content) is tuple and len(content) > 0, "no peer frame")
+    expect_version(content[0], VERSION, "peer")
+    expect(len(content) == 7, "no peer frame")
+    _, cluster, sender, incarnation, to, boot, items = content
+    expect(type(cluster) is type(sender) is type(incarnation) is type(to) is str, "no peer frame")
     expect(type(boot) is int and type(items) is tuple, "no peer frame")
     decoded = tuple([_decode_item(NodeId(sender), NodeId(to), item) for item in items])
-    return PeerFrame(cluster, NodeId(sender), NodeId(to), boot, decoded)
+    return PeerFrame(cluster, NodeId(sender), incarnation, NodeId(to), boot, decoded)
 
 
 def _encode_item(item: Item) -> tuple[Any, ...]:
@@ -107,6 +143,10 @@ def _encode_item(item: Item) -> tuple[Any, ...]:
         return (_FORWARD, item.commands)
     if isinstance(item, StateDigest):
         return (_STATE_DIGEST, item.index, item.digest)
+    if isinstance(item, Introduction):
+        return (_INTRODUCTION, item.address)
+    if isinstance(item, Disowned):
+        return (_DISOWNED, item.incarnation, item.index, item.known)
     kind = type(item)
     values = _GETTERS[kind](item)
     return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
@@ -117,15 +157,7 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
     code = item[0]
     kind = _CLASSES.get(code) if type(code) is int else None
     if kind is None:
-        if code == _FORWARD and type(code) is int:
-            commands = item[1]
-            expect(
-                type(commands) is tuple and all(type(c) is bytes for c in commands), "no forwarded commands"
-            )
-            return Forward(commands)
-        if code == _STATE_DIGEST and len(item) == 3 and all(map(_is_count, item)):
-            return StateDigest(item[1], item[2])
-        raise WireError("unknown peer message")
+        return _decode_other(item)
     values = item[1:]
     if tuple(map(type, values)) != _TYPES[kind]:
         raise WireError("a peer message of the wrong shape")
@@ -138,27 +170,51 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
     return kind(sender, to, *values)
 
 
+def _decode_other(item: tuple[Any, ...]) -> Item:
+    """What is no message of Raft's."""
+    if type(item[0]) is int:
+        match item:
+            case (0, tuple() as commands) if _all_are(bytes, commands):
+                return Forward(commands)
+            case (15, index, digest) if _is_count(index) and _is_count(digest):
+                return StateDigest(index, digest)
+            case (16, tuple() as address) if len(address) == ENDPOINTS and all(map(_is_endpoint, address)):
+                return Introduction(address)
+            case (17, str() as incarnation, index, str() as known) if _is_count(index):
+                return Disowned(incarnation, index, known)
+    raise WireError("unknown peer message")
+
+
+def _all_are(kind: type, values: tuple[Any, ...]) -> bool:
+    return all(type(value) is kind for value in values)
+
+
+def _is_endpoint(value: Any) -> bool:
+    return type(value) is str and is_endpoint(value)
+
+
 def _decode_append(sender: NodeId, to: NodeId, values: tuple[Any, ...]) -> AppendEntries:
-    term, prev_log_index, prev_log_term, rows, leader_commit = values
-    counts = (term, prev_log_index, prev_log_term, leader_commit)
+    term, prev_log_index, prev_log_term, rows, leader_commit, session = values
+    counts = (term, prev_log_index, prev_log_term, leader_commit, session)
     if min(counts) < 0 or max(counts) > COUNT_MAX or prev_log_term > (term if prev_log_index else 0):
         raise WireError("a peer message with a count out of range")
     entries = _decode_entries(rows, prev_log_term, term)
     if entries and entries[0].index != prev_log_index + 1:
         raise WireError("entries do not follow prev_log_index")
-    return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit)
+    return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit, session)
 
 
 def _decode_snapshot(
-    sender: NodeId, to: NodeId, term: int, row: tuple[Any, ...], number: int, data: bytes
+    sender: NodeId, to: NodeId, term: int, row: tuple[Any, ...], number: int, data: bytes, session: int
 ) -> InstallSnapshot:
-    counts = (term, number, *row)
-    if len(row) != len(SnapshotMark._fields) or not all(map(_is_count, row)) or max(counts) > COUNT_MAX:
+    counts = (term, number, session, *row[:-1])
+    if len(row) != len(SnapshotMark._fields) or not all(map(_is_count, counts)) or max(counts) > COUNT_MAX:
         raise WireError("no mark of a snapshot")
     mark = SnapshotMark(*row)
+    _expect_configuration(mark.configuration)
     if min(counts) < 0 or not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
         raise WireError("a chunk of no snapshot")
-    return InstallSnapshot(sender, to, Term(term), mark, number, data)
+    return InstallSnapshot(sender, to, Term(term), mark, number, data, session)
 
 
 def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list[Entry]:
@@ -180,9 +236,19 @@ def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list
                 or kind < 0
             ):
                 raise WireError("entries out of order, or a field that is none")
+            if kind == EntryKind.CONFIGURATION:
+                _expect_configuration(data)
             term_min = term
             expected = LogIndex(expected + 1)
     return entries
+
+
+def _expect_configuration(data: Any) -> None:
+    try:
+        expect(type(data) is bytes, "no configuration")
+        Configuration.decode(data)
+    except ValueError as error:
+        raise WireError("no configuration") from error
 
 
 def _is_count(value: Any) -> bool:

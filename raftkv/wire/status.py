@@ -12,6 +12,7 @@ from raftkv.observe import (
     LinkFault,
     LinkSnapshot,
     LogTail,
+    MemberSnapshot,
     NodeSnapshot,
     PeerSnapshot,
     ProcessSnapshot,
@@ -32,6 +33,7 @@ def snapshot_to_map(snapshot: NodeSnapshot) -> dict[str, Any]:
     """As ``dataclasses.asdict``, which copies every number of the log's tail one by one."""
     flat = {name: getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
     flat["tail"] = {"first_index": snapshot.tail.first_index, "terms": snapshot.tail.terms}
+    flat["members"] = [asdict(member) for member in snapshot.members]
     flat["peers"] = [asdict(peer) for peer in snapshot.peers]
     flat["links"] = [asdict(link) for link in snapshot.links]
     return flat
@@ -53,10 +55,11 @@ def snapshot_from_map(fields: Any) -> NodeSnapshot:
     """The snapshot whose ``dataclasses.asdict`` this is. Raises WireError for anything else, such as
     what a node of another version sends."""
     expect(type(fields) is dict and fields.keys() >= _NESTED, "no snapshot")
-    peers, links = fields["peers"], fields["links"]
-    expect(isinstance(peers, tuple | list) and isinstance(links, tuple | list), "no snapshot")
+    peers, links, members = fields["peers"], fields["links"], fields["members"]
+    expect(all(isinstance(found, tuple | list) for found in (peers, links, members)), "no snapshot")
     nested = {
         "tail": _make(LogTail, fields["tail"]),
+        "members": tuple([_make(MemberSnapshot, member) for member in members]),
         "peers": tuple([_make(PeerSnapshot, peer) for peer in peers]),
         "links": tuple([_link_from_map(link) for link in links]),
     }
@@ -74,7 +77,7 @@ def _link_from_map(fields: Any) -> LinkSnapshot:
     return _make(LinkSnapshot, {**fields, "fault": fault})
 
 
-_NESTED = {"tail", "peers", "links"}
+_NESTED = {"tail", "members", "peers", "links"}
 _NUMBER = (int, float)
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -92,12 +95,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "LogTail": (LogTail,),
     "tuple[str, ...]": (tuple, list),
     "tuple[Term, ...]": (tuple, list),
+    "tuple[MemberSnapshot, ...]": (tuple,),
     "tuple[PeerSnapshot, ...]": (tuple,),
     "tuple[LinkSnapshot, ...]": (tuple,),
 }
 """What a field of an annotation may hold after decoding."""
 _ITEMS: dict[str, type] = {"tuple[str, ...]": str, "tuple[Term, ...]": int}
-Made = TypeVar("Made", Event, LinkFault, LinkSnapshot, LogTail, NodeSnapshot, PeerSnapshot, ProcessSnapshot)
+Made = TypeVar(
+    "Made",
+    Event,
+    LinkFault,
+    LinkSnapshot,
+    LogTail,
+    MemberSnapshot,
+    NodeSnapshot,
+    PeerSnapshot,
+    ProcessSnapshot,
+)
 
 
 def _make(kind: type[Made], found: Any) -> Made:

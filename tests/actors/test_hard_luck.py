@@ -191,7 +191,8 @@ def test_a_peer_that_looks_like_an_earlier_life_of_itself_is_heard_again() -> No
         return machine.node.status.frames_rejected
 
     heartbeat = Heartbeat(NodeId("n2"), NodeId("n1"), Term(0), LogIndex(0), 0)
-    stray = wire.encode("virtual", NodeId("n2"), NodeId("n1"), 111, [heartbeat])
+    incarnation = world.machine("n2").node.incarnation
+    stray = wire.encode("virtual", NodeId("n2"), incarnation, NodeId("n1"), 111, [heartbeat])
     machine.arrive("peers", [b"n2", stray])
     world.run(0.4)
     assert rejected() > 0

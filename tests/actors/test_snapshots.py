@@ -18,7 +18,7 @@ from raftkv.actors.messages import (
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.store import StoreActor
 from raftkv.kv import Command, Op, StateMachine
-from raftkv.raft import Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
+from raftkv.raft import Configuration, Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -62,8 +62,14 @@ def chunks_of(index: int) -> list[bytes]:
 def test_a_snapshot_installed_goes_before_the_first_chunk_of_the_next() -> None:
     """Both in one turn: the disk's word comes first, then the frame."""
     context = Recorded()
-    raft = Raft(N1, [N1, N2, N3], RaftOptions(), random.Random(1), HardState(Term(3), None, LogIndex(0)))
-    actor = RaftActor(context, raft, 0.01, RULE)
+    raft = Raft(
+        N1,
+        Configuration.of([N1, N2, N3]),
+        RaftOptions(),
+        random.Random(1),
+        HardState(Term(3), None, LogIndex(0)),
+    )
+    actor = RaftActor(context, raft, 0.01, RULE, ("i", ()))
     first, second = (SnapshotMark(LogIndex(index), Term(2), index, 1) for index in (5, 9))
 
     def frame(mark: SnapshotMark) -> Step:
@@ -93,7 +99,7 @@ def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_it
     apply(store, 1, 3)
     chunks = chunks_of(9)
     restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
-    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     assert context.of(SnapshotEnded) == []
     assert [message.job.mark.index for message in context.of(WriteChunk)] == [9, 3]
 
@@ -103,7 +109,7 @@ def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> Non
     context = Recorded()
     store = StoreActor(context, StateMachine())
     apply(store, 1, 3)
-    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     while not (job := context.of(WriteChunk)[-1].job).last:
         store.handle(ChunkStored(job.mark.id, job.number, True, False, 0))
     chunks = chunks_of(9)
@@ -118,7 +124,7 @@ def test_one_in_the_middle_is_given_up_for_a_leaders() -> None:
     context = Recorded()
     store = StoreActor(context, StateMachine())
     apply(store, 1, 3)
-    store.handle(TakeSnapshot(LogIndex(3), Term(1)))
+    store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     chunks = chunks_of(9)
     restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
     (ended,) = context.of(SnapshotEnded)

@@ -74,7 +74,7 @@ def cluster_name(cluster: LocalCluster) -> str:
 def vote(name: str, sender: str, to: str) -> bytes:
     """What would depose a leader, were it believed."""
     ask = RequestVote(NodeId(sender), NodeId(to), Term(1000), LogIndex(1000), Term(1000))
-    return peer_wire.encode(name, NodeId(sender), NodeId(to), 5, [ask])
+    return peer_wire.encode(name, NodeId(sender), "i", NodeId(to), 5, [ask])
 
 
 def bad_frames(offset: int, name: str, me: str, other: str) -> list[list[bytes]]:

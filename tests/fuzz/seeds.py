@@ -24,7 +24,7 @@ from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind
 from raftkv.wire.control import ControlRequest, ControlResponse
-from raftkv.wire.peer import Forward
+from raftkv.wire.peer import Disowned, Forward, Introduction, Item, StateDigest
 from tests.fuzz import folders
 
 CLUSTER = "virtual"
@@ -156,7 +156,7 @@ def peer_frames(sender: str = N2, to: str = N1, cluster: str = CLUSTER) -> list[
     head = (NodeId(sender), NodeId(to), Term(3))
     i = LogIndex
     entries = [Entry(i(5), Term(2), 0, b""), Entry(i(6), Term(3), 1, COMMANDS[0])]
-    items: list[messages.Message | Forward] = [
+    items: list[Item] = [
         messages.PreVote(*head, i(4), Term(2)),
         messages.PreVoteResponse(*head, True),
         messages.RequestVote(*head, i(4), Term(2)),
@@ -169,9 +169,15 @@ def peer_frames(sender: str = N2, to: str = N1, cluster: str = CLUSTER) -> list[
         messages.ReadIndex(*head, 77),
         messages.ReadIndexResponse(*head, 77, i(4)),
         Forward(tuple(COMMANDS[:2])),
+        StateDigest(i(1024), 77),
+        Introduction(("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3", "tcp://127.0.0.1:4")),
+        Disowned("0123456789abcdef", i(9), ""),
+        messages.AppendEntries(
+            *head, i(4), Term(2), [Entry(i(5), Term(2), 3, b"n1 voter -\nn4 incoming 77")], i(4), 7
+        ),
     ]
-    one_by_one = [peer.encode(cluster, head[0], head[1], 5, [item]) for item in items]
-    return [peer.encode(cluster, head[0], head[1], 5, items), *one_by_one]
+    one_by_one = [peer.encode(cluster, head[0], "i", head[1], 5, [item]) for item in items]
+    return [peer.encode(cluster, head[0], "i", head[1], 5, items), *one_by_one]
 
 
 @cache

@@ -47,7 +47,7 @@ def peer_frame(data: bytes) -> None:
     """WireError. What is let through goes to the log and on to followers, so it can be sent again."""
     with refused_with(WireError):
         frame = peer.decode(data)
-        again = peer.encode(frame.cluster, frame.sender, frame.to, frame.boot, frame.items)
+        again = peer.encode(frame.cluster, frame.sender, frame.incarnation, frame.to, frame.boot, frame.items)
         assert peer.decode(again) == frame
 
 

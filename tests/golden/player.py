@@ -1,7 +1,8 @@
 """The commands of the golden transcripts.
 
 ===========================================  =====================================================
-add-nodes COUNT [option=…]                   a new cluster; the options are in ``OPTIONS`` below
+add-nodes COUNT [option=…]                   a new cluster; the options are in ``OPTIONS`` below;
+                                             founders=3: the others wait to be added
 boot NODE [log=1,1,2] [term=] [vote=] …      start with this on disk; entry 3 of term 2 holds "3@2"
 elect NODE                                   make it the leader by every rule, and let all settle
 campaign NODE                                its election timer runs out now
@@ -9,6 +10,9 @@ forget-leader NODE…                          an election timeout passes withou
 tick NODES [COUNT]                           time passes; NODES is n1, or n1,n2, or all
 propose NODE COMMAND…                        clients' commands, in one batch
 read NODE CONTEXT                            a linearizable read arrives
+members NODE add|promote|remove NODE         the leader is to change the configuration
+members NODE replace NODE NODE               the second votes instead of the first, in one step
+meet NODE NODE INCARNATION                   it hears which data folder the other one is
 transfer NODE [NODE]                         the leader is to hand over, to this one or to the best
 messages [filter]                            what is in flight, numbered
 deliver [filter]                             what is in flight arrives; the answers stay in flight
@@ -33,7 +37,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raftkv.raft import HardState, Message, Proposal, Raft, RaftOptions, Role
+from raftkv.raft import (
+    AddLearner,
+    Change,
+    HardState,
+    Message,
+    Promote,
+    Proposal,
+    Raft,
+    RaftOptions,
+    Remove,
+    Replace,
+    Role,
+)
 from raftkv.raft.describe import describe_message
 from raftkv.types import LogIndex, NodeId, Term
 from tests.golden.language import Command, CommandError
@@ -57,7 +73,7 @@ LIMITS = {
     "retain": "retained_entries",
     "lag": "lagging_entries_max",
 }
-OPTIONS = frozenset({"election", "heartbeat", "persist", "seed", *LIMITS}) | LOG_OPTIONS
+OPTIONS = frozenset({"election", "founders", "heartbeat", "persist", "seed", *LIMITS}) | LOG_OPTIONS
 FILTERS = frozenset({"from", "to", "type", "at"})
 NO_OPTIONS: frozenset[str] = frozenset()
 
@@ -117,7 +133,9 @@ class Player:
                 if name in options
             },
         )
-        self._cluster = NarratedCluster(count, _number(options.get("seed", "0")), raft_options, mode)
+        founders = _number(options.get("founders", str(count)), 1, count)
+        seed = _number(options.get("seed", "0"))
+        self._cluster = NarratedCluster(count, seed, raft_options, mode, founders)
         for name in self._cluster.names:
             if LOG_OPTIONS & options.keys():
                 self._boot(name, options)
@@ -189,6 +207,21 @@ class Player:
         outcome = raft.propose([word.encode() for word in command.arguments[1:]])
         verdict = "accepted" if outcome is Proposal.ACCEPTED else f"refused, {outcome.value}"
         self.cluster.say(f"{raft.node_id}: {verdict}")
+        self.cluster.touch(raft.node_id)
+
+    def members(self, command: Command) -> None:
+        raft, verb = self._alive(command.arguments[0]), command.arguments[1]
+        names = [self._node(word) for word in command.arguments[2:]]
+        if verb not in CHANGES or len(names) != 1 + (verb == "replace"):
+            raise CommandError(f"usage: members {COMMANDS['members'].usage}")
+        refused = raft.change_membership(CHANGES[verb](*names))
+        if refused:
+            self.cluster.say(f"{raft.node_id}: refused, {refused.value}")
+        self.cluster.touch(raft.node_id)
+
+    def meet(self, command: Command) -> None:
+        raft = self._alive(command.arguments[0])
+        raft.meet(self._node(command.arguments[1]), command.arguments[2], ())
         self.cluster.touch(raft.node_id)
 
     def transfer(self, command: Command) -> None:
@@ -387,6 +420,8 @@ COMMANDS = {
     "heal": Known(Player.heal, "[NODES]", 0, 1),
     "log": Known(Player.log, "[NODE…]", 0, NODES_MAX),
     "mend-disk": Known(Player.mend_disk, "NODE", 1, 1),
+    "meet": Known(Player.meet, "NODE NODE INCARNATION", 3, 3),
+    "members": Known(Player.members, "NODE add|promote|remove|replace NODE [NODE]", 3, 4),
     "messages": Known(Player.messages, options=FILTERS),
     "persist": Known(Player.persist, "NODE [COUNT]", 1, 2),
     "propose": Known(Player.propose, "NODE COMMAND…", 2, 1000),
@@ -398,5 +433,11 @@ COMMANDS = {
     "terms": Known(Player.terms, "[NODE…]", 0, NODES_MAX),
     "tick": Known(Player.tick, "NODES [COUNT]", 1, 2),
     "transfer": Known(Player.transfer, "NODE [NODE]", 1, 2),
+}
+CHANGES: dict[str, Callable[..., Change]] = {
+    "add": AddLearner,
+    "promote": Promote,
+    "remove": Remove,
+    "replace": Replace,
 }
 KINDS = {kind.__name__ for kind in Message.__subclasses__()}

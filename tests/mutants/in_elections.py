@@ -105,7 +105,8 @@ MUTANTS = (
             Candidacy.record,
             "    self.votes.setdefault(voter, granted)",
             "    if voter in self.votes:\n"
-            "        voter = next((name for name in raft.voters if name not in self.votes), voter)\n"
+            "        others = [name for name in raft.configuration.voters if name not in self.votes]\n"
+            "        voter = next(iter(others), voter)\n"
             "    self.votes.setdefault(voter, granted)",
         ),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from raftkv.raft import Entry, HardState, Message, Raft, ReadState, Role
+from raftkv.raft import Configuration, Entry, HardState, Message, Raft, ReadState, Role
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -55,7 +55,7 @@ def node(
     """n1 as it starts with this on its disk."""
     raft = Raft(
         N1,
-        [N1, N2, N3, N4, N5][:voters],
+        Configuration.of([N1, N2, N3, N4, N5][:voters]),
         OPTIONS,
         random.Random(seed),
         HardState(Term(term), voted_for, LogIndex(commit)),
@@ -103,7 +103,9 @@ def win_pre_vote(raft: Raft) -> Turn:
     raft.campaign()
     turn(raft)
     term = Term(raft.current_term + 1)
-    return step(raft, *[PreVoteResponse(v, N1, term, True) for v in raft.peers[: len(raft.voters) // 2]])
+    return step(
+        raft, *[PreVoteResponse(v, N1, term, True) for v in raft.peers[: len(raft.configuration.voters) // 2]]
+    )
 
 
 def candidate(log: Sequence[Entry] = (), term: int = 0, voters: int = 3, commit: int = 0) -> Raft:
@@ -117,7 +119,11 @@ def candidate(log: Sequence[Entry] = (), term: int = 0, voters: int = 3, commit:
 def elect(raft: Raft) -> Turn:
     """The votes that a candidate still lacks; everything it does as a new leader."""
     done = step(
-        raft, *[vote(raft.current_term, sender=voter) for voter in raft.peers[: len(raft.voters) // 2]]
+        raft,
+        *[
+            vote(raft.current_term, sender=voter)
+            for voter in raft.peers[: len(raft.configuration.voters) // 2]
+        ],
     )
     assert raft.role is Role.LEADER
     return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from raftkv.raft import HardState, Raft, Role
+from raftkv.raft import Configuration, HardState, Raft, Role
 from raftkv.raft.messages import AppendEntriesResponse, EntryKind, PreVote, RequestVoteResponse
 from raftkv.types import LogIndex, Term
 from tests.paper.support import (
@@ -33,7 +33,7 @@ from tests.support.raft_cluster import OPTIONS, entries
 
 def test_current_term_begins_at_zero() -> None:
     """Figure 2, currentTerm: 0 when a node boots for the first time."""
-    raft = Raft(N1, [N1, N2, N3], OPTIONS, random.Random(0))
+    raft = Raft(N1, Configuration.of([N1, N2, N3]), OPTIONS, random.Random(0))
     assert (raft.current_term, raft.voted_for, raft.role) == (0, None, Role.FOLLOWER)
 
 
@@ -84,7 +84,7 @@ def test_a_vote_survives_a_restart() -> None:
     """Figure 2, votedFor, persistent: a second vote in one term is refused by the next life too."""
     before = node()
     done = step(before, request_vote(6, sender=N2))
-    after = Raft(N1, [N1, N2, N3], OPTIONS, random.Random(1), done.hard_states[-1], [])
+    after = Raft(N1, Configuration.of([N1, N2, N3]), OPTIONS, random.Random(1), done.hard_states[-1], [])
     turn(after)
     assert not step(after, request_vote(6, sender=N3)).one(RequestVoteResponse).granted
     assert step(after, request_vote(6, sender=N2)).one(RequestVoteResponse).granted
@@ -142,7 +142,12 @@ def test_commit_index_only_grows() -> None:
 def test_last_applied_begins_at_zero_and_every_entry_is_applied_again_by_the_next_life() -> None:
     """Figure 2, lastApplied: volatile, as the state that it describes is."""
     raft = Raft(
-        N1, [N1, N2, N3], OPTIONS, random.Random(0), HardState(Term(1), None, LogIndex(2)), entries(1, 1)
+        N1,
+        Configuration.of([N1, N2, N3]),
+        OPTIONS,
+        random.Random(0),
+        HardState(Term(1), None, LogIndex(2)),
+        entries(1, 1),
     )
     assert raft.log.last_applied == 0
     assert [entry.index for entry in turn(raft).committed] == [1, 2]

@@ -126,11 +126,11 @@ def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
 def test_pitfall_40_frames_of_an_earlier_life_are_dropped() -> None:
     world = World()
     world.await_leader()
-    machine = world.machines["n1"]
+    machine, incarnation = world.machines["n1"], world.node("n2").incarnation
 
     def frame(boot: int) -> bytes:
         heartbeat = Heartbeat(NodeId("n2"), NodeId("n1"), Term(1), LogIndex(0), 0)
-        return wire.encode("virtual", NodeId("n2"), NodeId("n1"), boot, [heartbeat])
+        return wire.encode("virtual", NodeId("n2"), incarnation, NodeId("n1"), boot, [heartbeat])
 
     for boot in (111, 222):
         machine.arrive("peers", [b"n2", frame(boot)])

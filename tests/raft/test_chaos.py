@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from raftkv.raft import Role
+from raftkv.raft import AddLearner, Change, Promote, Raft, Remove, Replace, Role
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
 STEPS = 600
@@ -22,10 +22,17 @@ def test_random_faults_break_no_invariant_and_the_cluster_converges(seed: int) -
     run_schedule(seed)
 
 
-def run_schedule(seed: int) -> RaftCluster:
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_members_that_come_and_go_meanwhile_break_nothing_either(seed: int) -> None:
+    run_schedule(seed, churn=True)
+
+
+def run_schedule(seed: int, churn: bool = False) -> RaftCluster:
     """The seed draws the cluster's size and how often each fault strikes."""
     rng = random.Random(seed)
-    cluster = RaftCluster(rng.choice([3, 3, 4, 5]), seed, auto=False)
+    size = rng.choice([3, 3, 4, 5])
+    cluster = RaftCluster(size + 2 * churn, seed, auto=False, founders=size)
+    change_share = rng.choice([0.02, 0.1]) if churn else 0.0
     drop_share = rng.choice([0.0, 0.05, 0.2])
     deliver_share = rng.choice([0.5, 0.9])
     persist_share = rng.choice([1.0, 0.6, 0.3])
@@ -48,8 +55,23 @@ def run_schedule(seed: int) -> RaftCluster:
             if raft.role is Role.LEADER and rng.random() < 0.3:
                 cluster.propose(raft.node_id, f"c{step}")
                 cluster.read(raft.node_id, step)
+            if rng.random() < change_share:
+                raft.change_membership(_draw_change(raft, cluster, rng))
     _converge(cluster)
     return cluster
+
+
+def _draw_change(raft: Raft, cluster: RaftCluster, rng: random.Random) -> Change:
+    """Any change at all; most of what makes no sense is refused."""
+    spare = [name for name in cluster.names if name not in raft.configuration.names]
+    known = raft.configuration.learners or tuple(cluster.names)
+    some, learner = rng.choice(cluster.names), rng.choice(known)
+    drawn = rng.choice([AddLearner, Promote, Promote, Remove, Replace])
+    if drawn is AddLearner:
+        return AddLearner(rng.choice(spare or cluster.names))
+    if drawn is Replace:
+        return Replace(some, learner)
+    return Promote(learner) if drawn is Promote else Remove(some)
 
 
 def _strike(cluster: RaftCluster, rng: random.Random, crash_share: float, cut_share: float) -> None:
@@ -79,10 +101,15 @@ def _converge(cluster: RaftCluster) -> None:
         leader = cluster.leader()
         return leader is not None and all(
             raft.leader_id == leader.node_id
+            and not leader.configuration.joint
             and raft.log.commit_index == leader.log.last_index
             and raft.log.matches(leader.log.commit_index, leader.current_term)
             for raft in cluster.nodes.values()
+            if raft.node_id in leader.configuration.names
         )
 
     cluster.run_until(converged, ticks_max=10 * OPTIONS.election_ticks_max)
-    assert len({tuple(cluster.data(name)) for name in cluster.names}) == 1
+    leader = cluster.leader()
+    assert leader
+    assert not leader.configuration.joint
+    assert len({tuple(cluster.data(name)) for name in leader.configuration.names}) == 1

@@ -220,7 +220,7 @@ def test_fail_once_fails_once() -> None:
 
 
 def frame(*messages: Heartbeat | AppendEntriesResponse | RequestVoteResponse) -> bytes:
-    return wire.encode("virtual", N1, N2, 1, messages)
+    return wire.encode("virtual", N1, "", N2, 1, messages)
 
 
 def watcher(term: int, vote: NodeId | None, entries: int) -> Watcher:
@@ -243,7 +243,7 @@ def test_a_vote_that_is_not_durable_or_is_given_twice_must_not_leave() -> None:
         watcher(3, None, 0).check_frame("n1", vote)
     twice = watcher(4, N2, 0)
     twice.check_frame("n1", vote)
-    other = wire.encode("virtual", N1, N3, 1, [RequestVoteResponse(N1, N3, Term(3), True)])
+    other = wire.encode("virtual", N1, "", N3, 1, [RequestVoteResponse(N1, N3, Term(3), True)])
     with pytest.raises(Violation, match="votes for n2 and for n3 in term 3"):
         twice.check_frame("n1", other)
 
@@ -289,6 +289,7 @@ def test_another_state_at_the_same_index_is_a_violation() -> None:
 
 def test_a_second_leader_in_one_term_is_a_violation() -> None:
     world = serving_world()
+    world.run(2.0)  # until all logs are equal
     leader = world.leader()
     follower = next(name for name in world.names if name != leader)
     raft = world.machines[follower].node.raft.raft

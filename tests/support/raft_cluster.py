@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from raftkv.raft import (
+    Configuration,
     Entry,
+    EntryKind,
     HardState,
     Message,
     PersistMark,
@@ -69,11 +71,18 @@ class Disk:
 
 class RaftCluster:
     def __init__(
-        self, names: int | Sequence[str] = 3, seed: int = 0, options: RaftOptions = OPTIONS, auto: bool = True
+        self,
+        names: int | Sequence[str] = 3,
+        seed: int = 0,
+        options: RaftOptions = OPTIONS,
+        auto: bool = True,
+        founders: int | None = None,
     ) -> None:
-        """``auto``: disk writes complete at once; otherwise ``persist`` completes them."""
+        """``auto``: disk writes complete at once; otherwise ``persist`` completes them. ``founders``: so many
+        of the nodes make up the cluster, the others wait to be added."""
         count = names if isinstance(names, int) else len(names)
         self.names = [NodeId(f"n{i}") for i in range(1, count + 1)]
+        self.founders = self.names[:founders]
         self.rng = random.Random(seed)
         self.options = options
         self.auto = auto
@@ -107,7 +116,7 @@ class RaftCluster:
             disk.entries = list(image)  # as storage does: the snapshot has overtaken the log
         self.nodes[node] = Raft(
             node,
-            self.names,
+            Configuration.of(self.founders if node in self.founders else ()),
             self.options,
             random.Random(self.rng.random()),
             disk.hard_state,
@@ -187,7 +196,8 @@ class RaftCluster:
         """Of what the node has applied; durable at once."""
         node, snapshot_id = NodeId(name), len(self.images) + 1
         last = self.applied[node][-1]
-        mark = SnapshotMark(last.index, last.term, snapshot_id, chunks)
+        _, configuration = self.nodes[node].log.configurations.at(last.index)
+        mark = SnapshotMark(last.index, last.term, snapshot_id, chunks, configuration.encode())
         self.images[snapshot_id] = list(self.applied[node])
         self.disks[node].snapshot = mark
         self.nodes[node].snapshot_taken(mark)
@@ -247,7 +257,8 @@ class RaftCluster:
 
     def data(self, name: str) -> list[str]:
         """The commands that ``name`` has applied."""
-        return [entry.data.decode() for entry in self.applied[NodeId(name)] if entry.data]
+        applied = self.applied[NodeId(name)]
+        return [entry.data.decode() for entry in applied if entry.kind == EntryKind.COMMAND]
 
     def roles(self) -> dict[str, Role]:
         return {str(name): raft.role for name, raft in self.nodes.items()}

@@ -12,15 +12,16 @@ from raftkv.observe import (
     LinkFault,
     LinkSnapshot,
     LogTail,
+    MemberSnapshot,
     NodeSnapshot,
     PeerSnapshot,
 )
-from raftkv.raft import messages
-from raftkv.raft.messages import AppendEntries, Entry, InstallSnapshot, Message, SnapshotMark
+from raftkv.raft import Configuration, Member, Part, messages
+from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, Message, SnapshotMark
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind, Reply, Request
-from raftkv.wire.peer import Forward, Item, StateDigest
+from raftkv.wire.peer import Disowned, Forward, Introduction, Item, StateDigest
 from tests.wire.support import counts, finite, names, small_counts
 
 N1, N2 = NodeId("n1"), NodeId("n2")
@@ -42,12 +43,34 @@ MESSAGES: tuple[type[Message], ...] = (
 )
 
 
+addresses = st.lists(st.builds("tcp://127.0.0.1:{}".format, st.integers(1, 65535)), min_size=4, max_size=4)
+configurations = (
+    st.lists(
+        st.builds(
+            Member,
+            name=st.sampled_from([N1, N2, NodeId("n3"), NodeId("n4")]),
+            part=st.sampled_from(Part),
+            incarnation=st.sampled_from(["", "0123456789abcdef"]),
+            address=st.just(()) | addresses.map(tuple),
+        ),
+        unique_by=lambda member: member.name,
+    )
+    .map(lambda members: Configuration(tuple(members)))
+    .filter(lambda found: bool(found.voters) or not found.members)
+    .map(Configuration.encode)
+)
+contents = st.one_of(
+    st.tuples(st.integers(0, 2), st.binary(max_size=20)),
+    st.tuples(st.just(int(EntryKind.CONFIGURATION)), configurations),
+)
+
+
 @st.composite
 def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> AppendEntries:
     prev = draw(small_counts)
     prev_term, *terms, term = sorted(draw(st.lists(counts, min_size=2, max_size=7)))
     entries = [
-        Entry(LogIndex(prev + position), Term(at), draw(st.integers(0, 1)), draw(st.binary(max_size=20)))
+        Entry(LogIndex(prev + position), Term(at), *draw(contents))
         for position, at in enumerate(terms, start=1)
     ]
     return AppendEntries(
@@ -58,6 +81,7 @@ def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> App
         Term(prev_term if prev else 0),
         entries,
         LogIndex(draw(counts)),
+        draw(counts),
     )
 
 
@@ -65,8 +89,9 @@ def append_entries(draw: st.DrawFn, sender: NodeId = N1, to: NodeId = N2) -> App
 def install_snapshots(draw: st.DrawFn) -> InstallSnapshot:
     mark_term, term = sorted(draw(st.tuples(positive, positive)))
     number, chunks = sorted(draw(st.sets(small_counts, min_size=2, max_size=2)))
-    mark = SnapshotMark(LogIndex(draw(positive)), Term(mark_term), draw(counts), chunks)
-    return InstallSnapshot(N1, N2, Term(term), mark, number, draw(st.binary(max_size=20)))
+    index, configuration = LogIndex(draw(positive)), draw(configurations)
+    mark = SnapshotMark(index, Term(mark_term), draw(counts), chunks, configuration)
+    return InstallSnapshot(N1, N2, Term(term), mark, number, draw(st.binary(max_size=20)), draw(counts))
 
 
 def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
@@ -82,9 +107,11 @@ peer_items: st.SearchStrategy[Item] = st.one_of(
     *[messages_of(kind) for kind in MESSAGES],
     st.lists(st.binary(max_size=20), max_size=4).map(lambda commands: Forward(tuple(commands))),
     st.tuples(counts, counts).map(lambda pair: StateDigest(LogIndex(pair[0]), pair[1])),
+    addresses.map(lambda address: Introduction(tuple(address))),
+    st.builds(Disowned, incarnation=names, index=counts, known=names),
 )
 peer_frames = st.builds(
-    lambda cluster, boot, items: peer.encode(cluster, N1, N2, boot, items),
+    lambda cluster, boot, items: peer.encode(cluster, N1, "i", N2, boot, items),
     names,
     counts,
     st.lists(peer_items, max_size=4),
@@ -156,6 +183,16 @@ links = st.lists(
     ),
     max_size=3,
 ).map(tuple)
+members = st.lists(
+    st.builds(
+        MemberSnapshot,
+        name=names,
+        part=names,
+        incarnation=names,
+        address=st.lists(names, max_size=4).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
 _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     "str": names,
     "int": counts,
@@ -167,6 +204,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     "NodeId | None": st.none() | names,
     "tuple[str, ...]": st.lists(names, max_size=3).map(tuple),
     "LogTail": tails,
+    "tuple[MemberSnapshot, ...]": members,
     "tuple[PeerSnapshot, ...]": peers,
     "tuple[LinkSnapshot, ...]": links,
 }

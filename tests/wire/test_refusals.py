@@ -26,7 +26,7 @@ def decode_event(data: bytes) -> object:
 
 
 DECODERS: dict[str, tuple[Decoder, int, int]] = {
-    "peer": (peer.decode, FRAME_BYTES_MAX, 6),
+    "peer": (peer.decode, FRAME_BYTES_MAX, 7),
     "requests": (client.decode_requests, REQUEST_BYTES_MAX + client.FRAME_SLACK_BYTES, 3),
     "responses": (client.decode_responses, client.RESPONSE_BYTES_MAX, 2),
     "control request": (control.decode_request, REQUEST_BYTES_MAX, 4),
@@ -110,9 +110,9 @@ def test_a_huge_version_does_not_make_a_huge_reason(decode: Decoder, limit: int,
 
 def test_a_nested_or_huge_code_or_kind_is_refused_in_a_few_words() -> None:
     for depth in DEPTHS[:-2]:
-        refused(peer.decode, b"\x96\x01\xa1c\xa1a\xa1b\x01\x91\x92" + nested(depth) + b"\x01")
+        refused(peer.decode, b"\x97\x01\xa1c\xa1a\xa1i\xa1b\x01\x91\x92" + nested(depth) + b"\x01")
         refused(client.decode_requests, b"\x93\x01\xa1c\x91\x92\x01" + nested(depth))
-    refused(peer.decode, [1, "c", "a", "b", 1, [["x" * 1_000_000, 1]]])
+    refused(peer.decode, [1, "c", "a", "i", "b", 1, [["x" * 1_000_000, 1]]])
     refused(client.decode_requests, [1, "c", [[1, "x" * 1_000_000]]])
 
 
@@ -120,11 +120,11 @@ def test_a_nested_or_huge_code_or_kind_is_refused_in_a_few_words() -> None:
 
 
 def peer_frame(*items: Any) -> list[Any]:
-    return [1, "c", "n1", "n2", 1, items]
+    return [1, "c", "n1", "i", "n2", 1, items]
 
 
 def append(*rows: Any, prev: int = 4) -> list[Any]:
-    return peer_frame([5, 3, prev, 2, rows, 0])
+    return peer_frame([5, 3, prev, 2, rows, 0, 0])
 
 
 ROW = (5, 3, 1, b"data")
@@ -132,7 +132,7 @@ ROW = (5, 3, 1, b"data")
 
 def test_the_frames_that_are_spoiled_below_are_fine_as_they_are() -> None:
     assert peer.decode(msgpack.packb(append(ROW, (6, 3, 1, b"")))).items
-    assert peer.decode(msgpack.packb(peer_frame([0, [b"command"]], [7, 1, 2, 3], [2, 1, True]))).items
+    assert peer.decode(msgpack.packb(peer_frame([0, [b"command"]], [7, 1, 2, 3, 0], [2, 1, True]))).items
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,14 @@ def test_the_frames_that_are_spoiled_below_are_fine_as_they_are() -> None:
         (1, b"c"),
         (2, 1),
         (2, None),
-        (3, b"n2"),
-        (4, "1"),
-        (4, None),
-        (4, True),
-        (5, 7),
+        (3, b"i"),
+        (3, None),
+        (4, b"n2"),
+        (5, "1"),
         (5, None),
+        (5, True),
+        (6, 7),
+        (6, None),
     ],
 )
 def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value: Any) -> None:
@@ -173,30 +175,40 @@ def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value
         [[7], 1],
         [7, 1],
         [7, 1, 2],
-        [7, 1, 2, 3, 4],
-        [7, "1", 2, 3],
-        [7, -1, 2, 3],
-        [7, True, 2, 3],
-        [7, 1, 2.0, 3],
-        [7, 1, -2, 3],
-        [7, 1, None, 3],
+        [7, 1, 2, 3, 4, 5],
+        [7, "1", 2, 3, 0],
+        [7, -1, 2, 3, 0],
+        [7, True, 2, 3, 0],
+        [7, 1, 2.0, 3, 0],
+        [7, 1, -2, 3, 0],
+        [7, 1, None, 3, 0],
         [2, 1, 1],
         [2, 1, None],
-        [6, 1, 1, 1, 1, 1, 1],
+        [6, 1, 1, 1, 1, 1, 1, 0],
         [0, b"command"],
         [0, ["text"]],
         [0, [b"command", None]],
         [0, 7],
         [0, None],
-        [5, 1, 0, 0, None, 0],
-        [5, 1, 0, 0, 7, 0],
-        [5, 1, 0, 0, b"rows", 0],
-        [5, 1, 0, 0, {}, 0],
+        [5, 1, 0, 0, None, 0, 0],
+        [5, 1, 0, 0, 7, 0, 0],
+        [5, 1, 0, 0, b"rows", 0, 0],
+        [5, 1, 0, 0, {}, 0, 0],
+        [5, 1, 0, 0, [[1, 1, 3, b"n1 king -"]], 0, 0],
+        [12, 1, [1, 1, 1, 1, None], 0, b"", 0],
+        [12, 1, [1, 1, 1, 1, b"n1 learner -"], 0, b"", 0],
+        [16, ["tcp://127.0.0.1:1"] * 3],
+        [16, ["tcp://127.0.0.1:1"] * 3 + ["udp://x:1"]],
+        [16, None],
+        [17, "i", 3],
+        [17, "i", -3, "j"],
+        [17, 7, 3, "j"],
+        [17, "i", 3, None],
     ],
 )
 def test_a_peer_item_without_sense_is_refused(item: Any) -> None:
     refused(peer.decode, peer_frame(item))
-    refused(peer.decode, peer_frame([7, 1, 2, 3], item))
+    refused(peer.decode, peer_frame([7, 1, 2, 3, 0], item))
 
 
 @pytest.mark.parametrize(

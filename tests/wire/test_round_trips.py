@@ -30,15 +30,15 @@ from tests.wire.support import counts, names
 @given(data=st.data())
 def test_a_message_of_every_type_comes_back(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(frames.messages_of(kind))
-    decoded = peer.decode(peer.encode("c", N1, N2, 7, [message]))
-    assert decoded == PeerFrame("c", N1, N2, 7, (message,))
+    decoded = peer.decode(peer.encode("c", N1, "i", N2, 7, [message]))
+    assert decoded == PeerFrame("c", N1, "i", N2, 7, (message,))
     assert type(decoded.items[0]) is kind
 
 
 @given(names, counts, st.lists(frames.peer_items, max_size=6))
 def test_a_peer_frame_comes_back_whole_and_in_order(cluster: str, boot: int, items: list[Item]) -> None:
-    assert peer.decode(peer.encode(cluster, N1, N2, boot, items)) == PeerFrame(
-        cluster, N1, N2, boot, tuple(items)
+    assert peer.decode(peer.encode(cluster, N1, "i", N2, boot, items)) == PeerFrame(
+        cluster, N1, "i", N2, boot, tuple(items)
     )
 
 
@@ -98,6 +98,7 @@ SAMPLES: list[trace.RaftEvent] = [
     trace.SnapshotSent(Term(3), NodeId("n2"), LogIndex(9)),
     trace.SnapshotInstalled(Term(3), LogIndex(9), True),
     trace.LogCompacted(Term(3), LogIndex(9)),
+    trace.ConfigurationChanged(Term(3), LogIndex(9), "voters n1 n2"),
 ]
 
 
@@ -129,7 +130,7 @@ def two_entries() -> list[Entry]:
 
 def test_entries_come_back_as_entries_whose_fields_have_names() -> None:
     message = AppendEntries(N1, N2, Term(1), LogIndex(0), Term(0), two_entries(), LogIndex(0))
-    (decoded,) = peer.decode(peer.encode("c", N1, N2, 1, [message])).items
+    (decoded,) = peer.decode(peer.encode("c", N1, "i", N2, 1, [message])).items
     assert isinstance(decoded, AppendEntries)
     assert decoded.entries[1].index == 2
     assert decoded.entries[1].data == b"two"
@@ -137,7 +138,7 @@ def test_entries_come_back_as_entries_whose_fields_have_names() -> None:
 
 def test_what_a_follower_forwards_is_not_looked_into() -> None:
     forward = Forward((b"", b"\xc1", msgpack.packb([1])))
-    assert peer.decode(peer.encode("c", N1, N2, 1, [forward])).items == (forward,)
+    assert peer.decode(peer.encode("c", N1, "i", N2, 1, [forward])).items == (forward,)
 
 
 @given(frames.snapshots)

@@ -1,0 +1,114 @@
+"""What a node knows of the others by name: who is a member, which data folder and which life a name is,
+where it is reached. Decides of every frame whether it may count.
+
+Where a node is reached is what it says itself, else what ``cluster.toml`` says, else the configuration.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from raftkv.errors import WireError
+from raftkv.raft import Membership
+from raftkv.types import LogIndex, NodeId
+from raftkv.wire.peer import Disowned, PeerFrame
+
+BOOTS_REMEMBERED = 16
+"""Earlier lives of a peer whose stray frames are recognised."""
+STRAY_SECONDS = 0.5
+"""A peer silent for so long is taken for whoever speaks in its name next. Strays are milliseconds
+old; but one that comes before anything else makes the living peer look like the earlier one."""
+NAMES_MAX = 64
+"""Known at once, members or not."""
+
+
+class _Acquaintance:
+    __slots__ = ("boot", "heard_at", "old_boots")
+
+    def __init__(self, boot: int, now: float) -> None:
+        self.boot = boot
+        self.heard_at = now
+        self.old_boots: deque[int] = deque(maxlen=BOOTS_REMEMBERED)
+
+
+class Roster:
+    def __init__(self, node_id: NodeId, cluster: str, incarnation: str, listed: Mapping[NodeId, str]) -> None:
+        """``listed``: peer endpoints that the file names."""
+        self._node_id = node_id
+        self._cluster = cluster
+        self.incarnation = incarnation
+        self._listed = dict(listed)
+        self._introduced: dict[NodeId, str] = {}
+        self._known: dict[NodeId, _Acquaintance] = {}
+        self._membership: Membership | None = None
+
+    def update(self, membership: Membership) -> None:
+        self._membership = membership
+
+    def names(self) -> list[NodeId]:
+        """All others that are members or listed."""
+        members = self._membership.latest.names if self._membership else ()
+        return [name for name in dict.fromkeys((*self._listed, *members)) if name != self._node_id]
+
+    def members(self) -> list[NodeId]:
+        """All other members."""
+        members = self._membership.latest.names if self._membership else ()
+        return [name for name in members if name != self._node_id]
+
+    def endpoint(self, name: NodeId) -> str | None:
+        found = self._introduced.get(name) or self._listed.get(name)
+        if found is None and self._membership:
+            member = self._membership.latest.member(name)
+            found = member.address[0] if member and member.address else None
+        return found
+
+    def introduce(self, name: NodeId, endpoint: str) -> None:
+        if name in self._introduced or len(self._introduced) < NAMES_MAX:
+            self._introduced[name] = endpoint
+
+    def check(self, frame: PeerFrame, now: float) -> None:
+        """Raises WireError for a frame that must not count."""
+        if frame.cluster != self._cluster:
+            raise WireError(f"a frame of cluster {frame.cluster[:64]!r}")
+        if frame.to != self._node_id:
+            raise WireError(f"a frame for node {frame.to[:64]!r}")
+        if frame.sender == self._node_id:
+            raise WireError("a frame of another node under this name")
+        if self._is_stranger(frame):
+            raise WireError(f"a frame of {frame.sender[:64]!r} from another data folder")
+        known = self._known.get(frame.sender)
+        if known is None:
+            if len(self._known) >= NAMES_MAX:
+                raise WireError(f"a frame of {frame.sender[:64]!r}, one name too many")
+            self._known[frame.sender] = _Acquaintance(frame.boot, now)
+            return
+        if frame.boot != known.boot:
+            if frame.boot in known.old_boots and now - known.heard_at < STRAY_SECONDS:
+                raise WireError(f"a frame of an earlier life of {frame.sender}")
+            known.old_boots.append(known.boot)
+            known.boot = frame.boot
+        known.heard_at = now
+
+    def disowned(self, frame: PeerFrame) -> Disowned | None:
+        """What the sender has to be told: that it is no member, or not the one of its name."""
+        membership = self._membership
+        if membership is None or not membership.committed_index:
+            return None
+        member = membership.committed.member(frame.sender)
+        known = member.incarnation if member else ""
+        if member and known in ("", frame.incarnation):
+            return None
+        if member is None and membership.latest.member(frame.sender):
+            return None  # about to be one
+        return Disowned(frame.incarnation, membership.committed_index, known)
+
+    def is_meant(self, disowned: Disowned) -> bool:
+        """Whether this node is meant, by somebody who is not behind it."""
+        latest_index = self._membership.latest_index if self._membership else LogIndex(0)
+        return disowned.incarnation == self.incarnation and disowned.index >= latest_index
+
+    def _is_stranger(self, frame: PeerFrame) -> bool:
+        """Another data folder than that of the member of its name (PITFALLS 27)."""
+        member = self._membership.latest.member(frame.sender) if self._membership else None
+        return member is not None and member.incarnation not in ("", frame.incarnation)

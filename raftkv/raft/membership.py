@@ -1,0 +1,186 @@
+"""Changing who belongs to the cluster (§6, thesis §4).
+
+A leader changes one thing at a time, and nothing before it has committed an entry of its own term (PITFALLS
+23). A change of voters is two entries: the joint configuration and, once that is committed, the one it leads
+to, which whoever leads then appends by itself (PITFALLS 24). A leader that is not part of the new one leads
+until that is committed, and then hands over to somebody who is.
+
+What a leader hears of who its members are (data folder, endpoints) goes into the configuration as well; that
+moves no majority and changes nobody's part (PITFALLS 30).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from raftkv.raft import trace
+from raftkv.raft.configuration import MEMBERS_MAX, Configuration, Member, Part
+from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
+from raftkv.raft.messages import TimeoutNow
+from raftkv.raft.progress import ProgressState
+from raftkv.types import NodeId
+
+if TYPE_CHECKING:
+    from raftkv.raft.core import Raft
+
+
+@dataclass(frozen=True, slots=True)
+class AddLearner:
+    name: NodeId
+    address: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    name: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    name: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The learner ``new`` votes instead of ``name``, in one step."""
+
+    name: NodeId
+    new: NodeId
+
+
+Change = AddLearner | Promote | Remove | Replace
+
+
+class Refusal(Enum):
+    """Why a change was not made; nothing has happened."""
+
+    NOT_LEADER = "not leader"
+    NO_ENTRY_COMMITTED = "no entry of this term committed"
+    CHANGE_UNDER_WAY = "another change under way"
+    TRANSFER_UNDER_WAY = "leadership is being handed over"
+    NAME_TAKEN = "name taken"
+    ADDRESS_TAKEN = "address taken"
+    TOO_MANY = "too many members"
+    UNKNOWN = "no such member"
+    NO_LEARNER = "no learner"
+    NOT_CAUGHT_UP = "not caught up"
+    LAST_VOTER = "last voter"
+
+
+def request(raft: Raft, change: Change) -> Refusal | None:
+    """Begin a change; None: it is in the log, and ends by itself."""
+    leadership, log = raft.leadership, raft.log
+    if leadership is None:
+        return Refusal.NOT_LEADER
+    if leadership.transferee is not None:
+        return Refusal.TRANSFER_UNDER_WAY
+    if not log.matches(log.commit_index, raft.current_term):
+        return Refusal.NO_ENTRY_COMMITTED
+    if _under_way(raft):
+        return Refusal.CHANGE_UNDER_WAY
+    planned = plan(raft.configuration, change)
+    if isinstance(planned, Refusal):
+        return planned
+    learner = change.new if isinstance(change, Replace) else change.name
+    if isinstance(change, Promote | Replace) and not leadership.caught_up(learner):
+        return Refusal.NOT_CAUGHT_UP
+    _append(raft, planned)
+    return None
+
+
+def plan(now: Configuration, change: Change) -> Configuration | Refusal:
+    """The configuration that a change begins with: a joint one where it moves a majority."""
+    found = now.member(change.name)
+    if isinstance(change, AddLearner):
+        return _with_learner(now, change)
+    if found is None:
+        return Refusal.UNKNOWN
+    match change:
+        case Promote():
+            if found.part is not Part.LEARNER:
+                return Refusal.NO_LEARNER
+            return now.with_member(replace(found, part=Part.INCOMING))
+        case Remove():
+            if found.part is Part.LEARNER:
+                return now.without(change.name)
+            if len(now.voters) == 1:
+                return Refusal.LAST_VOTER
+            return now.with_member(replace(found, part=Part.OUTGOING))
+        case Replace():
+            new = now.member(change.new)
+            if new is None:
+                return Refusal.UNKNOWN
+            if new.part is not Part.LEARNER or found.part is not Part.VOTER:
+                return Refusal.NO_LEARNER
+            leaving = now.with_member(replace(found, part=Part.OUTGOING))
+            return leaving.with_member(replace(new, part=Part.INCOMING))
+
+
+def _with_learner(now: Configuration, change: AddLearner) -> Configuration | Refusal:
+    if now.member(change.name):
+        return Refusal.NAME_TAKEN
+    if len(now.members) >= MEMBERS_MAX:
+        return Refusal.TOO_MANY
+    taken = {endpoint for member in now.members for endpoint in member.address}
+    if taken.intersection(change.address):
+        return Refusal.ADDRESS_TAKEN
+    return now.with_member(Member(change.name, Part.LEARNER, "", change.address))
+
+
+def advance(raft: Raft) -> None:
+    """What a leader does about its configuration by itself, once the last change is committed."""
+    leadership, log = raft.leadership, raft.log
+    assert leadership
+    now = raft.configuration
+    if log.configurations.latest_index > log.commit_index or leadership.transferee is not None:
+        return
+    if not (now.joint or raft.heard or raft.node_id not in now.voters):
+        return
+    if not log.matches(log.commit_index, raft.current_term):
+        return
+    if now.joint:
+        _append(raft, now.left())
+    elif raft.node_id not in now.voters:
+        _retire(raft)
+    else:
+        _note_heard(raft, now)
+
+
+def _note_heard(raft: Raft, now: Configuration) -> None:
+    """Everything that was heard since, in one entry."""
+    heard, raft.heard = raft.heard, {}
+    noted = now
+    for name, (incarnation, address) in heard.items():
+        member = noted.member(name)
+        if member and member.incarnation in ("", incarnation):
+            noted = noted.with_member(replace(member, incarnation=incarnation, address=address))
+    if noted != now:
+        _append(raft, noted)
+
+
+def _append(raft: Raft, configuration: Configuration) -> None:
+    assert raft.leadership
+    raft.leadership.uncommitted_bytes += len(configuration.encode()) + ENTRY_OVERHEAD_BYTES
+    raft.log.append_configuration(raft.current_term, configuration)
+    raft.leadership.follow_configuration()
+
+
+def _retire(raft: Raft) -> None:
+    """This leader was removed, and that is committed. Whoever holds the whole log need not wait for an
+    election timeout; nobody hears of us again (PITFALLS 18)."""
+    assert raft.leadership
+    books = raft.leadership.progress
+    ready = [
+        name
+        for name in raft.configuration.voters
+        if books[name].state is ProgressState.REPLICATE and books[name].match_index == raft.log.last_index
+    ]
+    if ready:
+        raft.send(TimeoutNow(raft.node_id, ready[0], raft.current_term))
+    raft.step_down(trace.REASON_REMOVED)
+
+
+def _under_way(raft: Raft) -> bool:
+    return raft.configuration.joint or raft.log.configurations.latest_index > raft.log.commit_index
