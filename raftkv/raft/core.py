@@ -102,7 +102,7 @@ class Raft:
     def tick(self) -> None:
         """One unit of time has passed."""
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
-        self._expire_forwarded_reads()
+        follower.expire_reads(self)
         snapshot.expire(self)
         snapshot.forget(self)
         if self.leadership:
@@ -427,16 +427,6 @@ class Raft:
             self.forwarded_reads.clear()
             self.leader_id = leader_id
             self.trace(trace.LeaderChanged(self.current_term, leader_id))
-
-    def _expire_forwarded_reads(self) -> None:
-        """The request or its answer was lost on the way: the asker tries again."""
-        if not self.forwarded_reads:
-            return
-        for context in list(self.forwarded_reads):
-            self.forwarded_reads[context] += 1
-            if self.forwarded_reads[context] > self.options.election_ticks_max:
-                del self.forwarded_reads[context]
-                self.read_states.append(ReadState(context, None))
 
     def _draw_election_timeout(self) -> int:
         return self._rng.randint(self.options.election_ticks_min, self.options.election_ticks_max)

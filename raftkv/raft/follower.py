@@ -110,6 +110,15 @@ def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
         raft.read_states.append(ReadState(message.context, message.read_index))
 
 
+def expire_reads(raft: Raft) -> None:
+    """The request or its answer was lost on the way: the asker tries again."""
+    for context in list(raft.forwarded_reads):
+        raft.forwarded_reads[context] += 1
+        if raft.forwarded_reads[context] > raft.options.election_ticks_max:
+            del raft.forwarded_reads[context]
+            raft.read_states.append(ReadState(context, None))
+
+
 def answer_stale(raft: Raft, message: Message) -> None:
     """Tell the sender of an outdated request our term, so that a leader or candidate of the
     past steps down even where pre-vote keeps us from ever disturbing it (PITFALLS 17, 21)."""

@@ -24,7 +24,11 @@ LOG = (
         "leader-counts-itself-early",
         "a leader counts its own copy before its disk has it",
         "4",
-        Edit(Leadership.maybe_commit, "[log.persisted_index, *matched]", "[log.last_index, *matched]"),
+        Edit(
+            Leadership.maybe_commit,
+            "matched[raft.node_id] = log.persisted_index",
+            "matched[raft.node_id] = log.last_index",
+        ),
     ),
     _mutant(
         "ack-before-durable",
@@ -159,7 +163,7 @@ READS = (
         "read-without-round",
         "a leader answers reads without asking whether it still leads",
         "33",
-        Edit(ReadIndexQueue.take_confirmed, " or len(self._acks) < self._needed", ""),
+        Edit(ReadIndexQueue.take_confirmed, " or not is_quorum(self._acks, configuration)", ""),
     ),
     _mutant(
         "read-before-no-op",

@@ -126,6 +126,7 @@ def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
 def test_pitfall_40_frames_of_an_earlier_life_are_dropped() -> None:
     world = World()
     world.await_leader()
+    world.run(2.0)  # by then nobody has anything to say but heartbeats
     machine, incarnation = world.machines["n1"], world.node("n2").incarnation
 
     def frame(boot: int) -> bytes:
