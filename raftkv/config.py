@@ -85,6 +85,8 @@ class ClusterConfig:
     """The file this was read from."""
     chaos: bool = False
     """Whether nodes accept commands that break things."""
+    base_port: int | None = None
+    """The first of the ports of a cluster that ``raftkv up`` runs. None: that of the first node's clients."""
     raft: RaftConfig = field(default_factory=RaftConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     snapshot: SnapshotConfig = field(default_factory=SnapshotConfig)
@@ -101,6 +103,16 @@ class ClusterConfig:
         return self.source.parent / self.storage.data / name
 
 
+def is_name(text: str) -> bool:
+    """Whether a node or a cluster may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_loopback(endpoint: str) -> bool:
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def is_endpoint(text: str) -> bool:
     """Whether this is ``tcp://host:port``."""
     match = _ENDPOINT.fullmatch(text)
@@ -110,8 +122,7 @@ def is_endpoint(text: str) -> bool:
 def require_loopback(node: NodeConfig) -> None:
     """Frames are neither encrypted nor authenticated, so they must not leave the machine."""
     for endpoint in node.endpoints():
-        host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-        if host != "localhost" and host != "::1" and not host.startswith("127."):
+        if not is_loopback(endpoint):
             raise ConfigError(
                 f"node {node.name}: {endpoint} is not on loopback; this version has no encryption and "
                 "listens on 127.0.0.1, ::1 or localhost only"
@@ -153,7 +164,7 @@ class _Reader:
     def cluster(self, content: dict[str, Any]) -> ClusterConfig:
         self._known(content, "the file", {"cluster", "raft", "storage", "snapshot", "limits", "nodes"})
         head = self._table(content, "cluster")
-        self._known(head, "[cluster]", {"name", "chaos"})
+        self._known(head, "[cluster]", {"name", "chaos", "base_port"})
         name = self._value(head, "[cluster] name", "name", str, None)
         self._name("[cluster] name", name)
         config = ClusterConfig(
@@ -161,6 +172,7 @@ class _Reader:
             nodes=self._nodes(content.get("nodes")),
             source=self._source,
             chaos=self._value(head, "[cluster] chaos", "chaos", bool, False),
+            base_port=self._value(head, "[cluster] base_port", "base_port", int, 0) or None,
             raft=self._section(content, "raft", RaftConfig),
             storage=self._section(content, "storage", StorageConfig),
             snapshot=self._section(content, "snapshot", SnapshotConfig),
@@ -210,10 +222,6 @@ class _Reader:
                     raise self._wrong(where, f"{endpoint} is both {users[endpoint]} and {user}")
                 users[endpoint] = user
             nodes.append(node)
-        if all(node.joining for node in nodes):
-            raise self._wrong(
-                "[[nodes]]", "all of them are joining; a cluster begins with those that are not"
-            )
         return tuple(nodes)
 
     def _section(self, content: dict[str, Any], name: str, kind: Callable[..., Section]) -> Section:
@@ -251,7 +259,7 @@ class _Reader:
         return value
 
     def _name(self, where: str, name: str) -> None:
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise self._wrong(
                 where, f"{shown(name)} is no name: letters, digits, '.', '_' and '-', at most 63"
             )

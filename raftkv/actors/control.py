@@ -8,10 +8,12 @@ from typing import Any
 
 from raftkv.actors.messages import (
     Campaign,
+    ChangeMembers,
     ChunkFetched,
     ClearAlarms,
     FetchChunk,
     Frames,
+    MembersChanging,
     Rejected,
     SetClockRate,
     SetDiskFault,
@@ -21,15 +23,18 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.system import Context, Port
+from raftkv.config import is_endpoint, is_name
 from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
-from raftkv.raft import Role, SnapshotMark
+from raftkv.raft import AddLearner, Change, Part, Promote, Remove, Replace, Role, SnapshotMark
 from raftkv.types import NodeId
 from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
 
 FAULT_SECONDS_MAX = 24 * 3600
 DELAY_MS_MAX = 60_000
 CLOCK_RATE_MAX = 10.0
+ENDPOINTS = 4
+"""Of a node: for peers, clients, control and status."""
 
 
 class _Refused(Exception):
@@ -55,6 +60,9 @@ class ControlActor:
         self._mark = mark
 
     def handle(self, message: Any) -> None:
+        if isinstance(message, MembersChanging):
+            self._on_members_changing(message)
+            return
         if isinstance(message, ChunkFetched):
             fetch = message.fetch
             self._respond(fetch.identity, ControlResponse(fetch.request_id, True, message.data))
@@ -69,8 +77,8 @@ class ControlActor:
                 self._context.send("status", Rejected("control", str(error)))
                 continue
             try:
-                if request.verb == "snapshot_chunk":
-                    self._fetch(frame[0], request)
+                if request.verb in ("snapshot_chunk", "change_members"):
+                    self._pass_on(frame[0], request)
                     continue
                 response = ControlResponse(request.request_id, True, self._do(request))
             except _Refused as error:
@@ -79,6 +87,19 @@ class ControlActor:
 
     def _respond(self, identity: bytes, response: ControlResponse) -> None:
         self._port.send((identity, encode_response(response)))
+
+    def _pass_on(self, identity: bytes, request: ControlRequest) -> None:
+        """What another actor answers."""
+        if request.verb == "snapshot_chunk":
+            self._fetch(identity, request)
+        else:
+            change = _change(request.arguments)
+            self._context.send("raft", ChangeMembers(identity, request.request_id, change))
+
+    def _on_members_changing(self, message: MembersChanging) -> None:
+        request, refused = message.request, message.refused
+        body = {"refused": refused.value if refused else None, "index": message.index}
+        self._respond(request.identity, ControlResponse(request.request_id, True, body))
 
     def _fetch(self, identity: bytes, request: ControlRequest) -> None:
         """Answered when it has been read; None when that snapshot is not here any more."""
@@ -144,6 +165,11 @@ class ControlActor:
         view = self._snapshot()
         if view.role != Role.LEADER.value:
             raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
+        part = next((member.part for member in view.members if member.name == to), "no member")
+        if part not in (Part.VOTER.value, Part.INCOMING.value):
+            raise _Refused(f"{to} cannot lead: it is {'a learner' if part == 'learner' else part}")
+        if not any(peer.active for peer in view.peers if peer.name == to):
+            raise _Refused(f"{to} cannot take over: {view.name} has not heard it lately")
         self._context.send("raft", TransferLeadership(to))
 
     def _peer(self, name: Any) -> NodeId:
@@ -180,3 +206,31 @@ def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:
     if type(value) not in (int, float) or not 0 <= value <= maximum:
         raise _Refused(f"{name}: expected a number from 0 to {maximum:g}, found {shown(value)}")
     return float(value)
+
+
+def _change(arguments: dict[str, Any]) -> Change:
+    name = _name(arguments, "name")
+    match arguments.get("change"):
+        case "add":
+            address = arguments.get("address")
+            if not isinstance(address, tuple | list) or len(address) != ENDPOINTS:
+                raise _Refused(f"address: expected {ENDPOINTS} endpoints, found {shown(address)}")
+            for endpoint in address:
+                if not isinstance(endpoint, str) or not is_endpoint(endpoint):
+                    raise _Refused(f"{shown(endpoint)} is no endpoint: expected tcp://host:port")
+            return AddLearner(name, tuple(address))
+        case "promote":
+            return Promote(name)
+        case "remove":
+            return Remove(name)
+        case "replace":
+            return Replace(name, _name(arguments, "new"))
+        case other:
+            raise _Refused(f"change: expected add, promote, remove or replace, found {shown(other)}")
+
+
+def _name(arguments: dict[str, Any], key: str) -> NodeId:
+    name = arguments.get(key)
+    if not isinstance(name, str) or not is_name(name):
+        raise _Refused(f"{key}: expected a node's name, found {shown(name)}")
+    return NodeId(name)

@@ -18,7 +18,8 @@ import zmq
 from raftkv.actors import zmq_ports
 from raftkv.actors.disk_thread import DiskThread
 from raftkv.actors.node import Node, NodeWorld
-from raftkv.config import ClusterConfig, require_loopback
+from raftkv.actors.system import Port
+from raftkv.config import ClusterConfig, is_loopback, require_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
 
@@ -71,7 +72,7 @@ def run_node(
             random=random.Random(),
             client_port=client,
             peer_port=peer,
-            connect=lambda _, endpoint: zmq_ports.peer_link(context, endpoint, f"{config.name}/{me.name}"),
+            connect=lambda _, endpoint: _connect(context, endpoint, f"{config.name}/{me.name}"),
             control_port=control,
             status_port=status,
             disk=disk,
@@ -91,6 +92,11 @@ def run_node(
     assert node.stopped is not None
     if node.stopped.error:
         raise node.stopped.error
+
+
+def _connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str) -> Port:
+    """Whatever a frame or a file says, nothing of ours leaves the machine."""
+    return zmq_ports.peer_link(context, endpoint, identity) if is_loopback(endpoint) else zmq_ports.Nowhere()
 
 
 def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guard: Guard | None) -> None:

@@ -53,6 +53,21 @@ class ZmqPort:
         self.socket.close(linger=0)
 
 
+class Nowhere:
+    """Takes nothing and gives nothing."""
+
+    def receive(self, frames_max: int) -> list[list[bytes]]:
+        del frames_max
+        return []
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        del frame
+        return False
+
+    def close(self) -> None:
+        """There is nothing to be closed."""
+
+
 def client_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
     """Also for control: a ROUTER that many DEALERs connect to."""
     socket = _socket(context, zmq.ROUTER, CLIENT_FRAMES_MAX)

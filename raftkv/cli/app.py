@@ -18,6 +18,7 @@ from raftkv.cli import (
     check,
     data,
     inspect,
+    members,
     nodes,
     observe,
     simulate,
@@ -85,7 +86,21 @@ def _root(
     del version
 
 
-for module in (nodes, data, bulk, observe, admin, backup, chaos, inspect, work, check, simulate, torture):
+for module in (
+    nodes,
+    data,
+    bulk,
+    observe,
+    members,
+    admin,
+    backup,
+    chaos,
+    inspect,
+    work,
+    check,
+    simulate,
+    torture,
+):
     module.register(app)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DETACH_SECONDS = 45.0
 DOWN_SECONDS = 20.0
+RESIZE_SECONDS = 120.0
 LAUNCHER_LOG = "launcher.log"
 
 
@@ -55,10 +56,15 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background until 'down'.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the folder's cluster first.")] = False,
 ) -> None:
-    """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal."""
+    """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal.
+
+    Where one runs in DIR already, --nodes makes it grow or shrink while it works.
+    """
     from raftkv.cluster.discovery import DEFAULT_DATA
 
     folder = data or DEFAULT_DATA
+    if nodes is not None and not fresh and base_port is None and _resize_running(folder, nodes):
+        return
     if detach:
         _up_detached(folder, nodes, base_port, fresh)
         return
@@ -132,6 +138,26 @@ def tui(
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise ConfigError("the dashboard needs a terminal; 'raftkv status' does not")
     _run_dashboard(find_whole_cluster(endpoints, config, data, timeout), owns_cluster=False)
+
+
+def _resize_running(folder: Path, nodes: int) -> bool:
+    """False when no cluster runs there."""
+    from raftkv.cluster import run_state
+    from raftkv.cluster.control import ControlClient
+    from raftkv.cluster.members import LocalNodes, Members, resize
+    from raftkv.config import NODES_MAX
+
+    state = run_state.load(folder)
+    if state is None:
+        return False
+    if not 1 <= nodes <= NODES_MAX:
+        raise ConfigError(f"--nodes {nodes}: a local cluster has 1 to {NODES_MAX} nodes")
+    with ControlClient() as client:
+        controls = {node.name: node.control for node in state.nodes}
+        members, local = Members(client, controls, RESIZE_SECONDS), LocalNodes(client, state.launcher)
+        resize(members, local, nodes, note)
+    note(f"the cluster in {folder} has {nodes} voters")
+    return True
 
 
 def _run_dashboard(target: Target, owns_cluster: bool) -> None:

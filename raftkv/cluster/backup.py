@@ -173,7 +173,8 @@ def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: 
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
     # The same entry of the same term everywhere: the log of every node begins after it.
-    mark = backup.mark._replace(id=secrets.randbits(62))
+    # Who belongs to the new cluster its own file says.
+    mark = backup.mark._replace(id=secrets.randbits(62), configuration=b"")
     aside = {name: folder.parent / f".{name}.restoring" for name, folder in folders.items()}
     try:
         for done, name in enumerate(names):
@@ -228,7 +229,7 @@ def _mark_of(body: Any) -> SnapshotMark | None:
         mark = SnapshotMark(**body)
     except TypeError:
         mark = None
-    if mark is None or any(type(field) is not int for field in mark):
+    if mark is None or any(type(field) is not int for field in mark[:4]):
         raise RaftkvError("the node does not say what its snapshot is; it runs another version of raftkv")
     return SnapshotMark(LogIndex(mark.index), Term(mark.term), mark.id, mark.chunks)
 

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
-from raftkv.config import ClusterConfig, SnapshotConfig
+from raftkv.config import ClusterConfig, NodeConfig, SnapshotConfig, is_name
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
@@ -188,6 +188,12 @@ class Launcher:
             case "down":
                 self._stop.set()
                 return None
+            case "reserve_node":
+                node = self._reserve(request.arguments.get("node"))
+                return {"name": node.name, "address": node.endpoints()}
+            case "add_node":
+                self._add(request.arguments)
+                return None
         name = request.arguments.get("node")
         process = self._processes.get(name) if isinstance(name, str) else None
         if process is None:
@@ -204,6 +210,8 @@ class Launcher:
             case "resume":
                 self._require_alive(process)
                 process.signal(signal.SIGCONT)
+            case "drop_node":
+                self._drop(process)
             case "restart":
                 if process.exit_code is None:
                     process.end(END_SECONDS)
@@ -211,6 +219,39 @@ class Launcher:
             case _:
                 raise RaftkvError(f"unknown verb {shown(request.verb)}")
         return None
+
+    # -- members that come and go
+
+    def _reserve(self, name: Any) -> NodeConfig:
+        if name is not None and (not isinstance(name, str) or not is_name(name)):
+            raise RaftkvError(f"{shown(name)} is no name: letters, digits, '.', '_' and '-', at most 63")
+        return local.another_node(self.config, name)
+
+    def _add(self, arguments: dict[str, Any]) -> None:
+        """The cluster knows it already; from here on its file does, and its process runs."""
+        name, address = arguments.get("node"), arguments.get("address")
+        if not isinstance(name, str) or not isinstance(address, tuple | list):
+            raise RaftkvError("expected a name and endpoints")
+        node = self._reserve(name)
+        if node.endpoints() != tuple(address):
+            node = replace(node, **dict(zip(("peer", "client", "control", "status"), address, strict=True)))
+        self._adopt((*self.config.nodes, node))
+        local.set_aside(self.config.data_folder(name))
+        self._start(name)
+        self._report(f"node {name} joins, client endpoint {node.client}")
+
+    def _drop(self, process: NodeProcess) -> None:
+        name = process.name
+        process.end(END_SECONDS)
+        del self._processes[name]
+        self._adopt(tuple(node for node in self.config.nodes if node.name != name))
+        local.set_aside(self.config.data_folder(name))
+        self._report(f"node {name} has left")
+
+    def _adopt(self, nodes: tuple[NodeConfig, ...]) -> None:
+        self.config = replace(self.config, nodes=nodes)
+        local.write_config(self.config)
+        self._save_state()
 
     @staticmethod
     def _require_alive(process: NodeProcess) -> None:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ PORTS_A_CLUSTER = 50
 """client +0…, peer +10…, control +20…, status +30…, launcher +40."""
 _CLIENT, _PEER, _CONTROL, _STATUS, _LAUNCHER = 0, 10, 20, 30, 40
 _BASES_TRIED = 200
+SET_ASIDE = ".left-"
+"""Between the name of a node that has left and what tells its folder from others."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
 
 
@@ -83,30 +86,66 @@ def prepare(
         known = config.load(path)
         if nodes is not None and nodes != len(known.nodes):
             raise ConfigError(
-                f"{data} holds a cluster of {len(known.nodes)} nodes; leave out --nodes, choose another "
-                "folder with --data, or begin anew with --fresh (which deletes its data)"
+                f"{data} holds a cluster of {len(known.nodes)} nodes; leave out --nodes (once the cluster "
+                "runs, the same command makes it grow or shrink), choose another folder with --data, or "
+                "begin anew with --fresh (which deletes its data)"
             )
-        old_base = _port(known.nodes[0].client) - _CLIENT
-        base = _choose_base(base_port, old_base, len(known.nodes))
+        old_base = _base(known)
+        positions = [_port(node.client) - old_base - _CLIENT for node in known.nodes]
+        base = _choose_base(base_port, old_base, positions)
         if base == old_base:
             return known
-        chosen = replace(known, nodes=_nodes([node.name for node in known.nodes], base))
+        moved = tuple(
+            replace(_node(node.name, base, position), joining=node.joining)
+            for node, position in zip(known.nodes, positions, strict=True)
+        )
+        chosen = replace(known, nodes=moved, base_port=base)
     else:
         count = 3 if nodes is None else nodes
         if not 1 <= count <= NODES_MAX:
             raise ConfigError(f"--nodes {count}: a local cluster has 1 to {NODES_MAX} nodes")
-        base = _choose_base(base_port, BASE_PORT, count)
-        names = [NodeId(f"n{number}") for number in range(1, count + 1)]
+        base = _choose_base(base_port, BASE_PORT, range(count))
         chosen = ClusterConfig(
             name=f"local-{secrets.token_hex(4)}",
-            nodes=_nodes(names, base),
+            nodes=tuple(_node(NodeId(f"n{position + 1}"), base, position) for position in range(count)),
             source=path,
             chaos=True,
+            base_port=base,
             storage=StorageConfig(data=".", segment_mib=segment_mib or StorageConfig().segment_mib),
             snapshot=snapshot or SnapshotConfig(),
         )
     _write(path, render(chosen))
     return chosen
+
+
+def another_node(cluster: ClusterConfig, name: str | None) -> NodeConfig:
+    """A node that would fit into this cluster, on ports that are free; nothing is changed.
+
+    Raises ``ConfigError``."""
+    names = [str(node.name) for node in cluster.nodes]
+    if len(names) >= NODES_MAX:
+        raise ConfigError(f"a local cluster has at most {NODES_MAX} nodes")
+    if name in names:
+        raise ConfigError(f"there is a node named {name} already")
+    if name is None:
+        # Beyond the highest number ever used: a name that comes back may be taken for who it was.
+        left = [path.name.split(SET_ASIDE)[0] for path in cluster.data_folder("n").parent.glob("n*")]
+        numbers = [int(each[1:]) for each in (*names, *left) if each[:1] == "n" and each[1:].isdecimal()]
+        name = f"n{max(numbers, default=0) + 1}"
+    base = _base(cluster)
+    taken = {_port(endpoint) for node in cluster.nodes for endpoint in node.endpoints()}
+    for position in range(_PEER):
+        node = _node(NodeId(name), base, position)
+        ports = [_port(endpoint) for endpoint in node.endpoints()]
+        if not taken.intersection(ports) and not any(map(_is_busy, ports)):
+            return replace(node, joining=True)
+    raise LaunchError(f"no free ports found from {base} on")
+
+
+def set_aside(folder: Path) -> None:
+    """What was a node's data is kept, under another name."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}{SET_ASIDE}{secrets.token_hex(4)}"))
 
 
 def write_config(cluster: ClusterConfig) -> None:
@@ -115,7 +154,7 @@ def write_config(cluster: ClusterConfig) -> None:
 
 
 def launcher_endpoint(cluster: ClusterConfig) -> str:
-    return f"tcp://127.0.0.1:{_port(cluster.nodes[0].client) + _LAUNCHER}"
+    return f"tcp://127.0.0.1:{_base(cluster) + _LAUNCHER}"
 
 
 def render(cluster: ClusterConfig) -> str:
@@ -126,6 +165,7 @@ def render(cluster: ClusterConfig) -> str:
         "[cluster]",
         f'name = "{cluster.name}"',
         f"chaos = {'true' if cluster.chaos else 'false'}   # accept commands that break things",
+        f"base_port = {_base(cluster)}   # the first of the {PORTS_A_CLUSTER} that 'raftkv up' uses",
         "",
         "[raft]   # milliseconds",
         f"tick_ms = {cluster.raft.tick_ms}",
@@ -155,6 +195,7 @@ def render(cluster: ClusterConfig) -> str:
             f'peer = "{node.peer}"',
             f'control = "{node.control}"',
             f'status = "{node.status}"',
+            *(["joining = true   # the cluster says what it is there for, not this file"] * node.joining),
         ]
     return "\n".join(lines) + "\n"
 
@@ -164,27 +205,22 @@ def _toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _nodes(names: list[NodeId], base: int) -> tuple[NodeConfig, ...]:
-    def endpoint(offset: int, position: int) -> str:
+def _node(name: NodeId, base: int, position: int) -> NodeConfig:
+    def endpoint(offset: int) -> str:
         return f"tcp://127.0.0.1:{base + offset + position}"
 
-    return tuple(
-        NodeConfig(
-            name=name,
-            peer=endpoint(_PEER, position),
-            client=endpoint(_CLIENT, position),
-            control=endpoint(_CONTROL, position),
-            status=endpoint(_STATUS, position),
-        )
-        for position, name in enumerate(names)
-    )
+    return NodeConfig(name, endpoint(_PEER), endpoint(_CLIENT), endpoint(_CONTROL), endpoint(_STATUS))
 
 
-def _choose_base(asked: int | None, preferred: int, nodes: int) -> int:
+def _base(cluster: ClusterConfig) -> int:
+    return cluster.base_port or _port(cluster.nodes[0].client) - _CLIENT
+
+
+def _choose_base(asked: int | None, preferred: int, positions: Sequence[int]) -> int:
     if asked is not None:
         if not 1024 <= asked <= 65535 - PORTS_A_CLUSTER:
             raise ConfigError(f"--base-port {asked}: expected 1024 to {65535 - PORTS_A_CLUSTER}")
-        busy = _busy_port(asked, nodes)
+        busy = _busy_port(asked, positions)
         if busy:
             raise ConfigError(
                 f"port {busy} is in use by another process; choose another --base-port "
@@ -192,21 +228,24 @@ def _choose_base(asked: int | None, preferred: int, nodes: int) -> int:
             )
         return asked
     for base in (preferred, *(BASE_PORT + PORTS_A_CLUSTER * step for step in range(_BASES_TRIED))):
-        if not _busy_port(base, nodes):
+        if not _busy_port(base, positions):
             return base
     raise LaunchError(f"no free ports found from {BASE_PORT} on; name some with --base-port")
 
 
-def _busy_port(base: int, nodes: int) -> int | None:
-    offsets = [kind + position for kind in (_CLIENT, _PEER, _CONTROL, _STATUS) for position in range(nodes)]
-    for offset in (*offsets, _LAUNCHER):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", base + offset))
-            except OSError:
-                return base + offset
-    return None
+def _busy_port(base: int, positions: Sequence[int]) -> int | None:
+    offsets = [kind + position for kind in (_CLIENT, _PEER, _CONTROL, _STATUS) for position in positions]
+    return next((base + offset for offset in (*offsets, _LAUNCHER) if _is_busy(base + offset)), None)
+
+
+def _is_busy(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _port(endpoint: str) -> int:

@@ -84,7 +84,8 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
     lost = data / f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     try:
         lost.mkdir()
-        renamed = replace(cluster, name=f"local-{secrets.token_hex(4)}")
+        founders = tuple(replace(node, joining=False) for node in cluster.nodes)
+        renamed = replace(cluster, name=f"local-{secrets.token_hex(4)}", nodes=founders)
         made = _save(chosen, renamed.name, lost / "recovered.backup")
         # From here on no node starts on an old folder: it belongs to a cluster of another name.
         local.write_config(renamed)

@@ -63,7 +63,7 @@ def status_of(raft: Raft) -> RaftStatus:
                 progress.match_index,
                 progress.next_index,
                 len(progress.inflights),
-                progress.recent_active,
+                progress.alive,
             )
             for name, progress in raft.leadership.progress.items()
         )

@@ -18,8 +18,10 @@ code  name          fields
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from itertools import starmap
 from operator import attrgetter
 from typing import Any
@@ -32,13 +34,19 @@ from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
-_FORWARD = 0
-_STATE_DIGEST = 15
-_INTRODUCTION = 16
-_DISOWNED = 17
+_INCARNATION = re.compile("[0-9A-Za-z]{0,64}")
 ENDPOINTS = 4
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
+
+
+class _Other(IntEnum):
+    """Codes of items that are no messages of Raft's."""
+
+    FORWARD = 0
+    STATE_DIGEST = 15
+    INTRODUCTION = 16
+    DISOWNED = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +142,20 @@ def decode(data: bytes) -> PeerFrame:
     _, cluster, sender, incarnation, to, boot, items = content
     expect(type(cluster) is type(sender) is type(incarnation) is type(to) is str, "no peer frame")
     expect(type(boot) is int and type(items) is tuple, "no peer frame")
+    expect(_INCARNATION.fullmatch(incarnation) is not None, "no incarnation")
     decoded = tuple([_decode_item(NodeId(sender), NodeId(to), item) for item in items])
     return PeerFrame(cluster, NodeId(sender), incarnation, NodeId(to), boot, decoded)
 
 
 def _encode_item(item: Item) -> tuple[Any, ...]:
     if isinstance(item, Forward):
-        return (_FORWARD, item.commands)
+        return (_Other.FORWARD.value, item.commands)
     if isinstance(item, StateDigest):
-        return (_STATE_DIGEST, item.index, item.digest)
+        return (_Other.STATE_DIGEST.value, item.index, item.digest)
     if isinstance(item, Introduction):
-        return (_INTRODUCTION, item.address)
+        return (_Other.INTRODUCTION.value, item.address)
     if isinstance(item, Disowned):
-        return (_DISOWNED, item.incarnation, item.index, item.known)
+        return (_Other.DISOWNED.value, item.incarnation, item.index, item.known)
     kind = type(item)
     values = _GETTERS[kind](item)
     return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
@@ -174,13 +183,15 @@ def _decode_other(item: tuple[Any, ...]) -> Item:
     """What is no message of Raft's."""
     if type(item[0]) is int:
         match item:
-            case (0, tuple() as commands) if _all_are(bytes, commands):
+            case (_Other.FORWARD, tuple() as commands) if _all_are(bytes, commands):
                 return Forward(commands)
-            case (15, index, digest) if _is_count(index) and _is_count(digest):
+            case (_Other.STATE_DIGEST, index, digest) if _is_count(index) and _is_count(digest):
                 return StateDigest(index, digest)
-            case (16, tuple() as address) if len(address) == ENDPOINTS and all(map(_is_endpoint, address)):
+            case (_Other.INTRODUCTION, tuple() as address) if len(address) == ENDPOINTS and all(
+                map(_is_endpoint, address)
+            ):
                 return Introduction(address)
-            case (17, str() as incarnation, index, str() as known) if _is_count(index):
+            case (_Other.DISOWNED, str() as incarnation, index, str() as known) if _is_count(index):
                 return Disowned(incarnation, index, known)
     raise WireError("unknown peer message")
 

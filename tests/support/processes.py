@@ -41,7 +41,7 @@ def free_base_port() -> int:
 
     start = 10_000 + (os.getpid() * 61) % 20_000
     for base in range(start, 32_000, PORTS_A_CLUSTER):
-        if _busy_port(base, 9) is None:
+        if _busy_port(base, range(9)) is None:
             return base
     raise AssertionError("no free ports")
 

@@ -1,0 +1,230 @@
+"""members: who belongs to the cluster, and changing that while it works."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    check_timeout,
+    find_whole_cluster,
+)
+from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raftkv.cluster.members import LocalNodes, Members
+    from raftkv.observe import NodeSnapshot
+
+ENDPOINTS = 4
+REPLACE_SECONDS = 60.0
+NodeName = Annotated[str, typer.Argument(metavar="NAME", help="A member.", show_default=False)]
+LongTimeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="Bounds the whole change, catching up included.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Who belongs to the cluster: list, add, promote, remove, replace.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command("list")(list_members)
+    group.command("add")(add)
+    group.command("promote")(promote)
+    group.command("remove")(remove)
+    group.command("replace")(replace)
+    app.add_typer(group, name="members")
+
+
+def list_members(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Print every member: name, part, lag in entries, endpoints.
+
+    A voter decides; a learner is sent everything and decides nothing. While a change of voters is under way,
+    those that come are called incoming and those that go outgoing. An asterisk marks the leader.
+    """
+    with _members(endpoints, config, data, timeout) as (members, _):
+        rows = members.rows()
+    if json:
+        emit_json({"members": [_document(asdict(row)) for row in rows]})
+        return
+    names = [row.name + "*" * row.leads for row in rows]
+    width = max([4, *map(len, names)])
+    emit(f"{'NAME':<{width}}  {'PART':<8}  {'LAG':>9}  CLIENT")
+    for name, row in zip(names, rows, strict=True):
+        lag = "silent" if row.lag is None else f"{row.lag:,}"
+        emit(f"{name:<{width}}  {row.part:<8}  {lag:>9}  {row.address[1] if len(row.address) > 1 else '?'}")
+
+
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    kinds = ("peer_endpoint", "client_endpoint", "control_endpoint", "status_endpoint")
+    address = row.pop("address")
+    return {**row, **dict(zip(kinds, address, strict=False))}
+
+
+def add(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Of the new node [default: the next]", show_default=False),
+    ] = None,
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENDPOINT]…", help="Its peer, client, control and status endpoint."),
+    ] = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Add a node as a learner; 'members promote' lets it vote once it has caught up.
+
+    Where 'raftkv up' runs the cluster on this machine no endpoints are needed: the node is started as well.
+    Elsewhere give all four, then start it with 'raftkv node NAME', its [[nodes]] table in cluster.toml saying
+    joining = true.
+    """
+    address = tuple(addresses or ())
+    with _members(endpoints, config, data, timeout) as (members, local):
+        name = _add(members, local, name, address)
+    emit(f"{name} joins as a learner; let it vote with 'raftkv members promote {name}'")
+
+
+def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
+    from raftkv.config import is_endpoint, is_name
+
+    if name is not None and not is_name(name):
+        raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
+    for endpoint in address:
+        if not is_endpoint(endpoint):
+            raise ConfigError(f"{endpoint!r} is no endpoint: expected tcp://host:port")
+    if address and len(address) != ENDPOINTS:
+        raise ConfigError(f"{len(address)} endpoints: expected those for peers, clients, control and status")
+    if not address:
+        if local is None:
+            raise ConfigError(
+                "the launcher of this cluster is not on this machine, or not known: name the node and its "
+                "endpoints for peers, clients, control and status"
+            )
+        name, address = local.reserve(name)
+        members.add(name, address)
+        local.start(name, address)
+        return name
+    assert name is not None, "endpoints come after a name"
+    members.add(name, address)
+    return name
+
+
+def promote(
+    name: NodeName,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: LongTimeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Let a learner vote. Waits until it has caught up; refused if it has not when the time is over."""
+    with _members(endpoints, config, data, timeout) as (members, _), _progress(name) as waiting:
+        members.promote(name, waiting)
+    emit(f"{name} votes")
+
+
+def remove(
+    name: NodeName,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Take a node out of the cluster, the leader too: another one takes over.
+
+    Its process ends; its data is set aside where 'raftkv up' runs it. The last voter cannot be removed.
+    """
+    with _members(endpoints, config, data, timeout) as (members, local):
+        members.remove(name)
+        if local:
+            local.drop(name)
+    emit(f"{name} has left the cluster")
+
+
+def replace(
+    name: NodeName,
+    new: Annotated[
+        str | None,
+        typer.Argument(metavar="[NEW]", help="Who takes its place [default: a new node]", show_default=False),
+    ] = None,
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENDPOINT]…", help="Its endpoints, as for 'members add'."),
+    ] = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: LongTimeout = REPLACE_SECONDS,
+) -> None:
+    """Let another node take the place of NAME, which may be dead: added, caught up, then swapped in one step.
+
+    NEW may be a learner that is there already. When the time is over before NEW has caught up it stays a
+    learner; the same command then goes on from there.
+    """
+    with _members(endpoints, config, data, timeout) as (members, local):
+        rows = {row.name: row for row in members.rows()}
+        if name not in rows:
+            raise ConfigError(f"no member named {name!r}; the members are {', '.join(rows)}")
+        if new is None or new not in rows:
+            new = _add(members, local, new, tuple(addresses or ()))
+            note(f"{new} joins as a learner")
+        with _progress(new) as waiting:
+            members.replace(name, new, waiting)
+        if local:
+            local.drop(name)
+    emit(f"{new} has taken the place of {name}")
+
+
+@contextmanager
+def _members(
+    endpoints: str | None, config: Path | None, data: Path | None, timeout: float
+) -> Iterator[tuple[Members, LocalNodes | None]]:
+    from raftkv.cluster.control import ControlClient
+    from raftkv.cluster.members import LocalNodes, Members
+
+    check_timeout(timeout)
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    assert target.controls is not None
+    with ControlClient() as client:
+        local = LocalNodes(client, target.launcher) if target.launcher else None
+        yield Members(client, target.controls, timeout), local
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Any]:
+    """Shows on a terminal how far a learner has come."""
+    visible = stderr_is_terminal()
+
+    def show(view: NodeSnapshot) -> None:
+        book = next((peer for peer in view.peers if peer.name == name), None)
+        if visible and book and view.last_index > book.match_index:
+            text = f"{name}: {book.match_index:,} of {view.last_index:,} entries"
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if visible:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,269 @@
+"""Changing who belongs to a running cluster: asked of whoever leads, and waited for until it is done.
+
+A request may get lost with the leader that took it. So what counts is what the configuration says in the
+end; asking again is harmless.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.config import NODES_MAX
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.observe import MemberSnapshot, NodeSnapshot
+from raftkv.raft import Part, Refusal, Role
+
+POLL_SECONDS = 0.02
+_PASSING = (
+    Refusal.NOT_LEADER,
+    Refusal.NO_ENTRY_COMMITTED,
+    Refusal.CHANGE_UNDER_WAY,
+    Refusal.TRANSFER_UNDER_WAY,
+)
+"""Over by themselves in a moment."""
+Waiting = Callable[[NodeSnapshot], None]
+"""Gets the leader's view each time it was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One member as ``members list`` shows it."""
+
+    name: str
+    part: str
+    leads: bool
+    lag: int | None
+    """Entries that it lacks; None when the leader has not heard it lately, or nobody leads."""
+    incarnation: str
+    address: tuple[str, ...]
+
+
+class Members:
+    """``controls``: control endpoints by node; those of nodes that are found out about are added."""
+
+    def __init__(self, client: ControlClient, controls: dict[str, str], timeout: float) -> None:
+        self._client = client
+        self._controls = dict(controls)
+        self._deadline = time.monotonic() + timeout
+        self._timeout = timeout
+
+    def rows(self) -> list[Row]:
+        """By the leader's word; where nobody leads, by that of the node that knows most."""
+        view = self._best_view()
+        lags = {peer.name: view.last_index - peer.match_index for peer in view.peers if peer.active}
+        if view.role == Role.LEADER.value:
+            lags[view.name] = 0
+        leader = view.name if view.role == Role.LEADER.value else None
+        return [
+            Row(
+                each.name, each.part, each.name == leader, lags.get(each.name), each.incarnation, each.address
+            )
+            for each in view.members
+        ]
+
+    def add(self, name: str, address: Sequence[str]) -> None:
+        """As a learner."""
+        self._change(
+            f"{name} cannot be added",
+            lambda view: _member(view, name) is not None,
+            change="add",
+            name=name,
+            address=list(address),
+        )
+
+    def promote(self, name: str, waiting: Waiting = lambda _: None) -> None:
+        """Waits until it has caught up."""
+        self._change(
+            f"{name} cannot be promoted",
+            lambda view: _part(view, name) == Part.VOTER.value,
+            waiting,
+            change="promote",
+            name=name,
+        )
+
+    def remove(self, name: str) -> None:
+        self._change(
+            f"{name} cannot be removed",
+            lambda view: _member(view, name) is None,
+            change="remove",
+            name=name,
+        )
+
+    def replace(self, name: str, new: str, waiting: Waiting = lambda _: None) -> None:
+        """By a learner, in one step, once that has caught up."""
+        self._change(
+            f"{name} cannot be replaced by {new}",
+            lambda view: _member(view, name) is None and _part(view, new) == Part.VOTER.value,
+            waiting,
+            change="replace",
+            name=name,
+            new=new,
+        )
+
+    def leader(self) -> NodeSnapshot:
+        """Of the highest term; waits for one. Raises ``Unavailable``."""
+        while True:
+            found = [view for view in self._views() if view.role == Role.LEADER.value]
+            if found:
+                return max(found, key=lambda view: view.term)
+            if self._left() <= 0:
+                raise Unavailable(f"no leader within {self._timeout:g} s")
+            time.sleep(POLL_SECONDS)
+
+    # -- internals
+
+    def _change(
+        self,
+        failure: str,
+        done: Callable[[NodeSnapshot], bool],
+        waiting: Waiting = lambda _: None,
+        **arguments: Any,
+    ) -> None:
+        """Raises ``ConfigError`` when it is refused for good, ``Unavailable`` when it was never taken, and
+        ``OutcomeUnknown``."""
+        taken, refused = False, None
+        while True:
+            view = self.leader()
+            waiting(view)
+            settled = view.configuration_committed and not any(
+                member.part in (Part.INCOMING.value, Part.OUTGOING.value) for member in view.members
+            )
+            if settled and taken and done(view):
+                return
+            if settled or not taken:
+                answer = self._ask(view, arguments)
+                refused = Refusal(answer) if answer else None
+                if refused is None:
+                    taken = True
+                elif refused not in _PASSING and refused is not Refusal.NOT_CAUGHT_UP:
+                    if taken or (refused is Refusal.NO_LEARNER and done(view)):
+                        continue  # it has come about meanwhile
+                    raise ConfigError(f"{failure}: {explain(refused, arguments, view)}; nothing was changed")
+            if self._left() <= 0:
+                break
+            time.sleep(POLL_SECONDS)
+        if taken:
+            raise OutcomeUnknown(f"the change is not committed after {self._timeout:g} s; it may yet be")
+        reason = explain(refused, arguments, view) if refused else "nobody took the request"
+        raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}; nothing was changed")
+
+    def _ask(self, leader: NodeSnapshot, arguments: dict[str, Any]) -> str | None:
+        """The refusal's word. No answer is as good as not being the leader any more."""
+        endpoint = self._controls[leader.name]
+        answers = self._client.ask_all([endpoint], "change_members", max(0.05, self._left()), **arguments)
+        answer = answers[endpoint]
+        if answer is None:
+            return Refusal.NOT_LEADER.value
+        ok, body = answer
+        if not ok:
+            raise ConfigError(str(body))
+        refused: str | None = body["refused"]
+        return refused
+
+    def _best_view(self) -> NodeSnapshot:
+        views = self._views()
+        if not views:
+            raise Unavailable("no node answers")
+        return max(views, key=lambda view: (view.role == Role.LEADER.value, view.term, view.last_index))
+
+    def _views(self) -> list[NodeSnapshot]:
+        found = snapshots(self._client, self._controls, max(0.05, min(1.0, self._left())))
+        views = [view for view in found.values() if view]
+        for view in views:
+            for member in view.members:
+                if len(member.address) > 2:
+                    self._controls.setdefault(member.name, member.address[2])
+        return views
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+
+def explain(refused: Refusal, arguments: dict[str, Any], view: NodeSnapshot) -> str:
+    """Why, and what to do."""
+    learner = arguments.get("new", arguments["name"])
+    match refused:
+        case Refusal.NAME_TAKEN:
+            return f"there is a member of that name; remove it first with 'raftkv members remove {learner}'"
+        case Refusal.ADDRESS_TAKEN:
+            return "another member has one of these endpoints"
+        case Refusal.TOO_MANY:
+            return f"a cluster has at most {NODES_MAX} members"
+        case Refusal.UNKNOWN:
+            return f"no such member; the members are {', '.join(each.name for each in view.members)}"
+        case Refusal.NO_LEARNER:
+            return f"{learner} is no learner"
+        case Refusal.LAST_VOTER:
+            return "it is the last voter"
+        case Refusal.NOT_CAUGHT_UP:
+            lag = next(
+                (view.last_index - peer.match_index for peer in view.peers if peer.name == learner), None
+            )
+            alive = any(peer.active for peer in view.peers if peer.name == learner)
+            return f"{learner} lacks {lag:,} entries" if alive else f"{learner} is not heard; is it running?"
+        case _:
+            return refused.value
+
+
+def _member(view: NodeSnapshot, name: str) -> MemberSnapshot | None:
+    return next((member for member in view.members if member.name == name), None)
+
+
+def _part(view: NodeSnapshot, name: str) -> str | None:
+    member = _member(view, name)
+    return member.part if member else None
+
+
+class LocalNodes:
+    """The processes behind the members, where ``raftkv up`` runs them on this machine."""
+
+    SECONDS = 15.0
+
+    def __init__(self, client: ControlClient, launcher: str) -> None:
+        self._client = client
+        self._launcher = launcher
+
+    def reserve(self, name: str | None) -> tuple[str, tuple[str, ...]]:
+        """A name and free endpoints for another node; nothing is changed."""
+        found: dict[str, Any] = self._client.ask(self._launcher, "reserve_node", self.SECONDS, node=name)
+        return str(found["name"]), tuple(found["address"])
+
+    def start(self, name: str, address: Sequence[str]) -> None:
+        """On an empty folder."""
+        self._client.ask(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
+
+    def drop(self, name: str) -> None:
+        """Its data stays, set aside. A node that the launcher does not know is none of its business."""
+        try:
+            self._client.ask(self._launcher, "drop_node", self.SECONDS, node=name)
+        except Unavailable:
+            raise
+        except RaftkvError:
+            return
+
+
+def resize(members: Members, local: LocalNodes, count: int, report: Callable[[str], None]) -> None:
+    """Add nodes until ``count`` vote, or remove some: those that came last, the leader at the very end."""
+    while True:
+        rows = members.rows()
+        voters = [row for row in rows if row.part == Part.VOTER.value]
+        if len(voters) == count:
+            return
+        if len(voters) < count:
+            learner = next((row.name for row in rows if row.part == Part.LEARNER.value), None)
+            if learner is None:
+                learner, address = local.reserve(None)
+                members.add(learner, address)
+                local.start(learner, address)
+                report(f"{learner} joins")
+            members.promote(learner)
+            report(f"{learner} votes")
+        else:
+            leaving = next(row.name for row in reversed(voters) if not row.leads)
+            members.remove(leaving)
+            local.drop(leaving)
+            report(f"{leaving} has left")
