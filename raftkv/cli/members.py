@@ -95,11 +95,10 @@ def add(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Add a node as a learner; 'members promote' lets it vote once it has caught up.
+    """Add a learner; 'members promote' lets it vote.
 
-    Where 'raftkv up' runs the cluster on this machine no endpoints are needed: the node is started as well.
-    Elsewhere give all four, then start it with 'raftkv node NAME', its [[nodes]] table in cluster.toml saying
-    joining = true.
+    Where 'raftkv up' runs the cluster on this machine no endpoints are needed: the node is started, too.
+    Elsewhere give all four, list it in cluster.toml with joining = true, and run 'raftkv node NAME'.
     """
     address = tuple(addresses or ())
     with _members(endpoints, config, data, timeout) as (members, local):
@@ -152,9 +151,10 @@ def remove(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Take a node out of the cluster, the leader too: another one takes over.
+    """Take a node out of the cluster.
 
-    Its process ends; its data is set aside where 'raftkv up' runs it. The last voter cannot be removed.
+    If it leads, another one takes over at once. Its process ends; its data is set aside where 'raftkv up'
+    runs it. The last voter cannot be removed.
     """
     with _members(endpoints, config, data, timeout) as (members, local):
         members.remove(name)
@@ -178,10 +178,11 @@ def replace(
     data: Data = None,
     timeout: LongTimeout = REPLACE_SECONDS,
 ) -> None:
-    """Let another node take the place of NAME, which may be dead: added, caught up, then swapped in one step.
+    """Let another node take the place of NAME.
 
-    NEW may be a learner that is there already. When the time is over before NEW has caught up it stays a
-    learner; the same command then goes on from there.
+    NAME may be dead. The new node is added, catches up, and is swapped for it in one step. NEW may be a
+    learner that is there already. When the time is over before it has caught up it stays a learner, and
+    the same command goes on from there.
     """
     with _members(endpoints, config, data, timeout) as (members, local):
         rows = {row.name: row for row in members.rows()}

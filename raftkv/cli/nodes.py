@@ -141,7 +141,7 @@ def tui(
 
 
 def _resize_running(folder: Path, nodes: int) -> bool:
-    """False when no cluster runs there."""
+    """False when no cluster runs there, or none that would have to change."""
     from raftkv.cluster import run_state
     from raftkv.cluster.control import ControlClient
     from raftkv.cluster.members import LocalNodes, Members, resize
@@ -155,6 +155,8 @@ def _resize_running(folder: Path, nodes: int) -> bool:
     with ControlClient() as client:
         controls = {node.name: node.control for node in state.nodes}
         members, local = Members(client, controls, RESIZE_SECONDS), LocalNodes(client, state.launcher)
+        if sum(row.part == "voter" for row in members.rows()) == nodes:
+            return False  # a second 'up' of the same cluster, which is refused
         resize(members, local, nodes, note)
     note(f"the cluster in {folder} has {nodes} voters")
     return True

@@ -20,7 +20,7 @@ import zmq
 
 from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
-from raftkv.cluster.process import NodeProcess
+from raftkv.cluster.process import EXIT_NO_MEMBER, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.config import ClusterConfig, NodeConfig, SnapshotConfig, is_name
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
@@ -165,9 +165,8 @@ class Launcher:
                 code = process.exit_code or 0
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
                 why = f": {process.failure}" if process.failure else ""
-                self._report(
-                    f"node {process.name} {how}{why}; 'raftkv chaos restart {process.name}' brings it back"
-                )
+                back = f"; 'raftkv chaos restart {process.name}' brings it back"
+                self._report(f"node {process.name} {how}{why}" + back * (code != EXIT_NO_MEMBER))
         if not socket.poll(int(wait * 1000)):
             return
         identity, *rest = socket.recv_multipart()

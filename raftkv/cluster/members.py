@@ -50,10 +50,12 @@ class Members:
         self._controls = dict(controls)
         self._deadline = time.monotonic() + timeout
         self._timeout = timeout
+        self._leading: list[str] = []
 
     def rows(self) -> list[Row]:
         """By the leader's word; where nobody leads, by that of the node that knows most."""
         view = self._best_view()
+        self._leading = [view.name] if view.role == Role.LEADER.value else []
         lags = {peer.name: view.last_index - peer.match_index for peer in view.peers if peer.active}
         if view.role == Role.LEADER.value:
             lags[view.name] = 0
@@ -105,11 +107,20 @@ class Members:
         )
 
     def leader(self) -> NodeSnapshot:
-        """Of the highest term; waits for one. Raises ``Unavailable``."""
+        """Of the highest term; waits for one. Raises ``Unavailable``.
+
+        Whoever led when it was last asked is asked first, and alone: a dead node would cost a second."""
         while True:
+            known = {name: self._controls[name] for name in self._leading}
+            found = [view for view in self._look(known) if view.role == Role.LEADER.value]
+            if found:
+                return found[0]
             found = [view for view in self._views() if view.role == Role.LEADER.value]
             if found:
-                return max(found, key=lambda view: view.term)
+                leader = max(found, key=lambda view: view.term)
+                self._leading = [leader.name]
+                return leader
+            self._leading = []
             if self._left() <= 0:
                 raise Unavailable(f"no leader within {self._timeout:g} s")
             time.sleep(POLL_SECONDS)
@@ -171,7 +182,10 @@ class Members:
         return max(views, key=lambda view: (view.role == Role.LEADER.value, view.term, view.last_index))
 
     def _views(self) -> list[NodeSnapshot]:
-        found = snapshots(self._client, self._controls, max(0.05, min(1.0, self._left())))
+        return self._look(self._controls)
+
+    def _look(self, controls: dict[str, str]) -> list[NodeSnapshot]:
+        found = snapshots(self._client, controls, max(0.05, min(1.0, self._left())))
         views = [view for view in found.values() if view]
         for view in views:
             for member in view.members:
@@ -206,7 +220,7 @@ def explain(refused: Refusal, arguments: dict[str, Any], view: NodeSnapshot) -> 
             alive = any(peer.active for peer in view.peers if peer.name == learner)
             return f"{learner} lacks {lag:,} entries" if alive else f"{learner} is not heard; is it running?"
         case _:
-            return refused.value
+            return str(refused.value)
 
 
 def _member(view: NodeSnapshot, name: str) -> MemberSnapshot | None:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from raftkv.config import load
-from raftkv.errors import ConfigError, RaftkvError
+from raftkv.errors import ConfigError, NotAMember, RaftkvError
 
 NODE_LOG = "node.log"
 NODE_LOG_BYTES_MAX = 8 << 20
@@ -29,6 +29,8 @@ _PR_SET_PDEATHSIG = 1
 _SPAWN = multiprocessing.get_context("spawn")
 EXIT_CONFIG = 2
 EXIT_FAILED = 1
+EXIT_NO_MEMBER = 3
+"""The cluster does not count the node among its members: to start it again would not help."""
 
 
 class NodeProcess:
@@ -134,9 +136,15 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
     except RaftkvError as error:
         report(str(error))
         say(failed=str(error))
-        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
+        sys.exit(_exit_code(error))
     finally:
         log.close()
+
+
+def _exit_code(error: RaftkvError) -> int:
+    if isinstance(error, NotAMember):
+        return EXIT_NO_MEMBER
+    return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
 
 
 def _die_with_parent() -> None:

@@ -96,7 +96,7 @@ def bad_frames(offset: int, name: str, me: str, other: str) -> list[list[bytes]]
     frames += [[good[:size]] for size in range(1, len(good) - 1, max(1, len(good) // 6))]
     frames += [[good + b"\0"], [foreign], [b"part"] * 40, [b"", b""]]
     if offset == PEER:
-        frames += [[vote(name, other, "n9")], [vote(name, "n9", me)], [vote(name, me, me)]]
+        frames += [[vote(name, other, "n9")], [vote(name, other, me)], [vote(name, me, me)]]
     return frames
 
 

@@ -106,7 +106,7 @@ def test_idle_nodes_are_small(cluster: LocalCluster) -> None:
 
 def test_a_second_up_in_the_same_folder_is_refused(cluster: LocalCluster) -> None:
     pids = cluster.pids()
-    for extra in ([], ["--nodes", "5"], ["--fresh"], ["--detach"]):
+    for extra in ([], ["--nodes", "3"], ["--fresh"], ["--detach"]):
         text = refused(raftkv("up", "--headless", *extra, folder=cluster.folder))
         assert "a cluster is running in .raftkv already" in text
         assert "raftkv down --data .raftkv" in text
