@@ -83,11 +83,18 @@ def request(raft: Raft, change: Change) -> Refusal | None:
     planned = plan(raft.configuration, change)
     if isinstance(planned, Refusal):
         return planned
-    learner = change.new if isinstance(change, Replace) else change.name
-    if isinstance(change, Promote | Replace) and not leadership.caught_up(learner):
+    if isinstance(change, Promote | Replace) and not _may_vote(raft, change):
         return Refusal.NOT_CAUGHT_UP
     _append(raft, planned)
     return None
+
+
+def _may_vote(raft: Raft, change: Promote | Replace) -> bool:
+    """Whoever has not been heard has no incarnation yet: any folder could claim that vote."""
+    assert raft.leadership
+    name = change.new if isinstance(change, Replace) else change.name
+    member = raft.configuration.member(name)
+    return member is not None and bool(member.incarnation) and raft.leadership.caught_up(name)
 
 
 def plan(now: Configuration, change: Change) -> Configuration | Refusal:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from raftkv.sim import network
 from raftkv.sim.machine import Machine
 from raftkv.sim.network import Link
+from raftkv.sim.operator import Operator
 from raftkv.sim.schedule import TRUE_RATE
 from raftkv.sim.swarm import WEATHER, Fault, Profile
 from raftkv.sim.world import World
@@ -77,6 +78,10 @@ class Nemesis:
                 if leader:
                     world.control(leader, "transfer", to=rng.choice(world.names))
                 return _nothing if leader else None
+            case Fault.MEMBERSHIP:
+                return Operator(world, rng).change(leader) if leader else None
+            case Fault.WIPE:
+                return self._wipe()
             case _:
                 if not world.machines:
                     return None
@@ -126,6 +131,19 @@ class Nemesis:
                     directory.full = True
                 return lambda: world.make_room(node)
         raise AssertionError(f"no way to apply {fault}")
+
+    def _wipe(self) -> Undo | None:
+        """Of one that the cluster knows by its folder, and can do without; one at a time."""
+        world = self._world
+        bound = [str(each.name) for each in world.watcher.committed.members if each.incarnation]
+        others = {name: [other for other in world.names if other != name] for name in bound}
+        spared = [name for name in bound if world.is_quorum(others[name])]
+        if world.wiped or not spared:
+            return None
+        node = self._rng.choice(spared)
+        world.wipe(node)
+        world.wiped.add(node)
+        return lambda: self._start(node)
 
     def _start(self, node: str) -> None:
         self._world.start(node)

@@ -18,6 +18,7 @@ from typing import Any
 
 from raftkv.client.users import User
 from raftkv.history import Op, Recorder, Result, check_history, to_json_line
+from raftkv.sim.machine import Machine
 from raftkv.sim.nemesis import Nemesis
 from raftkv.sim.network import between, isolate
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
@@ -121,7 +122,8 @@ class Run:
 
     def _user(self, number: int, habits: Profile, rng: random.Random) -> User:
         world = self.world
-        known = rng.sample(world.names, rng.randint(1, len(world.names)))
+        founders = world.names[: self.profile.world.nodes]
+        known = rng.sample(founders, rng.randint(1, len(founders)))
         client = world.client(f"c{number}", known)
         return User(
             number,
@@ -150,8 +152,7 @@ class Run:
     def liveness(self) -> None:
         """The rest of the cluster may hinder the healed quorum as much as it can."""
         world, rng = self.world, self._rng
-        count = len(world.names)
-        core = sorted(rng.sample(world.names, rng.randint(count // 2 + 1, count)))
+        core = self._draw_quorum()
         others = [name for name in world.names if name not in core]
         world.heal(core)
         self._healed = core
@@ -167,9 +168,19 @@ class Run:
         elections = ELECTION_TIMEOUTS * self.profile.world.raft.election_timeout_max_ms / 1000
         # A user who asks the healed part only: the others may go on asking the dead.
         probe = self._probe(core)
-        when = f"after {', '.join(core)} of {count} were healed"
+        when = f"after {', '.join(core)} of {', '.join(world.members())} were healed"
         self._demand(probe, Op.PUT, "probe", elections + DISCOVERY_SECONDS, when, "alive")
         self._demand(probe, Op.GET, "probe", elections + DISCOVERY_SECONDS, "after a write had gone through")
+
+    def _draw_quorum(self) -> list[str]:
+        """Members enough to go on, and some more."""
+        world, rng = self.world, self._rng
+        members = world.members()
+        rng.shuffle(members)
+        least = next(
+            (count for count in range(1, len(members) + 1) if world.is_quorum(members[:count])), len(members)
+        )
+        return sorted(members[: rng.randint(least, len(members))])
 
     def _demand(
         self,
@@ -200,8 +211,9 @@ class Run:
 
     def _revive(self) -> None:
         """One that was asked to stop before it was healed may do so afterwards."""
+        members = self.world.members()
         for name in self._healed:
-            if name not in self.world.machines:
+            if name not in self.world.machines and name in members:
                 self.world.start(name)
 
     def _probe(self, core: list[str]) -> User:
@@ -227,14 +239,20 @@ class Run:
         def equal() -> bool:
             self._revive()
             last = len(world.watcher.history.committed)
-            return len(world.machines) == len(world.names) and all(
-                machine.node.store.machine.applied_index == last for machine in world.machines.values()
+            return not world.watcher.committed.joint and all(
+                machine is not None and machine.node.store.machine.applied_index == last
+                for machine in self._members()
             )
 
         if not world.run_until(equal, SETTLE_SECONDS):
             raise Violation(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")
-        for machine in world.machines.values():
+        for machine in self._members():
+            assert machine
             world.watcher.twin.check_contents(machine)
+
+    def _members(self) -> list[Machine | None]:
+        """None for one that is down."""
+        return [self.world.machines.get(name) for name in self.world.members()]
 
     def calm(self) -> None:
         """A node that was cut off for some election timeouts and returns deposes nobody (thesis §9.6)."""
@@ -243,16 +261,21 @@ class Run:
         def settled() -> bool:
             """Nobody is still to end who was asked to before: that one leads no more for its own reasons."""
             self._revive()
-            running = len(world.machines) == len(world.names)
-            return running and not any(machine.node.leaving for machine in world.machines.values())
+            return not any(machine is None or machine.node.leaving for machine in self._members())
 
         if self._rng.random() >= RETURNS_SHARE or not world.run_until(settled, SETTLE_SECONDS):
             return
         leader = world.leader()
-        if leader is None:
+        members = world.members()
+        others = [
+            name
+            for name in members
+            if name != leader and world.is_quorum([other for other in members if other != name])
+        ]
+        if leader is None or not others:
             return
         timeout = self.profile.world.raft.election_timeout_max_ms / 1000
-        away = self._rng.choice([name for name in world.names if name != leader])
+        away = self._rng.choice(others)
         links = isolate(away, world.names)
         elections = world.watcher.elections
         world.network.cut(links)
@@ -272,9 +295,9 @@ class Run:
             world.start(leader)
         for key in [*(f"k{number}" for number in range(self.profile.keys)), "probe"]:
             self._demand(reader, Op.GET, key, SETTLE_SECONDS, "on a healed cluster")
-        for node in world.config.nodes:
-            when = f"by {node.name} on a healed cluster"
-            self._demand(reader, Op.GET, "probe", SETTLE_SECONDS, when, target=node.client)
+        for name in world.members():
+            when = f"by {name} on a healed cluster"
+            self._demand(reader, Op.GET, "probe", SETTLE_SECONDS, when, target=world.config.node(name).client)
         verdict = check_history(self.history.operations(), steps_max=CHECK_STEPS_MAX)
         world.trace.add(world.now, verdict.describe())
         if not verdict.outcome.holds:

@@ -49,9 +49,15 @@ class Fault(StrEnum):
     """An operator asks the leader to hand over to a node, dead or alive."""
     STOP = "stop"
     """A node is asked to end, and hands over first if it leads."""
+    MEMBERSHIP = "membership"
+    """An operator adds, promotes, removes or replaces a node."""
+    WIPE = "wipe"
+    """A node loses its folder, and is started again under its name."""
 
 
 WEATHER = frozenset({Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER})
+SPARES = 2
+"""Nodes that may join, where members change."""
 FAULT_SHARE = 0.4
 """Of all kinds, that one seed has."""
 
@@ -110,6 +116,7 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
     shortest = heartbeat * rng.randint(3, 7)
     options = WorldOptions(
         nodes=nodes,
+        spares=SPARES if Fault.MEMBERSHIP in faults else 0,
         raft=RaftConfig(
             tick_ms=10,
             heartbeat_ms=heartbeat,

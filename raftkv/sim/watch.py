@@ -19,7 +19,7 @@ import msgpack
 from raftkv.kv import SessionLimits
 from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.kv.machine import DEFAULT_LIMITS
-from raftkv.raft import Entry, EntryKind, Raft, Role
+from raftkv.raft import Configuration, Entry, EntryKind, Raft, Role
 from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
 from raftkv.raft.messages import (
     AppendEntriesResponse,
@@ -29,10 +29,11 @@ from raftkv.raft.messages import (
     RequestVote,
     RequestVoteResponse,
 )
+from raftkv.raft.quorum import is_quorum
 from raftkv.raft.status import RaftStatus
-from raftkv.sim.disk import Platter
+from raftkv.sim.disk import Contents, Platter
 from raftkv.sim.machine import Machine
-from raftkv.types import NodeId, Term
+from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
 
 
@@ -41,16 +42,26 @@ class Violation(Exception):
 
 
 class Watcher:
-    def __init__(self, platters: Mapping[str, Platter], sessions: SessionLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        platters: Mapping[str, Platter],
+        founding: Configuration,
+        sessions: SessionLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._platters = platters
-        self._quorum = len(platters) // 2 + 1
+        self.committed = founding
+        """The latest configuration that is committed, by the entry at the next;"""
+        self.committed_index = LogIndex(0)
+        self._configurations: dict[tuple[LogIndex, Term], Configuration] = {}
+        """Every one that was ever in effect anywhere."""
         self._views: dict[int, RaftStatus] = {}
         """By boot: what may never go back within one life."""
-        self._votes: dict[tuple[int, str], str] = {}
-        """(term, voter) -> candidate, of votes that have left."""
+        self._votes: dict[tuple[int, str, str], str] = {}
+        """(term, voter, its incarnation) -> candidate, of votes that have left."""
         self._digests: dict[int, int] = {}
         self._held = dict.fromkeys(platters, 0)
         """How much of what is committed each disk holds; never less again."""
+        self._lost: list[tuple[NodeId, Contents]] = []
         self.history = ClusterHistory()
         self.twin = Twin(sessions)
         self.elections = 0
@@ -68,9 +79,12 @@ class Watcher:
         self._views[machine.boot] = view
         known = len(self.history.committed)
         found += self.history.check_node(raft, [other.node.raft.raft for other in alive])
+        self._note_configuration(raft)
         for entry in self.history.committed[known:]:
-            found += self._check_durable(entry)
+            found += self._check_durable(entry, raft)
             self.twin.apply(entry)
+            if entry.kind == EntryKind.CONFIGURATION:
+                self.committed, self.committed_index = Configuration.decode(entry.data), entry.index
         found += self._check_held(machine.name)
         store = machine.node.store.machine
         if self._digests.setdefault(store.applied_index, store.digest) != store.digest:
@@ -83,13 +97,42 @@ class Watcher:
     def forget(self, machine: Machine) -> None:
         self._views.pop(machine.boot, None)
 
-    def _check_durable(self, entry: Entry) -> list[str]:
-        holders = 0
-        for platter in self._platters.values():
-            holders += platter.durable.holds(entry)
-        if holders >= self._quorum:
+    def forget_disk(self, name: str) -> None:
+        """All that was on it is about to be lost; what comes next is another node's. What it has acknowledged
+        may still be on its way, and counts."""
+        self._held[name] = 0
+        self._lost.append((NodeId(name), self._platters[name].durable))
+
+    def in_force(self, running: Iterable[Machine]) -> list[Configuration]:
+        """Those by which anybody may still count: the committed one, and whatever follows it on a disk or in
+        a log."""
+        logs = [machine.node.raft.raft.log for machine in running]
+        disks = [platter.durable for platter in self._platters.values()]
+        found = [self.committed]
+        for (index, term), configuration in self._configurations.items():
+            if index > self.committed_index and (
+                any(disk.term_at(index) == term for disk in disks)
+                or any(log.matches(index, term) for log in logs)
+            ):
+                found.append(configuration)
+        return found
+
+    def _note_configuration(self, raft: Raft) -> None:
+        latest = raft.log.configurations
+        term = raft.log.term_at(latest.latest_index)
+        if latest.latest_index > self.committed_index and term is not None:
+            self._configurations[latest.latest_index, term] = latest.latest
+
+    def _check_durable(self, entry: Entry, raft: Raft) -> list[str]:
+        """By the configuration in effect where it was first seen to be committed, or by the one before a
+        change that was begun since."""
+        disks = [(NodeId(name), platter.durable) for name, platter in self._platters.items()]
+        holders = {name for name, durable in (*disks, *self._lost) if durable.holds(entry)}
+        _, committed = raft.log.configurations.at(raft.log.commit_index)
+        if is_quorum(holders, raft.configuration) or is_quorum(holders, committed):
             return []
-        return [f"entry {entry.index} is committed, but durable on {holders} of {len(self._platters)} nodes"]
+        where, whom = ", ".join(sorted(holders)), raft.configuration.describe()
+        return [f"entry {entry.index} is committed, but durable only on {where} ({whom})"]
 
     def _check_held(self, name: str) -> list[str]:
         durable, committed, held = self._platters[name].durable, self.history.committed, self._held[name]
@@ -102,20 +145,27 @@ class Watcher:
         return []
 
     def _check_elected(self, leader: RaftStatus) -> list[str]:
-        """It asked, and so many others said yes."""
-        term = leader.current_term
-        votes = sum(self._votes.get((term, voter)) == leader.node_id for voter in self._platters)
-        if votes >= self._quorum or len(self._platters) == 1:
+        """It asked, and a quorum of those that its configuration knows said yes."""
+        votes = {leader.node_id}
+        for (term, voter, incarnation), candidate in self._votes.items():
+            member = leader.configuration.member(NodeId(voter))
+            known = member is not None and member.incarnation in ("", incarnation)
+            if known and term == leader.current_term and candidate == leader.node_id:
+                votes.add(NodeId(voter))
+        if is_quorum(votes, leader.configuration):
             return []
-        return [f"{leader.node_id} leads term {term} with {votes} votes"]
+        return [
+            f"{leader.node_id} leads term {leader.current_term} with the votes of {', '.join(votes)} only"
+        ]
 
     # -- what leaves a node
 
     def check_frame(self, sender: str, frame: bytes, receiver: Machine | None = None) -> None:
         """``receiver`` is None when it is down."""
-        for item in wire.decode(frame).items:
+        decoded = wire.decode(frame)
+        for item in decoded.items:
             if isinstance(item, Message):
-                problem = self._check_message(self._platters[sender], item)
+                problem = self._check_message(self._platters[sender], item, decoded.incarnation)
                 if not problem and receiver and isinstance(item, AppendEntriesResponse):
                     problem = self._check_match(self._platters[sender], item, receiver.node.raft.raft)
                 if problem:
@@ -134,7 +184,7 @@ class Watcher:
             return f"acknowledges {index}, which is another entry than {leader.node_id} has"
         return None
 
-    def _check_message(self, platter: Platter, message: Message) -> str | None:
+    def _check_message(self, platter: Platter, message: Message, incarnation: str) -> str | None:
         state = platter.durable.hard_state
         if isinstance(message, (PreVote, PreVoteResponse)):
             return None  # they speak of a term that nobody has entered yet
@@ -146,7 +196,7 @@ class Watcher:
         elif isinstance(message, RequestVoteResponse) and message.granted:
             candidate = message.to
         if candidate is not None:
-            earlier = self._votes.setdefault((message.term, message.sender), candidate)
+            earlier = self._votes.setdefault((message.term, message.sender, incarnation), candidate)
             if earlier != candidate:
                 return f"votes for {earlier} and for {candidate} in term {message.term}"
             if state.current_term == message.term and state.voted_for != candidate:
@@ -191,7 +241,7 @@ class Twin:
         if entry.kind == EntryKind.CLOCK:
             self._pass_time(msgpack.unpackb(entry.data))
             return
-        if not entry.data:
+        if entry.kind != EntryKind.COMMAND:
             return
         try:
             client_id, born, sequence, floor, op, *arguments = decode_flat(entry.data)

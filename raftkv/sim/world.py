@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from raftkv.config import ClusterConfig
 from raftkv.errors import DiskFull, StorageError
 from raftkv.kv import CHUNK_BYTES, SessionLimits
 from raftkv.kv.machine import DEFAULT_LIMITS
-from raftkv.raft import RaftOptions, Role
+from raftkv.raft import Configuration, RaftOptions, Role
+from raftkv.raft.quorum import is_quorum
 from raftkv.sim.clients import SimClient
 from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
 from raftkv.sim.machine import Machine
@@ -88,7 +89,10 @@ class World:
         self.platters = {name: Platter(MemoryDirectory(name)) for name in self.names}
         self.machines: dict[str, Machine] = {}
         self.clients: dict[str, SimClient] = {}
-        self.watcher = Watcher(self.platters, options.sessions)
+        founders = [node.name for node in self.config.nodes if not node.joining]
+        self.watcher = Watcher(self.platters, Configuration.of(founders), options.sessions)
+        self.wiped: set[str] = set()
+        """Members whose folder was lost: they will not be let in again."""
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
@@ -167,6 +171,22 @@ class World:
         if self._remove(name):
             self.platters[name].lose_process()
 
+    def wipe(self, name: str) -> None:
+        """The folder is gone; whoever starts on it next is another node."""
+        self._remove(name)
+        self.watcher.forget_disk(name)
+        self.platters[name] = Platter(MemoryDirectory(name))
+
+    def members(self) -> list[str]:
+        """Of the cluster, as is committed, that can be counted on."""
+        return [str(name) for name in self.watcher.committed.names if name not in self.wiped]
+
+    def is_quorum(self, names: Iterable[str]) -> bool:
+        """Whether these can go on, by whatever configuration anybody may still follow."""
+        running = self.machines.values()
+        sound = {NodeId(name) for name in names if name not in self.wiped}
+        return all(is_quorum(sound, each) for each in self.watcher.in_force(running))
+
     def _remove(self, name: str) -> bool:
         machine = self.machines.pop(name, None)
         if machine is None:
@@ -197,7 +217,7 @@ class World:
         self.counts[kind] += 1
         self.trace.add(self.now, f"! {kind} {what}")
 
-    def control(self, name: str, verb: str, **arguments: Any) -> None:
+    def control(self, name: str, verb: str, /, **arguments: Any) -> None:
         """What an operator's tool would send to the node."""
         machine = self.machines.get(name)
         if machine:
@@ -255,7 +275,7 @@ class World:
         stopped = machine.node.stopped
         if stopped and machine.name in self.machines:
             self.counts["node stopped itself"] += 1
-            if stopped.error:
+            if isinstance(stopped.error, StorageError):
                 # A disk that failed once has lost what it likes.
                 self.power_loss(machine.name)
             else:

@@ -85,7 +85,7 @@ class Blind(Watcher):
 
 def test_a_cluster_whose_states_come_apart_says_so_on_every_node_that_can_tell() -> None:
     world = World()
-    world.watcher = Blind(world.platters)
+    world.watcher = Blind(world.platters, world.watcher.committed)
     leader = world.await_leader()
     odd, other = (name for name in world.names if name != leader)
     world.node(odd).store.machine.digest ^= 1

@@ -56,6 +56,8 @@ def run_schedule(seed: int, churn: bool = False) -> RaftCluster:
                 cluster.propose(raft.node_id, f"c{step}")
                 cluster.read(raft.node_id, step)
             if rng.random() < change_share:
+                for peer in raft.configuration.learners:
+                    raft.meet(peer, "1", ())
                 raft.change_membership(_draw_change(raft, cluster, rng))
     _converge(cluster)
     return cluster

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from raftkv.actors.storage import DiskResult
-from raftkv.raft import Entry, HardState, Role
+from raftkv.raft import Configuration, Entry, HardState, Role
 from raftkv.raft.messages import AppendEntriesResponse, Heartbeat, RequestVoteResponse
 from raftkv.sim import network
 from raftkv.sim.disk import Contents, Platter, SimDisk, fail_once
@@ -226,7 +226,7 @@ def frame(*messages: Heartbeat | AppendEntriesResponse | RequestVoteResponse) ->
 def watcher(term: int, vote: NodeId | None, entries: int) -> Watcher:
     platters = {name: Platter(MemoryDirectory()) for name in NAMES}
     platters["n1"].durable = Contents(HardState(Term(term), vote, LogIndex(0)), [Term(1)] * entries)
-    return Watcher(platters)
+    return Watcher(platters, Configuration.of([N1, N2, N3]))
 
 
 def test_a_term_that_is_not_durable_must_not_leave() -> None:
@@ -275,8 +275,8 @@ def test_a_commit_without_a_quorum_of_disks_is_a_violation() -> None:
     world.watcher.history.committed.clear()
     for name in ("n1", "n2"):
         world.platters[name].durable.terms.clear()
-    fresh = Watcher(world.platters)
-    with pytest.raises(Violation, match=f"entry {committed.index} is committed, but durable on 1 of 3"):
+    fresh = Watcher(world.platters, Configuration.of([N1, N2, N3]))
+    with pytest.raises(Violation, match=f"entry {committed.index} is committed, but durable only on n3"):
         fresh.after_turn(world.machines[world.leader() or ""], world.machines.values())
 
 
