@@ -110,6 +110,7 @@ class Node:
             recovered.hard_state,
             recovered.entries,
             recovered.snapshot,
+            recovered.identity.incarnation,
         )
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
         incarnation = self.incarnation = recovered.identity.incarnation

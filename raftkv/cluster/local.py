@@ -165,7 +165,7 @@ def render(cluster: ClusterConfig) -> str:
         "[cluster]",
         f'name = "{cluster.name}"',
         f"chaos = {'true' if cluster.chaos else 'false'}   # accept commands that break things",
-        f"base_port = {_base(cluster)}   # the first of the {PORTS_A_CLUSTER} that 'raftkv up' uses",
+        *_base_port_line(cluster),
         "",
         "[raft]   # milliseconds",
         f"tick_ms = {cluster.raft.tick_ms}",
@@ -198,6 +198,12 @@ def render(cluster: ClusterConfig) -> str:
             *(["joining = true   # the cluster says what it is there for, not this file"] * node.joining),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _base_port_line(cluster: ClusterConfig) -> list[str]:
+    if cluster.base_port is None:
+        return []
+    return [f"base_port = {cluster.base_port}   # the first of the {PORTS_A_CLUSTER} that 'raftkv up' uses"]
 
 
 def _toml_string(text: str) -> str:

@@ -19,6 +19,7 @@ from raftkv.raft import election, follower, membership, snapshot, trace
 from raftkv.raft.configuration import Configuration
 from raftkv.raft.dispatch import handle
 from raftkv.raft.election import Candidacy
+from raftkv.raft.founding import FOUNDING_MESSAGES, Founding
 from raftkv.raft.leader import Leadership
 from raftkv.raft.log import BEFORE_LOG, BEFORE_TERMS, ENTRY_OVERHEAD_BYTES, RaftLog
 from raftkv.raft.messages import (
@@ -43,7 +44,8 @@ from raftkv.types import LogIndex, NodeId, Term
 class Raft:
     """One node's consensus state. ``hard_state``, ``snapshot`` and the ``entries`` after it are what storage
     held at start; the state machine begins with that snapshot. ``founding`` is the configuration that holds
-    until one in the log says otherwise; a node that joins a cluster later has an empty one."""
+    until one in the log says otherwise; a node that joins a cluster later has an empty one. ``incarnation``
+    is that of the data folder; without one the founding configuration holds as it is."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Raft:
         hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
         snapshot: SnapshotMark | None = None,
+        incarnation: str = "",
     ) -> None:
         self.node_id = node_id
         self.options = options
@@ -69,6 +72,7 @@ class Raft:
         self.heard: dict[NodeId, tuple[str, tuple[str, ...]]] = {}
         """What a leader, or one to be, has heard of members that the configuration does not say yet."""
         self._membership: Membership | None = None
+        self.founding = Founding(self, incarnation)
         self.role = Role.FOLLOWER
         self.leader_id: NodeId | None = None
         self.leadership: Leadership | None = None
@@ -108,11 +112,11 @@ class Raft:
         if self.leadership:
             self.leadership.tick()
             return
+        self.founding.tick()
         self.election_elapsed += 1
         if self.election_elapsed >= self.election_timeout:
             self.reset_election_timer()
-            # With a hung disk no vote of ours could ever leave; raising our term without end
-            # would only make us deaf to the leader that the others elect.
+            # With a hung disk no vote of ours could leave, and raising our term would make us deaf.
             if not self.disk_stalled:
                 election.campaign(self)
 
@@ -120,6 +124,9 @@ class Raft:
         """A message has arrived. Stale terms are answered or dropped here. Senders that this node's
         configuration does not know are heard all the same: it may be the one that is behind (§6)."""
         if message.to != self.node_id or message.sender == self.node_id:
+            return
+        if isinstance(message, FOUNDING_MESSAGES):
+            self.founding.handle(message)
             return
         if isinstance(message, PreVote):
             election.on_pre_vote(self, message)

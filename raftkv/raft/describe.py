@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import assert_never
 
 from raftkv.raft import trace
+from raftkv.raft.configuration import Configuration
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
+    FoundingAnswer,
+    FoundingCall,
+    FoundingEntry,
     Heartbeat,
     HeartbeatResponse,
     InstallSnapshot,
@@ -61,6 +65,10 @@ def _describe_body(message: Message) -> str:
             return f"snapshot {mark.index}/{mark.term} chunk {message.number + 1} of {mark.chunks}"
         case InstallSnapshotResponse():
             return f"next chunk {message.next_number + 1}"
+        case FoundingCall() | FoundingAnswer():
+            return f"folder {message.incarnation}"
+        case FoundingEntry():
+            return f"[{Configuration.decode(message.configuration).describe()}]"
         case AppendEntries():
             text = f"prev {message.prev_log_index}/{message.prev_log_term}"
             if message.entries:
@@ -110,6 +118,8 @@ def describe_event(event: trace.RaftEvent) -> str:
             return f"installed the leader's snapshot of entry {event.index}, term {event.term}: {rest}"
         case trace.LogCompacted():
             return f"forgot entries up to {event.last_index}: the snapshot stands for them"
+        case trace.FoundingAwaits():
+            return f"a new cluster: it begins when all of its nodes have been heard; missing {event.missing}"
         case trace.ConfigurationChanged():
             return f"configuration of entry {event.index}, term {event.term}: {event.text}"
         case trace.EntriesTruncated():

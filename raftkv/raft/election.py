@@ -55,6 +55,8 @@ def campaign(raft: Raft) -> None:
 def _may_lead(raft: Raft) -> bool:
     """A voter may, and so may one that is left out by a configuration not known to be committed: it may be
     the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2)."""
+    if raft.founding.newborn:
+        return False
     if raft.configuration.votes(raft.node_id):
         return True
     _, committed = raft.log.configurations.at(raft.log.commit_index)

@@ -182,6 +182,28 @@ class HeartbeatResponse(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundingCall(Message):
+    """The first founder asks another one whether it is new. ``incarnation`` is the asker's."""
+
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundingAnswer(Message):
+    """It is. ``called`` repeats the asker's incarnation."""
+
+    called: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundingEntry(Message):
+    """The first entry of the log, of term 1: who the founders are."""
+
+    configuration: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TimeoutNow(Message):
     """A leader hands over: campaign at once, without waiting and without a pre-vote (thesis §3.10)."""
 

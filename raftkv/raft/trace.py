@@ -112,6 +112,14 @@ class LogCompacted:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundingAwaits:
+    """A new cluster begins once these have been heard as well, all of them at once."""
+
+    term: Term
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationChanged:
     """``text`` describes the configuration in effect here from now on, which the entry at ``index`` says."""
 
@@ -133,6 +141,7 @@ RaftEvent = (
     | SnapshotInstalled
     | LogCompacted
     | ConfigurationChanged
+    | FoundingAwaits
 )
 
 REASON_TRANSFER = "leadership-transfer"

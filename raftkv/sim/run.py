@@ -176,6 +176,8 @@ class Run:
         """Members enough to go on, and some more."""
         world, rng = self.world, self._rng
         members = world.members()
+        if not world.watcher.committed_index:
+            return sorted(members)  # a cluster begins when all of its founders are there
         rng.shuffle(members)
         least = next(
             (count for count in range(1, len(members) + 1) if world.is_quorum(members[:count])), len(members)

@@ -109,14 +109,21 @@ _CODES: dict[type[Message], int] = {
     messages.TimeoutNow: 11,
     messages.InstallSnapshot: 12,
     messages.InstallSnapshotResponse: 13,
+    messages.FoundingCall: 18,
+    messages.FoundingAnswer: 19,
+    messages.FoundingEntry: 20,
 }
+_FOUNDING = (messages.FoundingCall, messages.FoundingAnswer, messages.FoundingEntry)
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
 """Beyond sender, to (both in the frame's head) and term (always second in an item)."""
 _OTHER_TYPES: dict[str, type] = {
+    "called": str,
+    "configuration": bytes,
     "data": bytes,
     "entries": tuple,
     "granted": bool,
+    "incarnation": str,
     "mark": tuple,
     "success": bool,
     "transfer": bool,
@@ -174,7 +181,9 @@ def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
         return _decode_append(sender, to, values)
     if kind is InstallSnapshot:
         return _decode_snapshot(sender, to, *values)
-    if min(values) < 0 or max(values) > COUNT_MAX:
+    if kind in _FOUNDING:
+        _check_founding(values)
+    elif min(values) < 0 or max(values) > COUNT_MAX:
         raise WireError("a peer message with a count out of range")
     return kind(sender, to, *values)
 
@@ -252,6 +261,16 @@ def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list
             term_min = term
             expected = LogIndex(expected + 1)
     return entries
+
+
+def _check_founding(values: tuple[Any, ...]) -> None:
+    for value in values:
+        if type(value) is int:
+            expect(0 <= value <= 1, "a cluster is not founded in that term")
+        elif type(value) is str:
+            expect(_INCARNATION.fullmatch(value) is not None, "no incarnation")
+        else:
+            _expect_configuration(value)
 
 
 def _expect_configuration(data: Any) -> None:

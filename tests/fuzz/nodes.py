@@ -4,7 +4,7 @@ What may come of it: nothing. No turn raises, no invariant breaks, and afterward
 succeeds. An operator's frame may do what operators may (stop a node, break its disk): that is undone
 before the write.
 
-A well-formed frame in the name of a peer is left out unless it only forwards commands: whoever can
+A well-formed frame in the name of a node is left out unless it only forwards commands: whoever can
 forge those is a byzantine node, which Raft does not claim to withstand.
 """
 
@@ -63,7 +63,8 @@ def is_believed(world: World, name: str, parts: list[bytes]) -> bool:
         frame = peer.decode(parts[-1])
     except WireError:
         return False
-    known = frame.cluster == world.config.name and frame.to == name and frame.sender in world.names
+    # Of any sender: one that this node does not know may have joined while it was away.
+    known = frame.cluster == world.config.name and frame.to == name
     return known and any(not isinstance(item, Forward) for item in frame.items)
 
 

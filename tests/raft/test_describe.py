@@ -9,6 +9,9 @@ from raftkv.raft.describe import describe_message
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
+    FoundingAnswer,
+    FoundingCall,
+    FoundingEntry,
     Heartbeat,
     HeartbeatResponse,
     InstallSnapshot,
@@ -57,6 +60,9 @@ LINES: list[tuple[Message, str]] = [
         InstallSnapshot(A, B, T, SnapshotMark(FOUR, Term(2), 9, 3), 0, b""),
         "n1→n2 InstallSnapshot term 3 snapshot 4/2 chunk 1 of 3",
     ),
+    (FoundingCall(A, B, Term(0), "77"), "n1→n2 FoundingCall term 0 folder 77"),
+    (FoundingAnswer(A, B, Term(0), "77", "88"), "n1→n2 FoundingAnswer term 0 folder 88"),
+    (FoundingEntry(A, B, Term(1), b"n1 voter 77"), "n1→n2 FoundingEntry term 1 [voters n1]"),
     (InstallSnapshotResponse(A, B, T, 9, 1), "n1→n2 InstallSnapshotResponse term 3 next chunk 2"),
 ]
 

@@ -40,6 +40,9 @@ MESSAGES: tuple[type[Message], ...] = (
     messages.TimeoutNow,
     messages.InstallSnapshot,
     messages.InstallSnapshotResponse,
+    messages.FoundingCall,
+    messages.FoundingAnswer,
+    messages.FoundingEntry,
 )
 
 
@@ -99,6 +102,12 @@ def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
         return append_entries()
     if kind is InstallSnapshot:
         return install_snapshots()
+    if kind is messages.FoundingEntry:
+        return configurations.map(lambda data: messages.FoundingEntry(N1, N2, Term(1), data))
+    if kind is messages.FoundingCall:
+        return st.just(messages.FoundingCall(N1, N2, Term(0), "0123"))
+    if kind is messages.FoundingAnswer:
+        return st.just(messages.FoundingAnswer(N1, N2, Term(0), "0123", "4567"))
     rest = [st.booleans() if spec.type == "bool" else counts for spec in fields(kind)[3:]]
     return st.tuples(counts, *rest).map(lambda values: kind(N1, N2, *values))
 

@@ -99,6 +99,7 @@ SAMPLES: list[trace.RaftEvent] = [
     trace.SnapshotInstalled(Term(3), LogIndex(9), True),
     trace.LogCompacted(Term(3), LogIndex(9)),
     trace.ConfigurationChanged(Term(3), LogIndex(9), "voters n1 n2"),
+    trace.FoundingAwaits(Term(0), "n2 n3"),
 ]
 
 
