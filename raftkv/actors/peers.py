@@ -215,7 +215,11 @@ class PeersActor:
             except WireError as error:
                 self._context.send("status", Rejected("peer", str(error)))
                 continue
-            for item in decoded.items:
+            items = self._roster.countable(decoded)
+            if len(items) < len(decoded.items):
+                cause = f"answers of {decoded.sender[:64]!r} from another data folder"
+                self._context.send("status", Rejected("peer", cause))
+            for item in items:
                 if isinstance(item, Forward):
                     commands += item.commands
                 elif isinstance(item, Message):

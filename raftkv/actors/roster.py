@@ -11,9 +11,26 @@ from collections.abc import Mapping
 
 from raftkv.errors import WireError
 from raftkv.raft import Membership
+from raftkv.raft.messages import (
+    AppendEntriesResponse,
+    HeartbeatResponse,
+    InstallSnapshotResponse,
+    PreVoteResponse,
+    ReadIndex,
+    RequestVoteResponse,
+)
 from raftkv.types import LogIndex, NodeId
-from raftkv.wire.peer import Disowned, PeerFrame
+from raftkv.wire.peer import Disowned, Item, PeerFrame, StateDigest
 
+_COUNTED = (
+    AppendEntriesResponse,
+    HeartbeatResponse,
+    InstallSnapshotResponse,
+    PreVoteResponse,
+    ReadIndex,
+    RequestVoteResponse,
+    StateDigest,
+)
 BOOTS_REMEMBERED = 16
 """Earlier lives of a peer whose stray frames are recognised."""
 STRAY_SECONDS = 0.5
@@ -40,7 +57,8 @@ class Roster:
         self.incarnation = incarnation
         self._listed = dict(listed)
         self._introduced: dict[NodeId, str] = {}
-        self._known: dict[NodeId, _Acquaintance] = {}
+        self._known: dict[tuple[NodeId, str], _Acquaintance] = {}
+        """By name and incarnation."""
         self._membership: Membership | None = None
 
     def update(self, membership: Membership) -> None:
@@ -75,13 +93,12 @@ class Roster:
             raise WireError(f"a frame for node {frame.to[:64]!r}")
         if frame.sender == self._node_id:
             raise WireError("a frame of another node under this name")
-        if self._is_stranger(frame):
-            raise WireError(f"a frame of {frame.sender[:64]!r} from another data folder")
-        known = self._known.get(frame.sender)
+        who = (frame.sender, frame.incarnation)
+        known = self._known.get(who)
         if known is None:
             if len(self._known) >= NAMES_MAX:
-                raise WireError(f"a frame of {frame.sender[:64]!r}, one name too many")
-            self._known[frame.sender] = _Acquaintance(frame.boot, now)
+                del self._known[next(iter(self._known))]
+            self._known[who] = _Acquaintance(frame.boot, now)
             return
         if frame.boot != known.boot:
             if frame.boot in known.old_boots and now - known.heard_at < STRAY_SECONDS:
@@ -108,7 +125,14 @@ class Roster:
         latest_index = self._membership.latest_index if self._membership else LogIndex(0)
         return disowned.incarnation == self.incarnation and disowned.index >= latest_index
 
+    def countable(self, frame: PeerFrame) -> list[Item]:
+        """What may be heeded. From another data folder than that of the member of its name no answer counts,
+        no vote and no acknowledgement (PITFALLS 27). What a leader or a candidate asks is heard all the
+        same: it may be this node that is behind, and knows that name by a folder of the past."""
+        if not self._is_stranger(frame):
+            return list(frame.items)
+        return [item for item in frame.items if not isinstance(item, _COUNTED)]
+
     def _is_stranger(self, frame: PeerFrame) -> bool:
-        """Another data folder than that of the member of its name (PITFALLS 27)."""
         member = self._membership.latest.member(frame.sender) if self._membership else None
         return member is not None and member.incarnation not in ("", frame.incarnation)

@@ -72,7 +72,8 @@ class Raft:
         self.heard: dict[NodeId, tuple[str, tuple[str, ...]]] = {}
         """What a leader, or one to be, has heard of members that the configuration does not say yet."""
         self._membership: Membership | None = None
-        self.founding = Founding(self, incarnation)
+        self.incarnation = incarnation
+        self.founding = Founding(self)
         self.role = Role.FOLLOWER
         self.leader_id: NodeId | None = None
         self.leadership: Leadership | None = None

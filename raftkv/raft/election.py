@@ -54,8 +54,11 @@ def campaign(raft: Raft) -> None:
 
 def _may_lead(raft: Raft) -> bool:
     """A voter may, and so may one that is left out by a configuration not known to be committed: it may be
-    the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2)."""
-    if raft.founding.newborn:
+    the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2).
+
+    Never one whose folder is not the one that its name stands for: it forgot its votes (PITFALLS 27)."""
+    member = raft.configuration.member(raft.node_id)
+    if raft.founding.newborn or (member and member.incarnation not in ("", raft.incarnation)):
         return False
     if raft.configuration.votes(raft.node_id):
         return True

@@ -30,20 +30,19 @@ NO_TERM = Term(0)
 class Founding:
     """What the first founder has heard; and, on any other node, that it has to wait."""
 
-    __slots__ = ("_elapsed", "_incarnation", "_missing", "_raft", "_told")
+    __slots__ = ("_elapsed", "_missing", "_raft", "_told")
 
-    def __init__(self, raft: Raft, incarnation: str) -> None:
+    def __init__(self, raft: Raft) -> None:
         self._raft = raft
-        self._incarnation = incarnation
         self._elapsed = raft.options.heartbeat_ticks
-        self._told: dict[NodeId, str] = {raft.node_id: incarnation}
+        self._told: dict[NodeId, str] = {raft.node_id: raft.incarnation}
         self._missing = ""
 
     @property
     def newborn(self) -> bool:
         """Nothing was ever promised from this folder, and nobody has said yet who the founders are."""
         raft = self._raft
-        return bool(self._incarnation and not raft.current_term and not raft.log.last_index)
+        return bool(self._raft.incarnation and not raft.current_term and not raft.log.last_index)
 
     @property
     def _first(self) -> bool:
@@ -69,7 +68,7 @@ class Founding:
             self._found()
             return
         for name in missing:
-            raft.send(FoundingCall(raft.node_id, name, NO_TERM, self._incarnation))
+            raft.send(FoundingCall(raft.node_id, name, NO_TERM, self._raft.incarnation))
         if self._missing != " ".join(missing):
             self._missing = " ".join(missing)
             raft.trace(trace.FoundingAwaits(NO_TERM, self._missing))
@@ -99,16 +98,16 @@ class Founding:
         match message:
             case FoundingCall():
                 answer = FoundingAnswer(
-                    raft.node_id, message.sender, NO_TERM, message.incarnation, self._incarnation
+                    raft.node_id, message.sender, NO_TERM, message.incarnation, self._raft.incarnation
                 )
                 raft.send(answer)
             case FoundingAnswer():
-                if message.called == self._incarnation and message.sender in raft.peers:
+                if message.called == self._raft.incarnation and message.sender in raft.peers:
                     self._told[message.sender] = message.incarnation
                     if self._first and len(self._told) == len(raft.configuration.members):
                         self._found()
             case FoundingEntry():
                 configuration = Configuration.decode(message.configuration)
                 member = configuration.member(raft.node_id)
-                if member and member.incarnation == self._incarnation:
+                if member and member.incarnation == self._raft.incarnation:
                     self._begin(configuration)

@@ -144,9 +144,10 @@ class Watcher:
         self._held[name] = held
         return []
 
-    def _check_elected(self, leader: RaftStatus) -> list[str]:
+    def _check_elected(self, leader: RaftStatus, incarnation: str) -> list[str]:
         """It asked, and a quorum of those that its configuration knows said yes."""
-        votes = {leader.node_id}
+        itself = leader.configuration.member(leader.node_id)
+        votes = {leader.node_id} if itself and itself.incarnation in ("", incarnation) else set()
         for (term, voter, incarnation), candidate in self._votes.items():
             member = leader.configuration.member(NodeId(voter))
             known = member is not None and member.incarnation in ("", incarnation)
