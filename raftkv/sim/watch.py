@@ -75,7 +75,7 @@ class Watcher:
             found += check_delta(before, view)
         if view.role is Role.LEADER and (before is None or before.role is not Role.LEADER):
             self.elections += 1
-            found += self._check_elected(view)
+            found += self._check_elected(view, machine.node.incarnation)
         self._views[machine.boot] = view
         known = len(self.history.committed)
         found += self.history.check_node(raft, [other.node.raft.raft for other in alive])
