@@ -24,7 +24,7 @@ WAL_OPTIONS = WalOptions(segment_bytes=1 << 16)
 
 
 class World(sim.World):
-    """``count`` nodes, all running."""
+    """``count`` nodes, all running, and ``spares`` that may join."""
 
     def __init__(
         self,
@@ -33,11 +33,13 @@ class World(sim.World):
         snapshot: SnapshotConfig | None = None,
         chunk_bytes: int = CHUNK_BYTES,
         sessions: SessionLimits = DEFAULT_LIMITS,
+        spares: int = 0,
         **limits: int,
     ) -> None:
         super().__init__(
             WorldOptions(
                 nodes=count,
+                spares=spares,
                 limits=LimitsConfig(**limits),
                 snapshot=snapshot or SnapshotConfig(),
                 chunk_bytes=chunk_bytes,
