@@ -72,7 +72,9 @@ def run_node(
             random=random.Random(),
             client_port=client,
             peer_port=peer,
-            connect=lambda _, endpoint: _connect(context, endpoint, f"{config.name}/{me.name}"),
+            # An identity a link: where a node has taken over another's port, both links may lead there, and
+            # a ROUTER hears only the last of two that call themselves the same.
+            connect=lambda to, endpoint: _connect(context, endpoint, f"{config.name}/{me.name}/{to}"),
             control_port=control,
             status_port=status,
             disk=disk,

@@ -169,6 +169,8 @@ class PeersActor:
         link, endpoint = self._links.get(name), self._roster.endpoint(name)
         if endpoint is None or (link and link.endpoint == endpoint):
             return link
+        for other in [name for name, other in self._links.items() if other.endpoint == endpoint]:
+            self._links.pop(other).port.close()  # whoever was there before
         if link:
             link.port.close()
             link.endpoint, link.port = endpoint, self._connect(name, endpoint)

@@ -30,10 +30,21 @@ class Notes:
         return note
 
 
+class Swaps:
+    """Stands in for ``Churn``."""
+
+    def __init__(self, controls: dict[str, str]) -> None:
+        self._controls = controls
+
+    def replace(self, node: str) -> str:
+        self._controls[f"{node}+"] = self._controls.pop(node)
+        return f"{node}+"
+
+
 def make(monkeypatch: pytest.MonkeyPatch, *faults: Fault, leader: str | None = "n1") -> tuple[Nemesis, Notes]:
     notes = Notes()
     controls = {name: f"tcp://127.0.0.1:{number}" for number, name in enumerate(NAMES, start=1)}
-    nemesis = Nemesis(notes, controls, "tcp://127.0.0.1:9", faults, random.Random(1))  # type: ignore[arg-type]
+    nemesis = Nemesis(notes, controls, "tcp://127.0.0.1:9", faults, random.Random(1), Swaps(controls))  # type: ignore[arg-type]
     monkeypatch.setattr(nemesis, "pids", lambda: dict.fromkeys(NAMES, 1))
     monkeypatch.setattr(nemesis, "_leader", lambda: leader)
     monkeypatch.setattr(module, "_limit_file_size", lambda pid, size: True)

@@ -12,11 +12,13 @@ import random
 import resource
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.torture.churn import Churn
 from raftkv.errors import RaftkvError
 
 Link = tuple[str, str]
@@ -60,6 +62,8 @@ class Fault(StrEnum):
     DISK_FULL = "disk-full"
     """The kernel refuses writes beyond a small file size."""
     CLOCK_RATE = "clock-rate"
+    REPLACE = "replace"
+    """Another node takes the place of one: added, caught up, swapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +88,23 @@ class Nemesis:
         launcher: str,
         faults: Sequence[Fault],
         rng: random.Random,
+        churn: Churn,
     ) -> None:
-        """``controls``: the nodes' control endpoints by name; ``launcher``: that of the launcher."""
+        """``controls``: the nodes' control endpoints by name, as they are at the time; ``launcher``: that of
+        the launcher."""
         self._chaos = chaos
         self._controls = controls
         self._launcher = launcher
         self._faults = faults
         self._rng = rng
-        self.names = list(controls)
+        self._churn = churn
         self._round: list[Fault] = list(self._rng.sample(faults, len(faults)))
         self._claimed: set[str] = set()
         self.counts: Counter[str] = Counter()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._controls)
 
     def strike(self) -> Stroke | None:
         if not self._round:
@@ -127,12 +137,20 @@ class Nemesis:
         return drawn
 
     def heal(self) -> None:
-        """Undo whatever is left, and start what is down; raises when that does not work."""
+        """Undo whatever is left, and start what is down; raises when that does not work.
+
+        What became of members is settled last: that needs a cluster that works."""
         with ControlClient() as client:
             for process in client.ask(self._launcher, "processes", LAUNCHER_SECONDS):
                 if process["state"] != "exited" and process["pid"]:
                     _limit_file_size(process["pid"], None)
+        churns = Fault.REPLACE in self._faults
+        if churns:
+            with suppress(RaftkvError):
+                self._churn.tidy()  # or those that have left would be started again
         self._chaos.heal_all()
+        if churns:
+            self._churn.settle()
 
     def pids(self) -> dict[str, int]:
         """Of the nodes that run."""
@@ -155,6 +173,9 @@ class Nemesis:
                 for name in self.names:
                     chaos.kill(name)
                 return "all", lambda: self._restart(self.names)
+            case Fault.REPLACE:
+                self._claim_process(node)
+                return f"{node} by {self._churn.replace(node)}", _nothing
             case Fault.TRANSFER:
                 leader = self._leader()
                 if leader in (None, node):
@@ -237,7 +258,7 @@ class Nemesis:
     def _restart(self, nodes: Sequence[str]) -> None:
         running = self.pids()
         for node in nodes:
-            if node not in running:
+            if node not in running and node in self._controls:
                 self._chaos.restart(node)
 
     def _mend(self, node: str, action: Callable[[], object]) -> None:

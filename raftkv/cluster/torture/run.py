@@ -18,6 +18,7 @@ from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import find
 from raftkv.cluster.launcher import Launcher
+from raftkv.cluster.torture.churn import Churn
 from raftkv.cluster.torture.load import Load, LoadHabits
 from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
 from raftkv.cluster.torture.report import Report
@@ -113,12 +114,11 @@ class Torture:
         assert target.launcher is not None
         chaos = Chaos(target, NODE_SECONDS)
         controls = target.controls
-        nemesis = Nemesis(
-            chaos, controls, target.launcher, options.faults, random.Random(self._rng.getrandbits(64))
-        )
-        load = Load(
-            target.clients, options.users, LoadHabits(options.keys), random.Random(self._rng.getrandbits(64))
-        )
+        clients = list(target.clients)
+        churn = Churn(controls, clients, target.launcher)
+        nemesis_rng, load_rng = (random.Random(self._rng.getrandbits(64)) for _ in range(2))
+        nemesis = Nemesis(chaos, controls, target.launcher, options.faults, nemesis_rng, churn)
+        load = Load(clients, options.users, LoadHabits(options.keys), load_rng)
         begun = time.monotonic()
         self._striking.set()
         striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)

@@ -1,0 +1,82 @@
+"""Members that come and go under torture. A change may fail half-way, as everything else is broken as well;
+so each attempt begins by tidying up after the one before."""
+
+from __future__ import annotations
+
+from raftkv.cluster.control import ControlClient
+from raftkv.cluster.members import LocalNodes, Members, Row
+from raftkv.cluster.process import EXIT_NO_MEMBER
+from raftkv.errors import RaftkvError
+
+CHANGE_SECONDS = 4.0
+"""For one change. The nemesis waits for it, and mends nothing meanwhile."""
+LAUNCHER_SECONDS = 15.0
+
+
+class Churn:
+    def __init__(self, controls: dict[str, str], clients: list[str], launcher: str) -> None:
+        """``controls`` (by node) and ``clients`` are kept as they are now: others look at them, too."""
+        self._controls = controls
+        self._clients = clients
+        self._launcher = launcher
+
+    def replace(self, node: str) -> str:
+        """Another node in the place of ``node``; its name."""
+        with ControlClient() as client:
+            members, local = self._tools(client)
+            rows = self._tidy(client, members, local)
+            if node not in rows or rows[node].part != "voter":
+                raise RaftkvError(f"{node} does not vote")
+            learner = next((row.name for row in rows.values() if row.part == "learner"), None)
+            if learner is None:
+                learner, address = local.reserve(None)
+                members.add(learner, address)
+                local.start(learner, address)
+                self._know(learner, address)
+            members.replace(node, learner)
+            local.drop(node)
+            self._forget(node)
+        return learner
+
+    def tidy(self) -> None:
+        """Nothing runs that has learnt that it is no member."""
+        with ControlClient() as client:
+            self._tidy(client, *self._tools(client))
+
+    def settle(self) -> None:
+        """Every member votes."""
+        with ControlClient() as client:
+            members, local = self._tools(client)
+            rows = self._tidy(client, members, local)
+            for row in rows.values():
+                if row.part == "learner":
+                    members.promote(row.name)
+
+    def _tools(self, client: ControlClient) -> tuple[Members, LocalNodes]:
+        return Members(client, self._controls, CHANGE_SECONDS), LocalNodes(client, self._launcher)
+
+    def _tidy(self, client: ControlClient, members: Members, local: LocalNodes) -> dict[str, Row]:
+        members.leader()  # whoever leads knows best; without a leader nothing can be done
+        rows = {row.name: row for row in members.rows()}
+        found = client.ask(self._launcher, "processes", LAUNCHER_SECONDS)
+        for process in found:
+            # Its own word, not only a leader's, which may be one of the past: its folder is set aside.
+            if process["name"] not in rows and process["exit_code"] == EXIT_NO_MEMBER:
+                local.drop(process["name"])
+                self._forget(process["name"])
+        for name in rows.keys() - {process["name"] for process in found}:
+            members.remove(name)  # added, and never started
+            del rows[name]
+        for row in rows.values():
+            self._know(row.name, row.address)
+        return rows
+
+    def _know(self, name: str, address: tuple[str, ...]) -> None:
+        _, client, control, _ = address
+        self._controls[name] = control
+        if client not in self._clients:
+            self._clients.append(client)
+
+    def _forget(self, name: str) -> None:
+        """Its clients' endpoint stays: a user may well ask who is gone."""
+        self._controls.pop(name, None)
