@@ -1,0 +1,168 @@
+"""Members of a real cluster come, go, and are replaced while clients work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raftkv.client import Client
+from tests.support.processes import LocalCluster, await_condition, local_cluster
+
+pytestmark = pytest.mark.cluster
+PATIENCE = 30.0
+
+
+def members(cluster: LocalCluster) -> dict[str, dict[str, Any]]:
+    found = json.loads(cluster.ok("members", "list", "--json"))["members"]
+    return {member["name"]: member for member in found}
+
+
+def voters(cluster: LocalCluster) -> list[str]:
+    return sorted(name for name, member in members(cluster).items() if member["part"] == "voter")
+
+
+def refused(cluster: LocalCluster, *arguments: str, code: int = 2) -> str:
+    """The one line of a change that was not made; the members are as before."""
+    before = voters(cluster)
+    done = cluster.run("members", *arguments)
+    text = done.stderr.decode()
+    assert done.returncode == code, (done.returncode, text)
+    assert done.stdout == b""
+    assert len(text.splitlines()) == 1
+    assert voters(cluster) == before
+    return text.removeprefix("raftkv: ").rstrip("\n")
+
+
+class Writer(threading.Thread):
+    """Writes one key after the other, and remembers what was acknowledged. Any error ends it."""
+
+    def __init__(self, endpoints: list[str]) -> None:
+        super().__init__()
+        self._endpoints = endpoints
+        self._done = threading.Event()
+        self.written: dict[str, str] = {}
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with Client(self._endpoints, timeout=PATIENCE) as client:
+                number = 0
+                while not self._done.is_set():
+                    number += 1
+                    client.put(f"k{number % 50}", str(number))
+                    self.written[f"k{number % 50}"] = str(number)
+        except Exception as error:
+            self.error = error
+
+    def finish(self) -> dict[str, str]:
+        self._done.set()
+        self.join(2 * PATIENCE)
+        assert not self.is_alive()
+        assert self.error is None, self.error
+        return self.written
+
+
+def test_all_three_nodes_are_replaced_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        endpoints = [node["client_endpoint"] for node in cluster.status()["nodes"]]
+        writer = Writer(endpoints)
+        writer.start()
+        try:
+            for old in ("n1", "n2", "n3"):
+                before = len(writer.written)
+                await_condition(lambda before=before: len(writer.written) > before or before == 50, "writes")  # type: ignore[misc]
+                cluster.ok("members", "replace", old)
+        finally:
+            written = writer.finish()
+        assert voters(cluster) == ["n4", "n5", "n6"]
+        with Client(
+            [member["client_endpoint"] for member in members(cluster).values()], timeout=PATIENCE
+        ) as client:
+            found = {key: client.get(key) for key in written}
+        assert {key: item.value.decode() for key, item in found.items() if item} == written
+        await_condition(
+            lambda: len({node["state_digest"] for node in cluster.status()["nodes"]}) == 1, "equal digests"
+        )
+        # And they are the cluster from now on, also after a restart.
+        cluster.down()
+        cluster.up()
+        assert voters(cluster) == ["n4", "n5", "n6"]
+        assert cluster.ok("get", "k1") == f"{written['k1']}\n".encode()
+
+
+def test_a_cluster_grows_shrinks_and_refuses_what_makes_no_sense(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        assert b"the cluster in .raftkv has 5 voters" in cluster.run("up", "--nodes", "5").stderr
+        assert voters(cluster) == ["n1", "n2", "n3", "n4", "n5"]
+        cluster.ok("members", "add")
+        assert members(cluster)["n6"]["part"] == "learner"
+        status = {node["name"]: node["role"] for node in cluster.status()["nodes"]}
+        assert status["n6"] == "learner"
+        learner = f"tcp://127.0.0.1:{cluster.base_port + 5}"
+        assert cluster.ok("get", "a", "--endpoints", learner) == b"1\n"
+
+        assert "there is a node named n2 already" in refused(cluster, "add", "n2")
+        taken = [
+            members(cluster)["n1"][f"{kind}_endpoint"] for kind in ("peer", "client", "control", "status")
+        ]
+        assert "another member has one of these endpoints" in refused(cluster, "add", "n9", *taken)
+        assert "no such member" in refused(cluster, "promote", "n9")
+        assert "no such member" in refused(cluster, "remove", "n9")
+        assert "n6 cannot lead: it is a learner" in cluster.run("transfer", "n6").stderr.decode()
+        cluster.ok("chaos", "pause", "n6")
+        cluster.ok("put", "a", "2")
+        text = refused(cluster, "promote", "n6", "--timeout", "1.5", code=3)
+        assert text.startswith("n6 cannot be promoted within 1.5 s")
+        cluster.ok("chaos", "resume", "n6")
+        cluster.ok("members", "promote", "n6", "--timeout", str(PATIENCE))
+        assert "n6" in voters(cluster)
+
+        assert cluster.run("up", "--nodes", "1").returncode == 0
+        (last,) = voters(cluster)
+        assert "it is the last voter" in refused(cluster, "remove", last)
+        assert cluster.ok("get", "a") == b"2\n"
+        assert cluster.run("up", "--nodes", "3").returncode == 0
+        assert cluster.ok("get", "a") == b"2\n"
+
+
+def test_a_node_that_lost_its_folder_is_told_what_to_do(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        wiped = next(name for name in ("n1", "n2", "n3") if name != cluster.leader())
+        cluster.ok("chaos", "kill", wiped)
+        shutil.rmtree(tmp_path / ".raftkv" / wiped)
+        cluster.ok("chaos", "restart", wiped)
+        await_condition(
+            lambda: f"node {wiped} exited with code 3" in cluster.log(), f"{wiped} to be turned away"
+        )
+        assert f"node {wiped} has a new data folder" in cluster.log()
+        cluster.ok("members", "replace", wiped)
+        assert "n4" in voters(cluster)
+        assert wiped not in members(cluster)
+        assert cluster.ok("get", "a") == b"1\n"
+
+
+def test_nodes_that_are_started_one_by_one_wait_for_each_other(tmp_path: Path) -> None:
+    """No second cluster begins over the head of one that exists, however little a node remembers."""
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        leader = cluster.leader()
+        others = [name for name in ("n1", "n2", "n3") if name != leader]
+        cluster.ok("chaos", "kill", leader)
+        for name in others:
+            cluster.ok("chaos", "kill", name)
+            shutil.rmtree(tmp_path / ".raftkv" / name)
+            cluster.ok("chaos", "restart", name)
+        await_condition(lambda: len(cluster.pids()) == 2, "two nodes to answer")
+        assert cluster.run("put", "a", "2", "--timeout", "2").returncode == 3
+        cluster.ok("chaos", "restart", leader)
+        await_condition(
+            lambda: all(f"node {name} exited with code 3" in cluster.log() for name in others),
+            "both to be turned away",
+        )
