@@ -1,9 +1,9 @@
-"""All bugs that the tests are tried on. Those of features that are still to come (membership, leases)
-join with them."""
+"""All bugs that the tests are tried on. Those of features that are still to come (leases, watches) join with
+them."""
 
 from __future__ import annotations
 
-from tests.mutants import in_elections, in_replication, in_service, in_snapshots, in_storage
+from tests.mutants import in_elections, in_membership, in_replication, in_service, in_snapshots, in_storage
 from tests.mutants.planting import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -12,5 +12,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *in_storage.MUTANTS,
     *in_service.MUTANTS,
     *in_snapshots.MUTANTS,
+    *in_membership.MUTANTS,
 )
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
