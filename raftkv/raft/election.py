@@ -57,13 +57,17 @@ def _may_lead(raft: Raft) -> bool:
     the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2).
 
     Never one whose folder is not the one that its name stands for: it forgot its votes (PITFALLS 27)."""
-    member = raft.configuration.member(raft.node_id)
-    if raft.founding.newborn or (member and member.incarnation not in ("", raft.incarnation)):
+    if raft.founding.newborn or _is_another_folder(raft):
         return False
     if raft.configuration.votes(raft.node_id):
         return True
     _, committed = raft.log.configurations.at(raft.log.commit_index)
     return committed.votes(raft.node_id)
+
+
+def _is_another_folder(raft: Raft) -> bool:
+    member = raft.configuration.member(raft.node_id)
+    return bool(raft.incarnation) and member is not None and member.incarnation not in ("", raft.incarnation)
 
 
 def start_election(raft: Raft, reason: str) -> None:

@@ -200,7 +200,7 @@ MUTANTS = (
         "27",
         Edit(
             election._may_lead,
-            ' or (member and member.incarnation not in ("", raft.incarnation))',
+            " or _is_another_folder(raft)",
             "",
         ),
     ),
