@@ -19,6 +19,10 @@ from raftkv.types import NodeId
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
 NODES_MAX = 9
+PRIORITY_MAX = 100
+DRIFT_PERCENT_MAX = 50
+LEASE_TICKS_LOST = 6
+"""Of the shortest election timeout, to what a follower's ticks may lag and catch up."""
 NUMBER_MAX = (1 << 31) - 1
 """No time or limit comes near."""
 PENDING_MIB_MAX = 128
@@ -36,6 +40,8 @@ class NodeConfig:
     status: str
     joining: bool = False
     """Added to a cluster that exists: its part is what the cluster says, not this file."""
+    priority: int = 0
+    """A leader hands over to a node with a higher one, once that is up to date."""
 
     def endpoints(self) -> tuple[str, str, str, str]:
         return (self.peer, self.client, self.control, self.status)
@@ -49,6 +55,10 @@ class RaftConfig:
     heartbeat_ms: int = 50
     election_timeout_min_ms: int = 300
     election_timeout_max_ms: int = 600
+    lease_reads: bool = False
+    """Serve linearizable reads without asking a quorum first, while by the clock nobody else can lead."""
+    clock_drift_percent: int = 10
+    """How far the rates of two nodes' clocks are apart at most: what lease reads rely on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +222,10 @@ class _Reader:
                 for name in ("name", "peer", "client", "control", "status")
             }
             joining = self._value(table, f"{where} joining", "joining", bool, False)
-            node = NodeConfig(**values, joining=joining)
+            priority = self._value(table, f"{where} priority", "priority", int, 0)
+            if not 0 <= priority <= PRIORITY_MAX:
+                raise self._wrong(f"{where} priority", f"expected 0 to {PRIORITY_MAX}")
+            node = NodeConfig(**values, joining=joining, priority=priority)
             self._name(f"{where} name", node.name)
             if node.name in names:
                 raise self._wrong(where, f"the name {node.name} is used twice")
@@ -271,15 +284,22 @@ class _Reader:
             raise self._wrong(where, f"{shown(endpoint)} is no endpoint: expected tcp://host:port")
 
     def _check_times(self, raft: RaftConfig) -> None:
-        for spec in fields(RaftConfig):
-            if getattr(raft, spec.name) < 1:
-                raise self._wrong(f"[raft] {spec.name}", "expected a number of milliseconds above 0")
+        for name in ("tick_ms", "heartbeat_ms", "election_timeout_min_ms", "election_timeout_max_ms"):
+            if getattr(raft, name) < 1:
+                raise self._wrong(f"[raft] {name}", "expected a number of milliseconds above 0")
+        if not 0 <= raft.clock_drift_percent <= DRIFT_PERCENT_MAX:
+            raise self._wrong("[raft] clock_drift_percent", f"expected 0 to {DRIFT_PERCENT_MAX}")
         if raft.heartbeat_ms < raft.tick_ms:
             raise self._wrong("[raft] heartbeat_ms", "must be at least tick_ms")
         if raft.election_timeout_min_ms < 3 * raft.heartbeat_ms:
             raise self._wrong(
                 "[raft] election_timeout_min_ms",
                 "must be at least three times heartbeat_ms, or a single late heartbeat starts an election",
+            )
+        if raft.lease_reads and raft.election_timeout_min_ms <= LEASE_TICKS_LOST * raft.tick_ms:
+            raise self._wrong(
+                "[raft] lease_reads",
+                f"needs an election_timeout_min_ms above {LEASE_TICKS_LOST} ticks of tick_ms",
             )
         if raft.election_timeout_max_ms <= raft.election_timeout_min_ms:
             raise self._wrong("[raft] election_timeout_max_ms", "must exceed election_timeout_min_ms")

@@ -345,6 +345,7 @@ class Met:
     name: NodeId
     incarnation: str
     address: tuple[str, ...]
+    priority: int
 
 
 @dataclass(slots=True, eq=False)

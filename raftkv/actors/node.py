@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raftkv.actors.audit import AuditActor
@@ -27,12 +27,12 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.peers import PeersActor
-from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.raft import TICKS_CAUGHT_UP_MAX, RaftActor, SnapshotRule
 from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
-from raftkv.config import ClusterConfig
+from raftkv.config import LEASE_TICKS_LOST, ClusterConfig
 from raftkv.errors import CorruptLog, NotAMember
 from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
 from raftkv.kv.machine import DEFAULT_LIMITS
@@ -105,7 +105,7 @@ class Node:
         raft = Raft(
             name,
             _founding(config, name),
-            tuning or raft_options(config),
+            replace(tuning or raft_options(config), priority=self._me.priority),
             world.random,
             recovered.hard_state,
             recovered.entries,
@@ -378,7 +378,20 @@ def raft_options(config: ClusterConfig) -> RaftOptions:
         election_ticks_min=ticks(times.election_timeout_min_ms),
         election_ticks_max=ticks(times.election_timeout_max_ms),
         heartbeat_ticks=ticks(times.heartbeat_ms),
+        lease_us=_lease_us(config),
         uncommitted_bytes_max=config.limits.pending_mib << 20,
         retained_entries=config.snapshot.retain_entries,
         lagging_entries_max=max(config.snapshot.entries, config.snapshot.retain_entries),
     )
+
+
+def _lease_us(config: ClusterConfig) -> int:
+    """How long a follower that has answered a heartbeat certainly votes for nobody else. It counts the
+    shortest election timeout in ticks: of those it may make up for some that passed before the heartbeat
+    came, and one has begun by then; and its clock may be fast, or the leader's slow."""
+    times = config.raft
+    if not times.lease_reads:
+        return 0
+    assert LEASE_TICKS_LOST > TICKS_CAUGHT_UP_MAX
+    ticks = times.election_timeout_min_ms // times.tick_ms - LEASE_TICKS_LOST
+    return ticks * times.tick_ms * 1000 * (100 - times.clock_drift_percent) // 100

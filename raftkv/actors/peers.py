@@ -104,7 +104,7 @@ class PeersActor:
         self._context = context
         self._node_id = me.name
         self._cluster = config.name
-        self._introduction = Introduction(me.endpoints())
+        self._introduction = Introduction(me.endpoints(), me.priority)
         self._boot = boot
         self._connect = connect
         listed = {node.name: node.peer for node in config.nodes if node.name != me.name}
@@ -240,7 +240,7 @@ class PeersActor:
             case Introduction():
                 self._roster.introduce(frame.sender, item.address[0])
                 self._open_link(frame.sender)
-                self._context.send("raft", Met(frame.sender, frame.incarnation, item.address))
+                self._context.send("raft", Met(frame.sender, frame.incarnation, item.address, item.priority))
             case Disowned():
                 if self._roster.is_meant(item):
                     self._context.send("node", Expelled(frame.sender, item.known))

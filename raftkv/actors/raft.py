@@ -121,7 +121,7 @@ class RaftActor:
             case SnapshotWanted():
                 self._take_snapshot()
             case Met():
-                self.raft.meet(message.name, message.incarnation, message.address)
+                self.raft.meet(message.name, message.incarnation, message.address, message.priority)
             case ChangeMembers():
                 refused = self.raft.change_membership(message.change)
                 index = self.raft.log.configurations.latest_index
@@ -137,6 +137,8 @@ class RaftActor:
 
     def end_of_turn(self) -> None:
         send = self._context.send
+        # Of this very moment: what is read now was asked before it, even if this turn was held up.
+        self.raft.now_us = int(self._context.fresh_now() * 1e6)
         while ready := self.raft.ready():
             if ready.mark or ready.messages_after_append:
                 write = Write(

@@ -52,6 +52,10 @@ class Context(Protocol):
         """Seconds of a monotonic clock; the same throughout one turn."""
         ...
 
+    def fresh_now(self) -> float:
+        """The same clock, looked at now."""
+        ...
+
     def send(self, to: ActorName, message: Any) -> None: ...
     def set_timer(self, to: ActorName, delay: float, message: Any) -> None:
         """Put ``message`` into the mailbox after ``delay`` seconds, never before."""
@@ -88,6 +92,10 @@ class System:
     def now(self) -> float:
         return self._now
 
+    def fresh_now(self) -> float:
+        true, ours = self._base
+        return ours + (float(self._clock()) - true) * self._rate
+
     def send(self, to: ActorName, message: Any) -> None:
         mailbox = self._mailboxes[to]
         if not mailbox.messages:
@@ -99,8 +107,7 @@ class System:
         heapq.heappush(self._timers, (self._now + delay, self._timer_count, to, message))
 
     def begin_turn(self) -> None:
-        true, ours = self._base
-        self._now = ours + (float(self._clock()) - true) * self._rate
+        self._now = self.fresh_now()
 
     def set_clock_rate(self, rate: float) -> None:
         """Let time pass faster or slower from now on: a node whose clock is wrong."""

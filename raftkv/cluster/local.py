@@ -96,7 +96,7 @@ def prepare(
         if base == old_base:
             return known
         moved = tuple(
-            replace(_node(node.name, base, position), joining=node.joining)
+            replace(_node(node.name, base, position), joining=node.joining, priority=node.priority)
             for node, position in zip(known.nodes, positions, strict=True)
         )
         chosen = replace(known, nodes=moved, base_port=base)
@@ -172,6 +172,8 @@ def render(cluster: ClusterConfig) -> str:
         f"heartbeat_ms = {cluster.raft.heartbeat_ms}",
         f"election_timeout_min_ms = {cluster.raft.election_timeout_min_ms}",
         f"election_timeout_max_ms = {cluster.raft.election_timeout_max_ms}",
+        f"lease_reads = {'true' if cluster.raft.lease_reads else 'false'}   # see the docs",
+        f"clock_drift_percent = {cluster.raft.clock_drift_percent}   # what they rely on",
         "",
         "[storage]",
         f"data = {_toml_string(cluster.storage.data)}   # relative to this file; a folder a node",
@@ -195,6 +197,7 @@ def render(cluster: ClusterConfig) -> str:
             f'peer = "{node.peer}"',
             f'control = "{node.control}"',
             f'status = "{node.status}"',
+            *([f"priority = {node.priority}   # to lead"] if node.priority else []),
             *(["joining = true   # the cluster says what it is there for, not this file"] * node.joining),
         ]
     return "\n".join(lines) + "\n"

@@ -71,7 +71,8 @@ class Raft:
         self.log = RaftLog(entries, max(state.commit_index, start[0]), *start, founding, known)
         self.heard: dict[NodeId, tuple[str, tuple[str, ...]]] = {}
         """What a leader, or one to be, has heard of members that the configuration does not say yet."""
-        self._membership: Membership | None = None
+        self.membership: Membership | None = None
+        """As it was last handed out."""
         self.incarnation = incarnation
         self.founding = Founding(self)
         self.role = Role.FOLLOWER
@@ -80,6 +81,11 @@ class Raft:
         self.candidacy: Candidacy | None = None
         self.election_elapsed = 0
         self.election_timeout = self._draw_election_timeout()
+        self.quiet_ticks = 0 if options.lease_us else options.election_ticks_min
+        """Since a leader was heard. With leases a start counts as that: the last life may have promised."""
+        self.now_us = 0
+        """The shell's monotonic clock, set before each ``ready``."""
+        self.priorities: dict[NodeId, int] = {}
 
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
@@ -115,6 +121,7 @@ class Raft:
             return
         self.founding.tick()
         self.election_elapsed += 1
+        self.quiet_ticks += 1
         if self.election_elapsed >= self.election_timeout:
             self.reset_election_timer()
             # With a hung disk no vote of ours could leave, and raising our term would make us deaf.
@@ -150,7 +157,8 @@ class Raft:
 
     def campaign(self) -> None:
         """Let the election timer run out now: for tests, transcripts and the dashboard."""
-        if self.leadership is None and not self.disk_stalled:
+        promised = self.options.lease_us and self.leader_is_fresh
+        if self.leadership is None and not self.disk_stalled and not promised:
             self.reset_election_timer()
             election.campaign(self)
 
@@ -186,8 +194,10 @@ class Raft:
         """Begin to change who belongs to the cluster. None: it is in the log, and ends by itself."""
         return membership.request(self, change)
 
-    def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...]) -> None:
-        """A node has said which data folder it is and where it is reached."""
+    def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...], priority: int = 0) -> None:
+        """A node has said which data folder it is, where it is reached, and how much it wants to lead."""
+        if name in self.configuration.names:
+            self.priorities[name] = priority
         member = self.configuration.member(name)
         may_note = self.role is not Role.FOLLOWER
         if may_note and member and (member.incarnation, member.address) != (incarnation, address):
@@ -265,7 +275,7 @@ class Raft:
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events
         chunks, installed = self.chunks, self.installed
-        changed = self._take_membership()
+        changed = membership.news(self)
         waiting = messages or messages_after_append or read_states or events or soft_state or changed
         if not (mark or committed or waiting or chunks or installed):
             return None
@@ -315,7 +325,7 @@ class Raft:
     @property
     def leader_is_fresh(self) -> bool:
         """A leader was heard within the shortest election timeout, or this node is it."""
-        if self.leadership:
+        if self.leadership or (self.options.lease_us and self.quiet_ticks < self.options.election_ticks_min):
             return True
         return self.leader_id is not None and self.election_elapsed < self.options.election_ticks_min
 
@@ -345,6 +355,7 @@ class Raft:
         elif self.leader_id != leader_id:
             self._set_leader(leader_id)
         self.reset_election_timer()
+        self.quiet_ticks = 0
 
     def become_follower(self, term: Term, leader_id: NodeId | None, reason: str) -> None:
         assert term >= self.current_term
@@ -405,20 +416,6 @@ class Raft:
             return None
         self._soft_state = SoftState(self.role, self.leader_id, self.current_term)
         return self._soft_state
-
-    def _take_membership(self) -> Membership | None:
-        """Who belongs to the cluster, if that has changed since it was last asked."""
-        known, now = self._membership, self.log.configurations
-        if known and known.latest is now.latest and known.latest_index == now.latest_index:
-            settled = known.committed_index == now.latest_index
-            if settled or self.log.commit_index < now.latest_index:
-                return None
-        if now.latest != (known.latest if known else now.founding):
-            described = now.latest.describe()
-            self.trace(trace.ConfigurationChanged(self.current_term, now.latest_index, described))
-        index, committed = now.at(self.log.commit_index)
-        self._membership = Membership(now.latest, now.latest_index, committed, index)
-        return self._membership
 
     def _abandon_role(self) -> None:
         """Reads that waited for this leadership fail: their asker tries again elsewhere."""

@@ -101,8 +101,9 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
     commit = min(message.leader_commit, raft.log.last_index)
     if commit > raft.log.commit_index:
         raft.log.commit_to(commit)
-    term, read_round = raft.current_term, message.read_round
-    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, message.session))
+    term, read_round, session = raft.current_term, message.read_round, message.session
+    sent_us = message.sent_us if raft.options.lease_us else 0
+    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, session, sent_us))
 
 
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:

@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     from raftkv.raft.core import Raft
 
 
+CHECKS_BEFORE_GIVING_WAY = 3
+CHECKS_BETWEEN_GIVING_WAY = 30
+"""Of the quorum, each an election timeout after the other."""
+
+
 class Leadership:
     """Owns the progress of every peer and the reads that wait for a quorum."""
 
     __slots__ = (
+        "_checks_until_giving_way",
         "_held_before",
         "_held_then",
+        "_lease_given_up",
         "_raft",
         "_told_to_campaign",
         "_transfer_elapsed",
@@ -58,6 +65,8 @@ class Leadership:
         """Who is to take over. Ends with this object: no flag outlives the leadership (PITFALLS 22)."""
         self._transfer_elapsed = 0
         self._told_to_campaign = False
+        self._lease_given_up = False
+        self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
         # The no-op is appended right after this, and subtracted like any other when it commits.
         self.uncommitted_bytes = size_of(tail) + ENTRY_OVERHEAD_BYTES
@@ -78,6 +87,7 @@ class Leadership:
             if not self._quorum_active():
                 raft.step_down(trace.REASON_CHECK_QUORUM)
                 return
+            self._give_way()
         self._tick_transfer()
         self.heartbeat_elapsed += 1
         if self.heartbeat_elapsed >= raft.options.heartbeat_ticks:
@@ -106,7 +116,8 @@ class Leadership:
         commit = min(progress.match_index, raft.log.commit_index)
         progress.commit_sent = max(progress.commit_sent, commit)
         term, read_round = raft.current_term, self.reads.open_round
-        raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session))
+        sent_us = raft.now_us if raft.options.lease_us else 0
+        raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session, sent_us))
 
     # -- members
 
@@ -152,6 +163,23 @@ class Leadership:
         raft.trace(trace.TransferStarted(raft.current_term, to))
         return True
 
+    def _give_way(self) -> None:
+        """Let a voter lead that ranks higher and is up to date. Not at once, and seldom: one that comes and
+        goes must not take the cluster's leadership with it each time."""
+        raft = self._raft
+        self._checks_until_giving_way -= 1
+        if self._checks_until_giving_way > 0 or self.transferee is not None:
+            return
+        ranks, mine = raft.priorities, raft.options.priority
+        ready = [
+            peer
+            for peer in self.progress
+            if ranks.get(peer, 0) > mine and peer in raft.configuration.voters and self.caught_up(peer)
+        ]
+        if ready and not raft.configuration.joint:
+            self._checks_until_giving_way = CHECKS_BETWEEN_GIVING_WAY
+            self.begin_transfer(max(ready, key=lambda peer: ranks[peer]))
+
     def _readiness(self, peer: NodeId) -> tuple[LogIndex, bool]:
         """Whoever lacks least, and of those one that was heard since the quorum was last checked."""
         return (self.progress[peer].match_index, self.progress[peer].recent_active)
@@ -160,7 +188,7 @@ class Leadership:
         """Once the transferee holds the whole log it wins any election that it starts."""
         to, raft = self.transferee, self._raft
         if to and not self._told_to_campaign and self.progress[to].match_index == raft.log.last_index:
-            self._told_to_campaign = True
+            self._told_to_campaign = self._lease_given_up = True
             raft.send(TimeoutNow(raft.node_id, to, raft.current_term))
 
     def _tick_transfer(self) -> None:
@@ -253,6 +281,9 @@ class Leadership:
         # Before the no-op of this term commits, commit_index may lag what an earlier leader
         # has told its clients (PITFALLS 31).
         may_open = raft.log.matches(raft.log.commit_index, raft.current_term)
+        if may_open and self.reads.waiting and self.lease_holds():
+            for reader, context in self.reads.take_waiting():
+                self._answer_read(reader, context, raft.log.commit_index)
         while True:
             confirmed = self.reads.take_confirmed(raft.configuration)
             if confirmed:
@@ -264,6 +295,18 @@ class Leadership:
             self.reads.start_round(raft.log.commit_index)
             for peer, progress in self.progress.items():
                 self._send_heartbeat(peer, progress)
+
+    def lease_holds(self) -> bool:
+        """Whether nobody else can lead now. A quorum has answered a heartbeat that was sent so lately that,
+        by any clock within the bound, none of it votes for another yet (thesis §6.4.1). Not while leadership
+        is handed over, and never again once somebody was told to campaign: such an election asks nobody to
+        wait (PITFALLS 34)."""
+        raft, lease_us = self._raft, self._raft.options.lease_us
+        if not lease_us or self.transferee is not None or self._lease_given_up:
+            return False
+        answered = {peer: LogIndex(progress.acked_us) for peer, progress in self.progress.items()}
+        answered[raft.node_id] = LogIndex(raft.now_us)
+        return raft.now_us < committed_index(answered, raft.configuration) + lease_us
 
     def _answer_read(self, reader: NodeId, context: int, index: LogIndex) -> None:
         raft = self._raft
@@ -292,6 +335,7 @@ class Leadership:
         if progress is None:
             return
         self.reads.confirmed_by(message.sender, message.read_round)
+        progress.acked_us = max(progress.acked_us, min(message.sent_us, self._raft.now_us))
         if progress.stream:
             progress.stream.heartbeat()
         elif progress.state is ProgressState.PROBE:

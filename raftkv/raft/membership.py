@@ -20,6 +20,7 @@ from raftkv.raft.configuration import MEMBERS_MAX, Configuration, Member, Part
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import TimeoutNow
 from raftkv.raft.progress import ProgressState
+from raftkv.raft.state import Membership
 from raftkv.types import NodeId
 
 if TYPE_CHECKING:
@@ -134,6 +135,21 @@ def _with_learner(now: Configuration, change: AddLearner) -> Configuration | Ref
     if taken.intersection(change.address):
         return Refusal.ADDRESS_TAKEN
     return now.with_member(Member(change.name, Part.LEARNER, "", change.address))
+
+
+def news(raft: Raft) -> Membership | None:
+    """Who belongs to the cluster, if that has changed since it was last asked."""
+    known, now = raft.membership, raft.log.configurations
+    if known and known.latest is now.latest and known.latest_index == now.latest_index:
+        settled = known.committed_index == now.latest_index
+        if settled or raft.log.commit_index < now.latest_index:
+            return None
+    if now.latest != (known.latest if known else now.founding):
+        described = now.latest.describe()
+        raft.trace(trace.ConfigurationChanged(raft.current_term, now.latest_index, described))
+    index, committed = now.at(raft.log.commit_index)
+    raft.membership = Membership(now.latest, now.latest_index, committed, index)
+    return raft.membership
 
 
 def advance(raft: Raft) -> None:

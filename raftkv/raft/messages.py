@@ -173,12 +173,15 @@ class Heartbeat(Message):
     leader_commit: LogIndex
     read_round: int
     session: int = 0
+    sent_us: int = 0
+    """By the leader's clock; the answer repeats it if the receiver keeps leases. 0 where none are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResponse(Message):
     read_round: int
     session: int = 0
+    sent_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Stream:
 
 class Progress:
     __slots__ = (
+        "acked_us",
         "commit_sent",
         "inflight_bytes",
         "inflights",
@@ -73,6 +74,8 @@ class Progress:
     def __init__(self, next_index: LogIndex, session: int = 0) -> None:
         """``session`` tells this book from an earlier one about the same peer, in the same term."""
         self.session = session
+        self.acked_us = 0
+        """When the latest heartbeat was sent that the peer has answered, by this leader's clock."""
         self.match_index = LogIndex(0)
         self.next_index = next_index
         self.state = ProgressState.PROBE

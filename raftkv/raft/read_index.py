@@ -41,6 +41,11 @@ class ReadIndexQueue:
         self._open_readers, self.waiting = self.waiting, []
         self._acks = {self._node_id}
 
+    def take_waiting(self) -> list[Reader]:
+        """Those that wait for the next round: they need none."""
+        readers, self.waiting = self.waiting, []
+        return readers
+
     def confirmed_by(self, peer: NodeId, read_round: int) -> None:
         if read_round == self.open_round:
             self._acks.add(peer)

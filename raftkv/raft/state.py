@@ -49,6 +49,9 @@ class RaftOptions:
     uncommitted_bytes_max: int = 64 << 20
     """What a leader without a quorum takes on before it answers BUSY (PITFALLS 39)."""
     reads_waiting_max: int = 4096
+    lease_us: int = 0
+    """How long after a heartbeat that a quorum has answered its leader may serve reads without another one,
+    in microseconds; 0: not at all. The same on all nodes."""
     committed_entries_max: int = 4096
     """Per Ready, so that one long catch-up does not starve the timers."""
     inflight_chunks_max: int = 4
@@ -60,6 +63,8 @@ class RaftOptions:
     """What is kept at most for a follower that is behind, but alive,"""
     lagging_bytes_max: int = 64 << 20
     """and how much."""
+    priority: int = 0
+    """A leader hands over to a voter that has a higher one."""
     forgotten_entries_max: int = 10_000
     """Per tick: to let go of a million at once would take longer than a heartbeat."""
 

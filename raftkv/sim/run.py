@@ -265,7 +265,11 @@ class Run:
             self._revive()
             return not any(machine is None or machine.node.leaving for machine in self._members())
 
-        if self._rng.random() >= RETURNS_SHARE or not world.run_until(settled, SETTLE_SECONDS):
+        if (
+            self.profile.world.preferred
+            or self._rng.random() >= RETURNS_SHARE
+            or not world.run_until(settled, SETTLE_SECONDS)
+        ):
             return
         leader = world.leader()
         members = world.members()

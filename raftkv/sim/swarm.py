@@ -58,6 +58,9 @@ class Fault(StrEnum):
 WEATHER = frozenset({Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER})
 SPARES = 2
 """Nodes that may join, where members change."""
+LEASES_SHARE = 0.5
+PREFERRED_SHARE = 0.2
+"""Of worlds in which one node is to lead if it can."""
 FAULT_SHARE = 0.4
 """Of all kinds, that one seed has."""
 
@@ -131,6 +134,11 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         disk_seconds=rng.choice((0.0002, 0.001, 0.005)),
         weather=_draw_weather(rng, faults),
     )
+    # Leases rely on clocks that are nearly true: a world has the one or the other.
+    if rng.random() < LEASES_SHARE and Fault.CLOCK_RATE not in faults:
+        options = replace(options, raft=replace(options.raft, lease_reads=True))
+    if rng.random() < PREFERRED_SHARE:
+        options = replace(options, preferred=rng.randint(1, nodes))
     tuning = replace(
         raft_options(cluster_config(options)),
         append_bytes_max=rng.choice((1 << 20, 2000, 200)),

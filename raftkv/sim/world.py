@@ -46,6 +46,8 @@ class WorldOptions:
     nodes: int = 3
     spares: int = 0
     """Nodes that are no members at first."""
+    preferred: int = 0
+    """The number of the node that is to lead, if it can; 0: none in particular."""
     raft: config.RaftConfig = field(default_factory=config.RaftConfig)
     limits: config.LimitsConfig = field(default_factory=config.LimitsConfig)
     tuning: RaftOptions | None = None
@@ -63,7 +65,8 @@ def cluster_config(options: WorldOptions) -> ClusterConfig:
     def node(number: int) -> config.NodeConfig:
         peer, client, control, status = (f"tcp://virtual:{number * 10 + kind}" for kind in range(1, 5))
         joining = number > options.nodes
-        return config.NodeConfig(NodeId(f"n{number}"), peer, client, control, status, joining)
+        priority = int(number == options.preferred)
+        return config.NodeConfig(NodeId(f"n{number}"), peer, client, control, status, joining, priority)
 
     nodes = tuple(map(node, range(1, options.nodes + options.spares + 1)))
     return ClusterConfig(

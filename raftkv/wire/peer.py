@@ -10,7 +10,8 @@ code  name          fields
 ====  ============  ============================================================================
 0     Forward       [command, …]: writes of a follower's clients, which only a leader can propose
 15    StateDigest   index, digest: the sender's state at that index
-16    Introduction  [peer, client, control, status]: where the sender is reached
+16    Introduction  [peer, client, control, status], priority: where the sender is reached, and how
+                    much it wants to lead
 17    Disowned      incarnation, index, known: whoever has this incarnation is no member as of
                     that configuration entry; ``known`` is the incarnation that is, or empty
 ====  ============  ============================================================================
@@ -69,6 +70,7 @@ class Introduction:
     """The sender's endpoints: for peers, clients, control and status."""
 
     address: tuple[str, ...]
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _encode_item(item: Item) -> tuple[Any, ...]:
     if isinstance(item, StateDigest):
         return (_Other.STATE_DIGEST.value, item.index, item.digest)
     if isinstance(item, Introduction):
-        return (_Other.INTRODUCTION.value, item.address)
+        return (_Other.INTRODUCTION.value, item.address, item.priority)
     if isinstance(item, Disowned):
         return (_Other.DISOWNED.value, item.incarnation, item.index, item.known)
     kind = type(item)
@@ -196,10 +198,10 @@ def _decode_other(item: tuple[Any, ...]) -> Item:
                 return Forward(commands)
             case (_Other.STATE_DIGEST, index, digest) if _is_count(index) and _is_count(digest):
                 return StateDigest(index, digest)
-            case (_Other.INTRODUCTION, tuple() as address) if len(address) == ENDPOINTS and all(
-                map(_is_endpoint, address)
+            case (_Other.INTRODUCTION, tuple() as address, priority) if (
+                len(address) == ENDPOINTS and all(map(_is_endpoint, address)) and _is_count(priority)
             ):
-                return Introduction(address)
+                return Introduction(address, priority)
             case (_Other.DISOWNED, str() as incarnation, index, str() as known) if _is_count(index):
                 return Disowned(incarnation, index, known)
     raise WireError("unknown peer message")

@@ -170,7 +170,7 @@ def peer_frames(sender: str = N2, to: str = N1, cluster: str = CLUSTER) -> list[
         messages.ReadIndexResponse(*head, 77, i(4)),
         Forward(tuple(COMMANDS[:2])),
         StateDigest(i(1024), 77),
-        Introduction(("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3", "tcp://127.0.0.1:4")),
+        Introduction(("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3", "tcp://127.0.0.1:4"), 3),
         Disowned("0123456789abcdef", i(9), ""),
         messages.AppendEntries(
             *head, i(4), Term(2), [Entry(i(5), Term(2), 3, b"n1 voter -\nn4 incoming 77")], i(4), 7

@@ -8,7 +8,7 @@ from typing import Any
 
 from raftkv.actors.node import Node
 from raftkv.client.calls import Call, Session
-from raftkv.config import LimitsConfig, SnapshotConfig
+from raftkv.config import LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.kv import CHUNK_BYTES, KeyValue, SessionLimits
 from raftkv.kv.commands import Op
 from raftkv.kv.machine import DEFAULT_LIMITS
@@ -34,12 +34,14 @@ class World(sim.World):
         chunk_bytes: int = CHUNK_BYTES,
         sessions: SessionLimits = DEFAULT_LIMITS,
         spares: int = 0,
+        raft: RaftConfig | None = None,
         **limits: int,
     ) -> None:
         super().__init__(
             WorldOptions(
                 nodes=count,
                 spares=spares,
+                raft=raft or RaftConfig(),
                 limits=LimitsConfig(**limits),
                 snapshot=snapshot or SnapshotConfig(),
                 chunk_bytes=chunk_bytes,

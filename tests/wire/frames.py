@@ -116,7 +116,7 @@ peer_items: st.SearchStrategy[Item] = st.one_of(
     *[messages_of(kind) for kind in MESSAGES],
     st.lists(st.binary(max_size=20), max_size=4).map(lambda commands: Forward(tuple(commands))),
     st.tuples(counts, counts).map(lambda pair: StateDigest(LogIndex(pair[0]), pair[1])),
-    addresses.map(lambda address: Introduction(tuple(address))),
+    st.builds(Introduction, address=addresses.map(tuple), priority=counts),
     st.builds(Disowned, incarnation=names, index=counts, known=names),
 )
 peer_frames = st.builds(

@@ -132,7 +132,7 @@ ROW = (5, 3, 1, b"data")
 
 def test_the_frames_that_are_spoiled_below_are_fine_as_they_are() -> None:
     assert peer.decode(msgpack.packb(append(ROW, (6, 3, 1, b"")))).items
-    assert peer.decode(msgpack.packb(peer_frame([0, [b"command"]], [7, 1, 2, 3, 0], [2, 1, True]))).items
+    assert peer.decode(msgpack.packb(peer_frame([0, [b"command"]], [7, 1, 2, 3, 0, 0], [2, 1, True]))).items
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value
         [[7], 1],
         [7, 1],
         [7, 1, 2],
-        [7, 1, 2, 3, 4, 5],
-        [7, "1", 2, 3, 0],
-        [7, -1, 2, 3, 0],
-        [7, True, 2, 3, 0],
-        [7, 1, 2.0, 3, 0],
-        [7, 1, -2, 3, 0],
-        [7, 1, None, 3, 0],
+        [7, 1, 2, 3, 4, 5, 6],
+        [7, "1", 2, 3, 0, 0],
+        [7, -1, 2, 3, 0, 0],
+        [7, True, 2, 3, 0, 0],
+        [7, 1, 2.0, 3, 0, 0],
+        [7, 1, -2, 3, 0, 0],
+        [7, 1, None, 3, 0, 0],
         [2, 1, 1],
         [2, 1, None],
         [6, 1, 1, 1, 1, 1, 1, 0],
@@ -197,9 +197,11 @@ def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value
         [5, 1, 0, 0, [[1, 1, 3, b"n1 king -"]], 0, 0],
         [12, 1, [1, 1, 1, 1, None], 0, b"", 0],
         [12, 1, [1, 1, 1, 1, b"n1 learner -"], 0, b"", 0],
-        [16, ["tcp://127.0.0.1:1"] * 3],
-        [16, ["tcp://127.0.0.1:1"] * 3 + ["udp://x:1"]],
-        [16, None],
+        [16, ["tcp://127.0.0.1:1"] * 3, 0],
+        [16, ["tcp://127.0.0.1:1"] * 4],
+        [16, ["tcp://127.0.0.1:1"] * 4, -1],
+        [16, ["tcp://127.0.0.1:1"] * 3 + ["udp://x:1"], 0],
+        [16, None, 0],
         [17, "i", 3],
         [17, "i", -3, "j"],
         [17, 7, 3, "j"],
@@ -208,7 +210,7 @@ def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value
 )
 def test_a_peer_item_without_sense_is_refused(item: Any) -> None:
     refused(peer.decode, peer_frame(item))
-    refused(peer.decode, peer_frame([7, 1, 2, 3, 0], item))
+    refused(peer.decode, peer_frame([7, 1, 2, 3, 0, 0], item))
 
 
 @pytest.mark.parametrize(

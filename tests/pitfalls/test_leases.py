@@ -1,0 +1,122 @@
+"""Pitfall 34: reads by a lease, and everything that must end it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raftkv.config import RaftConfig
+from raftkv.kv import KeyValue
+from raftkv.types import NodeId
+from tests.support.world import World
+
+
+def leased(**more: Any) -> World:
+    return World(raft=RaftConfig(lease_reads=True), **more)
+
+
+def test_pitfall_34_a_lease_serves_reads_without_a_round() -> None:
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    raft = world.node(leader).raft.raft
+    assert raft.leadership
+    user = world.user()
+    put = user.put("a", "1")
+    world.reach(lambda: put.response)
+    rounds = raft.leadership.reads.last_round
+    for _ in range(10):
+        assert user.await_value("a") == "1"
+    assert raft.leadership.reads.last_round == rounds
+    assert raft.leadership.lease_holds()
+
+
+def test_pitfall_34_no_lease_while_leadership_is_handed_over_nor_ever_after() -> None:
+    """openraft 1749. Whoever is told to campaign is elected by nodes that still hear the leader."""
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    leadership = world.node(leader).raft.raft.leadership
+    assert leadership
+    other = next(name for name in world.names if name != leader)
+    assert leadership.lease_holds()
+    leadership.begin_transfer(NodeId(other))
+    assert not leadership.lease_holds()
+    leadership.hand_over()
+    leadership.transferee = None  # it was given up; the word may still be on its way
+    world.node(leader).raft.raft._messages.clear()
+    world.run(1.0)
+    assert world.node(leader).raft.raft.leadership is leadership, "it leads on"
+    assert not leadership.lease_holds()
+
+
+def test_pitfall_34_a_leader_that_was_paused_serves_nothing_by_its_lease() -> None:
+    """etcd 6700. The clock is looked at after the read has arrived, and it does not stop."""
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    user, others = world.user(), [name for name in world.names if name != leader]
+    put = user.put("a", "old")
+    world.reach(lambda: put.response)
+    machine = world.machine(leader)
+    machine.pause()
+    world.reach(lambda: world.leader() in others)
+    put = world.user("c2", others).put("a", "new")
+    world.reach(lambda: put.response)
+    call = user.get("a", node=leader)
+    world.run(0.01)
+    machine.resume()
+    world.reach(lambda: call.response or call.error)
+    assert not (call.response and call.response.detail and KeyValue(*call.response.detail).value == b"old")
+
+
+def test_pitfall_34_a_leader_that_is_cut_off_loses_its_lease_before_another_can_lead() -> None:
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    raft = world.node(leader).raft.raft
+    world.cut_off(leader)
+
+    def other_leads() -> bool:
+        return any(
+            machine.node.raft.raft.leadership for name, machine in world.machines.items() if name != leader
+        )
+
+    held = 0
+    while not other_leads():
+        world.run(0.001)
+        held += bool(raft.leadership and raft.leadership.lease_holds())
+    assert held > 100, "milliseconds"
+    assert not (raft.leadership and raft.leadership.lease_holds())
+
+
+def test_pitfall_34_a_node_that_starts_again_keeps_what_it_may_have_promised() -> None:
+    """It answered a heartbeat, and has forgotten it: for as long as that may count it votes for nobody."""
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    one, other = (name for name in world.names if name != leader)
+    raft = world.node(leader).raft.raft
+    world.cut_off(leader)
+    world.network.cut([(other, one), (one, other)])  # only what starts anew hears the candidate
+    world.kill(one)
+    world.start(one)
+    candidate = world.node(other).raft.raft
+    candidate.quiet_ticks = candidate.options.election_ticks_min
+    world.network.lift([(other, one), (one, other)])
+    candidate.election_elapsed = candidate.election_timeout
+    held = 0
+    while not any(world.node(name).raft.raft.leadership for name in (one, other)):
+        world.run(0.001)
+        held += bool(raft.leadership and raft.leadership.lease_holds())
+    assert held > 100, "milliseconds"
+    assert not (raft.leadership and raft.leadership.lease_holds())
+
+
+def test_pitfall_34_an_operator_cannot_make_a_node_break_its_promise() -> None:
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    other = next(name for name in world.names if name != leader)
+    world.control(other, "campaign")
+    world.run(0.5)
+    assert world.leader() == leader
