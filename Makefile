@@ -40,6 +40,7 @@ format: $(STAMP)
 
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.snapshots
 
 # Hours, not minutes: what docs/reliability.md reports.
 soak: $(STAMP)

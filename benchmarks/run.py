@@ -142,6 +142,24 @@ def small_figures(cluster: Cluster, results: dict[str, Any]) -> list[Row]:
     ]
 
 
+def leased_reads(results: dict[str, Any]) -> list[Row]:
+    """With ``lease_reads``: what a read costs without a round of heartbeats."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
+        cluster.raftkv("down")
+        path = cluster.folder / ".raftkv" / "cluster.toml"
+        path.write_text(path.read_text().replace("lease_reads = false", "lease_reads = true", 1))
+        cluster.raftkv("up", "--detach")
+        for clients in (1, 64):
+            found = cluster.bench("get", clients, GETS[clients][0])
+            results[f"leased get {clients}"] = found
+            rate = f"{found['ops_per_second']:,.0f} a second"
+            p50, p99 = found["latency_ms"]["p50"], found["latency_ms"]["p99"]
+            latency = f"p50 {p50:.2f}, p99 {p99:.2f} ms"
+            rows.append((f"linearizable get by lease, {clients} clients", "", rate, latency))
+    return rows
+
+
 def idle_memory(results: dict[str, Any]) -> Row:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
         time.sleep(2)
@@ -176,6 +194,7 @@ def main() -> None:
             rows.append(failover(cluster, results))
         except ClientError as error:
             rows.append(("failover", "0.7 s", f"failed: {error}", ""))
+    rows += leased_reads(results)
     rows.append(idle_memory(results))
     print("| figure | goal | measured | |\n|---|---|---|---|")
     for row in rows:
