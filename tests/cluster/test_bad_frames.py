@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from raftkv.kv.commands import Command, Op
-from raftkv.raft.messages import RequestVote
+from raftkv.raft.messages import HeartbeatResponse, RequestVote
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client as client_wire
 from raftkv.wire import control as control_wire
@@ -77,6 +77,12 @@ def vote(name: str, sender: str, to: str) -> bytes:
     return peer_wire.encode(name, NodeId(sender), "i", NodeId(to), 5, [ask])
 
 
+def answer(name: str, sender: str, to: str) -> bytes:
+    """Of a node under that name whose data folder is another."""
+    late = HeartbeatResponse(NodeId(sender), NodeId(to), Term(1), 0)
+    return peer_wire.encode(name, NodeId(sender), "i", NodeId(to), 5, [late])
+
+
 def bad_frames(offset: int, name: str, me: str, other: str) -> list[list[bytes]]:
     """Messages, each of which must be rejected once."""
     rng = random.Random(offset)
@@ -96,7 +102,7 @@ def bad_frames(offset: int, name: str, me: str, other: str) -> list[list[bytes]]
     frames += [[good[:size]] for size in range(1, len(good) - 1, max(1, len(good) // 6))]
     frames += [[good + b"\0"], [foreign], [b"part"] * 40, [b"", b""]]
     if offset == PEER:
-        frames += [[vote(name, other, "n9")], [vote(name, other, me)], [vote(name, me, me)]]
+        frames += [[vote(name, other, "n9")], [answer(name, other, me)], [vote(name, me, me)]]
     return frames
 
 
