@@ -13,6 +13,7 @@
     │   ├── DiskFull           nothing was written; may be tried again
     │   └── StorageFailed      a write or sync failed; latched, the node must stop
     ├── WireError              a frame that cannot be decoded; counted and dropped
+    │   └── VersionMismatch    it speaks another version of the protocol
     ├── HistoryError           a recorded history that cannot be read; names file and line
     └── ClientError
         ├── InvalidRequest     did not happen, and never will as it stands
@@ -79,6 +80,10 @@ class StorageFailed(StorageError):
 
 class WireError(RaftkvError):
     """A frame that cannot be decoded: wrong shape, version, size or cluster."""
+
+
+class VersionMismatch(WireError):
+    """A frame of another version of the protocol."""
 
 
 class HistoryError(RaftkvError):

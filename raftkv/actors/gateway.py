@@ -38,7 +38,7 @@ from raftkv.actors.messages import (
 )
 from raftkv.actors.meter import Meter
 from raftkv.actors.system import Context, Port
-from raftkv.errors import WireError
+from raftkv.errors import VersionMismatch, WireError
 from raftkv.kv import Applied, Code, KeyValue, RangeResult
 from raftkv.raft import Role, SoftState
 from raftkv.types import LogIndex, Term
@@ -139,6 +139,8 @@ class GatewayActor:
                     raise WireError(f"a client of cluster {cluster[:64]!r}")
             except WireError as error:
                 self._context.send("status", Rejected("client", str(error)))
+                if isinstance(error, VersionMismatch):
+                    self._outbox.setdefault(frame[0], [])  # an empty answer says which version we speak
                 continue
             for request in requests:
                 self._on_request(frame[0], request, keys, commands)

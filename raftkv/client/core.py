@@ -25,6 +25,7 @@ from raftkv.errors import (
     OutcomeUnknown,
     SessionExpired,
     Unavailable,
+    VersionMismatch,
     WireError,
     shown,
 )
@@ -79,6 +80,8 @@ class ClientCore:
         """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
         self._now = -1.0
         self._retries: list[tuple[float, int, Call]] = []
+        self._mismatch = ""
+        """What a node of another version was heard to speak."""
         self._deadlines: list[tuple[float, int, Call]] = []
         self._last_id = 0
         self._target: str | None = None
@@ -130,8 +133,11 @@ class ClientCore:
             return
         try:
             responses = wire.decode_responses(data)
-        except WireError:
-            return  # like silence: whoever talks like this is no node of ours
+        except WireError as error:
+            # Like silence: whoever talks like this is no node of ours.
+            if isinstance(error, VersionMismatch):
+                self._mismatch = f"; {endpoint} speaks {error}: install the same version of raftkv"
+            return
         self._now = now
         peer.sent_at = now
         for response in responses:
@@ -362,7 +368,7 @@ class ClientCore:
         if is_write and (call.open or call.uncertain):
             self._finish(call, OutcomeUnknown("no answer in time: the request may or may not have happened"))
         else:
-            self._finish(call, Unavailable(f"{call.why} in time: nothing happened"))
+            self._finish(call, Unavailable(f"{call.why} in time: nothing happened{self._mismatch}"))
 
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]

@@ -85,9 +85,10 @@ def encode_requests(cluster: str | None, requests: Sequence[Request]) -> bytes:
 def decode_requests(data: bytes) -> tuple[str | None, tuple[Request, ...]]:
     """The cluster named (or None) and the requests, each checked for shape."""
     content = unpack(data, REQUEST_BYTES_MAX + FRAME_SLACK_BYTES)
-    expect(type(content) is tuple and len(content) == 3, "no request frame")
-    version, cluster, requests = content
-    expect_version(version, VERSION, "client")
+    expect(type(content) is tuple and len(content) > 0, "no request frame")
+    expect_version(content[0], VERSION, "client")  # before anything that may differ between versions
+    expect(len(content) == 3, "no request frame")
+    _, cluster, requests = content
     expect(cluster is None or type(cluster) is str, "no request frame")
     expect(type(requests) is tuple and len(requests) <= REQUESTS_PER_FRAME_MAX, "no request frame")
     for request in requests:
@@ -104,9 +105,10 @@ def encode_responses(responses: Sequence[Reply]) -> bytes:
 
 def decode_responses(data: bytes) -> list[Response]:
     content = unpack(data, RESPONSE_BYTES_MAX)
-    expect(type(content) is tuple and len(content) == 2, "no response frame")
-    version, responses = content
-    expect_version(version, VERSION, "client")
+    expect(type(content) is tuple and len(content) > 0, "no response frame")
+    expect_version(content[0], VERSION, "client")
+    expect(len(content) == 2, "no response frame")
+    _, responses = content
     expect(type(responses) is tuple, "no response frame")
     try:
         decoded = [Response(*response) for response in responses]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 
-from raftkv.errors import WireError
+from raftkv.errors import VersionMismatch, WireError
 
 FRAME_BYTES_MAX = 16 << 20
 """Peer frames: a turn's worth of appends to one peer (see ``RaftOptions.append_bytes_max``)."""
@@ -33,7 +33,7 @@ def expect_version(version: Any, known: int, protocol: str) -> None:
     even to be shown."""
     if type(version) is not int or version != known:
         shown = version if type(version) is int and 0 <= version < 1 << 16 else "(none)"
-        raise WireError(f"{protocol} protocol version {shown}; this side speaks version {known}")
+        raise VersionMismatch(f"{protocol} protocol version {shown}; this side speaks version {known}")
 
 
 def expect(condition: bool, what: str) -> None:

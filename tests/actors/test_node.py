@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgpack
+
 from raftkv.errors import OutcomeUnknown, Unavailable
 from raftkv.kv.commands import Code, Op
 from raftkv.sim.network import between
@@ -210,3 +212,14 @@ def test_a_read_waits_until_the_state_has_reached_its_index() -> None:
         settle(world, client)
         assert read.response is not None
         assert read.response.detail[0] == str(number).encode()
+
+
+def test_a_client_of_another_version_is_told_which_one_this_node_speaks() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.client("odd")
+    frames: list[bytes] = []
+    client.arrive = lambda endpoint, frame: frames.append(frame)  # type: ignore[method-assign]
+    world.ask_node("odd", leader, msgpack.packb([9, "virtual", [], "whatever comes later"]))
+    world.run(0.1)
+    assert [msgpack.unpackb(frame) for frame in frames] == [[1, []]]

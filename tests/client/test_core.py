@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgpack
 import pytest
 
 from raftkv.client.calls import ANY_NODE, Call, Session
@@ -585,3 +586,13 @@ def test_deadlines_of_finished_calls_are_forgotten() -> None:
     assert talk.core.calls_open == 0
     assert len(talk.core._deadlines) < 5_000
     assert not any(isinstance(call.error, ClientError) for call in talk.done)
+
+
+def test_a_cluster_of_another_version_is_named_as_the_reason() -> None:
+    talk = Talk()
+    call = talk.get()
+    talk.core.on_frame(N2, msgpack.packb([7, [], "and more"]), talk.now)
+    talk.wait(TIMEOUT)
+    assert type(call.error) is Unavailable
+    assert f"{N2} speaks client protocol version 7; this side speaks version 1" in str(call.error)
+    assert "install the same version of raftkv" in str(call.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-from raftkv.raft import Configuration, HardState, Member, Message, Raft, Role
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, Member, Message, Raft, Role
 from raftkv.raft.messages import FoundingAnswer, FoundingCall, FoundingEntry, PreVote
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import OPTIONS
@@ -122,3 +122,13 @@ def test_a_node_that_joins_later_founds_nothing() -> None:
         joining.tick()
     assert sent(joining) == []
     assert joining.role is Role.FOLLOWER
+
+
+def test_a_node_whose_name_stands_for_another_folder_never_campaigns() -> None:
+    """It was sent the log that says so; it may have voted before, and forgotten it."""
+    founded = Entry(LogIndex(1), Term(1), EntryKind.CONFIGURATION, FOUNDED.encode())
+    state = HardState(Term(1), None, LogIndex(1))
+    for life, role in (("a", Role.PRE_CANDIDATE), ("b", Role.FOLLOWER)):
+        raft = Raft(N1, THREE, OPTIONS, random.Random(1), state, [founded], incarnation=f"n1{life}")
+        raft.campaign()
+        assert raft.role is role

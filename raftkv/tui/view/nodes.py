@@ -119,7 +119,7 @@ def role_cell(row: Row, _: int = 0) -> Span:
         case Health.ALIVE if stale:
             return Span("★ stale?", "dim")
         case Health.ALIVE:
-            style = {"leader": "leader", "follower": ""}.get(role, "candidate")
+            style = {"leader": "leader", "follower": "", "learner": "dim"}.get(role, "candidate")
             return Span(_ROLES.get(role, role), style)
 
 
