@@ -21,7 +21,7 @@ from raftkv.errors import ConfigError, CorruptLog, RaftkvError, StorageError, Un
 from raftkv.kv import Restoration, StateMachine
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
-from raftkv.raft import Role, SnapshotMark
+from raftkv.raft import Configuration, Member, Role, SnapshotMark
 from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
 from raftkv.storage.files import sync
 from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
@@ -173,13 +173,15 @@ def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: 
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
     # The same entry of the same term everywhere: the log of every node begins after it.
-    # Who belongs to the new cluster its own file says.
-    mark = backup.mark._replace(id=secrets.randbits(62), configuration=b"")
+    incarnations = {name: secrets.token_hex(8) for name in names}
+    configuration = _founded(cluster, incarnations)
+    mark = backup.mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
     aside = {name: folder.parent / f".{name}.restoring" for name, folder in folders.items()}
     try:
         for done, name in enumerate(names):
             shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
-            _seed(backup, cluster, name, aside[name] / "wal", mark)
+            identity = Identity(cluster.name, NodeId(name), incarnations[name])
+            _seed(backup, cluster, identity, aside[name] / "wal", mark)
             progress(done + 1, len(names))
         for name, folder in folders.items():
             if folder.exists():
@@ -192,9 +194,20 @@ def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: 
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _seed(backup: Backup, cluster: ClusterConfig, name: str, folder: Path, mark: SnapshotMark) -> None:
+def _founded(cluster: ClusterConfig, incarnations: Mapping[str, str]) -> Configuration:
+    """Who belongs to the new cluster, folder by folder. Where it is restored one node at a time nobody knows
+    all of them: nothing, then, and the file says who the founders are."""
+    members = [
+        Member(node.name, incarnation=incarnations.get(node.name, ""), address=node.endpoints())
+        for node in cluster.nodes
+    ]
+    return Configuration(tuple(members)) if all(each.incarnation for each in members) else Configuration()
+
+
+def _seed(
+    backup: Backup, cluster: ClusterConfig, identity: Identity, folder: Path, mark: SnapshotMark
+) -> None:
     stored = _open(backup.path)
-    identity = Identity(cluster.name, NodeId(name), secrets.token_hex(8))
     options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
     try:
         chunks = stored.chunks(str(backup.path.parent))

@@ -57,7 +57,7 @@ def _may_lead(raft: Raft) -> bool:
     the only one that holds that entry, and nobody else could win against its log (thesis §4.2.2).
 
     Never one whose folder is not the one that its name stands for: it forgot its votes (PITFALLS 27)."""
-    if raft.founding.newborn or _is_another_folder(raft):
+    if raft.founding.pending or _is_another_folder(raft):
         return False
     if raft.configuration.votes(raft.node_id):
         return True

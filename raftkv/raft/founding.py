@@ -39,10 +39,15 @@ class Founding:
         self._missing = ""
 
     @property
+    def pending(self) -> bool:
+        """Nobody has said yet who the founders are. Such a node may vote, for one that knows; but whom it
+        could count itself, it cannot tell."""
+        return bool(self._raft.incarnation) and not self._raft.log.last_index
+
+    @property
     def newborn(self) -> bool:
-        """Nothing was ever promised from this folder, and nobody has said yet who the founders are."""
-        raft = self._raft
-        return bool(self._raft.incarnation and not raft.current_term and not raft.log.last_index)
+        """Nor was anything ever promised from this folder."""
+        return self.pending and not self._raft.current_term
 
     @property
     def _first(self) -> bool:

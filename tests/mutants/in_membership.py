@@ -135,7 +135,7 @@ MUTANTS = (
         "removed-node-campaigns",
         "a node that is no voter campaigns",
         "18",
-        Edit(election.campaign, "if not _may_lead(raft):", "if raft.founding.newborn:"),
+        Edit(election.campaign, "if not _may_lead(raft):", "if raft.founding.pending:"),
     ),
     _mutant(
         "removed-leader-leads-on",
@@ -208,7 +208,7 @@ MUTANTS = (
         "newborn-campaigns",
         "a node that knows nothing campaigns among others that may know nothing either",
         "27",
-        Edit(election._may_lead, "raft.founding.newborn or ", ""),
+        Edit(election._may_lead, "raft.founding.pending or ", ""),
     ),
     _mutant(
         "founded-by-a-majority",

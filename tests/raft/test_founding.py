@@ -6,7 +6,14 @@ from __future__ import annotations
 import random
 
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Member, Message, Raft, Role
-from raftkv.raft.messages import FoundingAnswer, FoundingCall, FoundingEntry, PreVote
+from raftkv.raft.messages import (
+    FoundingAnswer,
+    FoundingCall,
+    FoundingEntry,
+    PreVote,
+    RequestVote,
+    RequestVoteResponse,
+)
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import OPTIONS
 
@@ -107,6 +114,16 @@ def test_the_entry_is_sent_until_it_has_arrived() -> None:
         first.tick()
     exchange(first, second, third)
     assert second.log.last_index >= 1
+
+
+def test_a_node_that_has_voted_and_knows_no_more_does_not_campaign_either() -> None:
+    """It could not tell whose votes count. Found by the simulator (docs/bugs-found.md)."""
+    second = newborn(N2)
+    second.step(RequestVote(N1, N2, Term(3), LogIndex(1), Term(1)))
+    assert RequestVoteResponse(N2, N1, Term(3), True) in sent(second)
+    second.campaign()
+    assert sent(second) == []
+    assert second.role is Role.FOLLOWER
 
 
 def test_one_node_alone_begins_at_once() -> None:
