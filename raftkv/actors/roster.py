@@ -82,7 +82,7 @@ class Roster:
         return found
 
     def introduce(self, name: NodeId, endpoint: str) -> None:
-        if name in self._introduced or len(self._introduced) < NAMES_MAX:
+        if name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
             self._introduced[name] = endpoint
 
     def check(self, frame: PeerFrame, now: float) -> None:
