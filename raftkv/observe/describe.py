@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from raftkv.errors import shown
 from raftkv.observe import events
 from raftkv.observe.events import Event
 from raftkv.raft import trace
 from raftkv.raft.describe import describe_event
 
-_RAFT_EVENTS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        trace.RoleChanged,
-        trace.LeaderChanged,
-        trace.VoteAnswered,
-        trace.VoteReceived,
-        trace.EntriesTruncated,
-        trace.AppendRejected,
-        trace.TransferStarted,
-        trace.TransferAbandoned,
-        trace.SnapshotSent,
-        trace.SnapshotInstalled,
-        trace.LogCompacted,
-    )
-}
+_RAFT_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(trace.RaftEvent)}
 
 
 def describe(event: Event) -> str:

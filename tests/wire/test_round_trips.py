@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from raftkv.errors import WireError
 from raftkv.observe import Event, NodeSnapshot, from_raft
+from raftkv.observe.describe import describe, describe_raw
 from raftkv.raft import messages, trace
 from raftkv.raft.messages import AppendEntries, Entry, Message
 from raftkv.types import LogIndex, NodeId, Term
@@ -148,3 +149,9 @@ def test_a_snapshot_with_a_field_missing_or_unknown_is_refused(snapshot: NodeSna
     for spoiled in ({**fields, "unknown": 1}, {name: fields[name] for name in fields if name != "role"}):
         with pytest.raises(WireError):
             status.decode(status.TOPIC_SNAPSHOT, msgpack.packb((version, spoiled)))
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_every_event_of_the_core_has_words(sample: trace.RaftEvent) -> None:
+    event = from_raft(5, 1.5, N1, sample)
+    assert describe(event) != describe_raw(event)
