@@ -18,6 +18,7 @@ from raftkv.types import NodeId
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
+_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 NODES_MAX = 9
 PRIORITY_MAX = 100
 DRIFT_PERCENT_MAX = 50
@@ -120,7 +121,7 @@ def is_name(text: str) -> bool:
 
 def is_loopback(endpoint: str) -> bool:
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return host in ("localhost", "::1") or _LOOPBACK.fullmatch(host) is not None
 
 
 def is_endpoint(text: str) -> bool:

@@ -4,7 +4,8 @@
 
     RaftkvError
     ├── ConfigError            cluster.toml or a flag is wrong; names file, field and cause
-    ├── NotAMember             this node was removed, or its data folder is not the one that is known
+    ├── NotAMember             this node's data folder is not the one that the cluster knows
+    │   └── RemovedNode        it was removed
     ├── LaunchError            a local cluster cannot be started or found
     ├── StorageError
     │   ├── CorruptLog         damage that is provably no torn tail; names file and offset
@@ -42,6 +43,10 @@ class LaunchError(RaftkvError):
 
 class NotAMember(RaftkvError):
     """The cluster does not count this node, or not this data folder, among its members."""
+
+
+class RemovedNode(NotAMember):
+    """It was a member, and is none any more."""
 
 
 class StorageError(RaftkvError):

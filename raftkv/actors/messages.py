@@ -355,6 +355,8 @@ class Expelled:
 
     peer: NodeId
     known: str
+    index: LogIndex
+    """Of the configuration entry that says so."""
 
 
 @dataclass(slots=True, eq=False)

@@ -33,7 +33,7 @@ from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
 from raftkv.config import LEASE_TICKS_LOST, ClusterConfig
-from raftkv.errors import CorruptLog, NotAMember
+from raftkv.errors import CorruptLog, NotAMember, RemovedNode
 from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.observe import LogTail, MemberSnapshot, NodeSnapshot, PeerSnapshot, events
@@ -111,6 +111,7 @@ class Node:
             recovered.entries,
             recovered.snapshot,
             recovered.identity.incarnation,
+            [node.name for node in config.nodes],
         )
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
         incarnation = self.incarnation = recovered.identity.incarnation
@@ -163,7 +164,8 @@ class Node:
             case MembershipChanged():
                 self._membership = message.membership
             case Expelled():
-                self._end(Stop("no member of the cluster", _expulsion(self._me.name, message)))
+                if self._believes(message):
+                    self._end(Stop("no member of the cluster", _expulsion(self._me.name, message)))
             case SoftStateChanged():
                 if self._leaving and message.state.leader_id not in (None, self._me.name):
                     self._leave()
@@ -306,6 +308,12 @@ class Node:
             faults=self._faults(),
         )
 
+    def _believes(self, word: Expelled) -> bool:
+        """The leader's word, and that of whoever knows a configuration which is later than anything that a
+        leader has ever said here to be committed. Anybody else may be behind."""
+        raft = self.raft.raft
+        return word.peer == raft.leader_id or word.index > raft.commit_heard
+
     def _learns(self) -> bool:
         raft = self.raft.raft
         return raft.role is Role.FOLLOWER and not raft.configuration.votes(raft.node_id)
@@ -331,7 +339,7 @@ def _founding(config: ClusterConfig, name: NodeId) -> Configuration:
 
 def _expulsion(name: NodeId, expelled: Expelled) -> NotAMember:
     if not expelled.known:
-        return NotAMember(
+        return RemovedNode(
             f"node {name} was removed from the cluster, says {expelled.peer}: its data is of no more use"
         )
     return NotAMember(

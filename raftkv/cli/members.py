@@ -188,6 +188,12 @@ def replace(
         rows = {row.name: row for row in members.rows()}
         if name not in rows:
             raise ConfigError(f"no member named {name!r}; the members are {', '.join(rows)}")
+        learner = next((row for row in rows.values() if row.part == "learner"), None)
+        if new is None and learner:
+            new = learner.name  # of an earlier attempt, as a rule
+            note(f"{new} is a learner already")
+            if local:
+                local.ensure(new, learner.address)
         if new is None or new not in rows:
             new = _add(members, local, new, tuple(addresses or ()))
             note(f"{new} joins as a learner")

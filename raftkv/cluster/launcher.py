@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import zmq
 
 from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
-from raftkv.cluster.process import EXIT_NO_MEMBER, NodeProcess
+from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.config import ClusterConfig, NodeConfig, SnapshotConfig, is_name
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
@@ -34,6 +35,7 @@ START_SECONDS = 20.0
 LEADER_SECONDS = 20.0
 END_SECONDS = 6.0
 POLL_SECONDS = 0.02
+ENDPOINTS = 4
 LEADER_POLL_SECONDS = 0.02
 
 
@@ -64,6 +66,8 @@ class Launcher:
             self._lock.release()
             raise
         self._processes: dict[str, NodeProcess] = {}
+        self._mourned: set[str] = set()
+        """Nodes of whose end was reported."""
         self._stop = threading.Event()
         self.ready = threading.Event()
         """Set once a leader serves."""
@@ -109,6 +113,8 @@ class Launcher:
         while any(process.state == "starting" for process in self._processes.values()):
             for process in self._processes.values():
                 process.poll()
+                if process.exit_code in (EXIT_NO_MEMBER, EXIT_REMOVED):
+                    continue  # the others are a cluster without it
                 if process.state == "exited":
                     why = process.failure or f"its process ended with code {process.exit_code}"
                     raise LaunchError(f"node {process.name} cannot start: {why}")
@@ -120,6 +126,7 @@ class Launcher:
 
     def _start(self, name: str) -> None:
         folder = self.config.data_folder(name)
+        self._mourned.discard(name)
         self._processes[name] = NodeProcess(self.config.source, name, folder, self._echo)
 
     def _save_state(self) -> None:
@@ -160,13 +167,18 @@ class Launcher:
     # -- while it runs
 
     def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
-        for process in self._processes.values():
-            if process.poll() and process.state == "exited":
+        for process in list(self._processes.values()):
+            process.poll()
+            if process.state == "exited" and process.name not in self._mourned:
+                self._mourned.add(process.name)
                 code = process.exit_code or 0
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
                 why = f": {process.failure}" if process.failure else ""
                 back = f"; 'raftkv chaos restart {process.name}' brings it back"
-                self._report(f"node {process.name} {how}{why}" + back * (code != EXIT_NO_MEMBER))
+                self._report(f"node {process.name} {how}{why}" + back * (code < EXIT_NO_MEMBER))
+                if code == EXIT_REMOVED:
+                    with suppress(OSError):  # it is tried again when the node is dropped by hand
+                        self._drop(process)
         if not socket.poll(int(wait * 1000)):
             return
         identity, *rest = socket.recv_multipart()
@@ -176,7 +188,7 @@ class Launcher:
             return
         try:
             response = ControlResponse(request.request_id, True, self._do(request))
-        except RaftkvError as error:
+        except (RaftkvError, OSError, ValueError) as error:
             response = ControlResponse(request.request_id, False, str(error))
         socket.send_multipart([identity, encode_response(response)])
 
@@ -199,9 +211,11 @@ class Launcher:
             raise RaftkvError(f"no node named {shown(name)}; the nodes are {', '.join(self._processes)}")
         match request.verb:
             case "kill":
+                self._mourned.add(process.name)
                 process.signal(signal.SIGKILL)
                 process.wait(END_SECONDS)
             case "stop":
+                self._mourned.add(process.name)
                 process.end(END_SECONDS)
             case "pause":
                 self._require_alive(process)
@@ -229,8 +243,8 @@ class Launcher:
     def _add(self, arguments: dict[str, Any]) -> None:
         """The cluster knows it already; from here on its file does, and its process runs."""
         name, address = arguments.get("node"), arguments.get("address")
-        if not isinstance(name, str) or not isinstance(address, tuple | list):
-            raise RaftkvError("expected a name and endpoints")
+        if not isinstance(name, str) or not isinstance(address, tuple | list) or len(address) != ENDPOINTS:
+            raise RaftkvError(f"expected a name and {ENDPOINTS} endpoints")
         node = self._reserve(name)
         if node.endpoints() != tuple(address):
             node = replace(node, **dict(zip(("peer", "client", "control", "status"), address, strict=True)))
@@ -248,8 +262,9 @@ class Launcher:
         self._report(f"node {name} has left")
 
     def _adopt(self, nodes: tuple[NodeConfig, ...]) -> None:
-        self.config = replace(self.config, nodes=nodes)
-        local.write_config(self.config)
+        changed = replace(self.config, nodes=nodes)
+        local.write_config(changed)
+        self.config = changed
         self._save_state()
 
     @staticmethod

@@ -94,7 +94,7 @@ def prepare(
         positions = [_port(node.client) - old_base - _CLIENT for node in known.nodes]
         base = _choose_base(base_port, old_base, positions)
         if base == old_base:
-            return known
+            return replace(known, base_port=base)  # also where the first node is to leave
         moved = tuple(
             replace(_node(node.name, base, position), joining=node.joining, priority=node.priority)
             for node, position in zip(known.nodes, positions, strict=True)

@@ -18,6 +18,7 @@ from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Part, Refusal, Role
 
 POLL_SECONDS = 0.02
+ANSWER_SECONDS = 1.0
 _PASSING = (
     Refusal.NOT_LEADER,
     Refusal.NO_ENTRY_COMMITTED,
@@ -146,13 +147,12 @@ class Members:
             if settled and taken and done(view):
                 return
             if settled or not taken:
-                answer = self._ask(view, arguments)
-                refused = Refusal(answer) if answer else None
+                refused = self._ask(view, arguments)
+                if refused is Refusal.NO_LEARNER and settled and done(view):
+                    return  # it votes already
                 if refused is None:
-                    taken = True
-                elif refused not in _PASSING and refused is not Refusal.NOT_CAUGHT_UP:
-                    if taken or (refused is Refusal.NO_LEARNER and done(view)):
-                        continue  # it has come about meanwhile
+                    taken = True  # or not: what the configuration says in the end will tell
+                elif not taken and refused not in (*_PASSING, Refusal.NOT_CAUGHT_UP):
                     raise ConfigError(f"{failure}: {explain(refused, arguments, view)}; nothing was changed")
             if self._left() <= 0:
                 break
@@ -162,18 +162,17 @@ class Members:
         reason = explain(refused, arguments, view) if refused else "nobody took the request"
         raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}; nothing was changed")
 
-    def _ask(self, leader: NodeSnapshot, arguments: dict[str, Any]) -> str | None:
-        """The refusal's word. No answer is as good as not being the leader any more."""
+    def _ask(self, leader: NodeSnapshot, arguments: dict[str, Any]) -> Refusal | None:
+        """None when it was not refused; it may have got lost, though, or its answer."""
         endpoint = self._controls[leader.name]
-        answers = self._client.ask_all([endpoint], "change_members", max(0.05, self._left()), **arguments)
-        answer = answers[endpoint]
+        patience = max(0.05, min(ANSWER_SECONDS, self._left()))
+        answer = self._client.ask_all([endpoint], "change_members", patience, **arguments)[endpoint]
         if answer is None:
-            return Refusal.NOT_LEADER.value
+            return None
         ok, body = answer
         if not ok:
             raise ConfigError(str(body))
-        refused: str | None = body["refused"]
-        return refused
+        return Refusal(body["refused"]) if body["refused"] else None
 
     def _best_view(self) -> NodeSnapshot:
         views = self._views()
@@ -246,6 +245,12 @@ class LocalNodes:
         found: dict[str, Any] = self._client.ask(self._launcher, "reserve_node", self.SECONDS, node=name)
         return str(found["name"]), tuple(found["address"])
 
+    def ensure(self, name: str, address: Sequence[str]) -> None:
+        """Start it unless it runs: an earlier attempt may have ended before that."""
+        found = self._client.ask(self._launcher, "processes", self.SECONDS)
+        if name not in {process["name"] for process in found}:
+            self.start(name, address)
+
     def start(self, name: str, address: Sequence[str]) -> None:
         """On an empty folder."""
         self._client.ask(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
@@ -268,8 +273,11 @@ def resize(members: Members, local: LocalNodes, count: int, report: Callable[[st
         if len(voters) == count:
             return
         if len(voters) < count:
-            learner = next((row.name for row in rows if row.part == Part.LEARNER.value), None)
-            if learner is None:
+            waiting = next((row for row in rows if row.part == Part.LEARNER.value), None)
+            if waiting:
+                learner = waiting.name
+                local.ensure(learner, waiting.address)
+            else:
                 learner, address = local.reserve(None)
                 members.add(learner, address)
                 local.start(learner, address)

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from raftkv.config import load
-from raftkv.errors import ConfigError, NotAMember, RaftkvError
+from raftkv.errors import ConfigError, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
 NODE_LOG_BYTES_MAX = 8 << 20
@@ -30,7 +30,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 EXIT_CONFIG = 2
 EXIT_FAILED = 1
 EXIT_NO_MEMBER = 3
-"""The cluster does not count the node among its members: to start it again would not help."""
+"""The cluster knows this node by another data folder: to start it again would not help."""
+EXIT_REMOVED = 4
+"""It was removed from the cluster."""
 
 
 class NodeProcess:
@@ -142,6 +144,8 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
 
 
 def _exit_code(error: RaftkvError) -> int:
+    if isinstance(error, RemovedNode):
+        return EXIT_REMOVED
     if isinstance(error, NotAMember):
         return EXIT_NO_MEMBER
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED

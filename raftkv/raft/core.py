@@ -21,7 +21,7 @@ from raftkv.raft.dispatch import handle
 from raftkv.raft.election import Candidacy
 from raftkv.raft.founding import FOUNDING_MESSAGES, Founding
 from raftkv.raft.leader import Leadership
-from raftkv.raft.log import BEFORE_LOG, BEFORE_TERMS, ENTRY_OVERHEAD_BYTES, RaftLog
+from raftkv.raft.log import BEFORE_LOG, BEFORE_TERMS, RaftLog
 from raftkv.raft.messages import (
     Entry,
     HardState,
@@ -40,12 +40,14 @@ from raftkv.raft.state import Membership, Proposal, RaftOptions, Ready, Role, So
 from raftkv.raft.status import RaftStatus, status_of
 from raftkv.types import LogIndex, NodeId, Term
 
+NEVER_TICKS = 1 << 40
+
 
 class Raft:
     """One node's consensus state. ``hard_state``, ``snapshot`` and the ``entries`` after it are what storage
-    held at start; the state machine begins with that snapshot. ``founding`` is the configuration that holds
-    until one in the log says otherwise; a node that joins a cluster later has an empty one. ``incarnation``
-    is that of the data folder; without one the founding configuration holds as it is."""
+    held at start; the state machine begins with that snapshot. ``founding`` holds until the log says
+    otherwise; a node that joins later has an empty one. ``incarnation`` is the data folder's; without one
+    the founding configuration holds as it is. ``listed``: all nodes that may hold anything."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Raft:
         entries: Sequence[Entry] = (),
         snapshot: SnapshotMark | None = None,
         incarnation: str = "",
+        listed: Sequence[NodeId] = (),
     ) -> None:
         self.node_id = node_id
         self.options = options
@@ -74,7 +77,7 @@ class Raft:
         self.membership: Membership | None = None
         """As it was last handed out."""
         self.incarnation = incarnation
-        self.founding = Founding(self)
+        self.founding = Founding(self, listed)
         self.role = Role.FOLLOWER
         self.leader_id: NodeId | None = None
         self.leadership: Leadership | None = None
@@ -82,10 +85,12 @@ class Raft:
         self.election_elapsed = 0
         self.election_timeout = self._draw_election_timeout()
         self.quiet_ticks = 0 if options.lease_us else options.election_ticks_min
-        """Since a leader was heard. With leases a start counts as that: the last life may have promised."""
+        """Since a leader was heard; with leases a start counts: the last life may have promised."""
         self.now_us = 0
         """The shell's monotonic clock, set before each ``ready``."""
         self.priorities: dict[NodeId, int] = {}
+        self.ticks_since_ranked_led = NEVER_TICKS
+        self.commit_heard = BEFORE_LOG
 
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
@@ -112,6 +117,7 @@ class Raft:
 
     def tick(self) -> None:
         """One unit of time has passed."""
+        self.ticks_since_ranked_led += 1
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
         follower.expire_reads(self)
         snapshot.expire(self)
@@ -157,31 +163,18 @@ class Raft:
 
     def campaign(self) -> None:
         """Let the election timer run out now: for tests, transcripts and the dashboard."""
-        promised = self.options.lease_us and self.leader_is_fresh
-        if self.leadership is None and not self.disk_stalled and not promised:
+        if self.leadership is None and not self.disk_stalled and not self.promised:
             self.reset_election_timer()
             election.campaign(self)
 
     def propose(self, commands: Sequence[bytes]) -> Proposal:
         """Append client commands to the log, all of them or none."""
-        leadership = self.leadership
-        if leadership is None:
-            return Proposal.NOT_LEADER
-        if leadership.transferee is not None:
-            return Proposal.BUSY  # or the log would move on under whoever is to take over
-        size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
-        if leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max:
-            return Proposal.BUSY
-        leadership.uncommitted_bytes += size
-        self.log.append_commands(self.current_term, commands)
-        return Proposal.ACCEPTED
+        return self.leadership.propose(commands) if self.leadership else Proposal.NOT_LEADER
 
     def propose_clock(self, data: bytes) -> None:
         """Let the state machine's time go on, if this node leads and would take a proposal now."""
-        leadership = self.leadership
-        if leadership and leadership.transferee is None:
-            leadership.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
-            self.log.append_clock(self.current_term, data)
+        if self.leadership:
+            self.leadership.propose_clock(data)
 
     def transfer_leadership(self, to: NodeId | None = None) -> bool:
         """Hand leadership over to ``to``, or to the peer that is best prepared (thesis §3.10).
@@ -323,9 +316,14 @@ class Raft:
         return self._stalled_ticks >= self.options.election_ticks_min
 
     @property
+    def promised(self) -> bool:
+        """A leader may rely on it that this node votes for nobody else yet."""
+        return self.options.lease_us > 0 and self.quiet_ticks < self.options.election_ticks_min
+
+    @property
     def leader_is_fresh(self) -> bool:
         """A leader was heard within the shortest election timeout, or this node is it."""
-        if self.leadership or (self.options.lease_us and self.quiet_ticks < self.options.election_ticks_min):
+        if self.leadership or self.promised:
             return True
         return self.leader_id is not None and self.election_elapsed < self.options.election_ticks_min
 
@@ -344,8 +342,7 @@ class Raft:
         self._events.append(event)
 
     def reset_election_timer(self) -> None:
-        """Drawn anew every time: a fixed jitter can split votes forever (PITFALLS 20)."""
-        self.election_elapsed = 0
+        self.election_elapsed = 0  # and drawn anew: a fixed jitter can split votes forever (PITFALLS 20)
         self.election_timeout = self._draw_election_timeout()
 
     def follow(self, leader_id: NodeId) -> None:
@@ -372,6 +369,10 @@ class Raft:
             # granted vote may hold back its own candidacy (§5.2).
             self.reset_election_timer()
             self.trace(trace.RoleChanged(term, self.role.value, reason))
+
+    def forget_leader(self) -> None:
+        """It was not heard for an election timeout, and this node cannot look for another one."""
+        self._set_leader(None)
 
     def step_down(self, reason: str) -> None:
         """A leader gives up within its own term."""
@@ -430,6 +431,8 @@ class Raft:
         if leader_id != self.leader_id:
             self.read_states += [ReadState(context, None) for context in self.forwarded_reads]
             self.forwarded_reads.clear()
+            if self.leader_id and self.priorities.get(self.leader_id, 0):
+                self.ticks_since_ranked_led = 0
             self.leader_id = leader_id
             self.trace(trace.LeaderChanged(self.current_term, leader_id))
 

@@ -41,6 +41,7 @@ def campaign(raft: Raft) -> None:
 
     A learner, or a node that was removed, waits to be told (PITFALLS 18)."""
     if not _may_lead(raft):
+        raft.forget_leader()
         return
     raft.become_pre_candidate()
     term = Term(raft.current_term + 1)
@@ -136,6 +137,9 @@ def on_request_vote(raft: Raft, message: RequestVote) -> None:
         raft.voted_for is None and raft.leader_id not in (None, message.sender)
     ):
         reason = trace.VOTE_ALREADY_CAST
+    elif raft.promised and not message.transfer:
+        # Our term was raised by something else than this request, or stickiness would have met it first.
+        reason = trace.VOTE_LEADER_ALIVE
     elif not raft.log.up_to_date(message.last_log_index, message.last_log_term):
         reason = trace.VOTE_LOG_BEHIND
     else:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def on_append_entries(raft: Raft, message: AppendEntries) -> None:
     raft.follow(message.sender)
     log = raft.log
+    raft.commit_heard = max(raft.commit_heard, message.leader_commit)
     if message.prev_log_index < log.commit_index:
         # What is committed is known to match; a compacted prev_log_index lands here too.
         _accept(raft, message, log.commit_index)

@@ -11,6 +11,7 @@ The entry is the first of the log, in term 1, which nobody ever leads; elections
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,15 @@ NO_TERM = Term(0)
 class Founding:
     """What the first founder has heard; and, on any other node, that it has to wait."""
 
-    __slots__ = ("_elapsed", "_missing", "_raft", "_told")
+    __slots__ = ("_answered", "_elapsed", "_missing", "_others", "_raft", "_told")
 
-    def __init__(self, raft: Raft) -> None:
+    def __init__(self, raft: Raft, listed: Sequence[NodeId]) -> None:
         self._raft = raft
+        names = dict.fromkeys((*raft.log.configurations.founding.names, *listed))
+        self._others = [name for name in names if name != raft.node_id]
+        """All that have to be new: of what others hold nothing may be forgotten, founders or not."""
+        self._answered = ""
+        """The incarnation of whoever called last: only an entry of that one is for this node."""
         self._elapsed = raft.options.heartbeat_ticks
         self._told: dict[NodeId, str] = {raft.node_id: raft.incarnation}
         self._missing = ""
@@ -68,7 +74,7 @@ class Founding:
 
     def _call(self) -> None:
         raft = self._raft
-        missing = [name for name in raft.peers if name not in self._told]
+        missing = [name for name in self._others if name not in self._told]
         if not missing:
             self._found()
             return
@@ -102,17 +108,19 @@ class Founding:
         raft = self._raft
         match message:
             case FoundingCall():
+                self._answered = message.incarnation
                 answer = FoundingAnswer(
                     raft.node_id, message.sender, NO_TERM, message.incarnation, self._raft.incarnation
                 )
                 raft.send(answer)
             case FoundingAnswer():
-                if message.called == self._raft.incarnation and message.sender in raft.peers:
+                if message.called == self._raft.incarnation and message.sender in self._others:
                     self._told[message.sender] = message.incarnation
-                    if self._first and len(self._told) == len(raft.configuration.members):
+                    if self._first and len(self._told) == 1 + len(self._others):
                         self._found()
             case FoundingEntry():
                 configuration = Configuration.decode(message.configuration)
-                member = configuration.member(raft.node_id)
-                if member and member.incarnation == self._raft.incarnation:
+                mine, theirs = (configuration.member(name) for name in (raft.node_id, message.sender))
+                called = theirs is not None and theirs.incarnation == self._answered
+                if called and mine and mine.incarnation == self._raft.incarnation:
                     self._begin(configuration)

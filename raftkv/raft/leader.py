@@ -3,6 +3,7 @@ nothing of an old term can leak into a later one (PITFALLS 22)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftkv.raft import snapshot, trace
@@ -22,6 +23,7 @@ from raftkv.raft.messages import (
 from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.quorum import committed_index, is_quorum
 from raftkv.raft.read_index import ReadIndexQueue
+from raftkv.raft.state import Proposal
 from raftkv.types import LogIndex, NodeId
 
 if TYPE_CHECKING:
@@ -119,6 +121,24 @@ class Leadership:
         sent_us = raft.now_us if raft.options.lease_us else 0
         raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session, sent_us))
 
+    # -- proposals
+
+    def propose(self, commands: Sequence[bytes]) -> Proposal:
+        raft = self._raft
+        if self.transferee is not None:
+            return Proposal.BUSY  # or the log would move on under whoever is to take over
+        size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
+        if self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max:
+            return Proposal.BUSY
+        self.uncommitted_bytes += size
+        raft.log.append_commands(raft.current_term, commands)
+        return Proposal.ACCEPTED
+
+    def propose_clock(self, data: bytes) -> None:
+        if self.transferee is None:
+            self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
+            self._raft.log.append_clock(self._raft.current_term, data)
+
     # -- members
 
     def follow_configuration(self) -> None:
@@ -168,7 +188,9 @@ class Leadership:
         goes must not take the cluster's leadership with it each time."""
         raft = self._raft
         self._checks_until_giving_way -= 1
-        if self._checks_until_giving_way > 0 or self.transferee is not None:
+        # Whoever ranked high and has lost its leadership lately may do so again.
+        lately = raft.ticks_since_ranked_led < CHECKS_BETWEEN_GIVING_WAY * raft.options.election_ticks_min
+        if self._checks_until_giving_way > 0 or self.transferee is not None or lately:
             return
         ranks, mine = raft.priorities, raft.options.priority
         ready = [

@@ -177,7 +177,7 @@ class Run:
         world, rng = self.world, self._rng
         members = world.members()
         if not world.watcher.committed_index:
-            return sorted(members)  # a cluster begins when all of its founders are there
+            return sorted(world.names)  # a cluster begins when all that are listed are there, and new
         rng.shuffle(members)
         least = next(
             (count for count in range(1, len(members) + 1) if world.is_quorum(members[:count])), len(members)

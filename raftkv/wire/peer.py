@@ -27,7 +27,7 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
-from raftkv.config import is_endpoint
+from raftkv.config import is_endpoint, is_name
 from raftkv.errors import WireError
 from raftkv.raft import Configuration, messages
 from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, Message, SnapshotMark
@@ -152,6 +152,7 @@ def decode(data: bytes) -> PeerFrame:
     expect(type(cluster) is type(sender) is type(incarnation) is type(to) is str, "no peer frame")
     expect(type(boot) is int and type(items) is tuple, "no peer frame")
     expect(_INCARNATION.fullmatch(incarnation) is not None, "no incarnation")
+    expect(is_name(sender), "a sender whose name is none")
     decoded = tuple([_decode_item(NodeId(sender), NodeId(to), item) for item in items])
     return PeerFrame(cluster, NodeId(sender), incarnation, NodeId(to), boot, decoded)
 

@@ -214,7 +214,7 @@ MUTANTS = (
         "founded-by-a-majority",
         "a cluster begins as soon as a majority of its founders is new",
         "27",
-        Edit(Founding.handle, "len(self._told) == len(raft.configuration.members)", "len(self._told) >= 2"),
+        Edit(Founding.handle, "len(self._told) == 1 + len(self._others)", "len(self._told) >= 2"),
         Edit(Founding._found, "self._told[each.name]", 'self._told.get(each.name, "")'),
     ),
     _mutant(

@@ -145,8 +145,8 @@ LOG = (
         "a leader without a quorum takes on whatever it is given",
         "39",
         Edit(
-            Raft.propose,
-            "leadership.uncommitted_bytes + size > self.options.uncommitted_bytes_max",
+            Leadership.propose,
+            "self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max",
             "False",
         ),
     ),

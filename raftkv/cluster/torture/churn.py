@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.members import LocalNodes, Members, Row
-from raftkv.cluster.process import EXIT_NO_MEMBER
+from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED
 from raftkv.errors import RaftkvError
 
 CHANGE_SECONDS = 4.0
 """For one change. The nemesis waits for it, and mends nothing meanwhile."""
 LAUNCHER_SECONDS = 15.0
+GONE = (EXIT_NO_MEMBER, EXIT_REMOVED)
 
 
 class Churn:
@@ -61,7 +62,7 @@ class Churn:
         found = client.ask(self._launcher, "processes", LAUNCHER_SECONDS)
         for process in found:
             # Its own word, not only a leader's, which may be one of the past: its folder is set aside.
-            if process["name"] not in rows and process["exit_code"] == EXIT_NO_MEMBER:
+            if process["name"] not in rows and process["exit_code"] in GONE:
                 local.drop(process["name"])
                 self._forget(process["name"])
         for name in rows.keys() - {process["name"] for process in found}:
