@@ -98,6 +98,7 @@ def _reject(raft: Raft, message: AppendEntries) -> None:
 
 def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
     raft.follow(message.sender)
+    raft.commit_heard = max(raft.commit_heard, message.leader_commit)
     # The leader never states more than it knows we hold, so this is verified (PITFALLS 12).
     commit = min(message.leader_commit, raft.log.last_index)
     if commit > raft.log.commit_index:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from raftkv.client import Client
+from raftkv.cluster.control import ControlClient
+from raftkv.cluster.members import Members
 from tests.support.processes import LocalCluster, await_condition, local_cluster
 
 pytestmark = pytest.mark.cluster
@@ -122,6 +124,7 @@ def test_a_cluster_grows_shrinks_and_refuses_what_makes_no_sense(tmp_path: Path)
         cluster.ok("chaos", "resume", "n6")
         cluster.ok("members", "promote", "n6", "--timeout", str(PATIENCE))
         assert "n6" in voters(cluster)
+        assert cluster.ok("members", "promote", "n6") == b"n6 votes\n", "it does already"
 
         assert cluster.run("up", "--nodes", "1").returncode == 0
         (last,) = voters(cluster)
@@ -146,6 +149,29 @@ def test_a_node_that_lost_its_folder_is_told_what_to_do(tmp_path: Path) -> None:
         assert "n4" in voters(cluster)
         assert wiped not in members(cluster)
         assert cluster.ok("get", "a") == b"1\n"
+
+
+def test_a_node_that_is_turned_away_at_the_start_does_not_end_the_others(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        cluster.down()
+        shutil.rmtree(tmp_path / ".raftkv" / "n2")
+        cluster.up()
+        assert cluster.ok("get", "a") == b"1\n"
+        await_condition(lambda: "node n2 exited with code 3" in cluster.log(), "n2 to be turned away")
+        cluster.ok("members", "replace", "n2")
+        assert voters(cluster) == ["n1", "n3", "n4"]
+
+
+def test_a_node_that_hears_of_its_removal_leaves_by_itself(tmp_path: Path) -> None:
+    """The command that removed it ended before it could tell the launcher."""
+    with local_cluster(tmp_path) as cluster:
+        controls = {name: member["control_endpoint"] for name, member in members(cluster).items()}
+        with ControlClient() as client:
+            Members(client, controls, PATIENCE).remove("n3")
+        await_condition(lambda: "node n3 has left" in cluster.log(), "the launcher to let it go")
+        assert "n3" not in {node["name"] for node in cluster.status()["nodes"]}
+        assert 'name = "n3"' not in (tmp_path / ".raftkv" / "cluster.toml").read_text()
 
 
 def test_nodes_that_are_started_one_by_one_wait_for_each_other(tmp_path: Path) -> None:

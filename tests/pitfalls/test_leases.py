@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from typing import Any
 
 from raftkv.config import RaftConfig
 from raftkv.kv import KeyValue
-from raftkv.types import NodeId
+from raftkv.raft import Configuration, Raft
+from raftkv.raft.messages import Heartbeat, PreVoteResponse, RequestVote
+from raftkv.types import LogIndex, NodeId, Term
+from tests.support.raft_cluster import OPTIONS
 from tests.support.world import World
+
+N1, N2, N3 = (NodeId(f"n{number}") for number in range(1, 4))
 
 
 def leased(**more: Any) -> World:
@@ -110,6 +117,23 @@ def test_pitfall_34_a_node_that_starts_again_keeps_what_it_may_have_promised() -
         held += bool(raft.leadership and raft.leadership.lease_holds())
     assert held > 100, "milliseconds"
     assert not (raft.leadership and raft.leadership.lease_holds())
+
+
+def test_pitfall_34_a_promise_outlives_the_term_it_was_given_in() -> None:
+    """Something else than a request for its vote has raised the term; the request is then of an equal one,
+    and stickiness never sees it. Found by reading the code (docs/bugs-found.md)."""
+    options = dataclasses.replace(OPTIONS, lease_us=1)
+    raft = Raft(N1, Configuration.of([N1, N2, N3]), options, random.Random(1))
+    raft.quiet_ticks = options.election_ticks_min
+    raft.step(Heartbeat(N2, N1, Term(1), LogIndex(0), 0, sent_us=5))
+    raft.step(PreVoteResponse(N3, N1, Term(2), False))
+    assert (raft.current_term, raft.leader_id) == (2, None)
+    raft.step(RequestVote(N3, N1, Term(2), LogIndex(0), Term(0)))
+    assert raft.voted_for is None
+    for _ in range(options.election_ticks_min):
+        raft.tick()
+    raft.step(RequestVote(N3, N1, Term(2), LogIndex(0), Term(0)))
+    assert raft.voted_for == N3
 
 
 def test_pitfall_34_an_operator_cannot_make_a_node_break_its_promise() -> None:

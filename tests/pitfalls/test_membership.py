@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from raftkv.actors.messages import Expelled
 from raftkv.config import SnapshotConfig
 from raftkv.raft import (
     AddLearner,
@@ -23,6 +24,7 @@ from raftkv.raft import (
 )
 from raftkv.raft.membership import Change
 from raftkv.raft.messages import AppendEntries, AppendEntriesResponse, HeartbeatResponse
+from raftkv.sim.network import isolate
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 from tests.support.world import World
@@ -119,6 +121,25 @@ def test_pitfall_18_a_removed_leader_leads_until_that_is_committed() -> None:
     cluster.restart("n1")
     cluster.run_until(lambda: cluster["n2"].role is Role.LEADER)
     assert cluster["n2"].configuration.names == (N2,)
+
+
+def test_pitfall_18_a_node_believes_nobody_who_may_be_behind() -> None:
+    """A learner that is still catching up knows less of members than anybody; what leaders have told it to be
+    committed tells how old a word is."""
+    world = World()
+    leader = world.await_leader()
+    world.run(2.0)
+    other, third = (name for name in world.names if name != leader)
+    heard = world.node(other).raft.raft.commit_heard
+    assert heard > 0
+
+    def ends(name: str, peer: str, index: int) -> bool:
+        world.node(name).handle(Expelled(NodeId(peer), "", LogIndex(index)))
+        return world.node(name).stopped is not None
+
+    assert not ends(other, third, heard)
+    assert ends(other, third, heard + 1)
+    assert ends(third, leader, 1), "the leader's word counts in any case"
 
 
 def test_pitfall_18_a_node_that_was_removed_is_told_and_ends() -> None:
@@ -338,6 +359,32 @@ def test_pitfall_27_a_wiped_node_and_one_that_never_ran_found_no_second_cluster(
     world.run(10.0)
     assert world.leader() is None
     assert all(machine.node.raft.raft.current_term <= 1 for machine in world.machines.values())
+
+
+def test_pitfall_27_a_founder_that_lost_its_folder_founds_nothing_beside_those_that_joined() -> None:
+    """Alone in the file of its first day, it would have been a majority of one."""
+    world = World(1, spares=2)
+    world.await_leader()
+    world.run(1.0)
+    for name in ("n2", "n3"):
+        ask(world, change="add", name=name, address=list(world.config.node(name).endpoints()))
+        world.run(2.0)
+        ask(world, change="promote", name=name)
+        known = world.watcher
+        world.reach(
+            lambda name=name: NodeId(name) in known.committed.voters and not known.committed.joint  # type: ignore[misc]
+        )
+    world.run(1.0)
+    world.kill("n1")
+    world.reach(lambda: world.leader() is not None)
+    world.wipe("n1")
+    world.network.cut(isolate("n1", world.names))
+    machine = world.start("n1")
+    assert machine
+    world.run(3.0)
+    assert machine.node.raft.raft.log.last_index == 0
+    world.network.heal()
+    world.reach(lambda: "n1" not in world.machines)
 
 
 def test_pitfall_27_its_vote_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

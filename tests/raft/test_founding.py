@@ -95,6 +95,29 @@ def test_an_entry_that_names_another_folder_is_not_for_this_node() -> None:
     assert second.log.last_index == 0
 
 
+def test_an_entry_of_an_earlier_life_of_the_first_is_not_heeded() -> None:
+    """It comes late, when the first has lost its folder and asks again: two nodes would begin differently."""
+    second = newborn(N2)
+    second.step(FoundingCall(N1, N2, Term(0), "n1a"))
+    second.step(FoundingCall(N1, N2, Term(0), "n1b"))
+    second.step(FoundingEntry(N1, N2, Term(1), FOUNDED.encode()))
+    assert second.log.last_index == 0
+    again = FOUNDED.with_member(Member(N1, incarnation="n1b"))
+    second.step(FoundingEntry(N1, N2, Term(1), again.encode()))
+    assert second.configuration == again
+
+
+def test_whoever_is_listed_has_to_be_new_as_well() -> None:
+    """A node that has joined since may hold everything that the founders once did."""
+    first = Raft(N1, Configuration.of([N1]), OPTIONS, random.Random(1), incarnation="n1a", listed=NAMES)
+    first.tick()
+    assert sorted(message.to for message in sent(first)) == [N2, N3]
+    first.step(FoundingAnswer(N2, N1, Term(0), "n1a", "n2a"))
+    assert first.log.last_index == 0
+    first.step(FoundingAnswer(N3, N1, Term(0), "n1a", "n3a"))
+    assert first.configuration.names == (N1,)
+
+
 def test_a_majority_that_has_the_entry_needs_the_first_no_more() -> None:
     first, second, third = (newborn(name) for name in NAMES)
     first.tick()

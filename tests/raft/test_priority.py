@@ -55,6 +55,20 @@ def test_one_that_is_away_or_does_not_vote_is_not_waited_for() -> None:
     cluster.run_until(lambda: cluster["n3"].role is Role.LEADER, SOON)
 
 
+def test_one_that_comes_and_goes_does_not_take_leadership_along_each_time() -> None:
+    cluster = led_by_n1(n3=7)
+    turns = 0
+    for _ in range(100):
+        for name in ("n1", "n2"):
+            cluster[name].meet(N3, "", (), 7)
+        cluster.run(CHECK)
+        if cluster["n3"].role is Role.LEADER:
+            turns += 1
+            cluster["n3"].step_down("test")
+            cluster._pump(N3)
+    assert 2 <= turns <= 5
+
+
 def test_one_that_does_not_take_over_is_asked_again_much_later() -> None:
     cluster = led_by_n1(n3=7)
     tries = 0
