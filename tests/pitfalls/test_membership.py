@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import pytest
@@ -361,6 +362,11 @@ def test_pitfall_27_a_wiped_node_and_one_that_never_ran_found_no_second_cluster(
     assert all(machine.node.raft.raft.current_term <= 1 for machine in world.machines.values())
 
 
+def votes(world: World, name: str) -> bool:
+    committed = world.watcher.committed
+    return NodeId(name) in committed.voters and not committed.joint
+
+
 def test_pitfall_27_a_founder_that_lost_its_folder_founds_nothing_beside_those_that_joined() -> None:
     """Alone in the file of its first day, it would have been a majority of one."""
     world = World(1, spares=2)
@@ -370,10 +376,7 @@ def test_pitfall_27_a_founder_that_lost_its_folder_founds_nothing_beside_those_t
         ask(world, change="add", name=name, address=list(world.config.node(name).endpoints()))
         world.run(2.0)
         ask(world, change="promote", name=name)
-        known = world.watcher
-        world.reach(
-            lambda name=name: NodeId(name) in known.committed.voters and not known.committed.joint  # type: ignore[misc]
-        )
+        world.reach(partial(votes, world, name))
     world.run(1.0)
     world.kill("n1")
     world.reach(lambda: world.leader() is not None)
