@@ -137,10 +137,17 @@ def test_pitfall_34_a_promise_outlives_the_term_it_was_given_in() -> None:
 
 
 def test_pitfall_34_an_operator_cannot_make_a_node_break_its_promise() -> None:
+    """The third node hears the leader no more, and would vote for whoever is told to campaign."""
     world = leased()
     leader = world.await_leader()
     world.run(1.0)
-    other = next(name for name in world.names if name != leader)
-    world.control(other, "campaign")
+    loyal, away = (name for name in world.names if name != leader)
+    world.network.cut([(leader, away), (away, leader)])
     world.run(0.5)
+    raft = world.node(leader).raft.raft
+    assert raft.leadership
+    assert raft.leadership.lease_holds()
+    world.control(loyal, "campaign")
+    world.run(0.1)
+    assert world.node(loyal).raft.raft.leadership is None
     assert world.leader() == leader
