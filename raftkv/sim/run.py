@@ -132,7 +132,8 @@ class Run:
             rng,
             self.history,
             self._on_answer,
-            [node.client for node in world.config.nodes],
+            # Whoever waits to be added answers nobody, and a user would do nothing but ask it again.
+            [world.config.node(name).client for name in founders],
         )
 
     def _on_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
