@@ -51,7 +51,9 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
             return
         yield from _one_leader(alive, len(views))
         yield from _lag(alive)
-        yield from _states(client, target.controls, timeout)
+        # Only of those that answered: each silent one would cost its whole patience at every look.
+        answering = {name: target.controls[name] for name, view in views.items() if view}
+        yield from _states(client, answering, timeout)
         yield from _complaints(alive)
     if folder:
         yield from _disk(folder)

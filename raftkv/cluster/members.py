@@ -57,6 +57,9 @@ class Members:
         """By the leader's word; where nobody leads, by that of the node that knows most."""
         view = self._best_view()
         self._leading = [view.name] if view.role == Role.LEADER.value else []
+        if self._leading:  # whoever has left would only be waited for
+            known = {member.name for member in view.members}
+            self._controls = {name: at for name, at in self._controls.items() if name in known}
         lags = {peer.name: view.last_index - peer.match_index for peer in view.peers if peer.active}
         if view.role == Role.LEADER.value:
             lags[view.name] = 0
