@@ -98,6 +98,8 @@ class Members:
             change="remove",
             name=name,
         )
+        self._controls.pop(name, None)  # it would only be waited for
+        self._leading = [leader for leader in self._leading if leader != name]
 
     def replace(self, name: str, new: str, waiting: Waiting = lambda _: None) -> None:
         """By a learner, in one step, once that has caught up."""
