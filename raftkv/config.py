@@ -20,6 +20,8 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
 _LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 NODES_MAX = 9
+ENDPOINTS = 4
+"""Of a node: for peers, clients, control and status, in this order wherever a node's address is told."""
 PRIORITY_MAX = 100
 DRIFT_PERCENT_MAX = 50
 LEASE_TICKS_LOST = 6

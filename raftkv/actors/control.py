@@ -23,7 +23,7 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.system import Context, Port
-from raftkv.config import is_endpoint, is_name
+from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
 from raftkv.raft import AddLearner, Change, Part, Promote, Remove, Replace, Role, SnapshotMark
@@ -33,8 +33,6 @@ from raftkv.wire.control import ControlRequest, ControlResponse, decode_request,
 FAULT_SECONDS_MAX = 24 * 3600
 DELAY_MS_MAX = 60_000
 CLOCK_RATE_MAX = 10.0
-ENDPOINTS = 4
-"""Of a node: for peers, clients, control and status."""
 
 
 class _Refused(Exception):

@@ -32,7 +32,7 @@ from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
-from raftkv.config import LEASE_TICKS_LOST, ClusterConfig
+from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig
 from raftkv.errors import CorruptLog, NotAMember, RemovedNode
 from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
 from raftkv.kv.machine import DEFAULT_LIMITS
@@ -45,8 +45,6 @@ FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
-ADDRESS_ENDPOINTS = 4
-"""For peers, clients, control and status."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 
@@ -232,7 +230,7 @@ class Node:
         nodes = [
             (member.name, *member.address[1:])
             for member in self._membership.latest.members
-            if len(member.address) == ADDRESS_ENDPOINTS
+            if len(member.address) == ENDPOINTS
         ]
         return (
             self._config.name,

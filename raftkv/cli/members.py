@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from raftkv.cluster.members import LocalNodes, Members
     from raftkv.observe import NodeSnapshot
 
-ENDPOINTS = 4
 REPLACE_SECONDS = 60.0
 NodeName = Annotated[str, typer.Argument(metavar="NAME", help="A member.", show_default=False)]
 LongTimeout = Annotated[
@@ -107,7 +106,7 @@ def add(
 
 
 def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
-    from raftkv.config import is_endpoint, is_name
+    from raftkv.config import ENDPOINTS, is_endpoint, is_name
 
     if name is not None and not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")

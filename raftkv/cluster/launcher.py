@@ -23,7 +23,7 @@ from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
-from raftkv.config import ClusterConfig, NodeConfig, SnapshotConfig, is_name
+from raftkv.config import ENDPOINTS, ClusterConfig, NodeConfig, SnapshotConfig, is_name
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
@@ -35,7 +35,6 @@ START_SECONDS = 20.0
 LEADER_SECONDS = 20.0
 END_SECONDS = 6.0
 POLL_SECONDS = 0.02
-ENDPOINTS = 4
 LEADER_POLL_SECONDS = 0.02
 
 

@@ -27,7 +27,7 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
-from raftkv.config import is_endpoint, is_name
+from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError
 from raftkv.raft import Configuration, messages
 from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, Message, SnapshotMark
@@ -36,7 +36,6 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, u
 
 VERSION = 1
 _INCARNATION = re.compile("[0-9A-Za-z]{0,64}")
-ENDPOINTS = 4
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
 

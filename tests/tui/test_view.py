@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 import pytest
 
+from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
 from raftkv.tui.model import LogLine, State, initial
 from raftkv.tui.ports import FeedItem
@@ -17,6 +19,7 @@ from raftkv.tui.view.health import Health, health, leader
 from raftkv.tui.view.matrix import link_matrix, matrix_shape
 from raftkv.tui.view.nodes import node_table
 from raftkv.tui.view.spans import Line, length, plain
+from raftkv.types import NodeId
 from tests.tui.fakes import START, leader_snapshot, peer_snapshot, process, snapshot
 from tests.tui.scenes import FIVE, NAMES, NINE, election, healthy, state_of
 
@@ -187,6 +190,16 @@ def test_a_leader_without_quorum() -> None:
     peers = (peer_snapshot("n1", 1, active=False), peer_snapshot("n3", 1, active=False))
     line = node_table(state_of(leader_snapshot("n2", peers=peers)), START, 66, "n1")[2]
     assert ("quorum 1/3", "bad") in [(span.text.strip(), span.style) for span in line]
+
+
+def test_the_quorum_is_one_of_voters_wherever_they_are() -> None:
+    """n4 and n5 have joined since the dashboard was opened; n5 only learns."""
+    parts = {"n1": "voter", "n2": "voter", "n3": "voter", "n4": "incoming", "n5": "learner"}
+    members = tuple(MemberSnapshot(NodeId(name), part, "", ()) for name, part in parts.items())
+    peers = tuple(peer_snapshot(name, 1, active=name in ("n4", "n5")) for name in ("n1", "n3", "n4", "n5"))
+    leader = dataclasses.replace(leader_snapshot("n2", peers=peers), members=members)
+    line = node_table(state_of(leader), START, 66, "n1")[2]
+    assert ("quorum 2/4", "bad") in [(span.text.strip(), span.style) for span in line]
 
 
 def test_an_alarm_is_a_badge() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from raftkv.observe import NodeSnapshot
 from raftkv.tui.model import EXITED, LEADER, PAUSED, NodeState, State
 
 SILENT_SECONDS = 1.5
@@ -71,5 +72,11 @@ def current_term(state: State) -> int:
     return max((node.snapshot.term for node in state.nodes if node.snapshot), default=0)
 
 
-def quorum(state: State) -> int:
-    return len(state.nodes) // 2 + 1
+def voters(state: State, snapshot: NodeSnapshot) -> set[str]:
+    """Whose words this node counts; everybody on screen, where it does not say."""
+    members = {str(each.name) for each in snapshot.members if each.part in ("voter", "incoming")}
+    return members or set(state.names)
+
+
+def quorum(state: State, snapshot: NodeSnapshot) -> int:
+    return len(voters(state, snapshot)) // 2 + 1

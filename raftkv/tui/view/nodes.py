@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raftkv.observe import NodeSnapshot
 from raftkv.tui.model import NodeState, State, lag, operations_per_second
-from raftkv.tui.view.health import Health, alive, health, last_word, quorum, stale_leader
+from raftkv.tui.view.health import Health, alive, health, last_word, quorum, stale_leader, voters
 from raftkv.tui.view.spans import Line, Span, bar, duration, left, milliseconds, right, shorten, size
 
 NAME_MAX = 8
@@ -128,7 +128,7 @@ def _vote(row: Row, width: int) -> Span:
         return Span("–")
     campaigning = row.snapshot.role in ("candidate", "pre_candidate") and row.health is Health.ALIVE
     if campaigning:
-        return Span(f"{row.snapshot.votes} of {quorum(row.state)}", "candidate")
+        return Span(f"{row.snapshot.votes} of {quorum(row.state, row.snapshot)}", "candidate")
     return Span(shorten(row.snapshot.voted_for or "–", width))
 
 
@@ -156,9 +156,10 @@ def timer_cell(row: Row, _: int = 0) -> Span:
     if snapshot is None or row.health is Health.WAITING:
         return Span("–")
     if snapshot.role == "leader":
-        active = 1 + sum(peer.active for peer in snapshot.peers)
-        enough = active >= quorum(row.state)
-        return Span(f"quorum {active}/{len(row.state.nodes)}", "good" if enough else "bad")
+        counted = voters(row.state, snapshot)
+        active = 1 + sum(peer.active for peer in snapshot.peers if peer.name in counted)
+        enough = active >= quorum(row.state, snapshot)
+        return Span(f"quorum {active}/{len(counted)}", "good" if enough else "bad")
     remaining = 1 - snapshot.election_elapsed / max(1, snapshot.election_timeout)
     return Span(bar(remaining, BAR_CELLS), "good" if remaining > 1 / 3 else "warn")
 
