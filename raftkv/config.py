@@ -83,6 +83,16 @@ class SnapshotConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryConfig:
+    """How much of the past stays readable without being asked for: what the leader's file says holds."""
+
+    revisions: int = 100_000
+    seconds: int = 3600
+    """Of log time, which goes on only while something is written."""
+    mib: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     pending_writes: int = 16_384
     """Writes a gateway holds before it answers "busy"."""
@@ -103,6 +113,7 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     snapshot: SnapshotConfig = field(default_factory=SnapshotConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
 
     def node(self, name: str) -> NodeConfig:
@@ -164,6 +175,7 @@ def parse(text: str, source: Path) -> ClusterConfig:
 
 
 Section = TypeVar("Section")
+_SECTIONS = ("raft", "storage", "snapshot", "history", "limits")
 _KINDS = {str: "a string", int: "a whole number", bool: "true or false"}
 
 
@@ -175,7 +187,7 @@ class _Reader:
         return ConfigError(f"{self._source}: {where}: {what}")
 
     def cluster(self, content: dict[str, Any]) -> ClusterConfig:
-        self._known(content, "the file", {"cluster", "raft", "storage", "snapshot", "limits", "nodes"})
+        self._known(content, "the file", {"cluster", *_SECTIONS, "nodes"})
         head = self._table(content, "cluster")
         self._known(head, "[cluster]", {"name", "chaos", "base_port"})
         name = self._value(head, "[cluster] name", "name", str, None)
@@ -189,6 +201,7 @@ class _Reader:
             raft=self._section(content, "raft", RaftConfig),
             storage=self._section(content, "storage", StorageConfig),
             snapshot=self._section(content, "snapshot", SnapshotConfig),
+            history=self._section(content, "history", HistoryConfig),
             limits=self._section(content, "limits", LimitsConfig),
         )
         self._check_times(config.raft)
@@ -200,6 +213,9 @@ class _Reader:
             raise self._wrong("[snapshot]", "expected entries and mib above 0")
         if config.snapshot.retain_entries < 0:
             raise self._wrong("[snapshot] retain_entries", "expected 0 or more")
+        for spec in fields(HistoryConfig):
+            if getattr(config.history, spec.name) < 0:
+                raise self._wrong(f"[history] {spec.name}", "expected 0 or more")
         for spec in fields(LimitsConfig):
             if getattr(config.limits, spec.name) < 1:
                 raise self._wrong(f"[limits] {spec.name}", "expected a number above 0")

@@ -18,6 +18,9 @@
     ├── HistoryError           a recorded history that cannot be read; names file and line
     └── ClientError
         ├── InvalidRequest     did not happen, and never will as it stands
+        ├── Compacted          did not happen: what was asked of the past is forgotten
+        ├── LeaseNotFound      did not happen: the lease has ended, or never was
+        ├── LockLost           a lock or an office is held no longer: its lease has ended
         ├── Unavailable        did not happen: no leader, or nobody answered before anything was sent
         ├── SessionExpired     did not happen: the session was forgotten for want of use
         └── OutcomeUnknown     may or may not have happened
@@ -101,6 +104,26 @@ class ClientError(RaftkvError):
 
 class InvalidRequest(ClientError):
     """The request can never succeed: empty key, key or value over the limit, unknown operation."""
+
+
+class Compacted(ClientError):
+    """The revision asked for is forgotten. ``revision`` is the earliest that can be read; what can be watched
+    begins after it."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"that revision was compacted; the earliest that can be read is {revision}")
+        self.revision = revision
+
+
+class LeaseNotFound(ClientError):
+    """The lease has ended, or there never was one of that id. Nothing was changed."""
+
+    def __init__(self, lease_id: object) -> None:
+        super().__init__(f"there is no lease {shown(lease_id)}: it has expired, was revoked, or never was")
+
+
+class LockLost(ClientError):
+    """Whoever raises this held a lock, a place in a queue or an office, and its lease has ended."""
 
 
 class Unavailable(ClientError):

@@ -9,18 +9,20 @@ from typing import Any
 from raftkv.actors.messages import (
     Campaign,
     ChangeMembers,
-    ChunkFetched,
     ClearAlarms,
-    FetchChunk,
     Frames,
     MembersChanging,
     Rejected,
     SetClockRate,
     SetDiskFault,
     SetLinkFault,
-    SnapshotWanted,
     Stop,
     TransferLeadership,
+)
+from raftkv.actors.snapshot_messages import (
+    ChunkFetched,
+    FetchChunk,
+    SnapshotWanted,
 )
 from raftkv.actors.system import Context, Port
 from raftkv.config import ENDPOINTS, is_endpoint, is_name

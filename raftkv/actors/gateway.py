@@ -32,14 +32,17 @@ from raftkv.actors.messages import (
     RequestKey,
     SendForward,
     SoftStateChanged,
-    StateSwapped,
     Tick,
+    WatchRequest,
     refusal,
 )
 from raftkv.actors.meter import Meter
+from raftkv.actors.snapshot_messages import (
+    StateSwapped,
+)
 from raftkv.actors.system import Context, Port
 from raftkv.errors import VersionMismatch, WireError
-from raftkv.kv import Applied, Code, KeyValue, RangeResult
+from raftkv.kv import Applied, Code
 from raftkv.raft import Role, SoftState
 from raftkv.types import LogIndex, Term
 from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses
@@ -167,6 +170,11 @@ class GatewayActor:
                 commands.append(command)
         elif kind == Kind.HELLO:
             self._answer(identity, (request[0], Code.OK, 0, self._hello(self._state)))
+        elif kind == Kind.WATCH or kind == Kind.UNWATCH:
+            if self._leaving:
+                self._answer(identity, refusal(request[0], Code.NO_LEADER))
+            else:
+                self._context.send("watches", WatchRequest(identity, request))
         elif request[-1]:
             self._context.send("store", Read(LogIndex(0), [(identity, request)]))
         elif self._leaving:
@@ -248,14 +256,10 @@ class GatewayActor:
         """Values may be large: what a client is owed leaves in frames of bounded size."""
         self._reads_pending -= message.linearizable
         sizes: dict[bytes, int] = {}
-        for identity, served in message.replies:
+        for identity, served, size in message.replies:
             self._answer(identity, served)
-            detail = served[3]
-            if type(detail) is KeyValue:
-                sizes[identity] = sizes.get(identity, 0) + len(detail.value)
-            elif type(detail) is RangeResult:
-                sizes[identity] = RESPONSE_BYTES_SOFT_MAX
-            if sizes.get(identity, 0) >= RESPONSE_BYTES_SOFT_MAX:
+            sizes[identity] = sizes.get(identity, 0) + size
+            if sizes[identity] >= RESPONSE_BYTES_SOFT_MAX:
                 self._flush(identity)
                 sizes[identity] = 0
 

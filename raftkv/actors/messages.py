@@ -18,13 +18,10 @@ from raftkv.raft import (
     Message,
     PersistMark,
     Refusal,
-    SnapshotChunk,
     SnapshotMark,
     SoftState,
 )
-from raftkv.raft.messages import InstallSnapshot
 from raftkv.raft.trace import RaftEvent
-from raftkv.storage import StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.client import Reply, Request
 
@@ -199,102 +196,6 @@ class ClearAlarms:
 
 
 @dataclass(slots=True, eq=False)
-class TakeSnapshot:
-    """To the store: of what is applied now, up to the entry at ``index``, which has ``term``."""
-
-    index: LogIndex
-    term: Term
-    configuration: bytes
-    """In effect there."""
-
-
-@dataclass(slots=True, eq=False)
-class SnapshotWanted:
-    """To raft: an operator wants one now."""
-
-
-@dataclass(slots=True, eq=False)
-class SnapshotEnded:
-    """To raft: the snapshot that the store was taking. ``mark`` None: it was given up."""
-
-    mark: SnapshotMark | None
-    bytes_used: int
-    """By its file."""
-
-
-@dataclass(slots=True, eq=False)
-class Restore:
-    """To the store: a chunk of a leader's snapshot."""
-
-    chunk: SnapshotChunk
-
-
-@dataclass(slots=True, eq=False)
-class ChunkRefused:
-    """To raft: a chunk of this snapshot is no use."""
-
-    snapshot_id: int
-    cause: str
-
-
-@dataclass(slots=True, eq=False)
-class SwapState:
-    """To the store: the snapshot that was restored is the state from now on."""
-
-    mark: SnapshotMark
-
-
-@dataclass(slots=True, eq=False)
-class StateSwapped:
-    """To the gateway: what waits may have been applied elsewhere, and nobody will say so here."""
-
-
-@dataclass(slots=True, eq=False)
-class WriteChunk:
-    """To storage. ``reply_to`` gets ``ChunkStored``."""
-
-    job: StoreChunk
-    reply_to: str
-
-
-@dataclass(slots=True, eq=False)
-class ChunkStored:
-    """To whoever asked. ``stored`` False: given up, for want of space or because of a newer one."""
-
-    snapshot_id: int
-    number: int
-    stored: bool
-    last: bool
-    bytes_used: int
-    """By the snapshot on disk."""
-
-
-@dataclass(slots=True, eq=False)
-class FetchChunk:
-    """To storage, for a tool that copies the snapshot: back as ``ChunkFetched``."""
-
-    identity: bytes
-    request_id: int
-    mark: SnapshotMark
-    number: int
-
-
-@dataclass(slots=True, eq=False)
-class ChunkFetched:
-    """To control. ``data`` None: that snapshot is not here any more."""
-
-    fetch: FetchChunk
-    data: bytes | None
-
-
-@dataclass(slots=True, eq=False)
-class SendChunks:
-    """To storage: read these chunks, then let the messages leave."""
-
-    messages: list[InstallSnapshot]
-
-
-@dataclass(slots=True, eq=False)
 class AppliedBatch:
     """To the gateway: whoever waits for one of these can be answered."""
 
@@ -314,14 +215,49 @@ class Read:
 class ReadServed:
     """To the gateway."""
 
-    replies: list[tuple[bytes, Reply]]
+    replies: list[tuple[bytes, Reply, int]]
+    """(client's identity, answer, about how many bytes it has)"""
     linearizable: int
     """How many of them had waited for a read index."""
 
 
 @dataclass(slots=True, eq=False)
+class WatchRequest:
+    """To watches: begin, go on with, or end one."""
+
+    identity: bytes
+    request: Request
+
+
+@dataclass(slots=True, eq=False)
+class SendLapsed:
+    """To peers: leases that nobody has renewed in time by this node's clock, for the leader of ``term``.
+    Each by its id and the index of its last renewal."""
+
+    to: NodeId
+    term: Term
+    lapses: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True, eq=False)
+class PeerLapsed:
+    """To leases: a peer says so, of the term in which it takes this node for the leader."""
+
+    sender: NodeId
+    term: Term
+    lapses: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True, eq=False)
+class EndLeases:
+    """To raft, if it leads: a quorum agrees that these have ended."""
+
+    lapses: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True, eq=False)
 class SoftStateChanged:
-    """To the gateway and to the node: who leads now."""
+    """To gateway, leases and node: who leads now."""
 
     state: SoftState
 
@@ -333,7 +269,7 @@ class Leave:
 
 @dataclass(slots=True, eq=False)
 class MembershipChanged:
-    """To peers and node: who belongs to the cluster now."""
+    """To peers, leases and node: who belongs to the cluster now."""
 
     membership: Membership
 

@@ -14,6 +14,7 @@ from typing import Any
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.control import ControlActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
+from raftkv.actors.leases import LeaseActor
 from raftkv.actors.messages import (
     Expelled,
     Frames,
@@ -32,9 +33,10 @@ from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
-from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig
+from raftkv.actors.watches import WatchActor
+from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig, NodeConfig
 from raftkv.errors import CorruptLog, NotAMember, RemovedNode
-from raftkv.kv import CHUNK_BYTES, Restoration, SessionLimits, StateMachine
+from raftkv.kv import CHUNK_BYTES, Restoration, Retention, SessionLimits, StateMachine
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.observe import LogTail, MemberSnapshot, NodeSnapshot, PeerSnapshot, events
 from raftkv.raft import Configuration, Member, Membership, Raft, RaftOptions, Role, SoftState
@@ -100,24 +102,20 @@ class Node:
         self._started = self._system.now()
         self._system.begin_turn()
         system = self._system
-        raft = Raft(
-            name,
-            _founding(config, name),
-            replace(tuning or raft_options(config), priority=self._me.priority),
-            world.random,
-            recovered.hard_state,
-            recovered.entries,
-            recovered.snapshot,
-            recovered.identity.incarnation,
-            [node.name for node in config.nodes],
-        )
-        rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
         incarnation = self.incarnation = recovered.identity.incarnation
+        raft = _core(config, self._me, recovered, tuning, world.random)
         self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
         introduction = (incarnation, self._me.endpoints())
-        self.raft = RaftActor(system, raft, config.raft.tick_ms / 1000, rule, introduction)
+        rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
+        tick_seconds = config.raft.tick_ms / 1000
+        self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, _retention(config))
         self.storage = StorageActor(system, world.disk, world.log_bytes)
-        self.store = StoreActor(system, _restored(recovered, sessions), chunk_bytes)
+        machine = _restored(recovered, sessions)
+        self.store = StoreActor(
+            system, machine, lambda lease_id: self.leases.remaining_ms(lease_id), chunk_bytes
+        )
+        self.watches = WatchActor(system, lambda: self.store.machine)
+        self.leases = LeaseActor(system, name, lambda: self.store.machine, config.raft.clock_drift_percent)
         self.peers = PeersActor(system, config, self._me, incarnation, world.boot, world.connect)
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
@@ -137,6 +135,8 @@ class Node:
         for actor_name, actor in (
             ("raft", self.raft),
             ("store", self.store),
+            ("watches", self.watches),
+            ("leases", self.leases),
             ("peers", self.peers),
             ("gateway", self.gateway),
             ("storage", self.storage),
@@ -324,6 +324,31 @@ class Node:
         if rate != 1.0:
             found.append(f"clock ×{rate:g}")
         return tuple(found)
+
+
+def _core(
+    config: ClusterConfig,
+    me: NodeConfig,
+    recovered: Recovered,
+    tuning: RaftOptions | None,
+    rng: random.Random,
+) -> Raft:
+    return Raft(
+        me.name,
+        _founding(config, me.name),
+        replace(tuning or raft_options(config), priority=me.priority),
+        rng,
+        recovered.hard_state,
+        recovered.entries,
+        recovered.snapshot,
+        recovered.identity.incarnation,
+        [node.name for node in config.nodes],
+    )
+
+
+def _retention(config: ClusterConfig) -> Retention:
+    history = config.history
+    return Retention(history.revisions, history.seconds * 1000, history.mib << 20)
 
 
 def _founding(config: ClusterConfig, name: NodeId) -> Configuration:

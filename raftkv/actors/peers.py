@@ -20,11 +20,13 @@ from raftkv.actors.messages import (
     Met,
     Note,
     PeerDigest,
+    PeerLapsed,
     Propose,
     Rejected,
     Send,
     SendDigest,
     SendForward,
+    SendLapsed,
     SetLinkFault,
     Step,
 )
@@ -37,7 +39,7 @@ from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot, Message
 from raftkv.types import NodeId
 from raftkv.wire import peer as wire
-from raftkv.wire.peer import Disowned, Forward, Introduction, Item, StateDigest
+from raftkv.wire.peer import Disowned, Forward, Introduction, Item, Lapsed, StateDigest
 
 DELAYED_FRAMES_MAX = 4096
 """Over all links; beyond, a delayed link loses frames as a full router would."""
@@ -124,6 +126,10 @@ class PeersActor:
                         links[inner.to].outbox.append(inner)
             case SendForward():
                 self._on_send_forward(message)
+            case SendLapsed():
+                link = self._links.get(message.to)
+                if link:
+                    link.outbox.append(Lapsed(message.term, message.lapses))
             case SendDigest():
                 for name in self._roster.members():
                     if name in self._links:
@@ -233,8 +239,10 @@ class PeersActor:
         if commands:
             self._context.send("raft", Propose((), commands))
 
-    def _on_other(self, frame: wire.PeerFrame, item: StateDigest | Introduction | Disowned) -> None:
+    def _on_other(self, frame: wire.PeerFrame, item: StateDigest | Introduction | Disowned | Lapsed) -> None:
         match item:
+            case Lapsed():
+                self._context.send("leases", PeerLapsed(frame.sender, item.term, item.lapses))
             case StateDigest():
                 self._context.send("audit", PeerDigest(frame.sender, item.index, item.digest))
             case Introduction():

@@ -3,6 +3,7 @@ says, in the order that safety needs: storage first, then messages, then the sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,8 @@ from raftkv.actors.messages import (
     Apply,
     Campaign,
     ChangeMembers,
-    ChunkRefused,
-    ChunkStored,
     DiskPressure,
+    EndLeases,
     MembersChanging,
     MembershipChanged,
     Met,
@@ -24,22 +24,26 @@ from raftkv.actors.messages import (
     Propose,
     ReadIndexReady,
     ReadIndexRequest,
-    Restore,
     Send,
-    SendChunks,
-    SnapshotEnded,
-    SnapshotWanted,
     SoftStateChanged,
     Step,
-    SwapState,
-    TakeSnapshot,
     Tick,
     Trace,
     TransferLeadership,
     Write,
 )
+from raftkv.actors.snapshot_messages import (
+    ChunkRefused,
+    ChunkStored,
+    Restore,
+    SendChunks,
+    SnapshotEnded,
+    SnapshotWanted,
+    SwapState,
+    TakeSnapshot,
+)
 from raftkv.actors.system import Context
-from raftkv.kv import Code
+from raftkv.kv import Code, Retention
 from raftkv.observe import events
 from raftkv.raft import Message, Proposal, Raft, Ready
 from raftkv.raft.log import size_of
@@ -76,8 +80,11 @@ class RaftActor:
         tick_seconds: float,
         rule: SnapshotRule,
         introduction: tuple[str, tuple[str, ...]],
+        retention: Retention,
     ) -> None:
-        """``introduction``: this node's incarnation and its endpoints."""
+        """``introduction``: this node's incarnation and its endpoints. ``retention``: of the store's history,
+        as long as this node leads."""
+        self._retention = retention
         self._context = context
         self._introduction = introduction
         self._tick_seconds = tick_seconds
@@ -126,6 +133,9 @@ class RaftActor:
                 refused = self.raft.change_membership(message.change)
                 index = self.raft.log.configurations.latest_index
                 self._context.send("control", MembersChanging(message, refused, index))
+            case EndLeases():
+                if self.raft.leadership and not self._backlogged:
+                    self._stamp(message.lapses)
             case DiskPressure():
                 self._backlogged = message.backlogged
             case Campaign():
@@ -152,9 +162,10 @@ class RaftActor:
             if ready.soft_state:
                 # Ahead of the results: they belong to whoever the gateway still holds.
                 send("gateway", SoftStateChanged(ready.soft_state))
-                send("node", SoftStateChanged(ready.soft_state))
+                for actor in ("leases", "node"):
+                    send(actor, SoftStateChanged(ready.soft_state))
             if ready.membership:
-                for actor in ("peers", "node"):
+                for actor in ("peers", "leases", "node"):
                     send(actor, MembershipChanged(ready.membership))
             if ready.chunks or ready.installed:
                 self._restore(ready)
@@ -240,17 +251,18 @@ class RaftActor:
         if outcome is not Proposal.ACCEPTED and message.keys:
             self._context.send("gateway", ProposalRefused(message.keys, _REFUSALS[outcome]))
 
-    def _stamp(self) -> None:
+    def _stamp(self, ended: Sequence[tuple[int, int]] = ()) -> None:
         """Ahead of the commands, once a second: an idle cluster writes nothing, and its time goes on in one
         step when there is something to write again. Steps of a leader that is deposed are lost: log time
-        may lag behind, and never runs ahead."""
+        may lag behind, and never runs ahead. ``ended``: leases."""
         term, now = self.raft.current_term, self._context.now()
         if self._stamped_term != term:
             self._stamped_term, self._stamped_at = term, now
         elapsed_ms = int((now - self._stamped_at) * 1000)
-        if elapsed_ms >= STAMP_MS:
+        if elapsed_ms >= STAMP_MS or ended:
             self._stamped_at += elapsed_ms / 1000
-            self.raft.propose_clock(msgpack.packb(elapsed_ms))
+            retention = self._retention if elapsed_ms >= STAMP_MS else None
+            self.raft.propose_clock(msgpack.packb((elapsed_ms, retention, ended)))
 
     def _tick(self) -> None:
         now = self._context.now()

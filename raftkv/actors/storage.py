@@ -18,21 +18,23 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from raftkv.actors.messages import (
-    ChunkFetched,
-    ChunkStored,
     DiskPressure,
-    FetchChunk,
     Note,
     Persisted,
     Send,
-    SendChunks,
     SetDiskFault,
     Stop,
     Tick,
     Write,
-    WriteChunk,
 )
 from raftkv.actors.meter import Meter
+from raftkv.actors.snapshot_messages import (
+    ChunkFetched,
+    ChunkStored,
+    FetchChunk,
+    SendChunks,
+    WriteChunk,
+)
 from raftkv.actors.system import Context
 from raftkv.errors import DiskFull
 from raftkv.observe import DiskFault, events

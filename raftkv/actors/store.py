@@ -6,27 +6,30 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from raftkv.actors.audit import EVERY
 from raftkv.actors.messages import (
     AppliedBatch,
     Apply,
-    ChunkRefused,
-    ChunkStored,
     DigestTaken,
     Read,
     ReadServed,
+    Tick,
+)
+from raftkv.actors.snapshot_messages import (
+    ChunkRefused,
+    ChunkStored,
     Restore,
     SnapshotEnded,
     StateSwapped,
     SwapState,
     TakeSnapshot,
-    Tick,
     WriteChunk,
 )
 from raftkv.actors.system import Context
-from raftkv.kv import CHUNK_BYTES, Applied, Code, Restoration, StateMachine
+from raftkv.kv import CHUNK_BYTES, Applied, Code, KeyValue, Refused, Restoration, StateMachine
 from raftkv.kv.limits import RANGE_BYTES_MAX
 from raftkv.raft import Entry, EntryKind, SnapshotChunk, SnapshotMark
 from raftkv.storage import StoreChunk
@@ -34,9 +37,16 @@ from raftkv.types import LogIndex
 from raftkv.wire.client import Kind, Reply, Request
 
 BYTES_A_TURN_MAX = 8 << 20
+LEASE_KEYS_SHOWN_MAX = 1000
+TIDY_SECONDS = 0.005
+"""Between two steps of letting go of what was compacted."""
 _ANSWER_BYTES = 1024
 """What one answer is taken for, besides a range's bytes: about eight thousand gets a turn."""
 ID_BITS = 62
+
+
+class _TidyUp:
+    """A timer went off: there is more history to let go of."""
 
 
 class _Incoming:
@@ -65,8 +75,16 @@ class _Incoming:
 
 
 class StoreActor:
-    def __init__(self, context: Context, machine: StateMachine, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        context: Context,
+        machine: StateMachine,
+        lease_ms_left: Callable[[int], int],
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """``lease_ms_left``: of a lease's time, as this node's clock has it."""
         self._context = context
+        self._lease_ms_left = lease_ms_left
         self._chunk_bytes = chunk_bytes
         self._waiting: list[tuple[int, int, Read]] = []
         self._waiting_count = 0
@@ -75,6 +93,7 @@ class StoreActor:
         self._finishing = False
         """The last chunk of it was made."""
         self._incoming: _Incoming | None = None
+        self._tidying = False
         self.machine = machine
         self.reads_total = 0
 
@@ -91,6 +110,9 @@ class StoreActor:
                     heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
             case Tick():
                 self._serve()
+            case _TidyUp():
+                self._tidying = False
+                self._tidy()
             case TakeSnapshot():
                 self._take_snapshot(message)
             case ChunkStored():
@@ -105,6 +127,7 @@ class StoreActor:
     def _apply(self, message: Apply) -> None:
         machine = self.machine
         assert message.entries[0].index == machine.applied_index + 1, "committed entries without gaps"
+        self._tidy()  # before, not after: who watches has not seen yet what is applied now
         results: list[Applied] = []
         first, count = 0, len(message.entries)
         while first < count:
@@ -129,6 +152,11 @@ class StoreActor:
                 machine.advance(index, data)
             else:
                 machine.skip(index)
+
+    def _tidy(self) -> None:
+        if self.machine.history.tidy() and not self._tidying:
+            self._tidying = True
+            self._context.set_timer("store", TIDY_SECONDS, _TidyUp())
 
     # -- snapshots of our own
 
@@ -196,7 +224,8 @@ class StoreActor:
         assert incoming.whole, "all of it"
         assert incoming.mark.id == mark.id, "and nothing else"
         self.machine = incoming.restoration.machine
-        self._context.send("gateway", StateSwapped())
+        for actor in ("gateway", "watches", "leases"):
+            self._context.send(actor, StateSwapped())
         self._serve_waiting()
 
     # -- reads
@@ -211,14 +240,18 @@ class StoreActor:
     def _serve(self) -> None:
         """Answer what can be answered now, but only so much a turn: the rest waits for the next, so
         that no flood of large ranges keeps this node from its heartbeats."""
-        replies: list[tuple[bytes, Reply]] = []
+        replies: list[tuple[bytes, Reply, int]] = []
         linearizable = size = 0
         while self._serving and size < BYTES_A_TURN_MAX:
             identity, request = self._serving.popleft()
             answer = self._answer(request)
-            replies.append((identity, answer))
+            detail = answer[3]
+            answer_bytes = len(detail.value) if type(detail) is KeyValue else 0
+            if request[1] in (Kind.RANGE, Kind.LEASES):
+                answer_bytes = RANGE_BYTES_MAX
+            replies.append((identity, answer, answer_bytes))
             linearizable += not request[-1]
-            size += _ANSWER_BYTES + (RANGE_BYTES_MAX if request[1] == Kind.RANGE else 0)
+            size += _ANSWER_BYTES + answer_bytes
         self.reads_total += len(replies)
         if replies:
             self._context.send("gateway", ReadServed(replies, linearizable))
@@ -226,9 +259,29 @@ class StoreActor:
             self._context.set_timer("store", 0.0, Tick())
 
     def _answer(self, request: Request) -> Reply:
-        machine = self.machine
-        if request[1] == Kind.GET:
-            return (request[0], Code.OK, machine.revision, machine.get(request[2]))
-        request_id, _, start, end, limit, reverse, keys_only, count_only, _ = request
-        found = machine.range(start, end, max(0, limit), reverse, keys_only, count_only)
+        machine, request_id, kind = self.machine, request[0], request[1]
+        try:
+            if kind == Kind.GET:
+                found: Any = machine.get(request[2], request[3])
+            elif kind == Kind.RANGE:
+                start, end, limit, reverse, keys_only, count_only, revision = request[2:-1]
+                found = machine.range(start, end, max(0, limit), reverse, keys_only, count_only, revision)
+            else:
+                found = self._lease_views(request[2])
+        except Refused as refused:
+            return (request_id, refused.code, machine.revision, refused.detail)
         return (request_id, Code.OK, machine.revision, found)
+
+    def _lease_views(self, lease_id: int) -> tuple[list[tuple[int, int, int, int]], list[bytes]]:
+        """``([(id, time to live, what is left of it, number of keys), …], keys)``, times in ms; the keys only
+        of a single one."""
+        leases = self.machine.leases
+        keys: list[bytes] = []
+        if lease_id:
+            keys = sorted(leases.find(lease_id).keys)[:LEASE_KEYS_SHOWN_MAX]
+        rows = [
+            (view.id, view.ttl_ms, self._lease_ms_left(view.id), view.keys)
+            for view in leases.views()
+            if lease_id in (0, view.id)
+        ]
+        return rows, keys

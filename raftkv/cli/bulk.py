@@ -140,7 +140,7 @@ def _endpoint_of(client: Client, node: str) -> str:
 def _catch_up(client: Client, endpoint: str, node: str) -> None:
     """One linearizable read there: afterwards its own state holds all that was acknowledged before."""
     try:
-        client.barrier(endpoint)
+        client.catch_up(endpoint)
     except Unavailable:
         note(STALE_NOTE.format(node))
 

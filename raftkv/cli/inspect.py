@@ -199,7 +199,8 @@ def _meaning(entry: Entry) -> dict[str, Any]:
     if not entry.data:
         return {"op": "no_op"}
     if entry.kind == EntryKind.CLOCK:
-        return {"op": "clock", "ms": msgpack.unpackb(entry.data)}
+        elapsed_ms, _, ended = msgpack.unpackb(entry.data)
+        return {"op": "clock", "ms": elapsed_ms, "leases_ended": [lease_id for lease_id, _ in ended]}
     try:
         command = Command.decode(entry.data)
         op = Op(command.op).name.lower()
@@ -214,9 +215,12 @@ def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
 
     if op == Op.MULTI_PUT:
         arguments = tuple(pair[0] for pair in arguments[0])
+    elif op == Op.TXN:
+        steps = (*arguments[0], *arguments[1], *arguments[2])
+        arguments = tuple(dict.fromkeys(part for step in steps for part in step if type(part) is bytes))
     elif op == Op.DELETE_RANGE:
         arguments = arguments[:2]
     else:
-        arguments = arguments[:1]
+        arguments = arguments[:1] if op <= Op.COMPARE_AND_SET else ()
     for key in arguments:
         yield as_text(key[:SHOWN_BYTES])

@@ -1,5 +1,48 @@
-"""The client library: ``Client`` (sync, thread-safe) over ``core`` (no I/O, deterministic)."""
+"""The client library: ``Client`` (sync, thread-safe) and ``AsyncClient`` over ``core`` (no I/O,
+deterministic)."""
 
-from raftkv.client.client import CasResult, Client, DeleteResult, Entry, PutResult
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CasResult", "Client", "DeleteResult", "Entry", "PutResult"]
+from raftkv.client.client import Client, Lease
+from raftkv.client.stream import WatchStream
+from raftkv.client.types import (
+    CasResult,
+    DeleteResult,
+    Entry,
+    Event,
+    EventType,
+    LeaseInfo,
+    Page,
+    PutResult,
+    TxnResult,
+)
+
+if TYPE_CHECKING:
+    from raftkv.client.aio import AsyncClient, AsyncLease, AsyncWatchStream
+
+__all__ = [
+    "AsyncClient",
+    "AsyncLease",
+    "AsyncWatchStream",
+    "CasResult",
+    "Client",
+    "DeleteResult",
+    "Entry",
+    "Event",
+    "EventType",
+    "Lease",
+    "LeaseInfo",
+    "Page",
+    "PutResult",
+    "TxnResult",
+    "WatchStream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """asyncio takes as long to import as a whole ``raftkv get``: only who wants it pays for it."""
+    if name.startswith("Async") and name in __all__:
+        from raftkv.client import aio
+
+        return getattr(aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

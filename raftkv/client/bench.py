@@ -144,7 +144,7 @@ class Bench:
         if share == 1.0 or (share and self._random.random() < share):
             call = Call((Op.PUT, key, self._value), now + self._timeout, done, session)
         else:
-            call = Call((Kind.GET, key, False), now + self._timeout, done)
+            call = Call((Kind.GET, key, 0, False), now + self._timeout, done)
         self._transport.core.submit(call, now)
         if self._started % FLUSH_REQUESTS == 0:
             self._transport.flush()

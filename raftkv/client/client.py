@@ -2,62 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from raftkv.client.calls import ANY_NODE, Call, Session
-from raftkv.client.transport import Transport
-from raftkv.config import is_endpoint
-from raftkv.errors import ClientError, InvalidRequest, SessionExpired
-from raftkv.kv import KeyValue, check_key, check_value, prefix_end
-from raftkv.kv.commands import Code, Op
-from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
+from raftkv.client import requests
+from raftkv.client.calls import Call
+from raftkv.client.leases import HeldLease
+from raftkv.client.pump import Pump
+from raftkv.client.requests import Request, Step, to_bytes, to_key
+from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
+from raftkv.client.stream import WatchStream
+from raftkv.client.types import (
+    Bytes,
+    CasResult,
+    DeleteResult,
+    Entry,
+    LeaseInfo,
+    PutResult,
+    TxnResult,
+)
+from raftkv.errors import ClientError, Compacted, LeaseNotFound
+from raftkv.kv import prefix_end
+from raftkv.wire.client import HelloDetail, WatchFlag
 
-Bytes = bytes | str
-"""Text is sent as UTF-8."""
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
-IDLE_PUMP_SECONDS = 1.0
-PAGE_KEYS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class PutResult:
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteResult:
-    revision: int
-    deleted: int
-
-
-@dataclass(frozen=True, slots=True)
-class CasResult:
-    """``current`` is what stood in the way of a failed compare; None when the key was absent.
-
-    A value over 1 KiB may come back empty from a retried compare."""
-
-    succeeded: bool
-    revision: int
-    current: KeyValue | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key and what it holds; ``revision`` is the store's when it was read."""
-
-    key: bytes
-    value: bytes
-    create_revision: int
-    mod_revision: int
-    version: int
-    revision: int
+Answer = TypeVar("Answer")
 
 
 class Client:
@@ -65,88 +40,68 @@ class Client:
 
     ``timeout`` bounds every operation, in seconds. What an operation raises says what became of it:
     ``OutcomeUnknown``: it may or may not have happened; every other ``ClientError``: it did not.
+    ``client["k"]`` reads, writes and deletes as a dict does, values being bytes.
     """
 
     def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        if isinstance(endpoints, str) or not endpoints:
-            raise InvalidRequest("a client needs a list with at least one endpoint")
-        for endpoint in endpoints:
-            if not is_endpoint(endpoint):
-                raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
-        self._timeout = timeout
-        self._transport = Transport(endpoints)
-        self._session = self._transport.core.new_session()
-        self._submitted: deque[Call] = deque()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="raftkv-client", daemon=True)
-        self._thread.start()
+        self.timeout = timeout
+        self._pump = Pump(endpoints)
 
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End at once; operations still open in other threads raise."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._transport.wake()
-        self._thread.join()
-        self._transport.close()
+        self._pump.close()
 
     # -- writes
 
-    def put(self, key: Bytes, value: Bytes) -> PutResult:
-        """Set ``key``. Raises ``InvalidRequest``, ``Unavailable``, ``OutcomeUnknown``."""
-        pair = (_key(key), _value(value))
-        return PutResult(self._write((Op.PUT, *pair)).revision)
+    def put(self, key: Bytes, value: Bytes, *, lease: int = 0) -> PutResult:
+        """Set ``key``, which goes when ``lease`` ends. Raises ``LeaseNotFound``, ``InvalidRequest``,
+        ``Unavailable``, ``OutcomeUnknown``."""
+        return self._ask(requests.put(key, value, lease))
 
     def put_many(self, pairs: Sequence[tuple[Bytes, Bytes]]) -> PutResult:
         """Set up to 1,024 different keys at once, in one revision, all or none."""
-        encoded = tuple((_key(key), _value(value)) for key, value in pairs)
-        return PutResult(self._write((Op.MULTI_PUT, encoded)).revision)
+        return self._ask(requests.put_many(pairs))
 
     def delete(self, key: Bytes) -> DeleteResult:
-        response = self._write((Op.DELETE, _key(key)))
-        return DeleteResult(response.revision, response.detail)
+        return self._ask(requests.delete(key))
 
     def delete_range(self, start: Bytes, end: Bytes = b"") -> DeleteResult:
         """Delete ``start <= key < end``; an empty ``end`` means to the last key."""
-        response = self._write((Op.DELETE_RANGE, _bytes(start), _bytes(end)))
-        return DeleteResult(response.revision, response.detail)
+        return self._ask(requests.delete_range(start, end))
 
     def delete_prefix(self, prefix: Bytes) -> DeleteResult:
-        start = _bytes(prefix)
-        return self.delete_range(start, prefix_end(start))
+        return self._ask(requests.delete_prefix(prefix))
 
     def cas(self, key: Bytes, expected: Bytes | None, value: Bytes) -> CasResult:
         """Set ``key`` if it holds ``expected`` (None: if it is absent)."""
-        wanted = None if expected is None else _bytes(expected)
-        response = self._write((Op.COMPARE_AND_SET, _key(key), wanted, _value(value)))
-        if response.code == Code.OK:
-            return CasResult(True, response.revision, None)
-        current = KeyValue(*response.detail) if response.detail else None
-        return CasResult(False, response.revision, current)
+        return self._ask(requests.cas(key, expected, value))
+
+    def txn(
+        self,
+        compares: Sequence[tuple[Any, ...]] = (),
+        success: Sequence[Step] = (),
+        failure: Sequence[Step] = (),
+    ) -> TxnResult:
+        """If all ``compares`` hold do ``success``, else ``failure``: in one revision, all or nothing. What
+        they are made of is in ``raftkv.txn``."""
+        return self._ask(requests.txn(compares, success, failure))
+
+    def compact(self, revision: int) -> int:
+        """Forget what only the past before ``revision`` needs; the present revision."""
+        return self._ask(requests.compact(revision))
 
     # -- reads
 
-    def get(self, key: Bytes, stale: bool = False) -> Entry | None:
-        """The key's entry, or None. ``stale`` reads a node's own state, which may lag."""
-        name = _key(key)
-        response = self._ask((Kind.GET, name, bool(stale)), ANY_NODE if stale else None)
-        if response.detail is None:
-            return None
-        return _entry(name, response.detail, response.revision)
+    def get(self, key: Bytes, *, revision: int = 0, stale: bool = False) -> Entry | None:
+        """The key's entry, or None. ``revision``: as it was then (``Compacted`` if that is forgotten).
+        ``stale`` reads a node's own state, which may lag."""
+        return self._ask(requests.get(key, revision, stale))
 
     def range(
         self,
@@ -156,126 +111,244 @@ class Client:
         limit: int = 0,
         reverse: bool = False,
         keys_only: bool = False,
+        revision: int = 0,
         stale: bool = False,
         node_endpoint: str | None = None,
     ) -> Iterator[Entry]:
-        """Entries of ``start <= key < end`` in byte order, at most ``limit`` (0: all).
+        """Entries of ``start <= key < end`` in byte order, at most ``limit`` (0: all), as of one revision.
 
-        Fetched in pages; each page is linearizable, all of them together are no snapshot while
-        others write. ``node_endpoint`` asks one node and no other.
+        Fetched in pages, all as of the revision of the first: raises ``Compacted`` if that is forgotten
+        before the last has come. Not so with ``stale``. ``node_endpoint`` asks one node and no other.
         """
-        low, high, left = _bytes(start), _bytes(end), limit
-        reverse, keys_only, stale = bool(reverse), bool(keys_only), bool(stale)
-        while True:
-            page = min(left, PAGE_KEYS) if limit else PAGE_KEYS
-            fields = (Kind.RANGE, low, high, page, reverse, keys_only, False, stale)
-            response = self._ask(fields, node_endpoint or (ANY_NODE if stale else None))
-            items, _, more = response.detail
-            for key, item in items:
-                yield _entry(key, item, response.revision)
-            left -= len(items)
-            if not more or not items or (limit and left <= 0):
-                return
-            if reverse:
-                high = items[-1][0]
-            else:
-                low = items[-1][0] + b"\0"
+        reader = RangeReader(
+            to_bytes(start),
+            to_bytes(end),
+            limit=limit,
+            reverse=reverse,
+            keys_only=keys_only,
+            revision=revision,
+            stale=stale,
+            target=node_endpoint,
+        )
+        while not reader.ended:
+            yield from reader.take(self._ask(reader.next_request()))
 
     def prefix(self, prefix: Bytes, **options: Any) -> Iterator[Entry]:
         """``range`` over all keys that begin with ``prefix``."""
-        start = _bytes(prefix)
+        start = to_bytes(prefix)
         return self.range(start, prefix_end(start), **options)
 
-    def count(self, start: Bytes = b"", end: Bytes = b"", *, stale: bool = False) -> tuple[int, int]:
+    def count(
+        self, start: Bytes = b"", end: Bytes = b"", *, revision: int = 0, stale: bool = False
+    ) -> tuple[int, int]:
         """(number of keys in ``start <= key < end``, the store's revision)."""
-        fields = (Kind.RANGE, _bytes(start), _bytes(end), 0, False, True, True, stale)
-        response = self._ask(fields, ANY_NODE if stale else None)
-        return response.detail[1], response.revision
+        asked = requests.range_page(
+            to_bytes(start), to_bytes(end), count_only=True, revision=revision, stale=stale
+        )
+        page = self._ask(asked)
+        return page.count, page.revision
 
-    def barrier(self, node_endpoint: str) -> None:
+    def revision(self) -> int:
+        """The store's present revision, linearizable."""
+        return self._ask(requests.current_revision())
+
+    def catch_up(self, node_endpoint: str) -> None:
         """Return once that node has applied everything acknowledged before this call."""
-        self._ask((Kind.RANGE, b"", b"", 0, False, True, True, False), node_endpoint)
+        self._ask(requests.range_page(b"", b"", keys_only=True, count_only=True, target=node_endpoint))
 
     def hello(self) -> HelloDetail:
         """What the cluster says of itself: its nodes, their endpoints, who leads."""
-        return decode_hello(self._ask((Kind.HELLO,), ANY_NODE).detail)
+        return self._ask(requests.hello())
 
-    # -- internals
+    # -- as a dict
 
-    def _write(self, fields: tuple[Any, ...]) -> Response:
-        session = self._session
-        try:
-            return self._run_call(fields, session, None)
-        except SessionExpired:
-            # Certainly not applied: the same write may go out under a new identity.
-            with self._lock:
-                if self._session is session:
-                    self._session = self._transport.core.renew()
-            return self._run_call(fields, self._session, None)
+    def __getitem__(self, key: Bytes) -> bytes:
+        entry = self.get(key)
+        if entry is None:
+            raise KeyError(key)
+        return entry.value
 
-    def _ask(self, fields: tuple[Any, ...], endpoint: str | None = None) -> Response:
-        return self._run_call(fields, None, endpoint)
+    def __setitem__(self, key: Bytes, value: Bytes) -> None:
+        self.put(key, value)
 
-    def _run_call(self, fields: tuple[Any, ...], session: Session | None, endpoint: str | None) -> Response:
+    def __delitem__(self, key: Bytes) -> None:
+        if not self.delete(key).deleted:
+            raise KeyError(key)
+
+    def __contains__(self, key: Bytes) -> bool:
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (entry.key for entry in self.range(keys_only=True))
+
+    # -- watches
+
+    def watch(
+        self,
+        key: Bytes,
+        *,
+        end: Bytes | None = None,
+        revision: int = 0,
+        previous: bool = False,
+        puts: bool = True,
+        deletes: bool = True,
+    ) -> WatchStream:
+        """Every change of ``key``, or of ``key <= … < end``, from ``revision`` on (0: from now, which is
+        after whatever was acknowledged before). Iterate over it; close it, or use it in a ``with``.
+        ``previous`` adds what a key held before."""
+        start = to_key(key) if end is None else to_bytes(key)
+        stop = start + b"\0" if end is None else to_bytes(end)
+        after = requests.to_revision(revision) - 1 if revision else self.revision()
+        return WatchStream(self._pump, start, stop, after, watch_flags(previous, puts, deletes))
+
+    def watch_prefix(self, prefix: Bytes, **options: Any) -> WatchStream:
+        """``watch`` of all keys that begin with ``prefix``."""
+        start = to_bytes(prefix)
+        return self.watch(start, end=prefix_end(start), **options)
+
+    # -- leases
+
+    def lease(self, ttl: float) -> Lease:
+        """A new lease of ``ttl`` seconds. In a ``with`` it is kept alive, and revoked at the end."""
+        asked_at = time.monotonic()
+        return Lease(self, self._ask(requests.grant(ttl)), ttl, asked_at)
+
+    def revoke(self, lease_id: int) -> int:
+        """End a lease; how many keys went with it. Raises ``LeaseNotFound``."""
+        return self._ask(requests.revoke(lease_id))
+
+    def keep_alive(self, lease_id: int) -> float:
+        """Renew a lease once; its time to live in seconds. Raises ``LeaseNotFound``."""
+        (ttl,) = self._ask(requests.keep_alive([lease_id]))
+        if not ttl:
+            raise LeaseNotFound(lease_id)
+        return ttl
+
+    def leases(self) -> list[LeaseInfo]:
+        """All leases there are."""
+        return self._ask(requests.leases())
+
+    def lease_info(self, lease_id: int) -> LeaseInfo:
+        """One lease and its keys. Raises ``LeaseNotFound``."""
+        return self._ask(requests.leases(lease_id))[0]
+
+    # -- many at once, and several steps
+
+    def submit(self, request: Request[Answer]) -> Future[Answer]:
+        """Send a request (see ``raftkv.requests``) and do not wait: many may be in flight."""
+        from concurrent.futures import Future  # here: no command needs it, and it is slow to import
+
+        future: Future[Answer] = Future()
+
+        def done(call: Call) -> None:
+            try:
+                if call.error:
+                    raise call.error
+                assert call.response is not None
+                future.set_result(request.decode(call.response))
+            except Exception as error:
+                future.set_exception(error)
+
+        self._pump.submit(request, time.monotonic() + self.timeout, done)
+        return future
+
+    def run(self, script: Script[Answer]) -> Answer:
+        """Carry out a script, step by step; see ``scripts``."""
+        outcome: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = script.throw(error) if error else script.send(outcome)
+            except StopIteration as end:
+                result: Answer = end.value
+                return result
+            outcome, error = None, None
+            try:
+                outcome = self._do(step)
+            except ClientError as failed:
+                error = failed
+
+    def _do(self, step: Any) -> Any:
+        match step:
+            case Request():
+                return self._ask(step)
+            case Changed():
+                flags = watch_flags(False, step.puts, step.deletes)
+                with WatchStream(self._pump, step.start, step.end, step.after, flags) as stream:
+                    try:
+                        return stream.get(step.seconds) is not None
+                    except Compacted:
+                        return True  # that much has changed that nobody can say what
+            case Hold():
+                return self.lease(step.ttl).keep()
+            case LetGo():
+                lease: Any = step.lease
+                with contextlib.suppress(LeaseNotFound):
+                    lease.revoke()
+            case Pause():
+                threading.Event().wait(step.seconds)
+            case Now():
+                return time.monotonic()
+        return None
+
+    def _ask(self, request: Request[Answer]) -> Answer:
         done = threading.Event()
-        call = Call(fields, time.monotonic() + self._timeout, lambda _: done.set(), session, endpoint)
-        self._submit(call)
+        ended: list[Call] = []
+
+        def on_done(call: Call) -> None:
+            ended.append(call)
+            done.set()
+
+        self._pump.submit(request, time.monotonic() + self.timeout, on_done)
         done.wait()
-        if self._failure:
-            raise ClientError("the client has failed and must be closed") from self._failure
+        (call,) = ended
         if call.error:
             raise call.error
         assert call.response is not None
-        return call.response
-
-    def _submit(self, call: Call) -> None:
-        with self._lock:
-            if self._closed or self._failure:
-                raise ClientError("the client is closed") from self._failure
-            self._submitted.append(call)
-            self._transport.wake()
-
-    def _run(self) -> None:
-        transport = self._transport
-        try:
-            while not self._closed:
-                self._take_submitted()
-                transport.pump(IDLE_PUMP_SECONDS)
-            # Whatever is still open ends here, with what is known of it.
-            self._take_submitted()
-            transport.core.abandon()
-        except Exception as failure:  # a bug; but whoever waits must not wait for ever
-            with self._lock:
-                self._failure = failure
-                left = [*self._submitted, *transport.core.calls()]
-            for call in left:
-                call.done(call)
-
-    def _take_submitted(self) -> None:
-        while self._submitted:
-            self._transport.core.submit(self._submitted.popleft(), time.monotonic())
+        return request.decode(call.response)
 
 
-def _entry(key: bytes, item: Any, revision: int) -> Entry:
-    value, create_revision, mod_revision, version = item
-    return Entry(key, value, create_revision, mod_revision, version, revision)
+class Lease(HeldLease):
+    """A lease of this client's. In a ``with`` it is kept alive, and revoked at the end."""
+
+    def __init__(self, client: Client, lease_id: int, ttl: float, asked_at: float) -> None:
+        super().__init__(client._pump, lease_id, ttl, asked_at)
+        self._client = client
+
+    def __enter__(self) -> Lease:
+        return self.keep()
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(LeaseNotFound):
+            self.revoke()
+
+    def keep(self) -> Lease:
+        """Keep it alive from now on, until it is revoked or the client is closed."""
+        self._start()
+        return self
+
+    def keep_alive(self) -> float:
+        """Renew it once; its time to live. Raises ``LeaseNotFound``."""
+        asked_at = time.monotonic()
+        ttl = self._client.keep_alive(self.id)
+        self._renewed(asked_at, ttl)
+        return ttl
+
+    def revoke(self) -> int:
+        """End it now; how many keys went with it. Raises ``LeaseNotFound``."""
+        self._stop()
+        return self._client.revoke(self.id)
+
+    def info(self) -> LeaseInfo:
+        return self._client.lease_info(self.id)
 
 
-def _bytes(value: Bytes) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8")
-    if not isinstance(value, bytes):
-        raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
-    return value
-
-
-def _key(key: Bytes) -> bytes:
-    encoded = _bytes(key)
-    check_key(encoded)
-    return encoded
-
-
-def _value(value: Bytes) -> bytes:
-    encoded = _bytes(value)
-    check_value(encoded)
-    return encoded
+def watch_flags(previous: bool, puts: bool, deletes: bool) -> int:
+    flags = WatchFlag(0)
+    if previous:
+        flags |= WatchFlag.BEFORE
+    if not puts:
+        flags |= WatchFlag.NO_PUTS
+    if not deletes:
+        flags |= WatchFlag.NO_DELETES
+    return int(flags)

@@ -18,7 +18,10 @@ import heapq
 import random
 from collections.abc import Sequence
 
+from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
+from raftkv.client.keeping import Keeper
+from raftkv.client.watching import Watches
 from raftkv.errors import (
     ClientError,
     InvalidRequest,
@@ -27,7 +30,6 @@ from raftkv.errors import (
     Unavailable,
     VersionMismatch,
     WireError,
-    shown,
 )
 from raftkv.kv.commands import Code, Command
 from raftkv.kv.limits import SESSION_WINDOW
@@ -89,6 +91,8 @@ class ClientCore:
         """When the next round may follow."""
         self._hello_gap = HELLO_SECONDS_MIN
         self.cluster: str | None = None
+        self.keeper = Keeper(self)
+        self.watches = Watches(self)
 
     @property
     def calls_open(self) -> int:
@@ -97,7 +101,7 @@ class ClientCore:
     @property
     def hellos(self) -> dict[str, HelloDetail]:
         """The latest HELLO of each endpoint that answered one."""
-        return {endpoint: peer.hello for endpoint, peer in self._peers.items() if peer.hello}
+        return {endpoint: hello for endpoint, (hello, _) in self.heard().items()}
 
     def new_session(self) -> Session:
         return Session(self._rng.getrandbits(62), -1.0)
@@ -111,8 +115,7 @@ class ClientCore:
 
     def submit(self, call: Call, now: float) -> None:
         self._now = now
-        self._last_id += 1
-        call.request_id = self._last_id
+        call.request_id = self.next_id()
         call.started = now
         self._calls[call.request_id] = call
         if call.session:
@@ -148,6 +151,8 @@ class ClientCore:
             # An answer of a node that we have moved away from counts all the same, if it is final.
             if call is not None:
                 self._on_response(call, response, now)
+            else:
+                self.watches.on_response(endpoint, response, now)
             peer.calls.pop(response.request_id, None)
 
     def on_time(self, now: float) -> None:
@@ -165,6 +170,8 @@ class ClientCore:
             self._send_hellos(now)
         self._leave_silent_target(now)
         self._resend(now)
+        self.keeper.on_time(now)
+        self.watches.on_time(now)
 
     def next_timer(self, now: float) -> float:
         """When ``on_time`` is due at the latest."""
@@ -175,14 +182,15 @@ class ClientCore:
             due = min(due, self._deadlines[0][0])
         if self._retries:
             due = min(due, self._retries[0][0])
-        return due
+        return min(due, self.keeper.next_timer(now), self.watches.next_timer(now))
 
     def calls(self) -> list[Call]:
         """Everything that is open."""
         return list(self._calls.values())
 
     def abandon(self) -> None:
-        """End every open call now, with what is known of it."""
+        """End every open call and watch now, with what is known of it."""
+        self.watches.end_all(Unavailable("the client was closed"))
         for call in self.calls():
             self._expire(call)
 
@@ -195,6 +203,22 @@ class ClientCore:
                 frames.append((endpoint, wire.encode_requests(self.cluster, peer.outbox[:count])))
                 del peer.outbox[:count]
         return frames
+
+    # -- what watches need
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def send(self, endpoint: str, request: Request) -> None:
+        self._peers[endpoint].outbox.append(request)
+
+    def greet(self, now: float) -> None:
+        self._send_hellos(now)
+
+    def heard(self) -> dict[str, tuple[HelloDetail, float]]:
+        """By endpoint: the last HELLO and when it came."""
+        return {name: (peer.hello, peer.hello_at) for name, peer in self._peers.items() if peer.hello}
 
     # -- whom to ask
 
@@ -225,6 +249,7 @@ class ClientCore:
         elif hello.cluster != self.cluster:
             return
         peer.hello, peer.hello_at = hello, now
+        self.watches.on_hello(now)
         self._dispatch_anywhere(endpoint, now)
         clients = {name: client for name, client, _, _ in hello.nodes}
         for client in clients.values():
@@ -333,8 +358,8 @@ class ClientCore:
         if code in (Code.OK, Code.COMPARE_FAILED):
             call.response = response
             self._finish(call)
-        elif code == Code.INVALID:
-            self._finish(call, InvalidRequest(_reason(response.detail)))
+        elif error := final_error(code, response.detail):
+            self._finish(call, error)
         elif code == Code.SESSION_EXPIRED:
             self._finish(call, self._expired(call))
         elif not call.open:
@@ -402,11 +427,6 @@ class ClientCore:
         held, self._held = self._held, {}
         for call in held.values():
             self._dispatch(call, now)
-
-
-def _reason(detail: object) -> str:
-    """What a node says, as long as it is a line."""
-    return detail if isinstance(detail, str) and detail.isprintable() and detail else shown(detail)
 
 
 def _count_that_fits(requests: list[Request]) -> int:

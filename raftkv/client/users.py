@@ -117,7 +117,7 @@ class User:
         name = key.encode()
         fields: tuple[Any, ...]
         if op is Did.GET:
-            fields = (Kind.GET, name, False)
+            fields = (Kind.GET, name, 0, False)
             if target is None and self._rng.random() < self._habits.pinned_share:
                 target = self._rng.choice(self._endpoints)
         else:

@@ -5,8 +5,10 @@ here reads a clock, draws a random number or depends on the order of a hash tabl
 """
 
 from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.history import Event, Retention
+from raftkv.kv.items import KeyValue, RangeResult, Refused
 from raftkv.kv.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, check_key, check_value
-from raftkv.kv.machine import Applied, KeyValue, RangeResult, StateMachine
+from raftkv.kv.machine import Applied, StateMachine
 from raftkv.kv.ranges import prefix_end
 from raftkv.kv.sessions import Answer, SessionLimits
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture, Restoration
@@ -20,10 +22,13 @@ __all__ = [
     "Capture",
     "Code",
     "Command",
+    "Event",
     "KeyValue",
     "Op",
     "RangeResult",
+    "Refused",
     "Restoration",
+    "Retention",
     "SessionLimits",
     "StateMachine",
     "check_key",

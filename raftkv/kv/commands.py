@@ -18,7 +18,7 @@ class Op(IntEnum):
     """Numbers are part of the log's format: never reuse one."""
 
     PUT = 1
-    """key, value"""
+    """key, value, and the lease it hangs on if there is one"""
     DELETE = 2
     """key"""
     DELETE_RANGE = 3
@@ -27,6 +27,16 @@ class Op(IntEnum):
     """key, expected value or nil for "absent", new value"""
     MULTI_PUT = 5
     """[[key, value], …], all in one revision; no key twice"""
+    TXN = 6
+    """compares, operations if all hold, operations if not: see ``kv.transactions``"""
+    LEASE_GRANT = 7
+    """time to live in ms"""
+    LEASE_REVOKE = 8
+    """lease id"""
+    LEASE_KEEP_ALIVE = 9
+    """[lease id, …]"""
+    COMPACT = 10
+    """revision: the earliest that is to stay readable"""
 
 
 class Code(IntEnum):
@@ -37,6 +47,10 @@ class Code(IntEnum):
     COMPARE_FAILED = 1
     INVALID = 2
     SESSION_EXPIRED = 3
+    LEASE_NOT_FOUND = 4
+    COMPACTED = 5
+    """The revision asked for is forgotten; the detail is the earliest that is not."""
+    FUTURE_REVISION = 6
     NO_LEADER = 10
     BUSY = 11
     NO_SPACE = 12

@@ -3,6 +3,8 @@
 Constants, not configuration: every node must draw the same line at the same place in the log.
 """
 
+from typing import Any
+
 from raftkv.errors import InvalidRequest
 
 KEY_BYTES_MAX = 4 << 10
@@ -19,6 +21,17 @@ CLOCK_STEP_MS_MAX = 1 << 40
 """One step of log time; no leader is silent for thirty years."""
 SESSION_WINDOW = 4096
 """Requests of one client that may wait for their answer at a time."""
+TXN_STEPS_MAX = 1024
+"""Compares and operations of one transaction, nested ones included."""
+TXN_DEPTH_MAX = 8
+TXN_KEYS_MAX = 100_000
+"""That the ranges of one transaction may go through: some ten milliseconds."""
+TXN_ANSWER_BYTES_MAX = 256 << 10
+"""Of what a transaction reads: its answer is remembered until its client has it."""
+LEASES_MAX = 100_000
+LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX = 100, 10 * 365 * 86_400_000
+KEEP_ALIVE_MAX = 1024
+"""Leases that one command keeps alive."""
 KEPT_VALUE_BYTES_MAX = 1024
 """A failed compare's present value is kept for a retry up to this size; beyond, only the fact is."""
 
@@ -33,3 +46,16 @@ def check_key(key: bytes) -> None:
 def check_value(value: bytes) -> None:
     if len(value) > VALUE_BYTES_MAX:
         raise InvalidRequest(f"the value has {len(value):,} bytes; the limit is {VALUE_BYTES_MAX:,}")
+
+
+def check_bytes(*values: Any) -> None:
+    if not all(type(value) is bytes for value in values):
+        raise InvalidRequest("keys and values are bytes")
+
+
+def check_pair(key: Any, value: Any) -> None:
+    if not (type(key) is type(value) is bytes):
+        raise InvalidRequest("keys and values are bytes")
+    if not 0 < len(key) <= KEY_BYTES_MAX or len(value) > VALUE_BYTES_MAX:
+        check_key(key)  # the one that does not hold says so
+        check_value(value)

@@ -2,8 +2,8 @@
 
 Invariants: ``revision`` grows by one for each command that changed anything; a key's
 ``mod_revision`` is the revision of its last change; ``version`` counts its changes since
-``create_revision``; ``keys`` holds exactly the keys of ``items``, in byte order; ``digest``
-follows from the sequence of changes alone.
+``create_revision``; ``keys`` holds exactly the keys of ``items``, in byte order; every change stands in
+``history`` until it is compacted; ``digest`` follows from the sequence of changes alone.
 """
 
 from __future__ import annotations
@@ -16,34 +16,27 @@ import msgpack
 from sortedcontainers import SortedList
 
 from raftkv.errors import InvalidRequest
+from raftkv.kv import transactions
 from raftkv.kv.commands import Code, Op, decode_flat
+from raftkv.kv.history import History, Retention
+from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, Refused, new
+from raftkv.kv.leases import Leases
 from raftkv.kv.limits import (
     CLOCK_STEP_MS_MAX,
+    KEEP_ALIVE_MAX,
     KEPT_VALUE_BYTES_MAX,
-    KEY_BYTES_MAX,
     MULTI_PUT_MAX,
-    RANGE_BYTES_MAX,
     SESSION_WINDOW,
-    VALUE_BYTES_MAX,
+    check_bytes,
     check_key,
-    check_value,
+    check_pair,
 )
 from raftkv.kv.sessions import Answer, SessionLimits, Sessions
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture
 
 DEFAULT_LIMITS = SessionLimits()
-_new: Any = tuple.__new__
-"""Makes a NamedTuple without its Python-level constructor: three of them for every write cost a
-tenth of a follower's time."""
-
-
-class KeyValue(NamedTuple):
-    """What a key holds. A tuple: there may be a million of them."""
-
-    value: bytes
-    create_revision: int
-    mod_revision: int
-    version: int
+_new = new
+_TOMBSTONE_VALUE = b""
 
 
 class Applied(NamedTuple):
@@ -54,14 +47,6 @@ class Applied(NamedTuple):
     answer: Answer
 
 
-class RangeResult(NamedTuple):
-    """``total`` counts the whole range; ``more`` says that items were left out."""
-
-    items: list[tuple[bytes, KeyValue]]
-    total: int
-    more: bool
-
-
 class StateMachine:
     def __init__(self, limits: SessionLimits = DEFAULT_LIMITS) -> None:
         self.revision = 0
@@ -70,6 +55,8 @@ class StateMachine:
         self.sessions = Sessions(limits)
         self.items: dict[bytes, KeyValue] = {}
         self.keys: SortedList = SortedList()
+        self.history = History()
+        self.leases = Leases()
         self.capture: Capture | None = None
         """The snapshot that is being taken."""
 
@@ -122,6 +109,8 @@ class StateMachine:
                 answer = handler(self, *fields[5:])
             except InvalidRequest as error:
                 answer = Answer(Code.INVALID, self.revision, str(error))
+            except Refused as refused:
+                answer = Answer(refused.code, self.revision, refused.detail)
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
         session.keep(sequence, answer)
@@ -133,19 +122,34 @@ class StateMachine:
         self.applied_index = index
 
     def advance(self, index: int, data: bytes) -> None:
-        """A clock entry; one that makes no sense changes nothing."""
+        """A leader's clock entry ``[elapsed ms, retention or nil, [[lease id, renewed index], …]]``: how much
+        time has passed, what need not be kept, which leases have ended. One that makes no sense changes
+        nothing."""
         self.applied_index = index
         try:
-            elapsed_ms = msgpack.unpackb(data)
-        except (ValueError, msgpack.UnpackException):
+            elapsed_ms, retention, ended = msgpack.unpackb(data, use_list=False)
+            numbers = (elapsed_ms, *(retention or ()), *(number for pair in ended for number in pair))
+            if any(type(number) is not int or number < 0 for number in numbers):
+                return
+            ended = [(lease_id, renewed_index) for lease_id, renewed_index in ended]
+            kept = Retention(*retention) if retention else None
+        except (TypeError, ValueError, RecursionError, msgpack.UnpackException):
             return
-        if type(elapsed_ms) is int and 0 < elapsed_ms <= CLOCK_STEP_MS_MAX:
+        if 0 < elapsed_ms <= CLOCK_STEP_MS_MAX:
             self.sessions.advance(elapsed_ms)
+            self.history.mark(self.sessions.now_ms, self.revision)
+        for lease_id, renewed_index in ended:
+            if self.leases.is_last(lease_id, renewed_index):
+                self._end_lease(lease_id)
+        if kept:
+            self.history.retain(kept, self.revision, self.sessions.now_ms)
 
-    def _put(self, key: bytes, value: bytes) -> Answer:
-        _check_pair(key, value)
+    def _put(self, key: bytes, value: bytes, lease: int = 0) -> Answer:
+        check_pair(key, value)
+        if lease:
+            self._check_lease(lease)
         self.revision += 1
-        self._set(key, value)
+        self._set(key, value, lease)
         answer: Answer = _new(Answer, (Code.OK, self.revision, None))
         return answer
 
@@ -156,65 +160,162 @@ class StateMachine:
         for pair in pairs:
             if type(pair) is not tuple or len(pair) != 2:
                 raise InvalidRequest("a multi-put takes pairs of key and value")
-            _check_pair(*pair)
+            check_pair(*pair)
         if len({key for key, _ in pairs}) < len(pairs):
             raise InvalidRequest("a multi-put names a key twice")
         self.revision += 1
         for key, value in pairs:
-            self._set(key, value)
+            self._set(key, value, 0)
         return Answer(Code.OK, self.revision, len(pairs))
 
     def _delete(self, key: bytes) -> Answer:
-        _check_bytes(key)
+        check_bytes(key)
         check_key(key)
         return self._remove([key] if key in self.items else [])
 
     def _delete_range(self, start: bytes, end: bytes) -> Answer:
-        _check_bytes(start, end)
+        check_bytes(start, end)
         keys = list(self.keys.irange(start, end or None, inclusive=(True, False)))
         return self._remove(keys)
 
     def _compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> Answer:
-        _check_pair(key, value)
+        check_pair(key, value)
         if expected is not None:
-            _check_bytes(expected)
+            check_bytes(expected)
         item = self.items.get(key)
         if (item.value if item else None) != expected:
             if item and len(item.value) > KEPT_VALUE_BYTES_MAX:
                 item = item._replace(value=b"")
             return Answer(Code.COMPARE_FAILED, self.revision, item)
         self.revision += 1
-        self._set(key, value)
+        self._set(key, value, 0)
         return Answer(Code.OK, self.revision)
 
-    def _set(self, key: bytes, value: bytes) -> None:
+    def _transact(self, compares: Any, success: Any, failure: Any) -> Answer:
+        transactions.check(compares, success, failure)
+        draft = transactions.Draft(self)
+        answer = draft.run(compares, success, failure)
+        # What was written and deleted again, and was not there before, is no change.
+        changes = [(key, item) for key, item in draft.changes.items() if item or key in self.items]
+        if changes:
+            self.revision += 1
+        for key, item in changes:
+            if item is None:
+                self._drop(key)
+                self.keys.remove(key)
+            else:
+                self._store(key, item, self.items.get(key))
+        return Answer(Code.OK, self.revision, answer)
+
+    def _grant_lease(self, ttl_ms: int) -> Answer:
+        lease_id = self.leases.grant(self.applied_index, ttl_ms)
+        self._note_lease(lease_id, ttl_ms)
+        return Answer(Code.OK, self.revision, (lease_id, ttl_ms))
+
+    def _revoke_lease(self, lease_id: int) -> Answer:
+        self._check_lease(lease_id)
+        deleted = self._end_lease(lease_id)
+        return Answer(Code.OK, self.revision, deleted)
+
+    def _keep_leases(self, lease_ids: Any) -> Answer:
+        if type(lease_ids) is not tuple or not 0 < len(lease_ids) <= KEEP_ALIVE_MAX:
+            raise InvalidRequest(f"1 to {KEEP_ALIVE_MAX:,} leases are kept alive at a time")
+        if not all(type(lease_id) is int for lease_id in lease_ids):
+            raise InvalidRequest("the id of a lease is a number")
+        left = tuple([self.leases.renew(self.applied_index, lease_id) for lease_id in lease_ids])
+        return Answer(Code.OK, self.revision, left)
+
+    def _compact(self, revision: int) -> Answer:
+        if type(revision) is not int or revision < 1:
+            raise InvalidRequest("a revision is a number above 0")
+        self._check_revision(revision)
+        self.history.compact(revision)
+        return Answer(Code.OK, self.revision)
+
+    # -- changing the tables
+
+    def _set(self, key: bytes, value: bytes, lease: int) -> None:
         revision = self.revision
         before = self.items.get(key)
         if before is None:
-            self.items[key] = KeyValue(value, revision, revision, 1)
+            item = _new(KeyValue, (value, revision, revision, 1, lease))
+        else:
+            item = _new(KeyValue, (value, before[1], revision, before[3] + 1, lease))
+        self._store(key, item, before)
+
+    def _store(self, key: bytes, item: KeyValue, before: KeyValue | None) -> None:
+        """``item`` takes the place of ``before``."""
+        if before is None:
             self.keys.add(key)
+            if item[4]:
+                self.leases.move(key, 0, item[4])
         else:
             if self.capture is not None:
                 self.capture.before_change(key, before)
-            self.items[key] = _new(KeyValue, (value, before[1], revision, before[3] + 1))
-        self.digest = zlib.crc32(value, zlib.crc32(key, self.digest ^ (revision & 0xFFFFFFFF)))
+            if before[4] != item[4]:
+                self.leases.move(key, before[4], item[4])
+        self.items[key] = item
+        self.history.record(key, item, before)
+        digest = zlib.crc32(key, self.digest ^ (item[2] & 0xFFFFFFFF))
+        self.digest = zlib.crc32(item[0], digest)
+        if item[4]:
+            self._note_lease(item[4], 0)
 
     def _remove(self, keys: list[bytes]) -> Answer:
+        """Keys that stand side by side."""
         if keys:
             self.revision += 1
             first = self.keys.bisect_left(keys[0])
-            del self.keys[first : first + len(keys)]  # they stand side by side
+            del self.keys[first : first + len(keys)]
         for key in keys:
-            item = self.items.pop(key)
-            if self.capture is not None:
-                self.capture.before_change(key, item)
-            self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
+            self._drop(key)
         return Answer(Code.OK, self.revision, len(keys))
+
+    def _drop(self, key: bytes) -> None:
+        """All but its place in ``keys``."""
+        item = self.items.pop(key)
+        if self.capture is not None:
+            self.capture.before_change(key, item)
+        if item[4]:
+            self.leases.move(key, item[4], 0)
+        tombstone = _new(KeyValue, (_TOMBSTONE_VALUE, 0, self.revision, 0, 0))
+        self.history.record(key, tombstone, item)
+        self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
+
+    def _end_lease(self, lease_id: int) -> int:
+        """How many keys went with it."""
+        keys = self.leases.end(lease_id)
+        self._note_lease(lease_id, -1)
+        if keys:
+            self.revision += 1
+        for key in keys:
+            self._drop(key)
+            self.keys.remove(key)
+        return len(keys)
+
+    def _check_lease(self, lease_id: Any) -> None:
+        if type(lease_id) is not int or lease_id < 0:
+            raise InvalidRequest("the id of a lease is a number above 0")
+        self.leases.find(lease_id)
+
+    def _note_lease(self, lease_id: int, what: int) -> None:
+        self.digest = zlib.crc32(b"%d %d" % (lease_id, what), self.digest)
 
     # -- reads
 
-    def get(self, key: bytes) -> KeyValue | None:
-        return self.items.get(key)
+    def _check_revision(self, revision: int) -> None:
+        """Raises ``Refused`` for one that cannot be read."""
+        if revision > self.revision:
+            raise Refused(Code.FUTURE_REVISION, self.revision)
+        if revision < self.history.compacted:
+            raise Refused(Code.COMPACTED, self.history.compacted)
+
+    def get(self, key: bytes, revision: int = 0) -> KeyValue | None:
+        """As of ``revision``, 0 being now. Raises ``Refused`` for one that cannot be read."""
+        if not revision:
+            return self.items.get(key)
+        self._check_revision(revision)
+        return self.history.version_at(key, self.items.get(key), revision)
 
     def range(
         self,
@@ -224,39 +325,24 @@ class StateMachine:
         reverse: bool = False,
         keys_only: bool = False,
         count_only: bool = False,
+        revision: int = 0,
     ) -> RangeResult:
-        """Keys of ``start <= key < end`` (``end`` b"": to the last), at most ``limit`` (0: all that fit)."""
+        """As ``RangeQuery`` says. Raises ``Refused`` for a revision that cannot be read."""
+        if revision:
+            self._check_revision(revision)
+            if revision < self.revision:
+                query = RangeQuery(start, end, limit, reverse, keys_only, count_only, revision)
+                return self.history.range_at(self.items, self.keys, query)
         first = self.keys.bisect_left(start)
         last = self.keys.bisect_left(end) if end else len(self.keys)
         total = max(0, last - first)
         if count_only or not total:
             return RangeResult([], total, False)
-        items: list[tuple[bytes, KeyValue]] = []
-        size = 0
+        page = Page(limit, keys_only)
         for key in self.keys.islice(first, last, reverse):
-            item = self.items[key]
-            if keys_only:
-                item = item._replace(value=b"")
-            size += len(key) + len(item.value)
-            if items and size > RANGE_BYTES_MAX:
+            if not page.add(key, self.items[key]):
                 break
-            items.append((key, item))
-            if len(items) == limit:
-                break
-        return RangeResult(items, total, len(items) < total)
-
-
-def _check_bytes(*values: Any) -> None:
-    if not all(type(value) is bytes for value in values):
-        raise InvalidRequest("keys and values are bytes")
-
-
-def _check_pair(key: Any, value: Any) -> None:
-    if not (type(key) is type(value) is bytes):
-        raise InvalidRequest("keys and values are bytes")
-    if not 0 < len(key) <= KEY_BYTES_MAX or len(value) > VALUE_BYTES_MAX:
-        check_key(key)  # the one that does not hold says so
-        check_value(value)
+        return RangeResult(page.items, total, len(page.items) < total)
 
 
 _OPERATIONS: dict[int, Callable[..., Answer]] = {
@@ -265,4 +351,9 @@ _OPERATIONS: dict[int, Callable[..., Answer]] = {
     Op.DELETE_RANGE: StateMachine._delete_range,
     Op.COMPARE_AND_SET: StateMachine._compare_and_set,
     Op.MULTI_PUT: StateMachine._multi_put,
+    Op.TXN: StateMachine._transact,
+    Op.LEASE_GRANT: StateMachine._grant_lease,
+    Op.LEASE_REVOKE: StateMachine._revoke_lease,
+    Op.LEASE_KEEP_ALIVE: StateMachine._keep_leases,
+    Op.COMPACT: StateMachine._compact,
 }

@@ -9,11 +9,15 @@ A chunk is one MessagePack array ``[kind, …]``:
 ====  ========  ==================================================================================
 kind  name      fields
 ====  ========  ==================================================================================
-0     HEADER    format version, applied index, revision, digest, session horizon, log time: the first
-1     ITEMS     [[key, value, create revision, mod revision, version], …]
+0     HEADER    format version, applied index, revision, digest, session horizon, log time,
+                compacted revision, [[log time, revision], …]: the first
+1     ITEMS     [[key, value, create revision, mod revision, version, lease], …]
 2     SESSIONS  [[client id, last index, last ms, floor, highest, answers], …], where answers are
                 [[sequence, code, revision, detail], …]
-3     END       number of items, number of sessions: the last chunk
+3     END       numbers of items, sessions, leases and events: the last chunk
+4     LEASES    [[lease id, time to live in ms, renewed index], …]
+5     HISTORY   [[key, item, item before], …], in the order of their revisions, after all items; see
+                ``history.event_rows``
 ====  ========  ==================================================================================
 """
 
@@ -25,13 +29,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from raftkv.kv.history import event_of, event_rows
+from raftkv.kv.items import KeyValue
 from raftkv.kv.sessions import Answer, Session
 
 if TYPE_CHECKING:
-    from raftkv.kv.machine import KeyValue, StateMachine
+    from raftkv.kv.machine import StateMachine
 
-FORMAT_VERSION = 1
-HEADER, ITEMS, SESSIONS, END = range(4)
+FORMAT_VERSION = 2
+HEADER, ITEMS, SESSIONS, END, LEASES, HISTORY = range(6)
 CHUNK_BYTES = 256 << 10
 """About, before packing: some milliseconds of work, so that no heartbeat waits for a chunk."""
 KEYS_A_CHUNK_MAX = 8192
@@ -39,7 +45,8 @@ KEYS_A_CHUNK_MAX = 8192
 _ITEM_BYTES = 32
 _ANSWER_BYTES = 24
 """What an item or an answer is taken for besides its key and value."""
-_ITEM_TYPES = (bytes, bytes, int, int, int)
+_LEASES_A_CHUNK = 8192
+_ITEM_TYPES = (bytes, bytes, int, int, int, int)
 
 Row = tuple[Any, ...]
 
@@ -65,8 +72,15 @@ class Capture:
             machine.digest,
             machine.sessions.horizon,
             machine.sessions.now_ms,
+            machine.history.compacted,
+            list(machine.history.marks),
         )
-        self._counts = [0, 0]
+        # Copied: a hundred thousand leases, or references to as many events, are a matter of milliseconds.
+        self._leases = [view[:3] for view in machine.leases.views()]
+        events = machine.history.kept_events()
+        self._events = len(events)
+        self._history = event_rows(events, set())
+        self._counts = [0, 0, 0, 0]
         self._walked = False
 
     def before_change(self, key: bytes, item: KeyValue) -> None:
@@ -87,6 +101,14 @@ class Capture:
             rows = self._take_items()
             self._counts[0] += len(rows)
             return _pack((ITEMS, rows)), False
+        if self._leases:
+            rows, self._leases = self._leases[:_LEASES_A_CHUNK], self._leases[_LEASES_A_CHUNK:]
+            self._counts[2] += len(rows)
+            return _pack((LEASES, rows)), False
+        if self._counts[3] < self._events:
+            rows = self._take_events()
+            self._counts[3] += len(rows)
+            return _pack((HISTORY, rows)), False
         self.abandon()
         return _pack((END, *self._counts)), True
 
@@ -101,10 +123,21 @@ class Capture:
         while size < self._chunk_bytes and (found := self._machine.sessions.take_captured()):
             client_id, session = found
             answers = [(sequence, *answer) for sequence, answer in session.answers.items()]
+            details = [_weight(answer.detail) for answer in session.answers.values() if answer.detail]
             rows.append(
                 (client_id, session.last_index, session.last_ms, session.floor, session.highest, answers)
             )
-            size += _ITEM_BYTES + _ANSWER_BYTES * len(answers)
+            size += _ITEM_BYTES + _ANSWER_BYTES * len(answers) + sum(details)
+        return rows
+
+    def _take_events(self) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        for row in self._history:
+            rows.append(row)
+            size += len(row[0]) + len(row[1][0]) + (len(row[2][0]) if row[2] else 0) + 2 * _ITEM_BYTES
+            if size >= self._chunk_bytes:
+                break
         return rows
 
     def _take_items(self) -> list[Row]:
@@ -136,8 +169,11 @@ class Restoration:
     def __init__(self, machine: StateMachine) -> None:
         """``machine`` is new, and belongs to whoever asks once ``feed`` has said so."""
         self.machine = machine
-        self._counts = [0, 0]
+        self._counts = [0, 0, 0, 0]
         self._sessions: list[tuple[int, Session]] = []
+        self._leased: list[tuple[bytes, int]] = []
+        self._last: dict[bytes, KeyValue] = {}
+        """What the events so far have left."""
         self._begun = False
 
     def feed(self, chunk: bytes) -> bool:
@@ -152,6 +188,10 @@ class Restoration:
                 self._on_items(*fields)
             elif kind == SESSIONS:
                 self._on_sessions(*fields)
+            elif kind == LEASES:
+                self._on_leases(*fields)
+            elif kind == HISTORY:
+                self._on_history(*fields)
             elif kind == END:
                 return self._on_end(*fields)
             else:
@@ -160,23 +200,29 @@ class Restoration:
             raise ValueError(f"no chunk of a snapshot: {error}") from error
         return False
 
-    def _on_header(self, version: int, *fields: int) -> None:
+    def _on_header(self, version: int, *fields: Any) -> None:
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"a snapshot of format version {version}, but this raftkv reads version {FORMAT_VERSION}: "
                 "upgrade raftkv"
             )
         machine = self.machine
-        if any(type(field) is not int or field < 0 for field in fields):
-            raise ValueError("a header whose fields are no numbers")
-        sessions = machine.sessions
-        machine.applied_index, machine.revision, machine.digest, sessions.horizon, sessions.now_ms = fields
+        *numbers, marks = fields
+        for number in (*numbers, *(part for mark in marks for part in mark)):
+            if type(number) is not int or number < 0:
+                raise ValueError("a header whose fields are no numbers")
+        sessions, history = machine.sessions, machine.history
+        machine.applied_index, machine.revision, machine.digest, *numbers = numbers
+        sessions.horizon, sessions.now_ms, history.compacted = numbers
+        history.marks.extend((now_ms, revision) for now_ms, revision in marks)
         self._begun = True
 
     def _on_items(self, rows: tuple[Row, ...]) -> None:
         for row in rows:
             if tuple(map(type, row)) != _ITEM_TYPES:
                 raise ValueError("an item with fields of the wrong type")
+            if row[5]:
+                self._leased.append((row[0], row[5]))
         self.machine.load(rows)
         self._counts[0] += len(rows)
 
@@ -191,9 +237,27 @@ class Restoration:
             self._sessions.append((client_id, session))
         self._counts[1] += len(rows)
 
-    def _on_end(self, items: int, sessions: int) -> bool:
-        if [items, sessions] != self._counts or len(self.machine) != items:
-            raise ValueError(f"{items} items and {sessions} sessions were promised, {self._counts} came")
+    def _on_leases(self, rows: tuple[Row, ...]) -> None:
+        for row in rows:
+            if tuple(map(type, row)) != (int, int, int):
+                raise ValueError("a lease with fields of the wrong type")
+            self.machine.leases.load(*row)
+        self._counts[2] += len(rows)
+
+    def _on_history(self, rows: tuple[Row, ...]) -> None:
+        items = self.machine.items
+        self.machine.history.load([event_of(row, items, self._last) for row in rows])
+        self._counts[3] += len(rows)
+
+    def _on_end(self, *counts: int) -> bool:
+        if list(counts) != self._counts or len(self.machine) != self._counts[0]:
+            raise ValueError(
+                f"{counts} items, sessions, leases and events were promised, {self._counts} came"
+            )
+        for key, lease in self._leased:
+            if self.machine.leases.get(lease) is None:
+                raise ValueError("an item that hangs on a lease that is none")
+            self.machine.leases.move(key, 0, lease)
         # In the order in which the table forgets them: each was last active at an index of its own.
         self._sessions.sort(key=lambda pair: pair[1].last_index)
         self.machine.sessions.load(self._sessions)
@@ -209,6 +273,13 @@ def summary(header: bytes) -> dict[str, int]:
     if kind != HEADER:
         raise ValueError("no header of a snapshot")
     return {"format": version, "index": index, "revision": revision, "digest": digest}
+
+
+def _weight(detail: Any) -> int:
+    """About how many bytes an answer's detail has."""
+    if type(detail) is bytes or type(detail) is str:
+        return len(detail)
+    return sum(map(_weight, detail)) + _ANSWER_BYTES if isinstance(detail, tuple | list) else _ANSWER_BYTES
 
 
 def _pack(content: Row) -> bytes:

@@ -23,7 +23,7 @@ from raftkv.sim.nemesis import Nemesis
 from raftkv.sim.network import between, isolate
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
 from raftkv.sim.trace import Trace
-from raftkv.sim.watch import Violation
+from raftkv.sim.twin import Violation
 from raftkv.sim.world import World
 
 SECONDS = 10.0

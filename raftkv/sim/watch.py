@@ -12,12 +12,8 @@ Besides the invariants of the protocol (``raft.invariants``):
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import msgpack
 
 from raftkv.kv import SessionLimits
-from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.raft import Configuration, Entry, EntryKind, Raft, Role
 from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
@@ -33,12 +29,9 @@ from raftkv.raft.quorum import is_quorum
 from raftkv.raft.status import RaftStatus
 from raftkv.sim.disk import Contents, Platter
 from raftkv.sim.machine import Machine
+from raftkv.sim.twin import Twin, Violation
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
-
-
-class Violation(Exception):
-    """An invariant does not hold; its text says which, one a line."""
 
 
 class Watcher:
@@ -210,111 +203,3 @@ class Watcher:
             if message.match_index > held:
                 return f"acknowledges {message.match_index}, but {held} entries are durable"
         return None
-
-
-class _Client:
-    def __init__(self) -> None:
-        self.floor = 0
-        self.last_index = 0
-        self.last_ms = 0
-        self.answered: set[int] = set()
-
-
-class Twin:
-    """The state machine the obvious way: never forgets an answer, knows one key at a time.
-
-    It forgets *clients* by the same rule as the real one, since who is refused is part of the state; but
-    what was ever applied for a client it remembers for ever, and nothing may be applied twice."""
-
-    def __init__(self, limits: SessionLimits = DEFAULT_LIMITS) -> None:
-        self.items: dict[bytes, bytes] = {}
-        self.revision = 0
-        self.applied = 0
-        self.now_ms = 0
-        self._limits = limits
-        self._horizon = 0
-        self._clients: dict[int, _Client] = {}
-        self._answers: dict[tuple[int, int], tuple[int, int]] = {}
-        """(client, sequence) -> (code, revision), of all that was ever applied."""
-
-    def apply(self, entry: Entry) -> None:
-        self.applied = entry.index
-        if entry.kind == EntryKind.CLOCK:
-            self._pass_time(msgpack.unpackb(entry.data))
-            return
-        if entry.kind != EntryKind.COMMAND:
-            return
-        try:
-            client_id, born, sequence, floor, op, *arguments = decode_flat(entry.data)
-        except ValueError:
-            return  # nobody waits for it, and nothing follows from it
-        client = self._enter(client_id, born, entry.index)
-        if client is None:
-            return
-        client.floor = max(client.floor, floor)
-        if sequence in client.answered or sequence < client.floor:
-            return
-        client.answered.add(sequence)
-        if (client_id, sequence) in self._answers:
-            raise Violation(f"write {sequence} of client {client_id:x} is applied twice")
-        self._answers[client_id, sequence] = (self._do(op, arguments), self.revision)
-
-    def _enter(self, client_id: int, born: int, index: int) -> _Client | None:
-        client = self._clients.get(client_id)
-        if client is None:
-            if born < self._horizon or born >= index:
-                return None
-            client = self._clients[client_id] = _Client()
-        client.last_index, client.last_ms = index, self.now_ms
-        if len(self._clients) > self._limits.sessions_max:
-            self._forget(min(self._clients, key=lambda each: self._clients[each].last_index))
-        return client
-
-    def _pass_time(self, elapsed_ms: int) -> None:
-        self.now_ms += elapsed_ms
-        for client_id, client in list(self._clients.items()):
-            if client.last_ms < self.now_ms - self._limits.idle_ms:
-                self._forget(client_id)
-
-    def _forget(self, client_id: int) -> None:
-        self._horizon = max(self._horizon, self._clients.pop(client_id).last_index)
-
-    def _do(self, op: int, arguments: list[Any]) -> int:
-        items = dict(self.items)
-        match op, arguments:
-            case Op.PUT, [key, value]:
-                items[key] = value
-            case Op.DELETE, [key]:
-                items.pop(key, None)
-            case Op.DELETE_RANGE, [start, end]:
-                items = {key: items[key] for key in items if not (start <= key and (key < end or not end))}
-            case Op.COMPARE_AND_SET, [key, expected, value]:
-                if items.get(key) != expected:
-                    return Code.COMPARE_FAILED
-                items[key] = value
-            case Op.MULTI_PUT, [pairs]:
-                items.update(pairs)
-            case _:
-                return Code.INVALID
-        # Whatever writes counts, also when it writes what was there; a deletion only if it deleted.
-        if op not in (Op.DELETE, Op.DELETE_RANGE) or len(items) < len(self.items):
-            self.revision += 1
-        self.items = items
-        return Code.OK
-
-    def check_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
-        known = self._answers.get((client_id, sequence))
-        if known != (code, revision):
-            raise Violation(
-                f"write {sequence} of client {client_id:x} was answered with code {code} at revision "
-                f"{revision}; what is committed says {known}"
-            )
-
-    def check_contents(self, machine: Machine) -> None:
-        """To be called when the node has applied everything that is committed."""
-        store = machine.node.store.machine
-        items = {key: item.value for key, item in store.range(b"", b"", 0).items}
-        if items != self.items:
-            raise Violation(f"{machine.name} holds {len(items)} keys, not the {len(self.items)} it should")
-        if store.revision != self.revision:
-            raise Violation(f"{machine.name} is at revision {store.revision}, not at {self.revision}")

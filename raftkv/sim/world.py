@@ -28,7 +28,8 @@ from raftkv.sim.machine import Machine
 from raftkv.sim.network import Network, Weather
 from raftkv.sim.schedule import TRUE_RATE, Schedule
 from raftkv.sim.trace import Trace
-from raftkv.sim.watch import Violation, Watcher
+from raftkv.sim.twin import Violation
+from raftkv.sim.watch import Watcher
 from raftkv.storage import WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.types import NodeId

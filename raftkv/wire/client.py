@@ -7,19 +7,23 @@ kind   name    fields
 =====  ======  =======================================================================
 0      HELLO
 1      WRITE   client id, sequence, command (bytes, see ``kv.commands``)
-2      GET     key, stale
-3      RANGE   start, end, limit, reverse, keys only, count only, stale
+2      GET     key, revision, stale
+3      RANGE   start, end, limit, reverse, keys only, count only, revision, stale
+4      WATCH   start, end, after (revision), flags, credit: answered many times
+5      UNWATCH request id of the watch: not answered
+6      LEASES  lease id (0: all), stale
 =====  ======  =======================================================================
 
 Response frame ``[version, [response, …]]``, response ``[request id, code, revision, detail]``; codes
 are ``kv.commands.Code``. Many requests may travel in one frame and their responses in others, in
-any order.
+any order. A watch is answered until its credit is used up, each time with ``[after, goes on, is cut,
+[event, …]]`` and the revision up to which that tells everything: see ``actors.watches``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple
 
 from raftkv.config import is_endpoint
@@ -39,6 +43,16 @@ class Kind(IntEnum):
     WRITE = 1
     GET = 2
     RANGE = 3
+    WATCH = 4
+    UNWATCH = 5
+    LEASES = 6
+
+
+class WatchFlag(IntFlag):
+    BEFORE = 1
+    """Events say what was there before."""
+    NO_PUTS = 2
+    NO_DELETES = 4
 
 
 Request = tuple[Any, ...]
@@ -72,8 +86,11 @@ class HelloDetail(NamedTuple):
 _TYPES: dict[int, tuple[type, ...]] = {
     Kind.HELLO: (int, int),
     Kind.WRITE: (int, int, int, int, bytes),
-    Kind.GET: (int, int, bytes, bool),
-    Kind.RANGE: (int, int, bytes, bytes, int, bool, bool, bool, bool),
+    Kind.GET: (int, int, bytes, int, bool),
+    Kind.RANGE: (int, int, bytes, bytes, int, bool, bool, bool, int, bool),
+    Kind.WATCH: (int, int, bytes, bytes, int, int, int),
+    Kind.UNWATCH: (int, int, int),
+    Kind.LEASES: (int, int, int, bool),
 }
 """By kind: the types of all fields of a request."""
 

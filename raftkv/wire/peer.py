@@ -12,6 +12,8 @@ code  name          fields
 15    StateDigest   index, digest: the sender's state at that index
 16    Introduction  [peer, client, control, status], priority: where the sender is reached, and how
                     much it wants to lead
+21    Lapsed        term, [[lease id, index of its last renewal], …]: by the sender's clock these leases
+                    have ended; for the leader of that term
 17    Disowned      incarnation, index, known: whoever has this incarnation is no member as of
                     that configuration entry; ``known`` is the incarnation that is, or empty
 ====  ============  ============================================================================
@@ -47,6 +49,7 @@ class _Other(IntEnum):
     STATE_DIGEST = 15
     INTRODUCTION = 16
     DISOWNED = 17
+    LAPSED = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,15 @@ class Disowned:
     known: str
 
 
-Item = Message | Forward | StateDigest | Introduction | Disowned
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """By the sender's clock nobody has renewed these in time: (lease id, index of its last renewal)."""
+
+    term: Term
+    lapses: tuple[tuple[int, int], ...]
+
+
+Item = Message | Forward | StateDigest | Introduction | Disowned | Lapsed
 """All that a frame may carry."""
 
 
@@ -165,6 +176,8 @@ def _encode_item(item: Item) -> tuple[Any, ...]:
         return (_Other.INTRODUCTION.value, item.address, item.priority)
     if isinstance(item, Disowned):
         return (_Other.DISOWNED.value, item.incarnation, item.index, item.known)
+    if isinstance(item, Lapsed):
+        return (_Other.LAPSED.value, item.term, item.lapses)
     kind = type(item)
     values = _GETTERS[kind](item)
     return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
@@ -202,9 +215,15 @@ def _decode_other(item: tuple[Any, ...]) -> Item:
                 len(address) == ENDPOINTS and all(map(_is_endpoint, address)) and _is_count(priority)
             ):
                 return Introduction(address, priority)
+            case (_Other.LAPSED, term, tuple() as lapses) if _is_count(term) and all(map(_is_lapse, lapses)):
+                return Lapsed(term, lapses)
             case (_Other.DISOWNED, str() as incarnation, index, str() as known) if _is_count(index):
                 return Disowned(incarnation, index, known)
     raise WireError("unknown peer message")
+
+
+def _is_lapse(value: Any) -> bool:
+    return type(value) is tuple and len(value) == 2 and all(map(_is_count, value))
 
 
 def _all_are(kind: type, values: tuple[Any, ...]) -> bool:

@@ -7,17 +7,19 @@ from typing import Any
 
 from raftkv.actors.messages import (
     Apply,
+    Step,
+)
+from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.snapshot_messages import (
     ChunkStored,
     Restore,
     SnapshotEnded,
-    Step,
     SwapState,
     TakeSnapshot,
     WriteChunk,
 )
-from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.store import StoreActor
-from raftkv.kv import Command, Op, StateMachine
+from raftkv.kv import Command, Op, Retention, StateMachine
 from raftkv.raft import Configuration, Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.types import LogIndex, NodeId, Term
@@ -72,7 +74,7 @@ def test_a_snapshot_installed_goes_before_the_first_chunk_of_the_next() -> None:
         random.Random(1),
         HardState(Term(3), None, LogIndex(0)),
     )
-    actor = RaftActor(context, raft, 0.01, RULE, ("i", ()))
+    actor = RaftActor(context, raft, 0.01, RULE, ("i", ()), Retention(100, 1000, 1 << 20))
     first, second = (SnapshotMark(LogIndex(index), Term(2), index, 1) for index in (5, 9))
 
     def frame(mark: SnapshotMark) -> Step:
@@ -98,7 +100,7 @@ def restore(store: StoreActor, mark: SnapshotMark, number: int, data: bytes) -> 
 
 def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_its_own() -> None:
     context = Recorded()
-    store = StoreActor(context, StateMachine())
+    store = StoreActor(context, StateMachine(), lambda _: 0)
     apply(store, 1, 3)
     chunks = chunks_of(9)
     restore(store, SnapshotMark(LogIndex(9), Term(1), 7, len(chunks)), 0, chunks[0])
@@ -110,7 +112,7 @@ def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_it
 def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:
     """It will be the one that is there: the core has to know of it."""
     context = Recorded()
-    store = StoreActor(context, StateMachine())
+    store = StoreActor(context, StateMachine(), lambda _: 0)
     apply(store, 1, 3)
     store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     while not (job := context.of(WriteChunk)[-1].job).last:
@@ -125,7 +127,7 @@ def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> Non
 
 def test_one_in_the_middle_is_given_up_for_a_leaders() -> None:
     context = Recorded()
-    store = StoreActor(context, StateMachine())
+    store = StoreActor(context, StateMachine(), lambda _: 0)
     apply(store, 1, 3)
     store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     chunks = chunks_of(9)

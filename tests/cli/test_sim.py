@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from raftkv.cli.app import app
-from raftkv.sim.watch import Twin, Violation
+from raftkv.sim.twin import Twin, Violation
 from tests.support.processes import raftkv
 
 SHORT = ("--seconds", "1")

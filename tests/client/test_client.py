@@ -184,7 +184,7 @@ def test_close_ends_open_operations_with_what_is_known_of_them(cluster: LocalClu
 
     thread = threading.Thread(target=write)
     thread.start()
-    await_condition(lambda: client._transport.core.calls_open == 1, "the write to be open")
+    await_condition(lambda: client._pump._transport.core.calls_open == 1, "the write to be open")
     begin = time.monotonic()
     client.close()
     thread.join(DEADLINE_SECONDS)

@@ -53,7 +53,7 @@ class Talk:
         return self._submit(Call(fields, self.now + timeout, self.done.append, session or self.session))
 
     def get(self, stale: bool = False, target: str | None = None, timeout: float = TIMEOUT) -> Call:
-        fields = (Kind.GET, b"k", stale)
+        fields = (Kind.GET, b"k", 0, stale)
         return self._submit(Call(fields, self.now + timeout, self.done.append, None, target))
 
     def _submit(self, call: Call) -> Call:

@@ -82,17 +82,17 @@ def test_a_client_written_from_the_page_works(stranger: Stranger) -> None:
     assert stranger.node != stranger.leader
     code, revision, detail = stranger.write(1, b"page/a", b"1")[1:]
     assert (code, detail) == (0, None)
-    assert stranger.ask(2, b"page/a", False)[3] == [b"1", revision, revision, 1]
-    assert stranger.ask(2, b"page/none", False)[1:] == [0, revision, None]
+    assert stranger.ask(2, b"page/a", 0, False)[3] == [b"1", revision, revision, 1, 0]
+    assert stranger.ask(2, b"page/none", 0, False)[1:] == [0, revision, None]
     assert stranger.write(4, b"page/a", b"2", b"3")[1] == 1
-    assert stranger.write(4, b"page/a", b"2", b"3")[3] == [b"1", revision, revision, 1]
+    assert stranger.write(4, b"page/a", b"2", b"3")[3] == [b"1", revision, revision, 1, 0]
     assert stranger.write(4, b"page/b", None, b"2")[1] == 0
     assert stranger.write(5, [[b"page/c", b"3"], [b"page/d", b"4"]])[3] == 2
-    items, total, more = stranger.ask(3, b"page/", b"page0", 3, False, False, False, False)[3]
+    items, total, more = stranger.ask(3, b"page/", b"page0", 3, False, False, False, 0, False)[3]
     assert [key for key, _ in items] == [b"page/a", b"page/b", b"page/c"]
     assert (total, more) == (4, True)
-    assert stranger.ask(3, b"page/", b"page0", 0, True, True, False, False)[3][0][0][0] == b"page/d"
-    assert stranger.ask(3, b"page/", b"", 0, False, False, True, False)[3][1] >= 4
+    assert stranger.ask(3, b"page/", b"page0", 0, True, True, False, 0, False)[3][0][0][0] == b"page/d"
+    assert stranger.ask(3, b"page/", b"", 0, False, False, True, 0, False)[3][1] >= 4
     assert stranger.write(2, b"page/a")[3] == 1
     assert stranger.write(3, b"page/", b"page0")[3] == 3
 
@@ -101,7 +101,7 @@ def test_a_write_sent_twice_is_applied_once_and_answered_alike(stranger: Strange
     first = stranger.write(1, b"page/once", b"1")
     stranger.sequence -= 1
     assert stranger.write(1, b"page/once", b"1")[1:] == first[1:]
-    assert stranger.ask(2, b"page/once", False)[3][3] == 1
+    assert stranger.ask(2, b"page/once", 0, False)[3][3] == 1
 
 
 def test_refusals_are_as_the_page_says(stranger: Stranger) -> None:

@@ -88,8 +88,8 @@ def bad_frames(offset: int, name: str, me: str, other: str) -> list[list[bytes]]
     rng = random.Random(offset)
     foreign, good = {
         CLIENT: (
-            client_wire.encode_requests("another-cluster", [(1, Kind.GET, b"a", False)]),
-            client_wire.encode_requests(name, [(1, Kind.GET, b"a", False)]),
+            client_wire.encode_requests("another-cluster", [(1, Kind.GET, b"a", 0, False)]),
+            client_wire.encode_requests(name, [(1, Kind.GET, b"a", 0, False)]),
         ),
         PEER: (vote("another-cluster", other, me), vote(name, other, me)),
         CONTROL: (
@@ -158,13 +158,13 @@ def test_strange_but_well_formed_requests_are_answered(
     wrong_op = Command(2, 0, 1, 1, 77, (b"k",)).encode()
     no_key = Command(3, 0, 1, 1, Op.PUT, (b"", b"v")).encode()
     requests: list[tuple[Any, ...]] = [
-        (2, Kind.GET, b"", False),
-        (3, Kind.GET, bytes(5000), True),
-        (4, Kind.RANGE, b"z", b"a", -5, True, False, False, False),
-        (5, Kind.RANGE, b"", b"", 1 << 62, False, False, False, True),
+        (2, Kind.GET, b"", 0, False),
+        (3, Kind.GET, bytes(5000), 0, True),
+        (4, Kind.RANGE, b"z", b"a", -5, True, False, False, 0, False),
+        (5, Kind.RANGE, b"", b"", 1 << 62, False, False, False, 0, True),
         (6, Kind.WRITE, 2, 1, wrong_op),
         (7, Kind.WRITE, 3, 1, no_key),
-        (2**63, Kind.GET, b"a", False),
+        (2**63, Kind.GET, b"a", 0, False),
         (-1, Kind.HELLO),
     ]
     silent: list[tuple[Any, ...]] = [

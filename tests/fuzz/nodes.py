@@ -17,7 +17,7 @@ from raftkv.client.calls import Call
 from raftkv.errors import WireError
 from raftkv.kv.commands import Code, Op
 from raftkv.raft import Entry
-from raftkv.sim.watch import Twin
+from raftkv.sim.twin import Twin
 from raftkv.sim.world import World, WorldOptions
 from raftkv.wire import peer
 from raftkv.wire.peer import Forward

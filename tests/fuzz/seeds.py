@@ -45,10 +45,10 @@ COMMANDS = [
 REQUESTS = [
     (1, int(Kind.HELLO)),
     (2, int(Kind.WRITE), 7, 1, COMMANDS[0]),
-    (3, int(Kind.GET), b"key", False),
-    (4, int(Kind.GET), b"key", True),
-    (5, int(Kind.RANGE), b"a", b"z", 10, False, False, False, False),
-    (6, int(Kind.RANGE), b"", b"", 0, True, True, True, True),
+    (3, int(Kind.GET), b"key", 0, False),
+    (4, int(Kind.GET), b"key", 0, True),
+    (5, int(Kind.RANGE), b"a", b"z", 10, False, False, False, 0, False),
+    (6, int(Kind.RANGE), b"", b"", 0, True, True, True, 9, True),
 ]
 REQUEST_FRAMES = [client.encode_requests(name, REQUESTS) for name in (None, CLUSTER)] + [
     client.encode_requests(CLUSTER, [request]) for request in REQUESTS

@@ -74,9 +74,9 @@ def client_core(data: bytes) -> None:
     calls = [
         Call((Op.PUT, b"key", b"value"), 5.0, done.append, session),
         Call((Op.COMPARE_AND_SET, b"key", None, b"value"), 5.0, done.append, session),
-        Call((Kind.GET, b"key", False), 5.0, done.append),
-        Call((Kind.GET, b"key", True), 5.0, done.append, None, ANY_NODE),
-        Call((Kind.RANGE, b"", b"", 9, False, False, False, True), 5.0, done.append, None, seeds.ENDPOINT),
+        Call((Kind.GET, b"key", 0, False), 5.0, done.append),
+        Call((Kind.GET, b"key", 0, True), 5.0, done.append, None, ANY_NODE),
+        Call((Kind.RANGE, b"", b"", 9, False, False, False, 0, True), 5.0, done.append, None, seeds.ENDPOINT),
     ]
     for call in calls:
         core.submit(call, 0.1)

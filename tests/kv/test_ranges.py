@@ -96,7 +96,7 @@ def test_the_bound_is_exact() -> None:
 
 
 def test_a_first_item_larger_than_the_bound_is_served_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raftkv.kv.machine.RANGE_BYTES_MAX", 10)
+    monkeypatch.setattr("raftkv.kv.items.RANGE_BYTES_MAX", 10)
     machine = machine_with(b"a", b"b", b"c", value=b"v" * 100)
     result = machine.range(b"", b"")
     assert [key for key, _ in result.items] == [b"a"]

@@ -227,7 +227,7 @@ def test_as_many_clients_are_remembered_as_the_limit_says(machine: StateMachine)
 
 
 def pass_time(machine: StateMachine, milliseconds: object) -> None:
-    machine.advance(machine.applied_index + 1, msgpack.packb(milliseconds))
+    machine.advance(machine.applied_index + 1, msgpack.packb((milliseconds, None, ())))
 
 
 def test_a_client_idle_for_too_long_is_forgotten_and_told_so(machine: StateMachine) -> None:

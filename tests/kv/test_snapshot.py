@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from raftkv.kv import Code, KeyValue, Op, Restoration, SessionLimits, StateMachine
 from raftkv.kv import snapshot as kv_snapshot
-from raftkv.kv.snapshot import END, HEADER, ITEMS, KEYS_A_CHUNK_MAX, SESSIONS
+from raftkv.kv.snapshot import END, HEADER, HISTORY, ITEMS, KEYS_A_CHUNK_MAX, LEASES, SESSIONS
 from tests.kv.support import Client, machine_with, state
 
 SMALL = 64
@@ -58,7 +58,7 @@ def test_everything_comes_back_and_goes_on_alike(chunk_bytes: int) -> None:
     client.put(b"k3", b"again")
     client.do(Op.DELETE, b"k4")
     client.do(Op.COMPARE_AND_SET, b"k5", b"wrong", b"x")
-    machine.advance(machine.applied_index + 1, pack(1234))
+    machine.advance(machine.applied_index + 1, pack(1234, None, []))
     client.do(Op.DELETE, b"k6")
     twin = restored(chunks_of(machine, chunk_bytes))
     assert everything(twin) == everything(machine)
@@ -204,10 +204,12 @@ def pack(*content: Any) -> bytes:
 
 
 GOOD = [
-    pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9),
-    pack(ITEMS, [(b"a", b"1", 1, 1, 1)]),
+    pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9, 0, [(5, 1)]),
+    pack(ITEMS, [(b"a", b"1", 1, 1, 1, 0)]),
     pack(SESSIONS, [(5, 3, 0, 1, 1, [(1, 0, 1, None)])]),
-    pack(END, 1, 1),
+    pack(LEASES, [(2, 1000, 2)]),
+    pack(HISTORY, [(b"a", (b"1", 1, 1, 1, 0), None)]),
+    pack(END, 1, 1, 1, 1),
 ]
 
 
@@ -224,18 +226,29 @@ def test_the_good_one_is_good() -> None:
         [b"\xff" * 10],
         [GOOD[1]],
         [GOOD[0], GOOD[0]],
-        [pack(HEADER, kv_snapshot.FORMAT_VERSION + 1, 3, 2, 7, 0, 9)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION + 1, 3, 2, 7, 0, 9, 0, [])],
         [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0)],
-        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, "2", 7, 0, 9)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, "2", 7, 0, 9, 0, [])],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9, 0, 7)],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9, 0, [(1,)])],
+        [pack(HEADER, kv_snapshot.FORMAT_VERSION, 3, 2, 7, 0, 9, 0, [(1, "x")])],
+        [GOOD[0], pack(LEASES, [(1, 2)])],
+        [GOOD[0], pack(LEASES, [(1, 2, "x")])],
+        [GOOD[0], pack(HISTORY, [(b"a", 7, None)])],
+        [GOOD[0], pack(HISTORY, [(b"a", (b"1", 1, 1, 1, "x"), None)])],
+        [GOOD[0], pack(HISTORY, [(7, (b"1", 1, 1, 1, 0), None)])],
+        [GOOD[0], pack(ITEMS, [(b"a", b"1", 1, 1, 1, 4)]), pack(END, 1, 0, 0, 0)],
         [GOOD[0], pack(9, [])],
-        [GOOD[0], pack(ITEMS, [(b"a", "1", 1, 1, 1)])],
-        [GOOD[0], pack(ITEMS, [(b"a", b"1", 1, 1)])],
+        [GOOD[0], pack(ITEMS, [(b"a", "1", 1, 1, 1, 0)])],
+        [GOOD[0], pack(ITEMS, [(b"a", b"1", 1, 1, 1)])],
         [GOOD[0], pack(ITEMS, 7)],
         [GOOD[0], pack(SESSIONS, [(5, 3, 0, 1, "1", [])])],
         [GOOD[0], pack(SESSIONS, [(5, 3, 0, 1, 1, [7])])],
-        [GOOD[0], pack(END, 1, 0)],
-        [GOOD[0], GOOD[1], pack(END, 1, 1)],
-        [GOOD[0], GOOD[1], GOOD[1], pack(END, 2, 0)],
+        [GOOD[0], pack(END, 1, 0, 0, 0)],
+        [GOOD[0], GOOD[1], pack(END, 1, 1, 0, 0)],
+        [*GOOD[:4], pack(END, 1, 1, 1, 1)],
+        [*GOOD[:4], pack(END, 1, 1, 0, 0)],
+        [GOOD[0], GOOD[1], GOOD[1], pack(END, 2, 0, 0, 0)],
     ],
 )
 def test_anything_else_is_refused(chunks: list[bytes]) -> None:

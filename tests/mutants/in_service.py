@@ -112,8 +112,8 @@ KV = (
         "38",
         Edit(
             StateMachine._multi_put,
-            "        _check_pair(*pair)\n",
-            "        _check_pair(*pair)\n        self._set(*pair)\n",
+            "        check_pair(*pair)\n",
+            "        check_pair(*pair)\n        self._set(*pair, 0)\n",
         ),
     ),
 )

@@ -32,14 +32,14 @@ MUTANTS = (
         "snapshot-of-a-moving-state",
         "what is overwritten while a snapshot is taken is missing from it",
         "10",
-        Edit(StateMachine._set, "if self.capture is not None:", "if False:"),
+        Edit(StateMachine._store, "if self.capture is not None:", "if False:"),
     ),
     _mutant(
         Part.KV,
         "snapshot-without-what-was-deleted-since",
         "what is deleted while a snapshot is taken is missing from it",
         "10",
-        Edit(StateMachine._remove, "if self.capture is not None:", "if False:"),
+        Edit(StateMachine._drop, "if self.capture is not None:", "if False:"),
     ),
     _mutant(
         Part.KV,

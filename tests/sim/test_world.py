@@ -14,7 +14,8 @@ from raftkv.sim import network
 from raftkv.sim.disk import Contents, Platter, SimDisk, fail_once
 from raftkv.sim.network import Link, Network, Weather
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
-from raftkv.sim.watch import Twin, Violation, Watcher
+from raftkv.sim.twin import Twin, Violation
+from raftkv.sim.watch import Watcher
 from raftkv.sim.world import World, WorldOptions
 from raftkv.storage import Append, Identity, WalOptions
 from raftkv.storage.memory import MemoryDirectory

@@ -110,7 +110,7 @@ class VirtualClient:
 
     def get(self, key: str, timeout: float = 5.0, stale: bool = False, node: str | None = None) -> Call:
         target = self._world.config.node(node).client if node else None
-        fields = (Kind.GET, key.encode(), stale)
+        fields = (Kind.GET, key.encode(), 0, stale)
         return self._submit(Call(fields, self._world.now + timeout, _no_op, None, target))
 
     def await_value(self, key: str) -> str | None:

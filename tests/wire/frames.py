@@ -21,7 +21,7 @@ from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapsho
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import HelloDetail, Kind, Reply, Request
-from raftkv.wire.peer import Disowned, Forward, Introduction, Item, StateDigest
+from raftkv.wire.peer import Disowned, Forward, Introduction, Item, Lapsed, StateDigest
 from tests.wire.support import counts, finite, names, small_counts
 
 N1, N2 = NodeId("n1"), NodeId("n2")
@@ -118,6 +118,7 @@ peer_items: st.SearchStrategy[Item] = st.one_of(
     st.tuples(counts, counts).map(lambda pair: StateDigest(LogIndex(pair[0]), pair[1])),
     st.builds(Introduction, address=addresses.map(tuple), priority=counts),
     st.builds(Disowned, incarnation=names, index=counts, known=names),
+    st.builds(Lapsed, term=counts, lapses=st.lists(st.tuples(counts, counts), max_size=3).map(tuple)),
 )
 peer_frames = st.builds(
     lambda cluster, boot, items: peer.encode(cluster, N1, "i", N2, boot, items),
@@ -129,15 +130,26 @@ peer_frames = st.builds(
 requests: st.SearchStrategy[Request] = st.one_of(
     st.tuples(counts, st.just(int(Kind.HELLO))),
     st.tuples(counts, st.just(int(Kind.WRITE)), counts, counts, st.binary(max_size=30)),
-    st.tuples(counts, st.just(int(Kind.GET)), st.binary(max_size=9), st.booleans()),
+    st.tuples(counts, st.just(int(Kind.GET)), st.binary(max_size=9), counts, st.booleans()),
     st.tuples(
         counts,
         st.just(int(Kind.RANGE)),
         st.binary(max_size=9),
         st.binary(max_size=9),
         st.integers(-(2**63), 2**63),
-        *[st.booleans()] * 4,
+        *[st.booleans()] * 3,
+        counts,
+        st.booleans(),
     ),
+    st.tuples(
+        counts,
+        st.just(int(Kind.WATCH)),
+        st.binary(max_size=9),
+        st.binary(max_size=9),
+        *[st.integers(-(2**63), 2**63)] * 3,
+    ),
+    st.tuples(counts, st.just(int(Kind.UNWATCH)), counts),
+    st.tuples(counts, st.just(int(Kind.LEASES)), counts, st.booleans()),
 )
 request_frames = st.builds(client.encode_requests, st.none() | names, st.lists(requests, max_size=5))
 

@@ -1,0 +1,369 @@
+"""Watches: every change to a key or a range from some revision on, once, in order, whole transactions.
+
+Nothing is queued for a watcher. A watch is a place in the history and a *credit*: how many answers it may
+still get before its client asks again. One that keeps up is *synced*: it is found by key when something
+changes. One that does not is *behind*: it reads the history at its own pace, a bounded part each turn, and
+is told ``COMPACTED`` if what it wants next is kept no longer (PITFALLS 37).
+
+An answer says what it covers: everything after ``after`` up to its revision. So a client that misses one
+knows it, and asks anew from where it is, here or at another node. An answer without events (progress)
+obeys the same rule, and cannot run ahead of events.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from raftkv.actors.messages import (
+    ReadServed,
+    Tick,
+    WatchRequest,
+    refusal,
+)
+from raftkv.actors.snapshot_messages import (
+    StateSwapped,
+)
+from raftkv.actors.system import Context
+from raftkv.kv import Code, Event, StateMachine, prefix_end
+from raftkv.wire.client import Kind, WatchFlag
+
+WATCHES_MAX = 100_000
+CREDIT_MAX = 256
+EVENTS_A_TURN_MAX = 8192
+"""Looked at in one turn, for those that keep up and again for those that do not."""
+EVENTS_A_LOOK = 1024
+ANSWER_BYTES_SOFT_MAX = 256 << 10
+_EVENT_BYTES = 64
+PROGRESS_SECONDS = 5.0
+PROGRESS_REVISIONS = 20_000
+"""A watch that nothing happens to learns so often how far it has come, so that it may resume there."""
+ABANDONED_SECONDS = 60.0
+"""Without a word of its client, who renews it three times as often."""
+
+_Key = tuple[bytes, int]
+
+
+class _Watch:
+    __slots__ = (
+        "asked_at",
+        "credit",
+        "done",
+        "end",
+        "flags",
+        "identity",
+        "number",
+        "open",
+        "request_id",
+        "start",
+        "told_at",
+    )
+
+    def __init__(
+        self, identity: bytes, request_id: int, start: bytes, end: bytes, after: int, flags: int
+    ) -> None:
+        self.identity = identity
+        self.request_id = request_id
+        self.start = start
+        self.end = end
+        self.flags = flags
+        self.number = 0
+        """Of the next event to look at, as long as it is behind."""
+        self.done = after
+        """The client has been told everything up to this revision;"""
+        self.open = False
+        """and part of the next one."""
+        self.credit = 0
+        self.asked_at = 0.0
+        self.told_at = 0.0
+
+    def wants(self, event: Event) -> bool:
+        key, item, _ = event
+        if not (self.start <= key and (key < self.end or not self.end)):
+            return False
+        return not self.flags & (WatchFlag.NO_PUTS if item[3] else WatchFlag.NO_DELETES)
+
+    def row(self, event: Event) -> tuple[Any, ...]:
+        key, item, before = event
+        return (key, item, before if self.flags & WatchFlag.BEFORE else None)
+
+
+class _Index:
+    """Finds the synced watches of a key: three lookups, however many there are."""
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, dict[_Watch, None]] = {}
+        self._prefixes: dict[bytes, dict[_Watch, None]] = {}
+        self._lengths: Counter[int] = Counter()
+        self._others: dict[_Watch, None] = {}
+
+    def add(self, watch: _Watch) -> None:
+        self._table(watch)[watch] = None
+        if self._is_prefix(watch):
+            self._lengths[len(watch.start)] += 1
+
+    def remove(self, watch: _Watch) -> None:
+        table = self._table(watch)
+        if watch not in table:
+            return
+        del table[watch]
+        if self._is_prefix(watch):
+            self._lengths[len(watch.start)] -= 1
+            if not self._lengths[len(watch.start)]:
+                del self._lengths[len(watch.start)]
+        for tables in (self._exact, self._prefixes):
+            if not tables.get(watch.start, True):
+                del tables[watch.start]
+
+    def find(self, key: bytes) -> Iterator[_Watch]:
+        yield from self._exact.get(key, ())
+        for length in self._lengths:
+            yield from self._prefixes.get(key[:length], ()) if length <= len(key) else ()
+        yield from self._others
+
+    def _table(self, watch: _Watch) -> dict[_Watch, None]:
+        if watch.end == watch.start + b"\0":
+            return self._exact.setdefault(watch.start, {})
+        return self._prefixes.setdefault(watch.start, {}) if self._is_prefix(watch) else self._others
+
+    @staticmethod
+    def _is_prefix(watch: _Watch) -> bool:
+        return bool(watch.start) and watch.end == prefix_end(watch.start)
+
+
+class WatchActor:
+    def __init__(self, context: Context, machine: Callable[[], StateMachine]) -> None:
+        """``machine`` gives the one of this moment: a snapshot may put another in its place."""
+        self._context = context
+        self._machine = machine
+        self._watches: dict[_Key, _Watch] = {}
+        self._synced: dict[_Watch, None] = {}
+        self._index = _Index()
+        self._behind: deque[_Watch] = deque()
+        """With credit; those without are in neither, and come back when they are renewed."""
+        self._ahead: list[tuple[int, int, _Watch]] = []
+        """(revision, order, watch): what they want lies after a revision that this node has not reached."""
+        self._order = 0
+        history = machine().history
+        self._seen = history.last_number
+        """Synced watches have been told of all events before this one."""
+        self._seen_done = machine().revision
+        self._timer_set = False
+        self._replies: list[tuple[bytes, Any, int]] = []
+        self.events_total = 0
+        context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case WatchRequest():
+                self._on_request(message.identity, message.request)
+            case StateSwapped():
+                self._on_swapped()
+            case Tick():
+                self._on_tick()
+            case _:
+                raise AssertionError(f"watches got {message}")
+
+    def end_of_turn(self) -> None:
+        machine = self._machine()
+        if not self._watches:
+            self._seen, self._seen_done = machine.history.last_number, machine.revision
+            return
+        while self._ahead and self._ahead[0][0] <= machine.revision:
+            watch = heapq.heappop(self._ahead)[2]
+            if self._watches.get((watch.identity, watch.request_id)) is watch:
+                self._place(watch, watch.done)
+        if self._seen != machine.history.last_number:
+            self._tell_synced()
+        self._catch_up()
+        if self._replies:
+            replies, self._replies = self._replies, []
+            self._context.send("gateway", ReadServed(replies, 0))
+        if (self._behind or self._seen != machine.history.last_number) and not self._timer_set:
+            self._timer_set = True
+            self._context.set_timer("watches", 0.0, Tick())
+
+    # -- who watches
+
+    def _on_request(self, identity: bytes, request: Any) -> None:
+        if request[1] == Kind.UNWATCH:
+            watch = self._watches.get((identity, request[2]))
+            if watch:
+                self._forget(watch)
+            return
+        request_id, _, start, end, after, flags, credit = request
+        watch = self._watches.get((identity, request_id))
+        if watch is None:
+            if len(self._watches) >= WATCHES_MAX:
+                self._replies.append((identity, refusal(request_id, Code.BUSY), 0))
+                return
+            watch = _Watch(identity, request_id, start, end, max(0, after), flags)
+            self._watches[identity, request_id] = watch
+            watch.credit = max(1, min(credit, CREDIT_MAX))
+            watch.told_at = self._context.now()
+            self._begin(watch)
+        else:
+            stalled = not watch.credit
+            watch.credit = max(1, min(credit, CREDIT_MAX))
+            if stalled and watch not in self._synced:
+                self._behind.append(watch)
+        watch.asked_at = self._context.now()
+
+    def _begin(self, watch: _Watch) -> None:
+        if watch.done > self._machine().revision:
+            self._order += 1
+            heapq.heappush(self._ahead, (watch.done, self._order, watch))
+        else:
+            self._place(watch, watch.done)
+
+    def _place(self, watch: _Watch, covered: int) -> None:
+        """Find its place in the history, or say that it is lost: up to ``covered`` it has missed nothing."""
+        history = self._machine().history
+        if covered < history.compacted:
+            self._end(watch)
+            return
+        watch.number, watch.open = history.number_after(covered), False
+        self._behind.append(watch)
+
+    def _forget(self, watch: _Watch) -> None:
+        del self._watches[watch.identity, watch.request_id]
+        if watch in self._synced:
+            del self._synced[watch]
+            self._index.remove(watch)
+        watch.credit = 0  # whoever still holds it lets go of it
+
+    def _end(self, watch: _Watch) -> None:
+        reply = refusal(watch.request_id, Code.COMPACTED, self._machine().history.compacted)
+        self._replies.append((watch.identity, reply, 0))
+        self._forget(watch)
+
+    def _on_swapped(self) -> None:
+        """Another state, whose events are numbered anew. What a client has it has by revisions."""
+        machine, synced, covered = self._machine(), self._synced, self._seen_done
+        self._seen, self._seen_done = machine.history.last_number, machine.revision
+        self._behind.clear()
+        self._ahead.clear()
+        self._synced, self._index = {}, _Index()
+        for watch in list(self._watches.values()):
+            if watch in synced and covered <= machine.revision:
+                self._place(watch, covered)
+            else:
+                self._begin(watch)
+
+    def _on_tick(self) -> None:
+        """For what was left of a turn, and once a second for what takes time."""
+        if self._timer_set:
+            self._timer_set = False
+            return
+        now = self._context.now()
+        self._context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
+        for watch in list(self._watches.values()):
+            if now - watch.asked_at >= ABANDONED_SECONDS:
+                self._forget(watch)
+            elif watch in self._synced and watch.credit > 1 and watch.done != self._seen_done:
+                revisions = self._seen_done - watch.done
+                if now - watch.told_at >= PROGRESS_SECONDS or revisions >= PROGRESS_REVISIONS:
+                    self._tell(watch, [], 0, self._seen_done, False)
+
+    # -- those that keep up
+
+    def _tell_synced(self) -> None:
+        history = self._machine().history
+        touched: dict[_Watch, tuple[int, list[Event]]] = {}
+        events = history.replay(self._seen, EVENTS_A_TURN_MAX)
+        if events and self._synced:
+            for number, event in enumerate(events, start=self._seen):
+                for watch in self._index.find(event[0]):
+                    if watch.wants(event):
+                        known = touched.get(watch)
+                        if known is None:
+                            touched[watch] = known = (number, [])
+                        known[1].append(event)
+        self._seen += len(events)
+        if not events:  # forgotten before anybody here has looked: whoever was synced has lost its place
+            covered = self._seen_done
+            self._seen, self._seen_done = history.last_number, self._machine().revision
+            for watch in list(self._synced):
+                self._fall_behind(watch, self._seen)
+                self._place(watch, covered)
+            return
+        cut = self._cut(self._seen)
+        last = events[-1][1][2]
+        self._seen_done = last - 1 if cut else last
+        for watch, (number, found) in touched.items():
+            size = sum(_size(event) for event in found)
+            if size > ANSWER_BYTES_SOFT_MAX or cut:
+                self._fall_behind(watch, number)
+                self._behind.append(watch)
+                continue
+            self._tell(watch, found, size, self._seen_done, cut)
+            if not watch.credit:
+                self._fall_behind(watch, self._seen)
+
+    def _cut(self, number: int) -> bool:
+        """Whether the events before and at ``number`` are of one revision."""
+        around = self._machine().history.replay(number - 1, 2)
+        return len(around) == 2 and around[0][1][2] == around[1][1][2]
+
+    def _fall_behind(self, watch: _Watch, number: int) -> None:
+        del self._synced[watch]
+        self._index.remove(watch)
+        watch.number = number
+
+    # -- those that do not
+
+    def _catch_up(self) -> None:
+        left = EVENTS_A_TURN_MAX
+        while self._behind and left > 0:
+            watch = self._behind.popleft()
+            if watch.credit and watch not in self._synced:
+                left -= self._read_on(watch)
+                if watch.credit and watch not in self._synced:
+                    self._behind.append(watch)
+
+    def _read_on(self, watch: _Watch) -> int:
+        """How many events were looked at; at least one counts."""
+        history = self._machine().history
+        if watch.number == self._seen:
+            if watch.open or self._cut(self._seen):
+                return EVENTS_A_TURN_MAX  # the rest of the revision is for the next turn
+            self._synced[watch] = None
+            self._index.add(watch)
+            return 1
+        if watch.number < history.first_number:
+            self._end(watch)
+            return 1
+        found: list[Event] = []
+        looked = size = 0
+        for event in history.replay(watch.number, min(EVENTS_A_LOOK, self._seen - watch.number)):
+            looked += 1
+            if watch.wants(event):
+                found.append(event)
+                size += _size(event)
+                if size >= ANSWER_BYTES_SOFT_MAX:
+                    break
+        last = history.replay(watch.number + looked - 1, 1)[0][1][2]
+        watch.number += looked
+        cut = self._cut(watch.number)
+        if found or (watch.open and not cut):
+            self._tell(watch, found, size, max(watch.done, last - 1) if cut else last, cut)
+        return looked
+
+    def _tell(self, watch: _Watch, events: list[Event], size: int, upto: int, cut: bool) -> None:
+        detail = (watch.done, watch.open, cut, [watch.row(event) for event in events])
+        reply = (watch.request_id, Code.OK, upto, detail)
+        self._replies.append((watch.identity, reply, size))
+        self.events_total += len(events)
+        watch.done, watch.open = upto, cut
+        watch.credit -= 1
+        watch.told_at = self._context.now()
+
+
+def _size(event: Event) -> int:
+    key, item, before = event
+    return _EVENT_BYTES + len(key) + len(item[0]) + (len(before[0]) if before else 0)

@@ -1,0 +1,368 @@
+"""The client for asyncio: the same surface as ``Client``, each operation to be awaited.
+
+One event loop at a time. The sockets live in a thread of their own, as the sync client's do, so a loop
+that is busy for a while loses neither leases nor watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+from raftkv.client import requests
+from raftkv.client.calls import Call
+from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
+from raftkv.client.core import ClientCore
+from raftkv.client.leases import HeldLease
+from raftkv.client.pump import Pump
+from raftkv.client.requests import Request, Step, to_bytes, to_key
+from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
+from raftkv.client.types import (
+    Bytes,
+    CasResult,
+    DeleteResult,
+    Entry,
+    Event,
+    LeaseInfo,
+    PutResult,
+    TxnResult,
+)
+from raftkv.client.watching import Watch
+from raftkv.errors import ClientError, Compacted, LeaseNotFound
+from raftkv.kv import prefix_end
+from raftkv.wire.client import HelloDetail
+
+Answer = TypeVar("Answer")
+
+
+class AsyncClient:
+    """See ``Client``. To be made, used and closed in one event loop::
+
+    async with AsyncClient(endpoints) as client:
+        await client.put("k", "v")
+    """
+
+    def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        self.timeout = timeout
+        self._pump = Pump(endpoints)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End at once; operations still open in other tasks raise."""
+        await asyncio.to_thread(self._pump.close)
+
+    # -- writes
+
+    async def put(self, key: Bytes, value: Bytes, *, lease: int = 0) -> PutResult:
+        return await self._ask(requests.put(key, value, lease))
+
+    async def put_many(self, pairs: Sequence[tuple[Bytes, Bytes]]) -> PutResult:
+        return await self._ask(requests.put_many(pairs))
+
+    async def delete(self, key: Bytes) -> DeleteResult:
+        return await self._ask(requests.delete(key))
+
+    async def delete_range(self, start: Bytes, end: Bytes = b"") -> DeleteResult:
+        return await self._ask(requests.delete_range(start, end))
+
+    async def delete_prefix(self, prefix: Bytes) -> DeleteResult:
+        return await self._ask(requests.delete_prefix(prefix))
+
+    async def cas(self, key: Bytes, expected: Bytes | None, value: Bytes) -> CasResult:
+        return await self._ask(requests.cas(key, expected, value))
+
+    async def txn(
+        self,
+        compares: Sequence[tuple[Any, ...]] = (),
+        success: Sequence[Step] = (),
+        failure: Sequence[Step] = (),
+    ) -> TxnResult:
+        return await self._ask(requests.txn(compares, success, failure))
+
+    async def compact(self, revision: int) -> int:
+        return await self._ask(requests.compact(revision))
+
+    # -- reads
+
+    async def get(self, key: Bytes, *, revision: int = 0, stale: bool = False) -> Entry | None:
+        return await self._ask(requests.get(key, revision, stale))
+
+    async def range(
+        self,
+        start: Bytes = b"",
+        end: Bytes = b"",
+        *,
+        limit: int = 0,
+        reverse: bool = False,
+        keys_only: bool = False,
+        revision: int = 0,
+        stale: bool = False,
+        node_endpoint: str | None = None,
+    ) -> AsyncIterator[Entry]:
+        reader = RangeReader(
+            to_bytes(start),
+            to_bytes(end),
+            limit=limit,
+            reverse=reverse,
+            keys_only=keys_only,
+            revision=revision,
+            stale=stale,
+            target=node_endpoint,
+        )
+        while not reader.ended:
+            for entry in reader.take(await self._ask(reader.next_request())):
+                yield entry
+
+    def prefix(self, prefix: Bytes, **options: Any) -> AsyncIterator[Entry]:
+        start = to_bytes(prefix)
+        return self.range(start, prefix_end(start), **options)
+
+    async def count(
+        self, start: Bytes = b"", end: Bytes = b"", *, revision: int = 0, stale: bool = False
+    ) -> tuple[int, int]:
+        asked = requests.range_page(
+            to_bytes(start), to_bytes(end), count_only=True, revision=revision, stale=stale
+        )
+        page = await self._ask(asked)
+        return page.count, page.revision
+
+    async def revision(self) -> int:
+        return await self._ask(requests.current_revision())
+
+    async def catch_up(self, node_endpoint: str) -> None:
+        await self._ask(requests.range_page(b"", b"", keys_only=True, count_only=True, target=node_endpoint))
+
+    async def hello(self) -> HelloDetail:
+        return await self._ask(requests.hello())
+
+    # -- watches
+
+    async def watch(
+        self,
+        key: Bytes,
+        *,
+        end: Bytes | None = None,
+        revision: int = 0,
+        previous: bool = False,
+        puts: bool = True,
+        deletes: bool = True,
+    ) -> AsyncWatchStream:
+        start = to_key(key) if end is None else to_bytes(key)
+        stop = start + b"\0" if end is None else to_bytes(end)
+        after = requests.to_revision(revision) - 1 if revision else await self.revision()
+        return AsyncWatchStream(self._pump, start, stop, after, watch_flags(previous, puts, deletes))
+
+    async def watch_prefix(self, prefix: Bytes, **options: Any) -> AsyncWatchStream:
+        start = to_bytes(prefix)
+        return await self.watch(start, end=prefix_end(start), **options)
+
+    # -- leases
+
+    async def lease(self, ttl: float) -> AsyncLease:
+        asked_at = time.monotonic()
+        return AsyncLease(self, await self._ask(requests.grant(ttl)), ttl, asked_at)
+
+    async def revoke(self, lease_id: int) -> int:
+        return await self._ask(requests.revoke(lease_id))
+
+    async def keep_alive(self, lease_id: int) -> float:
+        (ttl,) = await self._ask(requests.keep_alive([lease_id]))
+        if not ttl:
+            raise LeaseNotFound(lease_id)
+        return ttl
+
+    async def leases(self) -> list[LeaseInfo]:
+        return await self._ask(requests.leases())
+
+    async def lease_info(self, lease_id: int) -> LeaseInfo:
+        return (await self._ask(requests.leases(lease_id)))[0]
+
+    # -- many at once, and several steps
+
+    def submit(self, request: Request[Answer]) -> asyncio.Future[Answer]:
+        """Send a request and do not wait: many may be in flight."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+
+        def settle(call: Call) -> None:
+            if future.done():
+                return  # whoever waited was cancelled
+            try:
+                if call.error:
+                    raise call.error
+                assert call.response is not None
+                future.set_result(request.decode(call.response))
+            except Exception as error:
+                future.set_exception(error)
+
+        def done(call: Call) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(settle, call)
+
+        self._pump.submit(request, time.monotonic() + self.timeout, done)
+        return future
+
+    async def run(self, script: Script[Answer]) -> Answer:
+        """Carry out a script, step by step; see ``scripts``."""
+        outcome: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = script.throw(error) if error else script.send(outcome)
+            except StopIteration as end:
+                result: Answer = end.value
+                return result
+            outcome, error = None, None
+            try:
+                outcome = await self._do(step)
+            except ClientError as failed:
+                error = failed
+
+    async def _do(self, step: Any) -> Any:
+        match step:
+            case Request():
+                return await self._ask(step)
+            case Changed():
+                flags = watch_flags(False, step.puts, step.deletes)
+                async with AsyncWatchStream(self._pump, step.start, step.end, step.after, flags) as stream:
+                    try:
+                        return await stream.get(step.seconds) is not None
+                    except Compacted:
+                        return True  # that much has changed that nobody can say what
+            case Hold():
+                return (await self.lease(step.ttl)).keep()
+            case LetGo():
+                lease: Any = step.lease
+                with contextlib.suppress(LeaseNotFound):
+                    await lease.revoke()
+            case Pause():
+                await asyncio.sleep(step.seconds)
+            case Now():
+                return time.monotonic()
+        return None
+
+    async def _ask(self, request: Request[Answer]) -> Answer:
+        return await self.submit(request)
+
+
+class AsyncLease(HeldLease):
+    """A lease of this client's. In an ``async with`` it is kept alive, and revoked at the end."""
+
+    def __init__(self, client: AsyncClient, lease_id: int, ttl: float, asked_at: float) -> None:
+        super().__init__(client._pump, lease_id, ttl, asked_at)
+        self._client = client
+
+    async def __aenter__(self) -> AsyncLease:
+        return self.keep()
+
+    async def __aexit__(self, *exception: object) -> None:
+        with contextlib.suppress(LeaseNotFound):
+            await self.revoke()
+
+    def keep(self) -> AsyncLease:
+        """Keep it alive from now on, until it is revoked or the client is closed."""
+        self._start()
+        return self
+
+    async def keep_alive(self) -> float:
+        asked_at = time.monotonic()
+        ttl = await self._client.keep_alive(self.id)
+        self._renewed(asked_at, ttl)
+        return ttl
+
+    async def revoke(self) -> int:
+        self._stop()
+        return await self._client.revoke(self.id)
+
+    async def info(self) -> LeaseInfo:
+        return await self._client.lease_info(self.id)
+
+
+class AsyncWatchStream:
+    """See ``WatchStream``: ``async for event in stream``."""
+
+    def __init__(self, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
+        self._pump = pump
+        self._loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Queue[tuple[list[Event], int] | ClientError | None] = asyncio.Queue()
+        self._events: deque[Event] = deque()
+        self._answers = 0
+        self._ended = False
+        self._watch = Watch(start, end, after, flags, self._on_events, self._on_error)
+        pump.post(lambda core, now: core.watches.begin(self._watch, now))
+
+    async def __aenter__(self) -> AsyncWatchStream:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> AsyncWatchStream:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    @property
+    def revision(self) -> int:
+        """Everything up to here has come, though it may wait to be read."""
+        return self._watch.revision
+
+    async def get(self, timeout: float | None = None) -> Event | None:
+        """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
+        while not self._events:
+            if self._ended:
+                return None
+            if self._answers:
+                answers, self._answers = self._answers, 0
+                self._give_back(answers)
+            try:
+                arrived = await asyncio.wait_for(self._arrived.get(), timeout)
+            except TimeoutError:
+                return None
+            if not isinstance(arrived, tuple):
+                self._ended = True
+                if arrived is not None:
+                    raise arrived
+                return None
+            events, self._answers = arrived
+            self._events.extend(events)
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """No further events; whoever waits for one in another task gets None."""
+        if self._ended:
+            return
+        self._arrived.put_nowait(None)
+
+        def end(core: ClientCore, now: float) -> None:
+            del now
+            core.watches.end(self._watch)
+
+        with contextlib.suppress(ClientError):  # closed with everything else
+            self._pump.post(end)
+
+    def _give_back(self, answers: int) -> None:
+        self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
+
+    def _on_events(self, events: list[Event], answers: int) -> None:
+        self._hand_over((events, answers))
+
+    def _on_error(self, error: ClientError) -> None:
+        self._hand_over(error)
+
+    def _hand_over(self, arrived: tuple[list[Event], int] | ClientError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, arrived)

@@ -1,0 +1,73 @@
+"""Leases that a client holds, and how they are kept alive in its pump's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from raftkv.client import requests
+from raftkv.client.core import ClientCore
+from raftkv.client.keeping import Kept
+from raftkv.client.pump import Pump
+from raftkv.errors import ClientError
+
+
+class HeldLease:
+    """What ``Lease`` and ``AsyncLease`` share. ``ttl`` in seconds."""
+
+    def __init__(self, pump: Pump, lease_id: int, ttl: float, asked_at: float) -> None:
+        """``asked_at``: before it was granted, by ``time.monotonic``."""
+        self._pump = pump
+        self._kept = Kept(lease_id, ttl, asked_at + ttl, self._on_lost)
+        self._listeners: list[Callable[[], None]] = []
+        self._lost = False
+
+    @property
+    def id(self) -> int:
+        return self._kept.id
+
+    @property
+    def ttl(self) -> float:
+        return self._kept.ttl
+
+    @property
+    def valid_for(self) -> float:
+        """Seconds for which the lease certainly lives, by this process's clock; 0 when nobody can say so."""
+        return 0.0 if self._lost else max(0.0, self._kept.valid_until - time.monotonic())
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended, or cannot be said to live any more."""
+        return self._lost or not self.valid_for
+
+    def on_lost(self, action: Callable[[], None]) -> None:
+        """Have ``action`` called, once, in the client's thread, when the lease is found lost. It must not
+        block."""
+        self._listeners.append(action)
+
+    def _start(self) -> None:
+        self._pump.post(lambda core, now: core.keeper.keep(self._kept, now))
+
+    def _stop(self) -> None:
+        def release(core: ClientCore, now: float) -> None:
+            del now
+            core.keeper.release(self._kept.id)
+
+        self._pump.post(release)
+
+    def abandon(self) -> None:
+        """Revoke it without waiting for anything: for whoever is interrupted."""
+        with contextlib.suppress(ClientError):
+            self._stop()
+            deadline = time.monotonic() + self.ttl
+            self._pump.submit(requests.revoke(self.id), deadline, lambda _: None)
+
+    def _renewed(self, asked_at: float, ttl: float) -> None:
+        self._kept.valid_until = max(self._kept.valid_until, asked_at + ttl)
+
+    def _on_lost(self, error: ClientError) -> None:
+        del error
+        self._lost = True
+        for action in self._listeners:
+            action()

@@ -1,0 +1,109 @@
+"""The thread behind a client: it owns the transport, and everybody else asks it for things.
+
+Whatever is posted runs in that thread, in order. Callbacks of calls and watches run there as well and must
+not block: a sync client's wake a waiting thread, an async client's post to its event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raftkv.client.calls import Call
+from raftkv.client.core import ClientCore
+from raftkv.client.requests import Request
+from raftkv.client.transport import Transport
+from raftkv.config import is_endpoint
+from raftkv.errors import ClientError, InvalidRequest, SessionExpired
+
+IDLE_SECONDS = 1.0
+CLOSE_SECONDS = 10.0
+
+Action = Callable[[ClientCore, float], None]
+"""Gets the core and the time."""
+Done = Callable[[Call], None]
+
+
+class Pump:
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        """Raises ``InvalidRequest`` for what are no endpoints."""
+        if isinstance(endpoints, str) or not endpoints:
+            raise InvalidRequest("a client needs a list with at least one endpoint")
+        for endpoint in endpoints:
+            if not is_endpoint(endpoint):
+                raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
+        self._transport = Transport(endpoints)
+        self._session = self._transport.core.new_session()
+        self._posted: deque[tuple[Action, Call | None]] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="raftkv-client", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End at once; whatever is open ends with what is known of it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._transport.wake()
+        self._thread.join(CLOSE_SECONDS)
+        self._transport.close()
+
+    def post(self, action: Action, call: Call | None = None) -> None:
+        """Have ``action`` run soon, which may submit ``call``. Raises ``ClientError`` once it is closed."""
+        with self._lock:
+            if self._closed or self.failure:
+                raise ClientError("the client is closed") from self.failure
+            self._posted.append((action, call))
+            self._transport.wake()
+
+    def submit(self, request: Request[Any], deadline: float, done: Done) -> None:
+        """``done`` gets the call once it has an outcome. A write whose identity was forgotten, which was
+        certainly not applied, goes out under a new one."""
+
+        def finish(call: Call) -> None:
+            if isinstance(call.error, SessionExpired) and not self._closed:
+                core, now = self._transport.core, time.monotonic()
+                if self._session is call.session:
+                    self._session = core.renew()
+                if now < deadline:
+                    core.submit(Call(request.fields, deadline, done, self._session), now)
+                    return
+            done(call)
+
+        call = Call(request.fields, deadline, finish, None, request.target)
+
+        def start(core: ClientCore, now: float) -> None:
+            call.session = self._session if request.writes else None
+            core.submit(call, now)
+
+        self.post(start, call)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        transport = self._transport
+        try:
+            while not self._closed:
+                self._act()
+                transport.pump(IDLE_SECONDS)
+            # Whatever is still open ends here, with what is known of it.
+            self._act()
+            transport.core.abandon()
+        except Exception as failure:  # a bug; but whoever waits must not wait for ever
+            with self._lock:
+                self.failure = failure
+                left, self._posted = self._posted, deque()
+            for call in (*transport.core.calls(), *(call for _, call in left if call)):
+                call.error = ClientError(f"the client has failed and must be closed: {failure!r}")
+                call.done(call)
+            transport.core.watches.end_all(ClientError("the client has failed and must be closed"))
+
+    def _act(self) -> None:
+        while self._posted:
+            self._posted.popleft()[0](self._transport.core, time.monotonic())

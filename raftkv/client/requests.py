@@ -1,0 +1,244 @@
+"""What a client can ask, as data: the fields that travel and how the answer is read. Sync and async clients,
+recipes and the simulator's users all ask by these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from raftkv.client.calls import ANY_NODE
+from raftkv.client.types import (
+    Bytes,
+    CasResult,
+    DeleteResult,
+    Entry,
+    LeaseInfo,
+    Page,
+    PutResult,
+    TxnResult,
+    entry_of,
+)
+from raftkv.errors import InvalidRequest
+from raftkv.kv import KeyValue, check_key, check_value, prefix_end
+from raftkv.kv.commands import Code, Op
+from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Answer]):
+    """``fields``: of a write its op and arguments, else those of a request after its id. ``target``: the
+    endpoint that is to answer, or ``ANY_NODE``; None: whoever serves it best."""
+
+    fields: tuple[Any, ...]
+    decode: Callable[[Response], Answer]
+    writes: bool = False
+    target: str | None = None
+
+
+# -- writes
+
+
+def put(key: Bytes, value: Bytes, lease: int = 0) -> Request[PutResult]:
+    arguments: tuple[Any, ...] = (to_key(key), to_value(value))
+    if lease:
+        arguments += (lease,)
+    return Request((Op.PUT, *arguments), lambda response: PutResult(response.revision), True)
+
+
+def put_many(pairs: Sequence[tuple[Bytes, Bytes]]) -> Request[PutResult]:
+    encoded = tuple((to_key(key), to_value(value)) for key, value in pairs)
+    return Request((Op.MULTI_PUT, encoded), lambda response: PutResult(response.revision), True)
+
+
+def delete(key: Bytes) -> Request[DeleteResult]:
+    return Request((Op.DELETE, to_key(key)), _deleted, True)
+
+
+def delete_range(start: Bytes, end: Bytes) -> Request[DeleteResult]:
+    return Request((Op.DELETE_RANGE, to_bytes(start), to_bytes(end)), _deleted, True)
+
+
+def delete_prefix(prefix: Bytes) -> Request[DeleteResult]:
+    start = to_bytes(prefix)
+    return delete_range(start, prefix_end(start))
+
+
+def cas(key: Bytes, expected: Bytes | None, value: Bytes) -> Request[CasResult]:
+    wanted = None if expected is None else to_bytes(expected)
+    return Request((Op.COMPARE_AND_SET, to_key(key), wanted, to_value(value)), _compared, True)
+
+
+def compact(revision: int) -> Request[int]:
+    return Request((Op.COMPACT, revision), lambda response: response.revision, True)
+
+
+def grant(ttl: float) -> Request[int]:
+    """``ttl`` in seconds. The answer is the lease's id."""
+    if not 0 < ttl < 1e9:
+        raise InvalidRequest(f"a time to live of {ttl!r} seconds: expected a number above 0")
+    return Request((Op.LEASE_GRANT, round(ttl * 1000)), lambda response: int(response.detail[0]), True)
+
+
+def revoke(lease_id: int) -> Request[int]:
+    """The answer is how many keys went with it."""
+    return Request((Op.LEASE_REVOKE, lease_id), lambda response: int(response.detail), True)
+
+
+def keep_alive(lease_ids: Sequence[int]) -> Request[tuple[float, ...]]:
+    """The answer has a time to live in seconds for each; 0 for one that has ended."""
+    return Request((Op.LEASE_KEEP_ALIVE, tuple(lease_ids)), _kept_alive, True)
+
+
+# -- reads
+
+
+def get(key: Bytes, revision: int = 0, stale: bool = False) -> Request[Entry | None]:
+    name = to_key(key)
+
+    def decode(response: Response) -> Entry | None:
+        return None if response.detail is None else entry_of(name, response.detail, response.revision)
+
+    return Request((Kind.GET, name, to_revision(revision), bool(stale)), decode, target=_anywhere(stale))
+
+
+@dataclass(frozen=True, slots=True)
+class RangePage:
+    """One page: ``revision`` is what it was read at."""
+
+    entries: list[Entry]
+    count: int
+    more: bool
+    revision: int
+
+
+def range_page(
+    start: bytes,
+    end: bytes,
+    *,
+    limit: int = 0,
+    reverse: bool = False,
+    keys_only: bool = False,
+    count_only: bool = False,
+    revision: int = 0,
+    stale: bool = False,
+    target: str | None = None,
+) -> Request[RangePage]:
+    def decode(response: Response) -> RangePage:
+        items, count, more = response.detail
+        entries = [entry_of(key, item, response.revision) for key, item in items]
+        return RangePage(entries, count, more, response.revision)
+
+    flags = (bool(reverse), bool(keys_only), bool(count_only), to_revision(revision), bool(stale))
+    return Request((Kind.RANGE, start, end, limit, *flags), decode, target=target or _anywhere(stale))
+
+
+def current_revision() -> Request[int]:
+    """Of the store, linearizable."""
+    fields = (Kind.RANGE, b"", b"\0", 0, False, True, True, 0, False)
+    return Request(fields, lambda response: response.revision)
+
+
+def leases(lease_id: int = 0, stale: bool = False) -> Request[list[LeaseInfo]]:
+    """One, or all of them."""
+
+    def decode(response: Response) -> list[LeaseInfo]:
+        rows, keys = response.detail
+        return [
+            LeaseInfo(row[0], row[1] / 1000, row[2] / 1000, row[3], tuple(keys) if lease_id else ())
+            for row in rows
+        ]
+
+    return Request((Kind.LEASES, lease_id, bool(stale)), decode, target=_anywhere(stale))
+
+
+def hello() -> Request[HelloDetail]:
+    return Request((Kind.HELLO,), lambda response: decode_hello(response.detail), target=ANY_NODE)
+
+
+# -- transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of a transaction, as ``txn`` makes them."""
+
+    fields: tuple[Any, ...]
+    decode: Callable[[Any, int], Any]
+
+
+def txn(
+    compares: Sequence[tuple[Any, ...]], success: Sequence[Step], failure: Sequence[Step]
+) -> Request[TxnResult]:
+    fields = (
+        Op.TXN,
+        tuple(compares),
+        *(tuple(step.fields for step in branch) for branch in (success, failure)),
+    )
+
+    def decode(response: Response) -> TxnResult:
+        return decode_txn(response.detail, response.revision, success, failure)
+
+    return Request(fields, decode, True)
+
+
+def decode_txn(detail: Any, revision: int, success: Sequence[Step], failure: Sequence[Step]) -> TxnResult:
+    succeeded, results = detail
+    steps = success if succeeded else failure
+    decoded = [step.decode(result, revision) for step, result in zip(steps, results, strict=True)]
+    return TxnResult(succeeded, revision, tuple(decoded))
+
+
+def decode_page(detail: Any, revision: int) -> Page:
+    items, count, more = detail
+    return Page(tuple(entry_of(key, item, revision) for key, item in items), count, more)
+
+
+# -- the pieces
+
+
+def _deleted(response: Response) -> DeleteResult:
+    return DeleteResult(response.revision, response.detail)
+
+
+def _compared(response: Response) -> CasResult:
+    if response.code == Code.OK:
+        return CasResult(True, response.revision, None)
+    current = KeyValue(*response.detail) if response.detail else None
+    return CasResult(False, response.revision, current)
+
+
+def _kept_alive(response: Response) -> tuple[float, ...]:
+    return tuple(ttl_ms / 1000 for ttl_ms in response.detail)
+
+
+def _anywhere(stale: bool) -> str | None:
+    return ANY_NODE if stale else None
+
+
+def to_revision(revision: int) -> int:
+    if type(revision) is not int or not 0 <= revision < 1 << 62:
+        raise InvalidRequest(f"revision {revision!r}: expected a number above 0, or 0 for the present one")
+    return revision
+
+
+def to_bytes(value: Bytes) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if not isinstance(value, bytes):
+        raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
+    return value
+
+
+def to_key(key: Bytes) -> bytes:
+    encoded = to_bytes(key)
+    check_key(encoded)
+    return encoded
+
+
+def to_value(value: Bytes) -> bytes:
+    encoded = to_bytes(value)
+    check_value(encoded)
+    return encoded

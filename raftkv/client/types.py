@@ -1,0 +1,110 @@
+"""What operations give back. All frozen; keys and values are bytes, revisions and versions count from 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from raftkv.kv import KeyValue
+
+Bytes = bytes | str
+"""Text is sent as UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    revision: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class CasResult:
+    """``current`` is what stood in the way of a failed compare; None when the key was absent.
+
+    A value over 1 KiB may come back empty from a retried compare."""
+
+    succeeded: bool
+    revision: int
+    current: KeyValue | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key and what it holds; ``revision`` is the store's when it was read. ``lease`` 0: none."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of a range inside a transaction; ``count`` is that of the whole range."""
+
+    entries: tuple[Entry, ...]
+    count: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TxnResult:
+    """``results`` has one for each operation of the branch that was taken: None of a put, how many keys went
+    of a delete, an ``Entry`` or None of a get, a ``Page`` of a range, another of these of a transaction."""
+
+    succeeded: bool
+    revision: int
+    results: tuple[Any, ...]
+
+
+class EventType(StrEnum):
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one key. Of a deletion ``value`` is empty and ``version`` 0. ``previous`` is what the key
+    held before, if that was asked for and there was something."""
+
+    type: EventType
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+    previous: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseInfo:
+    """Times in seconds. ``remaining`` is a node's view; ``keys`` are told of a single lease only."""
+
+    id: int
+    ttl: float
+    remaining: float
+    key_count: int
+    keys: tuple[bytes, ...] = ()
+
+
+def entry_of(key: bytes, item: Any, revision: int) -> Entry:
+    return Entry(key, *KeyValue(*item), revision)
+
+
+def event_of(row: Any, revision: int) -> Event:
+    """Raises TypeError or ValueError for what is none."""
+    key, item, before = row
+    held = KeyValue(*item)
+    kind = EventType.PUT if held.version else EventType.DELETE
+    previous = None if before is None else entry_of(key, before, revision)
+    return Event(kind, key, *held, previous)

@@ -1,0 +1,253 @@
+"""What the store held before: every change, readable and replayable until it is compacted.
+
+An *event* is ``(key, item, before)``: what a change left and what it replaced. A deletion leaves a
+*tombstone*, an item of version 0. ``events`` holds them in the order of their revisions, several of one
+revision where a transaction changed several keys. ``older`` holds, for each key, the versions that a later
+event replaced, ascending, tombstones included; ``gone`` the keys that exist in ``older`` only.
+
+Invariants: the store as of any revision from ``compacted`` on can be read; every event after ``compacted``
+can be replayed; what is before is forgotten at once by every answer, and in small steps by the memory, as a
+node that drops a hundred thousand versions in one go misses its heartbeat. All of it follows from the log
+alone: a transaction that reads the past must fail on all nodes or on none (PITFALLS 38).
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
+
+from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, new
+
+Event = tuple[bytes, KeyValue, KeyValue | None]
+EVENT_BYTES = 400
+"""What an event and the version it replaced take in memory, besides their bytes."""
+MARKS_MAX = 4096
+TIDY_EVENTS = 2000
+"""Dropped from memory in one step: less than a millisecond."""
+_SPARE_EVENTS = 8192
+_mod_revision: Any = itemgetter(2)
+
+
+def _event_revision(event: Event) -> int:
+    return event[1][2]
+
+
+class Retention(NamedTuple):
+    """What is kept without being asked: so many revisions, as long as they are no older, in so many bytes."""
+
+    revisions: int
+    age_ms: int
+    bytes_max: int
+
+
+class History:
+    def __init__(self) -> None:
+        self.compacted = 0
+        """The earliest revision that can be read."""
+        self.events: list[Event] = []
+        self.first_number = 0
+        """Of ``events[0]``, counted since the beginning of this life: what watchers keep their place by."""
+        self.bytes = 0
+        """Of the events after ``compacted``."""
+        self.older: dict[bytes, list[KeyValue]] = {}
+        self.gone: SortedList = SortedList()
+        self.marks: deque[tuple[int, int]] = deque()
+        """(log time, revision then), ascending."""
+        self._kept = 0
+        """Where in ``events`` what is kept begins."""
+        self._tidied = 0
+        """What is before is out of ``older`` as well."""
+
+    def __len__(self) -> int:
+        """How many events can be replayed."""
+        return len(self.events) - self._kept
+
+    @property
+    def last_number(self) -> int:
+        """That of the next event."""
+        return self.first_number + len(self.events)
+
+    def record(self, key: bytes, item: KeyValue, before: KeyValue | None) -> None:
+        """``item`` has replaced ``before``. Once for every key of a revision, at most."""
+        self.events.append((key, item, before))
+        if before is not None:
+            self.bytes += EVENT_BYTES + len(key) + len(before[0])
+            chain = self.older.get(key)
+            if chain is None:
+                self.older[key] = chain = [before]
+            else:
+                chain.append(before)
+            if not item[3]:
+                chain.append(item)
+                self.gone.add(key)
+        else:
+            self.bytes += EVENT_BYTES + len(key)
+            if key in self.older:
+                self.gone.discard(key)
+
+    # -- the past
+
+    def version_at(self, key: bytes, present: KeyValue | None, revision: int) -> KeyValue | None:
+        """What ``key`` held as of ``revision``, which is not compacted; ``present`` is what it holds now."""
+        if present is not None and present[2] <= revision:
+            return present
+        chain = self.older.get(key)
+        if chain is None:
+            return None
+        place = bisect_right(chain, revision, key=_mod_revision)
+        found = chain[place - 1] if place else None
+        return found if found is not None and found[3] else None
+
+    def range_at(self, items: dict[bytes, KeyValue], keys: SortedList, query: RangeQuery) -> RangeResult:
+        """``keys`` and ``items`` are the present. Costs what is given back, and what has changed since."""
+        start, end, limit, reverse, keys_only, count_only, revision = query
+        total = self._count_at(items, keys, query)
+        if count_only or not total:
+            return RangeResult([], total, False)
+        page = Page(limit, keys_only)
+        bounds: dict[str, Any] = {"inclusive": (True, False), "reverse": reverse}
+        candidates = heapq.merge(
+            keys.irange(start, end or None, **bounds),
+            self.gone.irange(start, end or None, **bounds),
+            reverse=reverse,
+        )
+        for key in candidates:
+            item = self.version_at(key, items.get(key), revision)
+            if item is not None and not page.add(key, item):
+                break
+        return RangeResult(page.items, total, len(page.items) < total)
+
+    def _count_at(self, items: dict[bytes, KeyValue], keys: SortedList, query: RangeQuery) -> int:
+        start, end, revision = query.start, query.end, query.revision
+        first: int = keys.bisect_left(start)
+        total: int = max(0, (keys.bisect_left(end) if end else len(keys)) - first)
+        seen = set()
+        for index in range(self._first_after(revision), len(self.events)):
+            key, _, before = self.events[index]
+            if key not in seen and start <= key and (key < end or not end):
+                seen.add(key)
+                total += (before is not None) - (key in items)
+        return total
+
+    def _first_after(self, revision: int) -> int:
+        found: int = bisect_right(self.events, revision, lo=self._kept, key=_event_revision)
+        return found
+
+    # -- replaying
+
+    def number_after(self, revision: int) -> int:
+        """Of the first event after ``revision``, which is not before ``compacted``."""
+        return self.first_number + self._first_after(revision)
+
+    def replay(self, number: int, count: int) -> list[Event]:
+        """At most ``count`` events from that number on. Empty as well when it is out of memory."""
+        place = number - self.first_number
+        return self.events[place : place + count] if place >= 0 else []
+
+    # -- forgetting
+
+    def compact(self, revision: int) -> None:
+        """Whatever only the past before ``revision`` needs is not kept."""
+        if revision <= self.compacted:
+            return
+        self.compacted = revision
+        until = self._first_after(revision)
+        for index in range(self._kept, until):
+            self.bytes -= _weight(self.events[index])
+        self._kept = until
+
+    def retain(self, retention: Retention, revision: int, now_ms: int) -> None:
+        """Forget what need not be kept at ``revision``, which is the present one."""
+        oldest = revision - retention.revisions
+        while self.marks and self.marks[0][0] <= now_ms - retention.age_ms:
+            oldest = max(oldest, self.marks.popleft()[1])
+        excess, index = self.bytes - retention.bytes_max, self._kept
+        while excess > 0 and index < len(self.events):
+            excess -= _weight(self.events[index])
+            oldest = max(oldest, _event_revision(self.events[index]))
+            index += 1
+        self.compact(min(oldest, revision))
+
+    def mark(self, now_ms: int, revision: int) -> None:
+        """That was the revision at that log time."""
+        if not self.marks or self.marks[-1][1] != revision:
+            self.marks.append((now_ms, revision))
+        if len(self.marks) > MARKS_MAX:
+            self.marks = deque(list(self.marks)[::2])
+
+    def tidy(self, count: int = TIDY_EVENTS) -> bool:
+        """Let go of some of what is not kept. Whether there is more of it."""
+        until = min(self._kept, self._tidied + count)
+        dropped: dict[bytes, int] = {}
+        for key, item, before in self.events[self._tidied : until]:
+            dropped[key] = dropped.get(key, 0) + (before is not None) + (not item[3])
+        for key, versions in dropped.items():
+            chain = self.older.get(key)
+            if chain is None or not versions:
+                continue
+            del chain[:versions]
+            if not chain:
+                del self.older[key]
+                self.gone.discard(key)
+        self._tidied = until
+        if until > _SPARE_EVENTS and until > len(self.events) // 2:
+            del self.events[:until]
+            self.first_number += until
+            self._kept -= until
+            self._tidied = 0
+        return self._tidied < self._kept
+
+    # -- snapshots
+
+    def kept_events(self) -> list[Event]:
+        return self.events[self._kept :]
+
+    def load(self, events: Iterable[Event]) -> None:
+        """The next events of a snapshot, in their order."""
+        for event in events:
+            self.record(*event)
+
+
+def event_rows(events: Iterable[Event], known: set[bytes]) -> Iterator[tuple[Any, ...]]:
+    """As a snapshot holds them: ``before`` only where no earlier event of the same snapshot left it."""
+    for key, item, before in events:
+        yield (key, tuple(item), None if before is None or key in known else tuple(before))
+        known.add(key)
+
+
+def event_of(row: Any, items: dict[bytes, KeyValue], last: dict[bytes, KeyValue]) -> Event:
+    """The inverse. ``last`` holds what the events so far have left; what is still there is taken from
+    ``items``, so that no value is held twice. Raises ValueError or TypeError for anything else."""
+    key, fields, before_fields = row
+    item = _item(fields)
+    present = items.get(key)
+    if present is not None and present == item:
+        item = present
+    before = last.get(key)
+    if before is None:
+        before = None if before_fields is None else _item(before_fields)
+    elif not before[3]:
+        before = None
+    last[key] = item
+    return (key, item, before)
+
+
+_ITEM_TYPES = (bytes, int, int, int, int)
+
+
+def _item(fields: Any) -> KeyValue:
+    if type(fields) is not tuple or tuple(map(type, fields)) != _ITEM_TYPES:
+        raise ValueError("an item with fields of the wrong type")
+    item: KeyValue = new(KeyValue, fields)
+    return item
+
+
+def _weight(event: Event) -> int:
+    key, _, before = event
+    return EVENT_BYTES + len(key) + (0 if before is None else len(before[0]))

@@ -1,0 +1,113 @@
+"""So many come together, and go on together."""
+
+from __future__ import annotations
+
+from raftkv.client import AsyncClient, Client, requests, txn
+from raftkv.client.requests import RangePage, to_bytes
+from raftkv.client.scripts import Changed, Now, Script
+from raftkv.client.types import Bytes, Entry
+from raftkv.errors import InvalidRequest, LockLost
+from raftkv.kv import prefix_end
+from raftkv.recipes import line
+from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, read_line
+from raftkv.recipes.lock import TTL_SECONDS
+
+
+class _Meeting:
+    """Whoever finds the number full opens a gate for all who are there, which the last of them to leave
+    closes again. Those who come meanwhile wait for that: they are the next meeting."""
+
+    def __init__(self, name: Bytes, parties: int, ttl: float) -> None:
+        if parties < 1:
+            raise InvalidRequest("a barrier is for at least one")
+        self._prefix = to_bytes(name) + b"/"
+        self._gate = self._prefix + b"gate"
+        self._parties = parties
+        self._place = Place(self._prefix + b"here", ttl)
+
+    @property
+    def token(self) -> int:
+        """Grows with everybody who enters."""
+        return self._place.token
+
+    def _enter(self, timeout: float | None) -> Script[bool]:
+        deadline = yield from line.until(timeout)
+        yield from self._place.join()
+        while True:
+            gate: Entry | None = yield requests.get(self._gate)
+            if gate and gate.create_revision > self._place.token:
+                return True
+            page = yield from read_line(self._place.prefix)
+            if all(entry.key != self._place.key for entry in page.entries):
+                yield from self._place.leave()
+                raise LockLost("the lease ended while waiting at the barrier")
+            if gate:  # of an earlier meeting
+                if (yield from self._close(gate, page)):
+                    continue
+            elif len(page.entries) >= self._parties:
+                opened = [txn.put(self._gate, b"")]
+                yield requests.txn([txn.absent(self._gate), self._place.guard()], opened, [])
+                continue
+            now: float = yield Now()
+            if deadline is not None and now >= deadline:
+                yield from self._place.leave()
+                return False
+            patience = LOOK_SECONDS_MAX if deadline is None else min(LOOK_SECONDS_MAX, deadline - now)
+            yield Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
+
+    def _leave(self) -> Script[None]:
+        yield from self._place.leave()
+        while True:
+            gate: Entry | None = yield requests.get(self._gate)
+            if gate is None:
+                return  # whoever is here now is of the next meeting
+            page = yield from read_line(self._place.prefix)
+            if (yield from self._close(gate, page)):
+                return
+            yield Changed(self._prefix, prefix_end(self._prefix), page.revision, LOOK_SECONDS_MAX)
+
+    def _close(self, gate: Entry, page: RangePage) -> Script[bool]:
+        """Whether all of the meeting that ``gate`` was opened for have left; then it is closed."""
+        if any(entry.create_revision < gate.create_revision for entry in page.entries):
+            return False
+        same = txn.create_revision(self._gate) == gate.create_revision
+        yield requests.txn([same], [txn.delete(self._gate)], [])
+        return True
+
+
+class Barrier(_Meeting):
+    """``enter`` returns once at least ``parties`` are there, ``leave`` once all of them have left (or
+    their leases have ended)."""
+
+    def __init__(self, client: Client, name: Bytes, parties: int, ttl: float = TTL_SECONDS) -> None:
+        super().__init__(name, parties, ttl)
+        self._client = client
+
+    def enter(self, timeout: float | None = None) -> bool:
+        """False when ``timeout`` seconds have passed, and then not entered."""
+        try:
+            return self._client.run(self._enter(timeout))
+        except BaseException:
+            self._place.abandon()
+            raise
+
+    def leave(self) -> None:
+        self._client.run(self._leave())
+
+
+class AsyncBarrier(_Meeting):
+    """See ``Barrier``."""
+
+    def __init__(self, client: AsyncClient, name: Bytes, parties: int, ttl: float = TTL_SECONDS) -> None:
+        super().__init__(name, parties, ttl)
+        self._client = client
+
+    async def enter(self, timeout: float | None = None) -> bool:
+        try:
+            return await self._client.run(self._enter(timeout))
+        except BaseException:
+            self._place.abandon()
+            raise
+
+    async def leave(self) -> None:
+        await self._client.run(self._leave())

@@ -1,0 +1,55 @@
+"""A number that many add to."""
+
+from __future__ import annotations
+
+from raftkv.client import AsyncClient, Client, Entry, requests, txn
+from raftkv.client.requests import to_key
+from raftkv.client.scripts import Script
+from raftkv.client.types import Bytes, TxnResult
+from raftkv.errors import InvalidRequest
+
+
+def _add(key: bytes, amount: int) -> Script[int]:
+    entry: Entry | None = yield requests.get(key)
+    while True:
+        total = _number(entry) + amount
+        unchanged = txn.mod_revision(key) == (entry.mod_revision if entry else 0)
+        done: TxnResult = yield requests.txn([unchanged], [txn.put(key, b"%d" % total)], [txn.get(key)])
+        if done.succeeded:
+            return total
+        (entry,) = done.results
+
+
+def _number(entry: Entry | None) -> int:
+    try:
+        return int(entry.value) if entry else 0
+    except ValueError:
+        raise InvalidRequest(f"{entry.key!r} holds no number" if entry else "no number") from None
+
+
+class Counter:
+    """Starts at 0. Each ``add`` that returns has counted exactly once; one that raises ``OutcomeUnknown``
+    may have. No two ``add(1)`` return the same number, so it numbers things as well."""
+
+    def __init__(self, client: Client, name: Bytes) -> None:
+        self._client, self._key = client, to_key(name)
+
+    def add(self, amount: int = 1) -> int:
+        """The new total."""
+        return self._client.run(_add(self._key, amount))
+
+    def get(self) -> int:
+        return _number(self._client.get(self._key))
+
+
+class AsyncCounter:
+    """See ``Counter``."""
+
+    def __init__(self, client: AsyncClient, name: Bytes) -> None:
+        self._client, self._key = client, to_key(name)
+
+    async def add(self, amount: int = 1) -> int:
+        return await self._client.run(_add(self._key, amount))
+
+    async def get(self) -> int:
+        return _number(await self._client.get(self._key))

@@ -1,0 +1,111 @@
+"""A place in a line: what locks and elections are made of.
+
+Whoever comes puts a key of its own under the line's prefix, hanging on a lease of its own. The line's
+order is that of the keys' create revisions, which no two share and nobody can jump. Each waits for the last
+of those before it that it must not pass; so one that goes wakes one that waits, and not all of them. The
+create revision is the fencing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raftkv.client import requests, txn
+from raftkv.client.requests import RangePage, to_bytes
+from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Script
+from raftkv.client.types import Bytes, Entry, TxnResult
+from raftkv.errors import ClientError, LeaseNotFound, LockLost
+from raftkv.kv import prefix_end
+
+LOOK_SECONDS_MAX = 5.0
+"""Between two looks at the line, though nobody is seen to go."""
+
+
+class Place:
+    """One place, or none while ``key`` is empty. ``ttl`` in seconds: how long it outlives its holder."""
+
+    def __init__(self, name: Bytes, ttl: float, kind: bytes = b"") -> None:
+        self.prefix = to_bytes(name) + b"/"
+        self.key = b""
+        self.token = 0
+        self.lease: Holding | None = None
+        self._ttl = ttl
+        self._kind = kind
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its lease has ended, or cannot be said to live."""
+        return self.lease is None or self.lease.lost
+
+    def join(self, value: bytes = b"") -> Script[None]:
+        """Take a place. Raises ``ClientError``; then there is none."""
+        self.lease = yield Hold(self._ttl)
+        assert self.lease
+        key = self.prefix + self._kind + b"%016x" % self.lease.id
+        try:
+            taken: TxnResult = yield requests.txn([txn.absent(key)], [txn.put(key, value, self.lease.id)], [])
+            if not taken.succeeded:
+                raise LockLost(f"{key.decode(errors='replace')} is somebody else's")
+        except ClientError as error:
+            yield from self.leave()
+            if isinstance(error, LeaseNotFound):
+                raise LockLost("the lease ended before there was a place in the line") from error
+            raise
+        self.key, self.token = key, taken.revision
+
+    def await_turn(self, blocks: Callable[[Entry], bool], until: float | None) -> Script[bool]:
+        """Wait until nobody ahead ``blocks``; False when it is ``until`` by the client's clock first. Raises
+        ``LockLost`` when the place is."""
+        while True:
+            page = yield from read_line(self.prefix)
+            if all(entry.key != self.key for entry in page.entries):
+                yield from self.leave()
+                raise LockLost("the lease ended while waiting in the line")
+            ahead = [entry for entry in page.entries if entry.create_revision < self.token and blocks(entry)]
+            if not ahead:
+                return True
+            now: float = yield Now()
+            if until is not None and now >= until:
+                return False
+            last = max(ahead, key=lambda entry: entry.create_revision)
+            patience = LOOK_SECONDS_MAX if until is None else min(LOOK_SECONDS_MAX, until - now)
+            yield Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
+
+    def leave(self) -> Script[None]:
+        """Give the place up, whatever became of it."""
+        lease, self.lease = self.lease, None
+        self.key, self.token = b"", 0
+        if lease:
+            yield LetGo(lease)
+
+    def abandon(self) -> None:
+        """As ``leave``, without waiting for anything: for whoever is interrupted."""
+        lease, self.lease = self.lease, None
+        self.key, self.token = b"", 0
+        if lease:
+            lease.abandon()
+
+    def guard(self) -> txn.Compare:
+        """Holds as long as this very place does."""
+        if not self.key:
+            raise LockLost("there is no place in the line")
+        return txn.create_revision(self.key) == self.token
+
+
+def read_line(prefix: bytes) -> Script[RangePage]:
+    """All of it, with values."""
+    page: RangePage = yield requests.range_page(prefix, prefix_end(prefix))
+    entries = list(page.entries)
+    while page.more:
+        start = entries[-1].key + b"\0"
+        page = yield requests.range_page(start, prefix_end(prefix), revision=page.revision)
+        entries += page.entries
+    return RangePage(entries, len(entries), False, page.revision)
+
+
+def until(timeout: float | None) -> Script[float | None]:
+    """When ``timeout`` seconds from now have passed."""
+    if timeout is None:
+        return None
+    now: float = yield Now()
+    return now + timeout

@@ -1,0 +1,165 @@
+"""Mutual exclusion, and its relative for readers and writers."""
+
+from __future__ import annotations
+
+from raftkv.client import AsyncClient, Client, Entry
+from raftkv.client.scripts import Script
+from raftkv.client.txn import Compare
+from raftkv.client.types import Bytes
+from raftkv.errors import LockLost
+from raftkv.recipes import line
+from raftkv.recipes.line import Place
+
+TTL_SECONDS = 10.0
+
+
+class Seat:
+    """The scripts and what they share. One holder at a time: threads use one object each."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    @property
+    def token(self) -> int:
+        """The fencing token: grows with every holder. Raises ``LockLost`` when nothing is held."""
+        if not self._place.token:
+            raise LockLost("nothing is held")
+        return self._place.token
+
+    @property
+    def held(self) -> bool:
+        """Whether it certainly is, by this process's clock."""
+        return bool(self._place.token) and not self._place.is_lost
+
+    def guard(self) -> Compare:
+        """To be among a transaction's compares: it then happens only while this is held."""
+        return self._place.guard()
+
+    def _blocks(self, entry: Entry) -> bool:
+        """Whether somebody ahead has to go first."""
+        del entry
+        return True
+
+    def _acquire(self, value: bytes, timeout: float | None) -> Script[bool]:
+        if self._place.key and not self._place.is_lost:
+            raise LockLost("it is held already; a holder does not ask again")
+        yield from self._place.leave()
+        deadline = yield from line.until(timeout)
+        yield from self._place.join(value)
+        if (yield from self._place.await_turn(self._blocks, deadline)):
+            return True
+        yield from self._place.leave()
+        return False
+
+    def _release(self) -> Script[None]:
+        yield from self._place.leave()
+
+
+class Lock(Seat):
+    """A lock of that ``name`` in the whole cluster, held for at most ``ttl`` seconds longer than its holder
+    lives. ``with Lock(client, "name") as lock:``"""
+
+    def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
+        super().__init__(Place(name, ttl))
+        self._client = client
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Wait for it; False when ``timeout`` seconds have passed. Raises ``LockLost`` when the lease ended
+        meanwhile, or another ``ClientError``: then nothing is held."""
+        try:
+            return self._client.run(self._acquire(b"", timeout))
+        except BaseException:
+            self._place.abandon()
+            raise
+
+    def release(self) -> None:
+        self._client.run(self._release())
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+
+class AsyncLock(Seat):
+    """``async with AsyncLock(client, "name") as lock:``"""
+
+    def __init__(self, client: AsyncClient, name: Bytes, ttl: float = TTL_SECONDS) -> None:
+        super().__init__(Place(name, ttl))
+        self._client = client
+
+    async def acquire(self, timeout: float | None = None) -> bool:
+        try:
+            return await self._client.run(self._acquire(b"", timeout))
+        except BaseException:
+            self._place.abandon()
+            raise
+
+    async def release(self) -> None:
+        await self._client.run(self._release())
+
+    async def __aenter__(self) -> AsyncLock:
+        await self.acquire()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.release()
+
+
+_READER, _WRITER = b"r/", b"w/"
+
+
+class _Side(Place):
+    """A reader's place, which only writers block, or a writer's, which everybody does."""
+
+    def __init__(self, name: Bytes, ttl: float, kind: bytes) -> None:
+        super().__init__(name, ttl, kind)
+        self.is_reader = kind == _READER
+
+
+class _ReaderOrWriter(Seat):
+    _place: _Side
+
+    def _blocks(self, entry: Entry) -> bool:
+        return not self._place.is_reader or entry.key.startswith(self._place.prefix + _WRITER)
+
+
+class _SideLock(_ReaderOrWriter, Lock):
+    def __init__(self, client: Client, place: _Side) -> None:
+        Seat.__init__(self, place)
+        self._client = client
+
+
+class _AsyncSideLock(_ReaderOrWriter, AsyncLock):
+    def __init__(self, client: AsyncClient, place: _Side) -> None:
+        Seat.__init__(self, place)
+        self._client = client
+
+
+class ReadWriteLock:
+    """Many readers or one writer, in the order in which they came: a writer is not starved. ``reader()`` and
+    ``writer()`` each make a ``Lock`` for one holder."""
+
+    def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
+        self._client, self._name, self._ttl = client, name, ttl
+
+    def reader(self) -> Lock:
+        return _SideLock(self._client, _Side(self._name, self._ttl, _READER))
+
+    def writer(self) -> Lock:
+        return _SideLock(self._client, _Side(self._name, self._ttl, _WRITER))
+
+
+class AsyncReadWriteLock:
+    """See ``ReadWriteLock``."""
+
+    def __init__(self, client: AsyncClient, name: Bytes, ttl: float = TTL_SECONDS) -> None:
+        self._client, self._name, self._ttl = client, name, ttl
+
+    def reader(self) -> AsyncLock:
+        return _AsyncSideLock(self._client, _Side(self._name, self._ttl, _READER))
+
+    def writer(self) -> AsyncLock:
+        return _AsyncSideLock(self._client, _Side(self._name, self._ttl, _WRITER))

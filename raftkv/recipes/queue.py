@@ -1,0 +1,107 @@
+"""First in, first out, for any number of producers and consumers.
+
+Items are numbered by a key that every put moves on in the same transaction, so their keys stand in order.
+Whoever deletes an item has it: the transaction that does so says which one it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftkv.client import AsyncClient, Client, Entry, requests, txn
+from raftkv.client.requests import RangePage, to_bytes, to_value
+from raftkv.client.scripts import Changed, Script
+from raftkv.client.types import Bytes, TxnResult
+from raftkv.kv import prefix_end
+from raftkv.recipes import line
+
+_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """``token`` grows from item to item."""
+
+    value: bytes
+    token: int
+
+
+class _Scripts:
+    def __init__(self, name: Bytes) -> None:
+        prefix = to_bytes(name) + b"/"
+        self._last = prefix + b"last"
+        self._items = prefix + b"items/"
+
+    def _put(self, value: bytes) -> Script[int]:
+        last: Entry | None = yield requests.get(self._last)
+        while True:
+            number = int(last.value) + 1 if last else 1
+            item = self._items + str(number).zfill(_DIGITS).encode()
+            unchanged = txn.mod_revision(self._last) == (last.mod_revision if last else 0)
+            steps = [txn.put(self._last, str(number)), txn.put(item, value)]
+            done: TxnResult = yield requests.txn([unchanged], steps, [txn.get(self._last)])
+            if done.succeeded:
+                return number
+            (last,) = done.results
+
+    def _get(self, timeout: float | None) -> Script[Item | None]:
+        deadline = yield from line.until(timeout)
+        end = prefix_end(self._items)
+        while True:
+            page: RangePage = yield requests.range_page(self._items, end, limit=1)
+            if page.entries:
+                first = page.entries[0]
+                mine = txn.create_revision(first.key) == first.create_revision
+                done: TxnResult = yield requests.txn([mine], [txn.delete(first.key)], [])
+                if done.succeeded:
+                    return Item(first.value, first.create_revision)
+                continue
+            left: float | None = None
+            if deadline is not None:
+                now = yield from line.until(0.0)
+                left = deadline - (now or 0.0)
+                if left <= 0:
+                    return None
+            yield Changed(self._items, end, page.revision, left, deletes=False)
+
+    def _length(self) -> Script[int]:
+        asked = requests.range_page(self._items, prefix_end(self._items), count_only=True)
+        page: RangePage = yield asked
+        return page.count
+
+
+class Queue(_Scripts):
+    """An item that ``get`` has returned is gone from the queue: at most once, if its consumer dies. A ``get``
+    that raises ``OutcomeUnknown`` may have taken one."""
+
+    def __init__(self, client: Client, name: Bytes) -> None:
+        super().__init__(name)
+        self._client = client
+
+    def put(self, value: Bytes) -> int:
+        """The item's number, from 1."""
+        return self._client.run(self._put(to_value(value)))
+
+    def get(self, timeout: float | None = None) -> Item | None:
+        """The oldest item, waiting for one; None when ``timeout`` seconds have passed."""
+        return self._client.run(self._get(timeout))
+
+    def __len__(self) -> int:
+        return self._client.run(self._length())
+
+
+class AsyncQueue(_Scripts):
+    """See ``Queue``."""
+
+    def __init__(self, client: AsyncClient, name: Bytes) -> None:
+        super().__init__(name)
+        self._client = client
+
+    async def put(self, value: Bytes) -> int:
+        return await self._client.run(self._put(to_value(value)))
+
+    async def get(self, timeout: float | None = None) -> Item | None:
+        return await self._client.run(self._get(timeout))
+
+    async def length(self) -> int:
+        return await self._client.run(self._length())
