@@ -171,9 +171,15 @@ class WatchActor:
 
     def end_of_turn(self) -> None:
         machine = self._machine()
-        if not self._watches:
+        if self._watches:
+            self._work(machine)
+        else:
             self._seen, self._seen_done = machine.history.last_number, machine.revision
-            return
+        if self._replies:
+            replies, self._replies = self._replies, []
+            self._context.send("gateway", ReadServed(replies, 0))
+
+    def _work(self, machine: StateMachine) -> None:
         while self._ahead and self._ahead[0][0] <= machine.revision:
             watch = heapq.heappop(self._ahead)[2]
             if self._watches.get((watch.identity, watch.request_id)) is watch:
@@ -181,9 +187,6 @@ class WatchActor:
         if self._seen != machine.history.last_number:
             self._tell_synced()
         self._catch_up()
-        if self._replies:
-            replies, self._replies = self._replies, []
-            self._context.send("gateway", ReadServed(replies, 0))
         if (self._behind or self._seen != machine.history.last_number) and not self._timer_set:
             self._timer_set = True
             self._context.set_timer("watches", 0.0, Tick())

@@ -18,11 +18,16 @@ from raftkv.cli import (
     check,
     data,
     inspect,
+    lease,
     members,
     nodes,
     observe,
+    recipes,
+    shell,
     simulate,
     torture,
+    txn,
+    watch,
     work,
 )
 from raftkv.cli.output import Exit, exit_code_of, fail, flush
@@ -89,6 +94,11 @@ def _root(
 for module in (
     nodes,
     data,
+    txn,
+    watch,
+    lease,
+    recipes,
+    shell,
     bulk,
     observe,
     members,

@@ -32,6 +32,9 @@ def register(app: typer.Typer) -> None:
 def put(
     key: Key,
     value: Value,
+    lease: Annotated[
+        int, typer.Option("--lease", metavar="ID", help="KEY goes when this lease ends.", min=0)
+    ] = 0,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
@@ -41,7 +44,7 @@ def put(
     """Set KEY to VALUE."""
     content = read_value(value)
     with connect(find_target(endpoints, config, data), timeout) as client:
-        result = client.put(argument_bytes(key), content)
+        result = client.put(argument_bytes(key), content, lease=lease)
     if json:
         emit_json({"revision": result.revision})
     else:
@@ -51,6 +54,9 @@ def put(
 def get(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="The key.", show_default=False)] = None,
     prefix: Annotated[str | None, typer.Option(metavar="P", help="All keys that begin with this.")] = None,
+    revision: Annotated[
+        int, typer.Option("--revision", metavar="N", help="As it was then; 0: now.", min=0)
+    ] = 0,
     stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -67,18 +73,18 @@ def get(
     if prefix is not None:
         with connect(target, timeout) as client:
             start = argument_bytes(prefix)
-            found = list(client.prefix(start, stale=stale))
+            found = list(client.prefix(start, revision=revision, stale=stale))
             if json:
-                _, revision = client.count(start, prefix_end(start), stale=stale)
+                _, present = client.count(start, prefix_end(start), stale=stale)
                 kvs = [_entry_json(item) for item in found]
-                emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": revision})
+                emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": present})
                 return
         for item in found:
             _print_entry(item)
         return
     assert key is not None
     with connect(target, timeout) as client:
-        entry = client.get(argument_bytes(key), stale=stale)
+        entry = client.get(argument_bytes(key), revision=revision, stale=stale)
     if entry is None:
         raise typer.Exit(Exit.NO)
     if json:
@@ -215,7 +221,7 @@ def _entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
         "create_revision": entry.create_revision,
         "mod_revision": entry.mod_revision,
         "version": entry.version,
-        "lease": 0,
+        "lease": entry.lease,
     }
 
 

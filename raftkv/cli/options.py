@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +46,8 @@ def check_finite(name: str, value: float) -> None:
 def find_target(endpoints: str | None, config: Path | None, data: Path | None) -> Target:
     from raftkv.cluster.discovery import find
 
+    if shared and endpoints is None and config is None and data is None:
+        return shared.target
     return find(endpoints, config, data)
 
 
@@ -66,11 +71,31 @@ def find_whole_cluster(
     return target
 
 
-def connect(target: Target, timeout: float) -> Client:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The connection of a shell, which its commands use instead of their own."""
+
+    target: Target
+    client: Client
+
+
+shared: Shared | None = None
+
+
+@contextmanager
+def connect(target: Target, timeout: float) -> Iterator[Client]:
     from raftkv.client import Client
 
     check_timeout(timeout)
-    return Client(target.clients, timeout=timeout)
+    if shared and shared.target.clients == target.clients:
+        before, shared.client.timeout = shared.client.timeout, timeout
+        try:
+            yield shared.client
+        finally:
+            shared.client.timeout = before
+        return
+    with Client(target.clients, timeout=timeout) as client:
+        yield client
 
 
 def check_timeout(timeout: float) -> None:

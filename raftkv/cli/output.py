@@ -11,11 +11,14 @@ from typing import Any
 
 from raftkv.errors import (
     ClientError,
+    Compacted,
     ConfigError,
     DataFolderLocked,
     ForeignData,
     InvalidRequest,
     LaunchError,
+    LeaseNotFound,
+    LockLost,
     OutcomeUnknown,
     RaftkvError,
     SessionExpired,
@@ -46,6 +49,8 @@ def exit_code_of(error: RaftkvError) -> int:
             return Exit.UNAVAILABLE
         case ConfigError() | LaunchError() | InvalidRequest() | DataFolderLocked() | ForeignData():
             return Exit.USAGE
+        case Compacted() | LeaseNotFound() | LockLost():
+            return Exit.NO
         case ClientError():
             return Exit.UNAVAILABLE
         case StorageError():

@@ -1,0 +1,181 @@
+"""lock, elect."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
+from raftkv.cli.output import Exit, argument_bytes, as_json, as_text, emit, emit_json, fail, flush, note
+from raftkv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raftkv.client import Client, Entry
+    from raftkv.recipes import Lock
+
+LOOK_SECONDS = 0.05
+END_SECONDS = 5.0
+"""That a command is given to end by itself once its lock is lost."""
+Ttl = Annotated[
+    float,
+    typer.Option("--ttl", metavar="SECONDS", help="How long it stays taken after its holder died.", min=0.1),
+]
+Wait = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="Give up after so long; 0: never.", min=0)
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(context_settings={"ignore_unknown_options": True})(lock)
+    app.command()(elect)
+
+
+def lock(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The lock's name.", show_default=False)],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND…", help="After '--'; none: hold it until interrupted."),
+    ] = None,
+    ttl: Ttl = 10.0,
+    wait: Wait = 0.0,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Run COMMAND while holding the lock NAME, and exit as it does.
+
+    COMMAND finds the fencing token, which grows with every holder, in RAFTKV_LOCK_TOKEN. If the lock is
+    lost meanwhile, COMMAND is ended (SIGTERM, later SIGKILL) and the exit code is 1."""
+    from raftkv.recipes import Lock
+
+    signal.signal(signal.SIGTERM, _on_terminate)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        held = Lock(client, argument_bytes(name), ttl)
+        if not held.acquire(wait or None):
+            fail(f"lock {name}: somebody else has held it for {wait:g} s")
+            raise typer.Exit(Exit.NO)
+        try:
+            if command:
+                raise typer.Exit(_run(command, held, name))
+            _announce(name, held.token, json)
+            _hold(held, f"lock {name}")
+        finally:
+            held.release()
+
+
+def elect(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The office's name.", show_default=False)],
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="What the holder says.", show_default=False)
+    ] = None,
+    listen: Annotated[bool, typer.Option("--listen", help="Only print who holds it, as it changes.")] = False,
+    ttl: Ttl = 10.0,
+    wait: Wait = 0.0,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Stand for the office NAME, wait to be elected, and hold it until interrupted."""
+    from raftkv.recipes import Election
+
+    if listen == (value is not None):
+        raise ConfigError("give either a VALUE to stand with, or --listen")
+    signal.signal(signal.SIGTERM, _on_terminate)
+    with connect(find_target(endpoints, config, data), timeout) as client:
+        election = Election(client, argument_bytes(name), ttl)
+        if value is None:
+            _listen(client, name, json)
+            return
+        if not election.campaign(argument_bytes(value), wait or None):
+            fail(f"office {name}: somebody else has held it for {wait:g} s")
+            raise typer.Exit(Exit.NO)
+        try:
+            _announce(name, election.token, json)
+            _hold(election, f"office {name}")
+        finally:
+            election.resign()
+
+
+def _listen(client: Client, name: str, json: bool) -> None:
+    from raftkv.recipes import Election
+
+    holder: Entry | None
+    for holder in Election(client, argument_bytes(name)).observe():
+        if json:
+            emit_json({"leader": None if holder is None else as_json(holder.value)})
+        else:
+            emit("" if holder is None else as_text(holder.value))
+            flush()
+
+
+def _announce(name: str, token: int, json: bool) -> None:
+    if json:
+        emit_json({"name": name, "token": token})
+    else:
+        emit(f"{name}: held, token {token}")
+        flush()
+
+
+def _hold(held: object, what: str) -> None:
+    """Until interrupted; raises when it is lost."""
+    idle = threading.Event()
+    while held.held:  # type: ignore[attr-defined]  # a Lock or an Election
+        idle.wait(LOOK_SECONDS)
+    fail(f"{what} was lost: its lease has ended")
+    raise typer.Exit(Exit.NO)
+
+
+def _run(command: list[str], held: Lock, name: str) -> int:
+    environment = {**os.environ, "RAFTKV_LOCK_TOKEN": str(held.token), "RAFTKV_LOCK_NAME": name}
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
+    try:
+        while True:
+            try:
+                return _exit_code(child.wait(LOOK_SECONDS))
+            except subprocess.TimeoutExpired:
+                if not held.held:
+                    _end(child)
+                    fail(f"lock {name} was lost: its lease has ended; {command[0]} was ended")
+                    return Exit.NO
+    except KeyboardInterrupt as interrupt:
+        # A terminal has told the command as well, a SIGTERM has not; in either case it says how it ends.
+        note(f"raftkv: waiting for {command[0]} to end")
+        if interrupt.args:
+            child.send_signal(signal.SIGTERM)
+        try:
+            return _exit_code(child.wait(END_SECONDS))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            _end(child)
+            return 130
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _on_terminate(number: int, frame: object) -> None:
+    """What is held is given back however this process is asked to end."""
+    del number, frame
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def _exit_code(status: int) -> int:
+    """As a shell has it: of a command that a signal ended, 128 and the signal's number."""
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,162 @@
+"""shell: the same commands at a prompt, over one connection, with history and completion."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from raftkv.cli import options
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_target
+from raftkv.cli.output import as_text, note
+
+if TYPE_CHECKING:
+    from raftkv.client import Client
+
+HISTORY_LINES_MAX = 1000
+COMPLETIONS_MAX = 50
+COMMANDS = (
+    *("put", "get", "delete", "scan", "cas", "txn", "watch", "lease", "lock", "elect", "compact"),
+    *("load", "dump", "status", "info", "ping", "members", "transfer", "alarm"),
+)
+"""What makes sense at a prompt, over a connection that is there."""
+_KEYED = ("put", "get", "delete", "cas", "watch")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(shell)
+
+
+def shell(
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Type commands without 'raftkv' in front, one a line; 'help' lists them, 'exit' ends it.
+
+    Without a terminal, reads commands from stdin and exits as the first one that fails."""
+    target = find_target(endpoints, config, data)
+    with options.connect(target, timeout) as client:
+        options.shared = options.Shared(target, client)
+        try:
+            if sys.stdin.isatty():
+                _converse(client)
+            else:
+                _obey()
+        finally:
+            options.shared = None
+
+
+def _converse(client: Client) -> None:
+    readline = _prepare_line_editing(client)
+    hello = client.hello()
+    note(f"cluster {hello.cluster}, leader {hello.leader or 'unknown'}; 'help' lists commands, 'exit' ends")
+    while True:
+        try:
+            line = input("raftkv> ")
+        except EOFError:
+            note("")
+            break
+        except KeyboardInterrupt:
+            note("")
+            continue
+        words = _words(line)
+        if words is None:
+            continue
+        if words[0] in ("exit", "quit"):
+            break
+        _carry_out(words)
+    if readline:
+        path = _history_file()
+        with suppress(OSError):  # a home that cannot be written to is no reason to fail
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            readline.write_history_file(str(path))
+
+
+def _obey() -> None:
+    for line in sys.stdin:
+        words = _words(line)
+        if words is None:
+            continue
+        if words[0] in ("exit", "quit"):
+            return
+        code = _carry_out(words)
+        if code:
+            raise typer.Exit(code)
+
+
+def _words(line: str) -> list[str] | None:
+    """None for an empty line, a comment, or one that cannot be split."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError as error:
+        note(f"raftkv: {error}")
+        return None
+    return words or None
+
+
+def _carry_out(words: list[str]) -> int:
+    """Run one command in this process; its exit code."""
+    from raftkv.cli.app import app
+
+    if words == ["help"]:
+        note("commands: " + " ".join(COMMANDS) + "; 'COMMAND --help' explains one")
+        return 0
+    if words[0] not in (*COMMANDS, "set"):
+        note(f"raftkv: no command {words[0]!r} here; 'help' lists them")
+        return 2
+    try:
+        app(words, prog_name="raftkv", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def _history_file() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "raftkv" / "history"
+
+
+def _prepare_line_editing(client: Client) -> Any:
+    """The readline module, or None where Python was built without it."""
+    try:
+        import readline
+    except ImportError:
+        return None
+    with suppress(OSError):
+        readline.read_history_file(str(_history_file()))
+    readline.set_history_length(HISTORY_LINES_MAX)
+    readline.set_completer_delims(" \t\n")
+    found: list[str] = []
+
+    def complete(text: str, state: int) -> str | None:
+        nonlocal found
+        if state == 0:
+            found = candidates(client, readline.get_line_buffer()[: readline.get_begidx()], text)
+        return found[state] if state < len(found) else None
+
+    readline.set_completer(complete)
+    readline.parse_and_bind("tab: complete")
+    return readline
+
+
+def candidates(client: Client, before: str, text: str) -> list[str]:
+    """What ``text`` may become: a command, or after one that takes a key the keys that there are."""
+    from raftkv.errors import ClientError
+
+    words = before.split()
+    if not words:
+        return [f"{command} " for command in COMMANDS if command.startswith(text)]
+    if words[0] not in _KEYED or len(words) > 1 or text.startswith("-"):
+        return []
+    try:
+        entries = list(client.prefix(os.fsencode(text), limit=COMPLETIONS_MAX, keys_only=True, stale=True))
+    except ClientError:
+        return []
+    return [shlex.quote(as_text(entry.key)) for entry in entries]
