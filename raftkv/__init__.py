@@ -4,8 +4,9 @@ The packages, from the top; each imports only what stands below it (pyproject.to
 the contracts, ``docs/architecture.md`` the reasons)::
 
     cli                      the command line
-    tui                      the dashboard
-    cluster                  launcher, supervision, chaos
+    tui                      | testing   the dashboard | clusters for other projects' tests
+    cluster     | sim        launcher, supervision, chaos | a simulated world
+    recipes                  locks, elections, queues, on nothing but the client's operations
     actors      | client     a node's thin shells        | the client library
     storage     | kv         the log on disk             | the state machine
     wire                     bytes <-> dataclasses
@@ -14,4 +15,19 @@ the contracts, ``docs/architecture.md`` the reasons)::
     config, errors, types
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raftkv.client import AsyncClient as AsyncClient
+    from raftkv.client import Client as Client
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``raftkv.Client`` and ``raftkv.AsyncClient``; imported when asked for, as a node needs neither."""
+    if name in ("Client", "AsyncClient"):
+        from raftkv import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

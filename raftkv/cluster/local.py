@@ -229,7 +229,7 @@ def _choose_base(asked: int | None, preferred: int, positions: Sequence[int]) ->
     if asked is not None:
         if not 1024 <= asked <= 65535 - PORTS_A_CLUSTER:
             raise ConfigError(f"--base-port {asked}: expected 1024 to {65535 - PORTS_A_CLUSTER}")
-        busy = _busy_port(asked, positions)
+        busy = busy_port(asked, positions)
         if busy:
             raise ConfigError(
                 f"port {busy} is in use by another process; choose another --base-port "
@@ -237,12 +237,12 @@ def _choose_base(asked: int | None, preferred: int, positions: Sequence[int]) ->
             )
         return asked
     for base in (preferred, *(BASE_PORT + PORTS_A_CLUSTER * step for step in range(_BASES_TRIED))):
-        if not _busy_port(base, positions):
+        if not busy_port(base, positions):
             return base
     raise LaunchError(f"no free ports found from {BASE_PORT} on; name some with --base-port")
 
 
-def _busy_port(base: int, positions: Sequence[int]) -> int | None:
+def busy_port(base: int, positions: Sequence[int]) -> int | None:
     offsets = [kind + position for kind in (_CLIENT, _PEER, _CONTROL, _STATUS) for position in positions]
     return next((base + offset for offset in (*offsets, _LAUNCHER) if _is_busy(base + offset)), None)
 

@@ -37,11 +37,11 @@ def free_base_port() -> int:
 
     Below 32768, where the kernel takes the ports of outgoing connections from; and a range of its own
     for each process, as tests run in several."""
-    from raftkv.cluster.local import PORTS_A_CLUSTER, _busy_port
+    from raftkv.cluster.local import PORTS_A_CLUSTER, busy_port
 
     start = 10_000 + (os.getpid() * 61) % 20_000
     for base in range(start, 32_000, PORTS_A_CLUSTER):
-        if _busy_port(base, range(9)) is None:
+        if busy_port(base, range(9)) is None:
             return base
     raise AssertionError("no free ports")
 

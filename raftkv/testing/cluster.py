@@ -1,0 +1,271 @@
+"""``LocalCluster``: a cluster of real node processes on loopback, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raftkv.errors import LaunchError, RaftkvError
+from raftkv.testing.host import READY
+
+if TYPE_CHECKING:
+    from raftkv.client import AsyncClient, Client
+    from raftkv.cluster.chaos import Chaos
+    from raftkv.cluster.discovery import Target
+    from raftkv.observe import NodeSnapshot
+
+START_SECONDS = 45.0
+STOP_SECONDS = 20.0
+WAIT_SECONDS = 15.0
+LOOK_SECONDS = 0.02
+NODE_SECONDS = 1.0
+STARTS_MAX = 3
+"""Another process may take the ports between the look and the start."""
+
+
+class LocalCluster:
+    """``with LocalCluster(3) as cluster:``; or ``start`` and ``stop``. Nodes are called n1, n2, …"""
+
+    def __init__(self, nodes: int = 3, *, folder: Path | str | None = None) -> None:
+        """``folder`` keeps the data when the cluster stops; without one it is temporary."""
+        self._nodes = nodes
+        self._folder = None if folder is None else Path(folder)
+        self._temporary: str | None = None
+        self._host: subprocess.Popen[str] | None = None
+        self._chaos: Chaos | None = None
+        self._target: Target | None = None
+        self._clients: list[Client] = []
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # -- life
+
+    def start(self) -> LocalCluster:
+        """Returns once a leader serves, after about a second. Raises ``LaunchError``."""
+        for attempt in range(STARTS_MAX):
+            try:
+                self._start(free_base_port(self._nodes))
+                return self
+            except LaunchError as error:
+                self.stop()
+                if "in use" not in str(error) or attempt == STARTS_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _start(self, base_port: int) -> None:
+        from raftkv.cluster.chaos import Chaos
+        from raftkv.cluster.discovery import find
+
+        if self._folder is None:
+            self._temporary = tempfile.mkdtemp(prefix="raftkv-")
+        data = Path(self._temporary) if self._temporary else self._folder
+        assert data is not None
+        arguments = [str(data), str(self._nodes), str(base_port)]
+        self._host = subprocess.Popen(
+            [sys.executable, "-m", "raftkv.testing.host", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for whoever runs the tests; the pipe tells the rest
+        )
+        word = self._first_word()
+        if word != READY:
+            raise LaunchError(word or "the cluster's process ended without a word")
+        self._target = find(None, None, data)
+        self._chaos = Chaos(self._target, NODE_SECONDS)
+
+    def _first_word(self) -> str:
+        assert self._host is not None
+        assert self._host.stdout is not None
+        # A reader of its own, as a pipe cannot be waited for with a deadline everywhere.
+        words: list[str] = []
+        stdout = self._host.stdout
+        reader = threading.Thread(target=lambda: words.append(stdout.readline().strip()), daemon=True)
+        reader.start()
+        reader.join(START_SECONDS)
+        return words[0] if words else f"no leader after {START_SECONDS:g} s"
+
+    def stop(self) -> None:
+        """End every process, close every client made here, remove a temporary folder."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        if self._chaos:
+            self._chaos.close()
+            self._chaos = None
+        if self._host:
+            assert self._host.stdin is not None
+            assert self._host.stdout is not None
+            self._host.stdin.close()
+            try:
+                self._host.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._host.kill()  # its nodes notice, and end
+                self._host.wait()
+            self._host.stdout.close()
+            self._host = None
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    # -- use
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Of all nodes, for clients."""
+        return list(self._there().clients)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._there().controls or ())
+
+    @property
+    def folder(self) -> Path:
+        """Where the nodes' data is; commands take it as ``--data``."""
+        found = self._temporary or self._folder
+        assert found is not None
+        return Path(found)
+
+    def client(self, timeout: float = WAIT_SECONDS) -> Client:
+        """A client of this cluster, closed when the cluster stops."""
+        from raftkv.client import Client
+
+        client = Client(self.endpoints, timeout)
+        self._clients.append(client)
+        return client
+
+    def async_client(self, timeout: float = WAIT_SECONDS) -> AsyncClient:
+        """To be used in an ``async with``."""
+        from raftkv.client import AsyncClient
+
+        return AsyncClient(self.endpoints, timeout)
+
+    def status(self) -> dict[str, NodeSnapshot | None]:
+        """What each node says of itself; None for one that does not answer."""
+        from raftkv.cluster.control import ControlClient, snapshots
+
+        with ControlClient() as control:
+            return snapshots(control, self._there().controls or {}, NODE_SECONDS)
+
+    def leader(self, timeout: float = WAIT_SECONDS) -> str:
+        """The node that leads, waiting for one."""
+        return self.wait_for_leader(timeout)
+
+    def wait_for_leader(self, timeout: float = WAIT_SECONDS, other_than: str | None = None) -> str:
+        """The name of a node that says that it leads, in the highest term that any node knows. Raises
+        ``RaftkvError`` when there is none in time."""
+
+        def look() -> str | None:
+            views = [view for view in self.status().values() if view]
+            newest = max((view.term for view in views), default=0)
+            for view in views:
+                if view.role == "leader" and view.term == newest and view.name != other_than:
+                    return view.name
+            return None
+
+        return self._wait(look, "a leader", timeout)
+
+    def wait_until_healthy(self, timeout: float = WAIT_SECONDS) -> None:
+        """Until all nodes answer, one leads, and all have applied what is committed."""
+
+        def look() -> bool:
+            views = list(self.status().values())
+            alive = [view for view in views if view]
+            return (
+                len(alive) == len(views)
+                and any(view.role == "leader" for view in alive)
+                and len({(view.term, view.leader, view.applied_index) for view in alive}) == 1
+            )
+
+        self._wait(look, "all nodes to be up and equal", timeout)
+
+    # -- faults
+
+    def kill(self, node: str) -> None:
+        """SIGKILL; it stays down until ``restart``."""
+        self._break().kill(node)
+
+    def restart(self, node: str) -> None:
+        self._break().restart(node)
+
+    def pause(self, node: str) -> None:
+        """SIGSTOP, as a long pause of a virtual machine."""
+        self._break().pause(node)
+
+    def resume(self, node: str) -> None:
+        self._break().resume(node)
+
+    def partition(self, *groups: Sequence[str], seconds: float | None = None) -> None:
+        """Cut the links between groups of nodes, both ways; whoever is in none forms one more. Clients still
+        reach everybody. ``seconds``: until it heals by itself."""
+        self._break().partition(groups, seconds)
+
+    def isolate(self, node: str, seconds: float | None = None) -> None:
+        """Cut one node off from all others."""
+        self._break().isolate(node, seconds)
+
+    def link(
+        self, sender: str, to: str, *, drop: float = 0.0, delay_ms: float = 0.0, block: bool = False
+    ) -> None:
+        """Spoil one direction of one link: ``drop`` is the share of frames that are lost."""
+        self._break().link(sender, to, None, block=block, drop=drop, delay_ms=delay_ms)
+
+    def clock(self, node: str, rate: float) -> None:
+        """Let a node's time pass ``rate`` times as fast."""
+        self._break().clock(node, rate)
+
+    def heal(self) -> None:
+        """Mend links, disks and clocks, resume what is paused and restart what is down."""
+        chaos = self._break()
+        for view, name in [(view, name) for name, view in self.status().items()]:
+            if view is not None and any(fault.startswith("clock") for fault in view.faults):
+                chaos.clock(name, 1.0)
+        chaos.heal_all()
+
+    # -- internals
+
+    def _there(self) -> Target:
+        if self._target is None or self._host is None:
+            raise LaunchError("the cluster is not running: start it, or use it in a 'with'")
+        return self._target
+
+    def _break(self) -> Chaos:
+        self._there()
+        assert self._chaos is not None
+        return self._chaos
+
+    @staticmethod
+    def _wait(look: Callable[[], str | bool | None], what: str, timeout: float) -> str:
+        deadline = time.monotonic() + timeout
+        idle = threading.Event()
+        while True:
+            found = look()
+            if found:
+                return found if isinstance(found, str) else ""
+            if time.monotonic() >= deadline:
+                raise RaftkvError(f"{what}: not within {timeout:g} s")
+            idle.wait(LOOK_SECONDS)
+
+
+def free_base_port(nodes: int) -> int:
+    """The first of as many ports in a row as a cluster takes, free now. Below 32768, where the kernel takes
+    the ports of outgoing connections from; another range for each process, as tests run in several."""
+    from raftkv.cluster.local import PORTS_A_CLUSTER, busy_port
+
+    start = 10_000 + (os.getpid() * 61) % 20_000
+    for base in range(start, 32_000, PORTS_A_CLUSTER):
+        if busy_port(base, range(nodes)) is None:
+            return base
+    raise LaunchError("no free ports for a cluster between 10000 and 32000")

@@ -1,0 +1,55 @@
+"""The pytest plugin: ``raftkv_cluster`` and ``raftkv_client``.
+
+One cluster serves a whole test session, as it takes a second to start. Each test finds it healed and empty,
+and may break it. ``raftkv_nodes`` in pytest's configuration says how many nodes it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from raftkv.client import Client
+    from raftkv.testing.cluster import LocalCluster
+
+READY_SECONDS = 15.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("raftkv_nodes", "how many nodes the cluster of the raftkv fixtures has", default="3")
+
+
+@pytest.fixture(scope="session")
+def raftkv_shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    """The cluster as the last test has left it."""
+    from raftkv.testing.cluster import LocalCluster
+
+    with LocalCluster(int(request.config.getini("raftkv_nodes"))) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> LocalCluster:
+    """A running cluster without faults, keys or leases, which the test may break."""
+    from raftkv.client import Client
+
+    cluster = raftkv_shared_cluster
+    cluster.heal()
+    cluster.wait_until_healthy()
+    with Client(cluster.endpoints, READY_SECONDS) as client:
+        for lease in client.leases():
+            client.revoke(lease.id)
+        client.delete_range("")
+    return cluster
+
+
+@pytest.fixture
+def raftkv_client(raftkv_cluster: LocalCluster) -> Iterator[Client]:
+    """A client of ``raftkv_cluster``, closed after the test."""
+    from raftkv.client import Client
+
+    with Client(raftkv_cluster.endpoints, READY_SECONDS) as client:
+        yield client
