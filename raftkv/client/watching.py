@@ -164,10 +164,11 @@ class Watches:
     def on_time(self, now: float) -> None:
         if not self:
             return
-        if now - self._greeted_at >= PING_SECONDS:
+        # Sums, as 'next_timer' has them: a difference may round to just less, and then no time passes.
+        if now >= self._greeted_at + PING_SECONDS:
             self._greeted_at = now
             self._client.greet(now)
-        if self._homeless or now - self._looked_at >= PING_SECONDS:
+        if self._homeless or now >= self._looked_at + PING_SECONDS:
             self._look(now)
 
     def on_hello(self, now: float) -> None:

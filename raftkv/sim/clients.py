@@ -24,25 +24,43 @@ class SimClient:
         self.name = name
         self.core = ClientCore(endpoints, rng)
         self._world = world
+        self._frozen_until = 0.0
         self._alarm = Alarm(world.schedule, self._on_time)
 
     def now(self) -> float:
         return self._world.schedule.now
 
     def later(self, delay: float, action: Callable[[], None]) -> None:
-        self._world.schedule.after(delay, action)
+        def ring() -> None:
+            if self._frozen_until > self.now():
+                self._world.schedule.at(self._frozen_until, ring)
+            else:
+                action()
+
+        self._world.schedule.after(delay, ring)
 
     def submit(self, call: Call) -> None:
-        self.core.submit(call, self.now())
+        self.act(lambda core, now: core.submit(call, now))
+
+    def act(self, action: Callable[[ClientCore, float], None]) -> None:
+        action(self.core, self.now())
         self._flush()
+
+    def freeze(self, seconds: float) -> None:
+        """Its process stands still: what arrives waits, and so does everything that is due."""
+        self._frozen_until = self.now() + seconds
 
     def arrive(self, endpoint: str, frame: bytes) -> None:
-        self.core.on_frame(endpoint, frame, self.now())
-        self._flush()
+        if self._frozen_until > self.now():
+            self._world.schedule.at(self._frozen_until, lambda: self.arrive(endpoint, frame))
+            return
+        self.act(lambda core, now: core.on_frame(endpoint, frame, now))
 
     def _on_time(self) -> None:
-        self.core.on_time(self.now())
-        self._flush()
+        if self._frozen_until > self.now():
+            self._alarm.set(self._frozen_until)
+            return
+        self.act(lambda core, now: core.on_time(now))
 
     def _flush(self) -> None:
         for endpoint, frame in self.core.take_frames():

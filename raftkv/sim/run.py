@@ -18,10 +18,12 @@ from typing import Any
 
 from raftkv.client.users import User
 from raftkv.history import Op, Recorder, Result, check_history, to_json_line
+from raftkv.sim.clients import SimClient
 from raftkv.sim.machine import Machine
 from raftkv.sim.nemesis import Nemesis
 from raftkv.sim.network import between, isolate
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
+from raftkv.sim.tenants import Holder, Holders, Observer, check_tokens
 from raftkv.sim.trace import Trace
 from raftkv.sim.twin import Violation
 from raftkv.sim.world import World
@@ -118,6 +120,19 @@ class Run:
             self._user(number, its, random.Random(f"{seed}/user/{number}"))
             for number, its in enumerate(habits)
         ]
+        self.holders = Holders(lambda: self.world.now, self.world.clocks_were_true)
+        self.world.watcher.twin.on_lease_ended = self.holders.on_lease_ended
+        self.observers = [Observer(self._tenant(f"o{number}", seed)) for number in range(profile.observers)]
+        self._holding = [
+            Holder(
+                self._tenant(f"h{number}", seed),
+                random.Random(f"{seed}/holder/{number}"),
+                profile.lease_ttl,
+                profile.request_timeout,
+                self.holders,
+            )
+            for number in range(profile.holders)
+        ]
         self.world.trace.add(0.0, profile.describe())
 
     def _user(self, number: int, habits: Profile, rng: random.Random) -> User:
@@ -136,6 +151,14 @@ class Run:
             [world.config.node(name).client for name in founders],
         )
 
+    def _participants(self) -> list[User | Holder]:
+        return [*self.users, *self._holding]
+
+    def _tenant(self, name: str, seed: int) -> SimClient:
+        founders = self.world.names[: self.profile.world.nodes]
+        rng = random.Random(f"{seed}/tenant/{name}")
+        return self.world.client(name, rng.sample(founders, rng.randint(1, len(founders))))
+
     def _on_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
         self.world.watcher.twin.check_answer(client_id, sequence, code, revision)
 
@@ -144,8 +167,8 @@ class Run:
     def safety(self) -> None:
         for name in self.world.names:
             self.world.start(name)
-        for user in self.users:
-            user.begin()
+        for participant in self._participants():
+            participant.begin()
         self._nemesis.begin()
         self.world.run(self.seconds)
         self._nemesis.stop()
@@ -233,10 +256,10 @@ class Run:
         world = self.world
         world.heal(world.names)
         self._healed = world.names
-        for user in self.users:
-            user.resting = True
+        for participant in self._participants():
+            participant.resting = True
         quiet = self.profile.request_timeout + SETTLE_SECONDS
-        if not world.run_until(lambda: not any(user.busy for user in self.users), quiet):
+        if not world.run_until(lambda: not any(each.busy for each in self._participants()), quiet):
             raise Violation(f"requests are open after {quiet:g} s on a healed cluster")
 
         def equal() -> bool:
@@ -252,6 +275,26 @@ class Run:
         for machine in self._members():
             assert machine
             world.watcher.twin.check_contents(machine)
+        self._settle_tenants()
+
+    def _settle_tenants(self) -> None:
+        """Nobody holds anything any more: every lease ends by itself, and observers learn of all of it."""
+        world, twin = self.world, self.world.watcher.twin
+        patience = SETTLE_SECONDS + 2 * self.profile.lease_ttl
+
+        def over() -> bool:
+            self._revive()
+            return not twin.leases and all(observer.revision == twin.revision for observer in self.observers)
+
+        if not world.run_until(over, patience):
+            behind = [observer.revision for observer in self.observers]
+            raise Violation(
+                f"{patience:g} s after everything was healed leases {list(twin.leases)} live on, and "
+                f"observers are at {behind} of {twin.revision}"
+            )
+        for observer in self.observers:
+            observer.check(twin)
+        check_tokens(twin)
 
     def _members(self) -> list[Machine | None]:
         """None for one that is down."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from raftkv.actors.node import raft_options
-from raftkv.config import LimitsConfig, RaftConfig, SnapshotConfig
+from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.kv import SessionLimits
 from raftkv.sim.network import Weather
 from raftkv.sim.world import WorldOptions, cluster_config
@@ -82,6 +82,11 @@ class Profile:
     read_share: float
     burst_share: float
     pinned_share: float
+    observers: int = 0
+    """Who watch everything;"""
+    holders: int = 0
+    """and who take a lock by turns."""
+    lease_ttl: float = 1.0
 
     def describe(self) -> str:
         raft = self.world.raft
@@ -99,7 +104,12 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     count = rng.choice((3, 3, 3, 4, 5, 5, 6, 7))
     chosen = [fault for fault in Fault if rng.random() < FAULT_SHARE]
     options = _draw_world(rng, nodes or count, frozenset(chosen if faults is None else faults))
+    tenants = random.Random(f"{seed}/tenants")
+    options = replace(options, history=_draw_history(tenants))
     return Profile(
+        observers=tenants.choice((0, 0, 1, 2)),
+        holders=tenants.choice((0, 0, 2, 3)),
+        lease_ttl=tenants.choice((0.1, 0.5, 2.0)),
         world=options,
         faults=tuple(chosen if faults is None else [fault for fault in Fault if fault in faults]),
         gap_seconds=rng.choice((0.2, 0.5, 1.0)),
@@ -159,6 +169,15 @@ def _draw_sessions(rng: random.Random, faults: frozenset[Fault]) -> SessionLimit
     forgotten is a misfortune like others: a world without any has none of this either."""
     drawn = SessionLimits(rng.choice((10_000, 10_000, 4)), rng.choice((3_600_000, 3_600_000, 1_500)))
     return drawn if faults else SessionLimits()
+
+
+def _draw_history(rng: random.Random) -> HistoryConfig:
+    """Mostly enough for everybody; else so little that observers are told to begin anew."""
+    return HistoryConfig(
+        revisions=rng.choice((100_000, 100_000, 30, 3)),
+        seconds=rng.choice((3600, 3600, 2)),
+        mib=rng.choice((64, 64, 0)),
+    )
 
 
 def _draw_snapshot(rng: random.Random) -> SnapshotConfig:

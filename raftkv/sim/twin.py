@@ -5,6 +5,7 @@ It keeps everything: every answer, every event. What users are told is held agai
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -42,8 +43,8 @@ class Twin:
         """(revision, key, value or None for a deletion), of all changes there ever were."""
         self.leases: dict[int, int] = {}
         """Id -> index of the last renewal."""
-        self.ended: dict[int, int] = {}
-        """Leases that ran out -> the renewal that was their last."""
+        self.on_lease_ended: Callable[[int], None] = lambda _: None
+        """Hears of every lease that was not revoked."""
         self.applied = 0
         self.now_ms = 0
         self._limits = limits
@@ -91,7 +92,7 @@ class Twin:
         self.now_ms += elapsed_ms
         for lease_id, renewed_index in ended:
             if self.leases.get(lease_id) == renewed_index:
-                self.ended[lease_id] = renewed_index
+                self.on_lease_ended(lease_id)
                 self._become(self._without_lease(lease_id), False)
         for client_id, client in list(self._clients.items()):
             if client.last_ms < self.now_ms - self._limits.idle_ms:

@@ -7,6 +7,7 @@ Every step is watched (``watch``) and written to the trace.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -51,6 +52,7 @@ class WorldOptions:
     """The number of the node that is to lead, if it can; 0: none in particular."""
     raft: config.RaftConfig = field(default_factory=config.RaftConfig)
     limits: config.LimitsConfig = field(default_factory=config.LimitsConfig)
+    history: config.HistoryConfig = field(default_factory=config.HistoryConfig)
     tuning: RaftOptions | None = None
     """Bounds of the core that no user sets, drawn small so that they are met."""
     snapshot: config.SnapshotConfig = field(default_factory=config.SnapshotConfig)
@@ -77,6 +79,7 @@ def cluster_config(options: WorldOptions) -> ClusterConfig:
         chaos=True,
         raft=options.raft,
         snapshot=options.snapshot,
+        history=options.history,
         limits=options.limits,
     )
 
@@ -97,6 +100,7 @@ class World:
         self.watcher = Watcher(self.platters, Configuration.of(founders), options.sessions)
         self.wiped: set[str] = set()
         """Members whose folder was lost: they will not be let in again."""
+        self._fast_until: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
@@ -262,6 +266,16 @@ class World:
 
     def on_line(self, name: str, line: str) -> None:
         self.trace.add(self.now, f"{name}: {line}")
+
+    def on_clock_rate(self, name: str, rate: float) -> None:
+        drift = 1 + self.config.raft.clock_drift_percent / 100
+        self._fast_until[name] = math.inf if rate > drift else self.now
+
+    def clocks_were_true(self, since: float) -> bool:
+        """Whether every quorum has had a node whose clock ran no faster than it is allowed to, ever since.
+        One that died with a fast clock counts until that is undone."""
+        fast = {name for name, until in self._fast_until.items() if until >= since}
+        return not self.is_quorum(fast)
 
     def on_disk_error(self, name: str, error: StorageError) -> None:
         self.count("disk-full" if isinstance(error, DiskFull) else "sync-error", name)
