@@ -40,6 +40,8 @@ REPORTED_MAX = 1024
 """Leases in one word; the rest follow."""
 
 DUE_PER_LEASE, DUE_SLACK = 4, 1024
+ROUNDING_SECONDS = 1e-6
+"""A timer may go off so much before the time it was meant for."""
 
 Lapse = tuple[int, int]
 """(lease id, index of the renewal that was the last)"""
@@ -77,14 +79,17 @@ class LeaseActor:
         self._membership: Membership | None = None
         self._anew_since = context.now()
         """No lease began before."""
-        self._timer_at: float | None = None
+        self._timers: list[float] = []
+        """When those that are set go off."""
+        self._reported = 0
         self._report_at = 0.0
         self._load()
 
     def handle(self, message: object) -> None:
         match message:
             case Tick():
-                self._timer_at = None
+                while self._timers and self._timers[0] <= self._context.now() + ROUNDING_SECONDS:
+                    heapq.heappop(self._timers)
             case SoftStateChanged():
                 self._on_soft_state(message.state)
             case PeerLapsed():
@@ -100,7 +105,8 @@ class LeaseActor:
     def end_of_turn(self) -> None:
         leases = self._machine().leases
         if leases.renewals:
-            now = self._context.now()
+            # Not when the turn began: a node that stood still since would count from before it was asked.
+            now = self._context.fresh_now()
             for lease_id, renewed_index, ttl_ms in leases.renewals:
                 self._count(lease_id, renewed_index, ttl_ms, now)
             leases.renewals.clear()
@@ -162,13 +168,13 @@ class LeaseActor:
             self._report()
 
     def _set_timer(self) -> None:
-        """One at a time: a node has thousands of leases, and each is renewed long before it is due."""
+        """Only ahead of those that are set: a node has thousands of leases, most of them renewed in time."""
         times = [self._report_at] if self._lapsed else []
         if self._due:
             times.append(self._due[0][0])
-        if times and (self._timer_at is None or min(times) < self._timer_at):
-            self._timer_at = min(times)
-            delay = max(0.0, self._timer_at - self._context.now())
+        if times and (not self._timers or min(times) < self._timers[0]):
+            heapq.heappush(self._timers, min(times))
+            delay = max(0.0, min(times) - self._context.now())
             self._context.set_timer("leases", delay, Tick())
 
     # -- agreeing
@@ -183,7 +189,11 @@ class LeaseActor:
             self._agreed.clear()
 
     def _report(self) -> None:
-        lapses = list(self._lapsed.items())[:REPORTED_MAX]
+        lapses = list(self._lapsed.items())
+        if len(lapses) > REPORTED_MAX:  # by turns, or nodes that begin elsewhere would never agree
+            first = self._reported % len(lapses)
+            lapses = (lapses[first:] + lapses[:first])[:REPORTED_MAX]
+            self._reported = first + REPORTED_MAX
         leader_id = self._state.leader_id
         if leader_id == self._node_id:
             self._agree(self._node_id, lapses)

@@ -240,6 +240,7 @@ class Node:
             state.leader_id,
             self.store.machine.applied_index,
             nodes,
+            self._world.boot,
         )
 
     def _snapshot(self, event_sequence: int, frames_rejected: int) -> NodeSnapshot:

@@ -27,13 +27,17 @@ from raftkv.actors.snapshot_messages import (
     StateSwapped,
 )
 from raftkv.actors.system import Context
-from raftkv.kv import Code, Event, StateMachine, prefix_end
+from raftkv.kv import KEY_BYTES_MAX, Code, Event, StateMachine, prefix_end
 from raftkv.wire.client import Kind, WatchFlag
 
-WATCHES_MAX = 100_000
+WATCHES_MAX = 20_000
 CREDIT_MAX = 256
 EVENTS_A_TURN_MAX = 8192
 """Looked at in one turn, for those that keep up and again for those that do not."""
+LOOKS_A_TURN_MAX = 40_000
+"""An event at a watch each, of those that keep up: some ten milliseconds."""
+BYTES_A_TURN_MAX = 8 << 20
+PROGRESSES_A_TICK_MAX = 2000
 EVENTS_A_LOOK = 1024
 ANSWER_BYTES_SOFT_MAX = 256 << 10
 _EVENT_BYTES = 64
@@ -55,7 +59,7 @@ class _Watch:
         "flags",
         "identity",
         "number",
-        "open",
+        "parts",
         "request_id",
         "start",
         "told_at",
@@ -73,8 +77,8 @@ class _Watch:
         """Of the next event to look at, as long as it is behind."""
         self.done = after
         """The client has been told everything up to this revision;"""
-        self.open = False
-        """and part of the next one."""
+        self.parts = 0
+        """and so many parts of the next one."""
         self.credit = 0
         self.asked_at = 0.0
         self.told_at = 0.0
@@ -84,6 +88,11 @@ class _Watch:
         if not (self.start <= key and (key < self.end or not self.end)):
             return False
         return not self.flags & (WatchFlag.NO_PUTS if item[3] else WatchFlag.NO_DELETES)
+
+    def size(self, event: Event) -> int:
+        key, item, before = event
+        kept = before is not None and self.flags & WatchFlag.BEFORE
+        return _EVENT_BYTES + len(key) + len(item[0]) + (len(before[0]) if before and kept else 0)
 
     def row(self, event: Event) -> tuple[Any, ...]:
         key, item, before = event
@@ -152,6 +161,7 @@ class WatchActor:
         self._seen_done = machine().revision
         self._timer_set = False
         self._replies: list[tuple[bytes, Any, int]] = []
+        self._bytes_left = BYTES_A_TURN_MAX
         self.events_total = 0
         context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
 
@@ -171,6 +181,7 @@ class WatchActor:
 
     def end_of_turn(self) -> None:
         machine = self._machine()
+        self._bytes_left = BYTES_A_TURN_MAX
         if self._watches:
             self._work(machine)
         else:
@@ -205,15 +216,23 @@ class WatchActor:
             if len(self._watches) >= WATCHES_MAX:
                 self._replies.append((identity, refusal(request_id, Code.BUSY), 0))
                 return
+            if max(len(start), len(end)) > KEY_BYTES_MAX + 1:
+                self._replies.append(
+                    (identity, refusal(request_id, Code.INVALID, "a key that is too long"), 0)
+                )
+                return
             watch = _Watch(identity, request_id, start, end, max(0, after), flags)
             self._watches[identity, request_id] = watch
-            watch.credit = max(1, min(credit, CREDIT_MAX))
+            watch.credit = max(0, min(credit, CREDIT_MAX))
             watch.told_at = self._context.now()
             self._begin(watch)
         else:
             stalled = not watch.credit
-            watch.credit = max(1, min(credit, CREDIT_MAX))
-            if stalled and watch not in self._synced:
+            watch.credit = max(0, min(credit, CREDIT_MAX))
+            if after != watch.done and watch.credit:
+                # It lacks what is still on its way, or what was lost: where this watch stands tells which.
+                self._tell(watch, [], 0, watch.done, watch.parts > 0)
+            if stalled and watch.credit and watch not in self._synced:
                 self._behind.append(watch)
         watch.asked_at = self._context.now()
 
@@ -230,7 +249,7 @@ class WatchActor:
         if covered < history.compacted:
             self._end(watch)
             return
-        watch.number, watch.open = history.number_after(covered), False
+        watch.number, watch.parts = history.number_after(covered), 0
         self._behind.append(watch)
 
     def _forget(self, watch: _Watch) -> None:
@@ -263,14 +282,15 @@ class WatchActor:
         if self._timer_set:
             self._timer_set = False
             return
-        now = self._context.now()
+        now, left = self._context.now(), PROGRESSES_A_TICK_MAX
         self._context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
         for watch in list(self._watches.values()):
             if now - watch.asked_at >= ABANDONED_SECONDS:
                 self._forget(watch)
-            elif watch in self._synced and watch.credit > 1 and watch.done != self._seen_done:
+            elif left and watch in self._synced and watch.credit > 1 and watch.done != self._seen_done:
                 revisions = self._seen_done - watch.done
                 if now - watch.told_at >= PROGRESS_SECONDS or revisions >= PROGRESS_REVISIONS:
+                    left -= 1
                     self._tell(watch, [], 0, self._seen_done, False)
 
     # -- those that keep up
@@ -279,14 +299,18 @@ class WatchActor:
         history = self._machine().history
         touched: dict[_Watch, tuple[int, list[Event]]] = {}
         events = history.replay(self._seen, EVENTS_A_TURN_MAX)
-        if events and self._synced:
-            for number, event in enumerate(events, start=self._seen):
-                for watch in self._index.find(event[0]):
-                    if watch.wants(event):
-                        known = touched.get(watch)
-                        if known is None:
-                            touched[watch] = known = (number, [])
-                        known[1].append(event)
+        looks = LOOKS_A_TURN_MAX
+        for number, event in enumerate(events if self._synced else (), start=self._seen):
+            for watch in self._index.find(event[0]):
+                looks -= 1
+                if watch.wants(event):
+                    known = touched.get(watch)
+                    if known is None:
+                        touched[watch] = known = (number, [])
+                    known[1].append(event)
+            if looks <= 0:
+                events = events[: number + 1 - self._seen]  # the rest is for the next turn
+                break
         self._seen += len(events)
         if not events:  # forgotten before anybody here has looked: whoever was synced has lost its place
             covered = self._seen_done
@@ -299,8 +323,8 @@ class WatchActor:
         last = events[-1][1][2]
         self._seen_done = last - 1 if cut else last
         for watch, (number, found) in touched.items():
-            size = sum(_size(event) for event in found)
-            if size > ANSWER_BYTES_SOFT_MAX or cut:
+            size = sum(watch.size(event) for event in found)
+            if size > ANSWER_BYTES_SOFT_MAX or cut or self._bytes_left <= 0:
                 self._fall_behind(watch, number)
                 self._behind.append(watch)
                 continue
@@ -322,7 +346,7 @@ class WatchActor:
 
     def _catch_up(self) -> None:
         left = EVENTS_A_TURN_MAX
-        while self._behind and left > 0:
+        while self._behind and left > 0 and self._bytes_left > 0:
             watch = self._behind.popleft()
             if watch.credit and watch not in self._synced:
                 left -= self._read_on(watch)
@@ -332,8 +356,10 @@ class WatchActor:
     def _read_on(self, watch: _Watch) -> int:
         """How many events were looked at; at least one counts."""
         history = self._machine().history
+        if watch.number > self._seen:
+            return EVENTS_A_TURN_MAX  # until those that keep up have come so far
         if watch.number == self._seen:
-            if watch.open or self._cut(self._seen):
+            if watch.parts or self._cut(self._seen):
                 return EVENTS_A_TURN_MAX  # the rest of the revision is for the next turn
             self._synced[watch] = None
             self._index.add(watch)
@@ -347,26 +373,22 @@ class WatchActor:
             looked += 1
             if watch.wants(event):
                 found.append(event)
-                size += _size(event)
+                size += watch.size(event)
                 if size >= ANSWER_BYTES_SOFT_MAX:
                     break
         last = history.replay(watch.number + looked - 1, 1)[0][1][2]
         watch.number += looked
         cut = self._cut(watch.number)
-        if found or (watch.open and not cut):
+        if found or (watch.parts and not cut):
             self._tell(watch, found, size, max(watch.done, last - 1) if cut else last, cut)
         return looked
 
     def _tell(self, watch: _Watch, events: list[Event], size: int, upto: int, cut: bool) -> None:
-        detail = (watch.done, watch.open, cut, [watch.row(event) for event in events])
-        reply = (watch.request_id, Code.OK, upto, detail)
-        self._replies.append((watch.identity, reply, size))
+        detail = (watch.done, watch.parts, cut, [watch.row(event) for event in events])
+        self._replies.append((watch.identity, (watch.request_id, Code.OK, upto, detail), size))
+        self._bytes_left -= size
         self.events_total += len(events)
-        watch.done, watch.open = upto, cut
+        watch.done = upto
+        watch.parts = watch.parts + 1 if cut else 0
         watch.credit -= 1
         watch.told_at = self._context.now()
-
-
-def _size(event: Event) -> int:
-    key, item, before = event
-    return _EVENT_BYTES + len(key) + len(item[0]) + (len(before[0]) if before else 0)

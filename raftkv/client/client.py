@@ -241,6 +241,8 @@ class Client:
         future: Future[Answer] = Future()
 
         def done(call: Call) -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # cancelled meanwhile; the request may have happened
             try:
                 if call.error:
                     raise call.error

@@ -366,6 +366,7 @@ class ClientCore:
             return  # a refusal of an earlier try
         elif code == Code.BUSY or code == Code.NO_SPACE:
             call.open = False
+            call.request = None  # anew, with what we wait for now: that may be what it was refused for
             call.why = (
                 "the cluster is overloaded" if code == Code.BUSY else "the leader's disk is full (NOSPACE)"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 
@@ -70,4 +71,7 @@ class HeldLease:
         del error
         self._lost = True
         for action in self._listeners:
-            action()
+            try:
+                action()
+            except Exception:  # a listener's own; the client serves others as well
+                sys.excepthook(*sys.exc_info())

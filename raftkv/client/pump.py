@@ -51,8 +51,8 @@ class Pump:
                 return
             self._closed = True
             self._transport.wake()
-        self._thread.join(CLOSE_SECONDS)
-        self._transport.close()
+        if threading.current_thread() is not self._thread:  # else a callback closes its own client
+            self._thread.join(CLOSE_SECONDS)
 
     def post(self, action: Action, call: Call | None = None) -> None:
         """Have ``action`` run soon, which may submit ``call``. Raises ``ClientError`` once it is closed."""
@@ -103,6 +103,10 @@ class Pump:
                 call.error = ClientError(f"the client has failed and must be closed: {failure!r}")
                 call.done(call)
             transport.core.watches.end_all(ClientError("the client has failed and must be closed"))
+        finally:
+            with self._lock:
+                self._closed = True  # nobody wakes a transport that is closed
+                transport.close()
 
     def _act(self) -> None:
         while self._posted:

@@ -19,7 +19,7 @@ from raftkv.client.types import (
     TxnResult,
     entry_of,
 )
-from raftkv.errors import InvalidRequest
+from raftkv.errors import InvalidRequest, shown
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
 from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
@@ -43,8 +43,8 @@ class Request(Generic[Answer]):
 
 def put(key: Bytes, value: Bytes, lease: int = 0) -> Request[PutResult]:
     arguments: tuple[Any, ...] = (to_key(key), to_value(value))
-    if lease:
-        arguments += (lease,)
+    if lease != 0:
+        arguments += (to_lease(lease),)
     return Request((Op.PUT, *arguments), lambda response: PutResult(response.revision), True)
 
 
@@ -72,6 +72,8 @@ def cas(key: Bytes, expected: Bytes | None, value: Bytes) -> Request[CasResult]:
 
 
 def compact(revision: int) -> Request[int]:
+    if not to_revision(revision):
+        raise InvalidRequest("compact up to which revision?")
     return Request((Op.COMPACT, revision), lambda response: response.revision, True)
 
 
@@ -84,12 +86,12 @@ def grant(ttl: float) -> Request[int]:
 
 def revoke(lease_id: int) -> Request[int]:
     """The answer is how many keys went with it."""
-    return Request((Op.LEASE_REVOKE, lease_id), lambda response: int(response.detail), True)
+    return Request((Op.LEASE_REVOKE, to_lease(lease_id)), lambda response: int(response.detail), True)
 
 
 def keep_alive(lease_ids: Sequence[int]) -> Request[tuple[float, ...]]:
     """The answer has a time to live in seconds for each; 0 for one that has ended."""
-    return Request((Op.LEASE_KEEP_ALIVE, tuple(lease_ids)), _kept_alive, True)
+    return Request((Op.LEASE_KEEP_ALIVE, tuple(map(to_lease, lease_ids))), _kept_alive, True)
 
 
 # -- reads
@@ -132,7 +134,11 @@ def range_page(
         return RangePage(entries, count, more, response.revision)
 
     flags = (bool(reverse), bool(keys_only), bool(count_only), to_revision(revision), bool(stale))
-    return Request((Kind.RANGE, start, end, limit, *flags), decode, target=target or _anywhere(stale))
+    return Request(
+        (Kind.RANGE, start, end, to_number(limit, "a limit"), *flags),
+        decode,
+        target=target or _anywhere(stale),
+    )
 
 
 def current_revision() -> Request[int]:
@@ -151,7 +157,7 @@ def leases(lease_id: int = 0, stale: bool = False) -> Request[list[LeaseInfo]]:
             for row in rows
         ]
 
-    return Request((Kind.LEASES, lease_id, bool(stale)), decode, target=_anywhere(stale))
+    return Request((Kind.LEASES, to_lease(lease_id), bool(stale)), decode, target=_anywhere(stale))
 
 
 def hello() -> Request[HelloDetail]:
@@ -219,9 +225,19 @@ def _anywhere(stale: bool) -> str | None:
 
 
 def to_revision(revision: int) -> int:
-    if type(revision) is not int or not 0 <= revision < 1 << 62:
-        raise InvalidRequest(f"revision {revision!r}: expected a number above 0, or 0 for the present one")
-    return revision
+    """0: the present one."""
+    return to_number(revision, "a revision")
+
+
+def to_lease(lease_id: int) -> int:
+    return to_number(lease_id, "a lease's id")
+
+
+def to_number(value: Any, what: str) -> int:
+    """What every serialiser can carry."""
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise InvalidRequest(f"{what} is a whole number from 0, not {shown(value)}")
+    return value
 
 
 def to_bytes(value: Bytes) -> bytes:

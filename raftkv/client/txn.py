@@ -14,9 +14,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raftkv.client.requests import Step, decode_page, decode_txn, to_bytes, to_key, to_revision, to_value
+from raftkv.client.requests import (
+    Step,
+    decode_page,
+    decode_txn,
+    to_bytes,
+    to_key,
+    to_lease,
+    to_number,
+    to_revision,
+    to_value,
+)
 from raftkv.client.types import Bytes, Entry, entry_of
-from raftkv.errors import InvalidRequest
 from raftkv.kv import prefix_end
 from raftkv.kv.transactions import Relation, Target
 from raftkv.kv.transactions import Step as Kind
@@ -50,8 +59,8 @@ class Comparable:
     def _make(self, relation: Relation, other: Any) -> Compare:
         if self._target is Target.VALUE:
             other = to_bytes(other)
-        elif type(other) is not int:
-            raise InvalidRequest(f"a {self._target.name.lower()} is compared with a number, not {other!r}")
+        else:
+            other = to_number(other, f"what a {self._target.name.lower()} is compared with")
         return (int(self._target), int(relation), self._key, self._end, other)
 
 
@@ -87,7 +96,7 @@ def absent(key: Bytes) -> Compare:
 
 
 def put(key: Bytes, value: Bytes, lease: int = 0) -> Step:
-    return Step((int(Kind.PUT), to_key(key), to_value(value), lease), lambda _, __: None)
+    return Step((int(Kind.PUT), to_key(key), to_value(value), to_lease(lease)), lambda _, __: None)
 
 
 def get(key: Bytes, revision: int = 0) -> Step:
@@ -111,8 +120,9 @@ def range_(
     revision: int = 0,
 ) -> Step:
     """``start <= key < end``, to the last key if ``end`` is empty; a ``Page`` of at most 256 KiB."""
-    flags = (limit, reverse, keys_only, count_only, to_revision(revision))
-    return Step((int(Kind.RANGE), to_bytes(start), to_bytes(end), *flags), decode_page)
+    flags = (bool(reverse), bool(keys_only), bool(count_only))
+    fields = (to_bytes(start), to_bytes(end), to_number(limit, "a limit"), *flags, to_revision(revision))
+    return Step((int(Kind.RANGE), *fields), decode_page)
 
 
 def prefix(prefix: Bytes, **options: Any) -> Step:

@@ -23,8 +23,9 @@ from raftkv.wire.client import HelloDetail, Kind, Request, Response
 
 CREDIT = 32
 """Answers of up to 256 KiB that may be on their way or wait to be consumed."""
-RENEW_SECONDS = 20.0
-"""A node forgets a watch that it has not heard of for three times as long."""
+RENEW_SECONDS = 5.0
+"""A node forgets a watch that it has not heard of for twelve times as long. What was lost just before a
+quiet spell comes to light by this, and a connection that the node knows as another one now."""
 PING_SECONDS = 0.5
 SILENT_SECONDS = 1.5
 """Without a HELLO for so long, a node is given up."""
@@ -38,7 +39,8 @@ class Watch:
 
     __slots__ = (
         "_held",
-        "_is_cut",
+        "_parts",
+        "boot",
         "credit",
         "end",
         "endpoint",
@@ -78,18 +80,20 @@ class Watch:
         self.not_before = 0.0
         self._held: list[Any] = []
         """Of a revision that has not come whole."""
-        self._is_cut = False
+        self._parts = 0
+        self.boot = 0
+        """Of the node where it hangs: in another life that knows nothing of it."""
 
     def restart(self) -> None:
-        self._held, self._is_cut = [], False
+        self._held, self._parts = [], 0
 
     def take(self, response: Response) -> list[Event] | None:
         """The events that are whole now. None when the answer does not follow on what is here."""
-        after, goes_on, is_cut, rows = response.detail
-        if (after, goes_on) != (self.revision, self._is_cut) or response.revision < after:
+        after, parts, is_cut, rows = response.detail
+        if (after, parts) != (self.revision, self._parts) or response.revision < after:
             return None
         self._held += rows
-        self._is_cut = bool(is_cut)
+        self._parts = self._parts + 1 if is_cut else 0
         events = [event_of(row, response.revision) for row in self._held]
         whole = len(events)
         while whole and events[whole - 1].mod_revision > response.revision:
@@ -212,9 +216,9 @@ class Watches:
     def _look(self, now: float) -> None:
         """Everybody to where it is best served, and a word to nodes that would forget us."""
         self._looked_at = now
-        best, good = self._find_nodes(now)
+        best, boots = self._find_nodes(now)
         for watch in list(self._watches.values()):
-            if watch.endpoint not in good or (best is not None and watch.endpoint != best):
+            if best is None or watch.endpoint != best or watch.boot != boots[best]:
                 self._leave(watch)
                 self._homeless[watch] = None
             elif now - watch.renewed_at >= RENEW_SECONDS:
@@ -225,29 +229,30 @@ class Watches:
             if now >= watch.not_before:
                 del self._homeless[watch]
                 watch.request_id = self._client.next_id()
-                watch.endpoint = best
+                watch.endpoint, watch.boot = best, boots[best]
                 watch.restart()
                 self._watches[watch.request_id] = watch
                 self._ask(watch, now)
 
     def _ask(self, watch: Watch, now: float) -> None:
         assert watch.endpoint is not None
-        watch.credit = max(1, CREDIT - watch.unconsumed)
+        watch.credit = max(0, CREDIT - watch.unconsumed)
         watch.renewed_at = now
         fields = (watch.start, watch.end, watch.revision, watch.flags, watch.credit)
         self._client.send(watch.endpoint, (watch.request_id, Kind.WATCH, *fields))
 
-    def _find_nodes(self, now: float) -> tuple[str | None, set[str]]:
-        """(the endpoint to watch at, all that will do): those heard of late that know the latest leader."""
+    def _find_nodes(self, now: float) -> tuple[str | None, dict[str, int]]:
+        """(the endpoint to watch at, the boots of all that will do): those heard of late that know the latest
+        leader."""
         heard = {
             endpoint: hello
             for endpoint, (hello, at) in self._client.heard().items()
             if now - at < SILENT_SECONDS and hello.leader is not None
         }
         if not heard:
-            return None, set()
+            return None, {}
         newest = max(hello.term for hello in heard.values())
-        good = {endpoint for endpoint, hello in heard.items() if hello.term == newest}
+        good = {endpoint: hello.boot for endpoint, hello in heard.items() if hello.term == newest}
         for endpoint in sorted(good):
             if heard[endpoint].leader == heard[endpoint].node:
                 return endpoint, good

@@ -135,6 +135,10 @@ class History:
                 total += (before is not None) - (key in items)
         return total
 
+    def changes_since(self, revision: int) -> int:
+        """What reading the store as of ``revision`` may have to go through."""
+        return len(self.events) - self._first_after(revision)
+
     def _first_after(self, revision: int) -> int:
         found: int = bisect_right(self.events, revision, lo=self._kept, key=_event_revision)
         return found

@@ -94,6 +94,11 @@ class Leases:
         if after:
             self._table[after].keys.add(key)
 
+    def view(self, lease_id: int) -> LeaseView:
+        """Raises ``Refused`` when there is none."""
+        lease = self.find(lease_id)
+        return LeaseView(lease_id, lease.ttl_ms, lease.renewed_index, len(lease.keys))
+
     def views(self) -> list[LeaseView]:
         """All of them, in the order in which they were granted."""
         return [

@@ -25,10 +25,13 @@ TXN_STEPS_MAX = 1024
 """Compares and operations of one transaction, nested ones included."""
 TXN_DEPTH_MAX = 8
 TXN_KEYS_MAX = 100_000
-"""That the ranges of one transaction may go through: some ten milliseconds."""
+"""That one transaction may go through, in ranges, in what it has written and in the past: some ten
+milliseconds."""
 TXN_ANSWER_BYTES_MAX = 256 << 10
 """Of what a transaction reads: its answer is remembered until its client has it."""
-LEASES_MAX = 100_000
+ANSWERS_BYTES_MAX = 1 << 20
+"""Of transactions' answers that one client has not said to have; beyond, it is told to wait."""
+LEASES_MAX = 20_000
 LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX = 100, 10 * 365 * 86_400_000
 KEEP_ALIVE_MAX = 1024
 """Leases that one command keeps alive."""

@@ -31,7 +31,7 @@ from raftkv.kv.limits import (
     check_key,
     check_pair,
 )
-from raftkv.kv.sessions import Answer, SessionLimits, Sessions
+from raftkv.kv.sessions import Answer, SessionLimits, Sessions, weight
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture
 
 DEFAULT_LIMITS = SessionLimits()
@@ -57,6 +57,8 @@ class StateMachine:
         self.keys: SortedList = SortedList()
         self.history = History()
         self.leases = Leases()
+        self._room = 0
+        """Bytes that the session of the command under way has left for answers."""
         self.capture: Capture | None = None
         """The snapshot that is being taken."""
 
@@ -105,15 +107,20 @@ class StateMachine:
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
+            self._room = session.room
             try:
                 answer = handler(self, *fields[5:])
             except InvalidRequest as error:
                 answer = Answer(Code.INVALID, self.revision, str(error))
             except Refused as refused:
                 answer = Answer(refused.code, self.revision, refused.detail)
+                if refused.code == Code.BUSY:  # not kept either
+                    return Applied(client_id, sequence, answer)
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
         session.keep(sequence, answer)
+        if op == Op.TXN:
+            session.weigh()
         applied: Applied = _new(Applied, (client_id, sequence, answer))
         return applied
 
@@ -146,7 +153,7 @@ class StateMachine:
 
     def _put(self, key: bytes, value: bytes, lease: int = 0) -> Answer:
         check_pair(key, value)
-        if lease:
+        if lease or type(lease) is not int:
             self._check_lease(lease)
         self.revision += 1
         self._set(key, value, lease)
@@ -195,6 +202,8 @@ class StateMachine:
         transactions.check(compares, success, failure)
         draft = transactions.Draft(self)
         answer = draft.run(compares, success, failure)
+        if weight(answer) > self._room:
+            raise Refused(Code.BUSY)  # until its client has had some of the answers that wait for it
         # What was written and deleted again, and was not there before, is no change.
         changes = [(key, item) for key, item in draft.changes.items() if item or key in self.items]
         if changes:

@@ -19,7 +19,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from raftkv.kv.limits import SESSION_IDLE_MS, SESSIONS_MAX
+from raftkv.kv.limits import ANSWERS_BYTES_MAX, SESSION_IDLE_MS, SESSIONS_MAX, TXN_ANSWER_BYTES_MAX
+
+_VALUE_BYTES = 8
 
 
 class Answer(NamedTuple):
@@ -31,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Session:
-    __slots__ = ("answers", "floor", "highest", "last_index", "last_ms")
+    __slots__ = ("answers", "floor", "highest", "last_index", "last_ms", "weight")
 
     def __init__(self) -> None:
         self.answers: dict[int, Answer] = {}
@@ -41,12 +43,23 @@ class Session:
         self.last_index = 0
         self.last_ms = 0
         """Log time of the last activity."""
+        self.weight = 0
+        """Of the answers of transactions, about, in bytes."""
+
+    @property
+    def room(self) -> int:
+        """For a transaction's answer. Without others the largest always finds some."""
+        return max(ANSWERS_BYTES_MAX - self.weight, 0 if self.weight else TXN_ANSWER_BYTES_MAX * 2)
+
+    def weigh(self) -> None:
+        self.weight = sum([weight(answer.detail) for answer in self.answers.values() if answer.detail])
 
     def copy(self) -> Session:
         same = Session()
         same.answers = dict(self.answers)
         same.floor, same.highest = self.floor, self.highest
         same.last_index, same.last_ms = self.last_index, self.last_ms
+        same.weight = self.weight
         return same
 
     def keep(self, sequence: int, answer: Answer) -> None:
@@ -64,6 +77,17 @@ class Session:
         else:  # the gap may be as wide as a hostile client likes
             self.answers = {kept: self.answers[kept] for kept in self.answers if kept >= floor}
         self.floor = floor
+        if self.weight:
+            self.weigh()
+
+
+def weight(detail: Any) -> int:
+    """About how many bytes an answer's detail has."""
+    if type(detail) is bytes or type(detail) is str:
+        return len(detail) + _VALUE_BYTES
+    if isinstance(detail, tuple | list):
+        return sum(map(weight, detail)) + _VALUE_BYTES
+    return _VALUE_BYTES
 
 
 class SessionLimits(NamedTuple):

@@ -31,7 +31,7 @@ import msgpack
 
 from raftkv.kv.history import event_of, event_rows
 from raftkv.kv.items import KeyValue
-from raftkv.kv.sessions import Answer, Session
+from raftkv.kv.sessions import Answer, Session, weight
 
 if TYPE_CHECKING:
     from raftkv.kv.machine import StateMachine
@@ -123,7 +123,7 @@ class Capture:
         while size < self._chunk_bytes and (found := self._machine.sessions.take_captured()):
             client_id, session = found
             answers = [(sequence, *answer) for sequence, answer in session.answers.items()]
-            details = [_weight(answer.detail) for answer in session.answers.values() if answer.detail]
+            details = [weight(answer.detail) for answer in session.answers.values() if answer.detail]
             rows.append(
                 (client_id, session.last_index, session.last_ms, session.floor, session.highest, answers)
             )
@@ -234,6 +234,7 @@ class Restoration:
             session.last_index, session.last_ms, session.floor, session.highest = numbers
             for sequence, code, revision, detail in answers:
                 session.answers[sequence] = Answer(code, revision, detail)
+            session.weigh()
             self._sessions.append((client_id, session))
         self._counts[1] += len(rows)
 
@@ -273,13 +274,6 @@ def summary(header: bytes) -> dict[str, int]:
     if kind != HEADER:
         raise ValueError("no header of a snapshot")
     return {"format": version, "index": index, "revision": revision, "digest": digest}
-
-
-def _weight(detail: Any) -> int:
-    """About how many bytes an answer's detail has."""
-    if type(detail) is bytes or type(detail) is str:
-        return len(detail)
-    return sum(map(_weight, detail)) + _ANSWER_BYTES if isinstance(detail, tuple | list) else _ANSWER_BYTES
 
 
 def _pack(content: Row) -> bytes:

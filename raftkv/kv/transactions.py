@@ -78,22 +78,22 @@ _ITEM_BYTES = 32
 
 def check(compares: Any, success: Any, failure: Any) -> None:
     """Raises ``InvalidRequest`` for anything that could not be carried out as it stands."""
-    if _check(compares, success, failure, 1) > TXN_STEPS_MAX:
-        raise InvalidRequest(f"a transaction has at most {TXN_STEPS_MAX:,} compares and operations")
+    _check(compares, success, failure, 1, TXN_STEPS_MAX)
 
 
-def _check(compares: Any, success: Any, failure: Any, depth: int) -> int:
-    """How many compares and operations there are."""
+def _check(compares: Any, success: Any, failure: Any, depth: int, left: int) -> int:
+    """How many compares and operations are left of so many."""
     if depth > TXN_DEPTH_MAX:
         raise InvalidRequest(f"transactions nest at most {TXN_DEPTH_MAX} deep")
     for steps in (compares, success, failure):
         if type(steps) is not tuple:
             raise InvalidRequest("a transaction has compares and two lists of operations")
+    left -= len(compares) + len(success) + len(failure)
+    if left < 0:
+        raise InvalidRequest(f"a transaction has at most {TXN_STEPS_MAX:,} compares and operations")
     for compare in compares:
         _check_compare(compare)
-    count = len(compares)
     for step in (*success, *failure):
-        count += 1
         match step:
             case (Step.PUT, key, value, lease) if type(lease) is int and lease >= 0:
                 check_pair(key, value)
@@ -104,10 +104,10 @@ def _check(compares: Any, success: Any, failure: Any, depth: int) -> int:
             case (Step.DELETE, start, end):
                 _check_range(start, end)
             case (Step.TXN, inner_compares, inner_success, inner_failure):
-                count += _check(inner_compares, inner_success, inner_failure, depth + 1)
+                left = _check(inner_compares, inner_success, inner_failure, depth + 1, left)
             case _:
                 raise InvalidRequest("a transaction with an operation that is none")
-    return count
+    return left
 
 
 def _check_compare(compare: Any) -> None:
@@ -175,16 +175,20 @@ class Draft:
     def _walk(self, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, KeyValue]]:
         """Items of a range, in order."""
         changes, items = self.changes, self._machine.items
+        self._charge(len(changes))
         ours = sorted((key for key in changes if start <= key and (key < end or not end)), reverse=reverse)
         theirs = self._machine.keys.irange(start, end or None, (True, False), reverse)
         untouched = (key for key in theirs if key not in changes)
         for key in heapq.merge(untouched, ours, reverse=reverse):
-            self._keys_left -= 1
-            if self._keys_left < 0:
-                raise InvalidRequest(f"a transaction goes through at most {TXN_KEYS_MAX:,} keys")
+            self._charge(1)
             item = changes[key] if key in changes else items[key]
             if item is not None:
                 yield key, item
+
+    def _charge(self, keys: int) -> None:
+        self._keys_left -= keys
+        if self._keys_left < 0:
+            raise InvalidRequest(f"a transaction goes through at most {TXN_KEYS_MAX:,} keys")
 
     def _put(self, key: bytes, value: bytes, lease: int) -> None:
         if lease:
@@ -216,6 +220,7 @@ class Draft:
     ) -> RangeResult:
         stop = start + b"\0" if end is None else end
         if revision:
+            self._charge(self._machine.history.changes_since(revision))
             found = self._machine.range(start, stop, limit, reverse, keys_only, count_only, revision)
         else:
             found = self._range_now(start, stop, limit, reverse, keys_only, count_only)
@@ -230,6 +235,7 @@ class Draft:
         keys, items = self._machine.keys, self._machine.items
         first = keys.bisect_left(start)
         total = max(0, (keys.bisect_left(end) if end else len(keys)) - first)
+        self._charge(len(self.changes))
         for key, item in self.changes.items():
             if start <= key and (key < end or not end):
                 total += (item is not None) - (key in items)

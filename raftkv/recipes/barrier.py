@@ -5,7 +5,7 @@ from __future__ import annotations
 from raftkv.client import AsyncClient, Client, requests, txn
 from raftkv.client.requests import RangePage, to_bytes
 from raftkv.client.scripts import Changed, Now, Script
-from raftkv.client.types import Bytes, Entry
+from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import InvalidRequest, LockLost
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
@@ -30,8 +30,14 @@ class _Meeting:
         """Grows with everybody who enters."""
         return self._place.token
 
+    def _check_outside(self) -> None:
+        if self._place.key and not self._place.is_lost:
+            raise InvalidRequest("entered already: leave first")
+
     def _enter(self, timeout: float | None) -> Script[bool]:
         deadline = yield from line.until(timeout)
+        if self._place.is_lost:
+            yield from self._place.leave()
         yield from self._place.join()
         while True:
             gate: Entry | None = yield requests.get(self._gate)
@@ -45,15 +51,26 @@ class _Meeting:
                 if (yield from self._close(gate, page)):
                     continue
             elif len(page.entries) >= self._parties:
-                opened = [txn.put(self._gate, b"")]
-                yield requests.txn([txn.absent(self._gate), self._place.guard()], opened, [])
+                # Only if all who were counted are there still: one whose time is up may leave meanwhile.
+                there = [txn.create_revision(entry.key) == entry.create_revision for entry in page.entries]
+                counted = there[: self._parties]
+                yield requests.txn([txn.absent(self._gate), *counted], [txn.put(self._gate, b"")], [])
                 continue
             now: float = yield Now()
             if deadline is not None and now >= deadline:
-                yield from self._place.leave()
-                return False
+                if (yield from self._give_up(gate)):
+                    return False
+                continue
             patience = LOOK_SECONDS_MAX if deadline is None else min(LOOK_SECONDS_MAX, deadline - now)
             yield Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
+
+    def _give_up(self, gate: Entry | None) -> Script[bool]:
+        """Whether nobody has counted on this place."""
+        as_it_was = txn.create_revision(self._gate) == (gate.create_revision if gate else 0)
+        gone: TxnResult = yield requests.txn([as_it_was], [txn.delete(self._place.key)], [])
+        if gone.succeeded:
+            yield from self._place.leave()
+        return gone.succeeded
 
     def _leave(self) -> Script[None]:
         yield from self._place.leave()
@@ -85,6 +102,7 @@ class Barrier(_Meeting):
 
     def enter(self, timeout: float | None = None) -> bool:
         """False when ``timeout`` seconds have passed, and then not entered."""
+        self._check_outside()
         try:
             return self._client.run(self._enter(timeout))
         except BaseException:
@@ -103,6 +121,7 @@ class AsyncBarrier(_Meeting):
         self._client = client
 
     async def enter(self, timeout: float | None = None) -> bool:
+        self._check_outside()
         try:
             return await self._client.run(self._enter(timeout))
         except BaseException:

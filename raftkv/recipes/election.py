@@ -55,6 +55,7 @@ class Election(_Office):
 
     def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
         """Stand, saying ``value``, and wait to be elected; False when ``timeout`` seconds have passed."""
+        self._check_free()
         try:
             return self._client.run(self._acquire(to_bytes(value), timeout))
         except BaseException:
@@ -88,6 +89,7 @@ class AsyncElection(_Office):
         self._client = client
 
     async def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
+        self._check_free()
         try:
             return await self._client.run(self._acquire(to_bytes(value), timeout))
         except BaseException:

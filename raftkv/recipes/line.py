@@ -8,6 +8,7 @@ create revision is the fencing token.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from raftkv.client import requests, txn
@@ -17,6 +18,7 @@ from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import ClientError, LeaseNotFound, LockLost
 from raftkv.kv import prefix_end
 
+_PLACE = re.compile(rb"[0-9a-f]{16}[rw]?")
 LOOK_SECONDS_MAX = 5.0
 """Between two looks at the line, though nobody is seen to go."""
 
@@ -39,9 +41,11 @@ class Place:
 
     def join(self, value: bytes = b"") -> Script[None]:
         """Take a place. Raises ``ClientError``; then there is none."""
+        if self.key:
+            raise LockLost("there is a place in the line already")
         self.lease = yield Hold(self._ttl)
         assert self.lease
-        key = self.prefix + self._kind + b"%016x" % self.lease.id
+        key = self.prefix + b"%016x" % self.lease.id + self._kind
         try:
             taken: TxnResult = yield requests.txn([txn.absent(key)], [txn.put(key, value, self.lease.id)], [])
             if not taken.succeeded:
@@ -93,14 +97,15 @@ class Place:
 
 
 def read_line(prefix: bytes) -> Script[RangePage]:
-    """All of it, with values."""
+    """All of it, with values. Other names may begin with this one: what is no place is none of ours."""
     page: RangePage = yield requests.range_page(prefix, prefix_end(prefix))
     entries = list(page.entries)
     while page.more:
         start = entries[-1].key + b"\0"
         page = yield requests.range_page(start, prefix_end(prefix), revision=page.revision)
         entries += page.entries
-    return RangePage(entries, len(entries), False, page.revision)
+    places = [entry for entry in entries if _PLACE.fullmatch(entry.key, len(prefix))]
+    return RangePage(places, len(places), False, page.revision)
 
 
 def until(timeout: float | None) -> Script[float | None]:

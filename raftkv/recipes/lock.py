@@ -6,7 +6,7 @@ from raftkv.client import AsyncClient, Client, Entry
 from raftkv.client.scripts import Script
 from raftkv.client.txn import Compare
 from raftkv.client.types import Bytes
-from raftkv.errors import LockLost
+from raftkv.errors import InvalidRequest, LockLost
 from raftkv.recipes import line
 from raftkv.recipes.line import Place
 
@@ -40,9 +40,13 @@ class Seat:
         del entry
         return True
 
-    def _acquire(self, value: bytes, timeout: float | None) -> Script[bool]:
+    def _check_free(self) -> None:
         if self._place.key and not self._place.is_lost:
-            raise LockLost("it is held already; a holder does not ask again")
+            raise InvalidRequest(
+                "this object holds it already; whoever else wants it has an object of its own"
+            )
+
+    def _acquire(self, value: bytes, timeout: float | None) -> Script[bool]:
         yield from self._place.leave()
         deadline = yield from line.until(timeout)
         yield from self._place.join(value)
@@ -66,6 +70,7 @@ class Lock(Seat):
     def acquire(self, timeout: float | None = None) -> bool:
         """Wait for it; False when ``timeout`` seconds have passed. Raises ``LockLost`` when the lease ended
         meanwhile, or another ``ClientError``: then nothing is held."""
+        self._check_free()
         try:
             return self._client.run(self._acquire(b"", timeout))
         except BaseException:
@@ -91,6 +96,7 @@ class AsyncLock(Seat):
         self._client = client
 
     async def acquire(self, timeout: float | None = None) -> bool:
+        self._check_free()
         try:
             return await self._client.run(self._acquire(b"", timeout))
         except BaseException:
@@ -108,7 +114,7 @@ class AsyncLock(Seat):
         await self.release()
 
 
-_READER, _WRITER = b"r/", b"w/"
+_READER, _WRITER = b"r", b"w"
 
 
 class _Side(Place):
@@ -123,7 +129,7 @@ class _ReaderOrWriter(Seat):
     _place: _Side
 
     def _blocks(self, entry: Entry) -> bool:
-        return not self._place.is_reader or entry.key.startswith(self._place.prefix + _WRITER)
+        return not self._place.is_reader or entry.key.endswith(_WRITER)
 
 
 class _SideLock(_ReaderOrWriter, Lock):

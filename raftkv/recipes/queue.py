@@ -12,7 +12,6 @@ from raftkv.client import AsyncClient, Client, Entry, requests, txn
 from raftkv.client.requests import RangePage, to_bytes, to_value
 from raftkv.client.scripts import Changed, Script
 from raftkv.client.types import Bytes, TxnResult
-from raftkv.kv import prefix_end
 from raftkv.recipes import line
 
 _DIGITS = 20
@@ -31,6 +30,8 @@ class _Scripts:
         prefix = to_bytes(name) + b"/"
         self._last = prefix + b"last"
         self._items = prefix + b"items/"
+        # Numbers only: another queue's name may begin with this prefix.
+        self._first, self._end = self._items + b"0", self._items + b":"
 
     def _put(self, value: bytes) -> Script[int]:
         last: Entry | None = yield requests.get(self._last)
@@ -46,9 +47,8 @@ class _Scripts:
 
     def _get(self, timeout: float | None) -> Script[Item | None]:
         deadline = yield from line.until(timeout)
-        end = prefix_end(self._items)
         while True:
-            page: RangePage = yield requests.range_page(self._items, end, limit=1)
+            page: RangePage = yield requests.range_page(self._first, self._end, limit=1)
             if page.entries:
                 first = page.entries[0]
                 mine = txn.create_revision(first.key) == first.create_revision
@@ -62,10 +62,10 @@ class _Scripts:
                 left = deadline - (now or 0.0)
                 if left <= 0:
                     return None
-            yield Changed(self._items, end, page.revision, left, deletes=False)
+            yield Changed(self._first, self._end, page.revision, left, deletes=False)
 
     def _length(self) -> Script[int]:
-        asked = requests.range_page(self._items, prefix_end(self._items), count_only=True)
+        asked = requests.range_page(self._first, self._end, count_only=True)
         page: RangePage = yield asked
         return page.count
 

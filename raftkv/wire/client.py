@@ -81,6 +81,8 @@ class HelloDetail(NamedTuple):
     applied_index: int
     nodes: tuple[tuple[str, str, str, str], ...]
     """(name, client endpoint, control endpoint, status endpoint) of every node."""
+    boot: int = 0
+    """Drawn anew at every start of the node."""
 
 
 _TYPES: dict[int, tuple[type, ...]] = {
@@ -139,8 +141,8 @@ def decode_responses(data: bytes) -> list[Response]:
 def decode_hello(detail: Any) -> HelloDetail:
     try:
         hello = HelloDetail(*detail)
-        shape = (type(hello.cluster), type(hello.term), type(hello.applied_index), type(hello.nodes))
-        expect(shape == (str, int, int, tuple), "no hello")
+        shape = tuple(map(type, (hello.cluster, hello.term, hello.applied_index, hello.nodes, hello.boot)))
+        expect(shape == (str, int, int, tuple, int), "no hello")
         expect(hello.leader is None or type(hello.leader) is str, "no hello")
         for node in hello.nodes:
             expect(tuple(map(type, node)) == (str, str, str, str), "no hello")

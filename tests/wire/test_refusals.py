@@ -329,7 +329,7 @@ def test_responses_without_sense_are_refused(responses: Any) -> None:
     refused(client.decode_responses, [1, responses])
 
 
-@pytest.mark.parametrize("detail", [None, 7, (), (1,), (1,) * 6, (1,) * 8])
+@pytest.mark.parametrize("detail", [None, 7, (), (1,), (1,) * 6, (1,) * 8, (1,) * 9])
 def test_a_hello_without_sense_is_refused(detail: Any) -> None:
     with pytest.raises(WireError):
         client.decode_hello(detail)
