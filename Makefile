@@ -29,7 +29,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 types: $(STAMP)
-	$(BIN)/mypy raftkv tests benchmarks
+	$(BIN)/mypy raftkv tests examples benchmarks
 
 architecture: $(STAMP)
 	$(BIN)/lint-imports --no-cache

@@ -275,12 +275,16 @@ class AsyncLease(HeldLease):
 
     async def keep_alive(self) -> float:
         asked_at = time.monotonic()
-        ttl = await self._client.keep_alive(self.id)
+        try:
+            ttl = await self._client.keep_alive(self.id)
+        except LeaseNotFound:
+            self._end()
+            raise
         self._renewed(asked_at, ttl)
         return ttl
 
     async def revoke(self) -> int:
-        self._stop()
+        self._end()
         return await self._client.revoke(self.id)
 
     async def info(self) -> LeaseInfo:
@@ -329,9 +333,12 @@ class AsyncWatchStream:
                 answers, self._answers = self._answers, 0
                 self._give_back(answers)
             try:
-                arrived = await asyncio.wait_for(self._arrived.get(), timeout)
-            except TimeoutError:
-                return None
+                arrived = self._arrived.get_nowait()  # 'wait_for' with 0 would not even look
+            except asyncio.QueueEmpty:
+                try:
+                    arrived = await asyncio.wait_for(self._arrived.get(), timeout)
+                except TimeoutError:
+                    return None
             if not isinstance(arrived, tuple):
                 self._ended = True
                 if arrived is not None:

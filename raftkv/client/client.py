@@ -235,7 +235,7 @@ class Client:
     # -- many at once, and several steps
 
     def submit(self, request: Request[Answer]) -> Future[Answer]:
-        """Send a request (see ``raftkv.requests``) and do not wait: many may be in flight."""
+        """Send a request (see ``raftkv.client.requests``) and do not wait: many may be in flight."""
         from concurrent.futures import Future  # here: no command needs it, and it is slow to import
 
         future: Future[Answer] = Future()
@@ -332,13 +332,17 @@ class Lease(HeldLease):
     def keep_alive(self) -> float:
         """Renew it once; its time to live. Raises ``LeaseNotFound``."""
         asked_at = time.monotonic()
-        ttl = self._client.keep_alive(self.id)
+        try:
+            ttl = self._client.keep_alive(self.id)
+        except LeaseNotFound:
+            self._end()
+            raise
         self._renewed(asked_at, ttl)
         return ttl
 
     def revoke(self) -> int:
         """End it now; how many keys went with it. Raises ``LeaseNotFound``."""
-        self._stop()
+        self._end()
         return self._client.revoke(self.id)
 
     def info(self) -> LeaseInfo:

@@ -64,6 +64,11 @@ class HeldLease:
             deadline = time.monotonic() + self.ttl
             self._pump.submit(requests.revoke(self.id), deadline, lambda _: None)
 
+    def _end(self) -> None:
+        """It has ended, by our own word or by what we were told."""
+        self._stop()
+        self._lost = True
+
     def _renewed(self, asked_at: float, ttl: float) -> None:
         self._kept.valid_until = max(self._kept.valid_until, asked_at + ttl)
 

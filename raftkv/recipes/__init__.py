@@ -3,8 +3,8 @@
 Each is a set of scripts (``client.scripts``) and two thin classes that run them, one for each client. All
 that a lease guards can be lost while its holder sleeps, so each has a *fencing token*: a number that grows
 with every holder. What a holder does elsewhere is safe only if whoever does it refuses smaller tokens, or
-if it is a transaction with ``guard()`` among its compares. ``docs/recipes.md`` says what each does and does
-not guarantee.
+if it is a transaction with ``guard()`` among its compares. ``docs/guide/recipes.md`` says what each does and
+does not guarantee.
 """
 
 from raftkv.recipes.barrier import AsyncBarrier, Barrier

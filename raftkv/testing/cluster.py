@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raftkv.errors import LaunchError, RaftkvError
-from raftkv.testing.host import READY
 
 if TYPE_CHECKING:
     from raftkv.client import AsyncClient, Client
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
     from raftkv.observe import NodeSnapshot
 
+READY = "ready"
+"""The host's first word, if all is well; else it says what is wrong."""
 START_SECONDS = 45.0
 STOP_SECONDS = 20.0
 WAIT_SECONDS = 15.0

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-READY = "ready"
+from raftkv.testing.cluster import READY
 
 
 def main(data: str, nodes: str, base_port: str) -> None:

@@ -33,6 +33,7 @@ def invoke(*arguments: str) -> Any:
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {path[0] for path in ALL if path} >= {
         *("up", "down", "node", "tui", "put", "set", "get", "delete", "load", "dump", "scan", "cas"),
+        *("txn", "watch", "lease", "lock", "elect", "compact", "shell"),
         *("status", "info", "ping", "chaos", "bench"),
     }
     assert {path[1] for path in ALL if len(path) == 2} >= {

@@ -40,6 +40,20 @@ COMMANDS = [
     Command(*HEAD, Op.COMPARE_AND_SET, (b"key", None, b"value")).encode(),
     Command(*HEAD, Op.COMPARE_AND_SET, (b"key", b"other", b"value")).encode(),
     Command(*HEAD, Op.MULTI_PUT, (((b"a", b"1"), (b"b", b"2")),)).encode(),
+    Command(*HEAD, Op.PUT, (b"key", b"value", 1)).encode(),
+    Command(*HEAD, Op.LEASE_GRANT, (1000,)).encode(),
+    Command(*HEAD, Op.LEASE_REVOKE, (1,)).encode(),
+    Command(*HEAD, Op.LEASE_KEEP_ALIVE, ((1, 2),)).encode(),
+    Command(*HEAD, Op.COMPACT, (1,)).encode(),
+    Command(
+        *HEAD,
+        Op.TXN,
+        (
+            ((0, 0, b"key", None, b"value"), (1, 3, b"a", b"z", 0)),
+            ((1, b"key", b"value", 0), (2, b"a", b"", 3, True, False, False, 1), (3, b"a", None)),
+            ((4, (), ((1, b"a", b"b", 0),), ()),),
+        ),
+    ).encode(),
 ]
 
 REQUESTS = [
@@ -49,6 +63,10 @@ REQUESTS = [
     (4, int(Kind.GET), b"key", 0, True),
     (5, int(Kind.RANGE), b"a", b"z", 10, False, False, False, 0, False),
     (6, int(Kind.RANGE), b"", b"", 0, True, True, True, 9, True),
+    (7, int(Kind.WATCH), b"a", b"z", 3, 1, 9),
+    (8, int(Kind.UNWATCH), 7),
+    (9, int(Kind.LEASES), 0, False),
+    (10, int(Kind.LEASES), 1, True),
 ]
 REQUEST_FRAMES = [client.encode_requests(name, REQUESTS) for name in (None, CLUSTER)] + [
     client.encode_requests(CLUSTER, [request]) for request in REQUESTS

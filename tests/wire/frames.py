@@ -168,6 +168,7 @@ hellos = st.builds(
     leader=st.none() | names,
     applied_index=counts,
     nodes=st.lists(st.tuples(names, endpoints, endpoints, endpoints), max_size=4).map(tuple),
+    boot=counts,
 )
 
 control_requests = st.builds(

@@ -1,0 +1,228 @@
+"""txn, watch, lease, lock, elect, compact, shell, and reads of the past."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.cli.asserting import document, invoke, ok, quiet, refused
+from tests.support.processes import LocalCluster, await_condition, environment
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
+
+
+def transact(cluster: LocalCluster, transaction: Any, *flags: str) -> subprocess.CompletedProcess[bytes]:
+    return invoke(cluster, "txn", *flags, stdin=json.dumps(transaction).encode())
+
+
+def revision_of(cluster: LocalCluster, key: str) -> int:
+    return int(document(cluster, "get", key, "--json")["mod_revision"])
+
+
+def test_a_transaction_in_json_and_in_text(cluster: LocalCluster) -> None:
+    ok(cluster, "put", "txn/a", "1")
+    transaction = {
+        "compare": [{"key": "txn/a", "to": "1"}, {"key": "txn/b", "target": "version", "is": "=", "to": 0}],
+        "success": [
+            {"op": "put", "key": "txn/b", "value": "2"},
+            {"op": "get", "key": "txn/b"},
+            {"op": "range", "prefix": "txn/", "keys_only": True},
+            {"op": "delete", "key": "txn/a"},
+            {"op": "txn", "compare": [{"prefix": "txn/", "target": "version", "is": ">", "to": 0}]},
+        ],
+        "failure": [{"op": "get", "key": "txn/a"}],
+    }
+    done = transact(cluster, transaction, "--json")
+    assert done.returncode == 0, done
+    result = json.loads(done.stdout)
+    assert (result["succeeded"], result["results"][0], result["results"][3]) == (True, None, {"deleted": 1})
+    assert result["results"][1]["value"] == "2"
+    assert [item["key"] for item in result["results"][2]["kvs"]] == ["txn/a", "txn/b"]
+    assert result["results"][4]["succeeded"] is True
+    again = transact(cluster, transaction)
+    assert (again.returncode, again.stdout) == (1, b"failure\n")
+    assert transact(cluster, {"success": [{"op": "get", "key": "txn/b"}]}).stdout == b"success\ntxn/b\t2\n"
+
+
+@pytest.mark.parametrize(
+    ("transaction", "why"),
+    [
+        ([], "a transaction is a JSON object"),
+        ({"compare": {}}, "are lists"),
+        ({"comparison": []}, "knows no 'comparison'"),
+        ({"compare": [7]}, "a compare is a JSON object"),
+        ({"compare": [{"key": "a", "target": "size", "to": 1}]}, "target 'size'"),
+        ({"compare": [{"key": "a", "is": ">=", "to": "x"}]}, "is '>='"),
+        ({"compare": [{"key": "a", "to": 7}]}, "to: "),
+        ({"compare": [{"key": "a", "target": "version", "to": "x"}]}, "a whole number"),
+        ({"compare": [{"to": "x"}]}, "'key' is missing"),
+        ({"success": ["put"]}, "an operation is a JSON object"),
+        ({"success": [{"op": "increment", "key": "a"}]}, "op 'increment'"),
+        ({"success": [{"op": "put", "key": "a"}]}, "'value' is missing"),
+        ({"success": [{"op": "put", "key": "", "value": "x"}]}, "the key is empty"),
+        ({"success": [{"op": "put", "key": "a", "value": "x", "lease": "1"}]}, "a whole number"),
+        ({"success": [{"op": "get", "key": "a", "end": "b"}]}, "knows no 'end'"),
+    ],
+)
+def test_a_transaction_without_sense_is_refused(cluster: LocalCluster, transaction: Any, why: str) -> None:
+    assert why in refused(transact(cluster, transaction), 2)
+
+
+def test_no_json_and_no_file(cluster: LocalCluster) -> None:
+    assert "not valid JSON" in refused(invoke(cluster, "txn", stdin=b"{"), 2)
+    assert "No such file" in refused(invoke(cluster, "txn", "nowhere.json"), 2)
+
+
+def test_the_past_can_be_read_until_it_is_compacted(cluster: LocalCluster) -> None:
+    ok(cluster, "put", "past/a", "1")
+    first = revision_of(cluster, "past/a")
+    ok(cluster, "put", "past/a", "2")
+    second = revision_of(cluster, "past/a")
+    assert ok(cluster, "get", "past/a", "--revision", str(first)) == b"1\n"
+    assert ok(cluster, "get", "--prefix", "past/", "--revision", str(first)) == b"past/a\t1\n"
+    assert "lies in the future" in refused(invoke(cluster, "get", "past/a", "--revision", str(1 << 40)), 2)
+    assert document(cluster, "compact", str(second), "--json")["compacted"] == second
+    gone = refused(invoke(cluster, "get", "past/a", "--revision", str(first)), 1)
+    assert f"the earliest that can be read is {second}" in gone
+    assert "was compacted" in refused(invoke(cluster, "watch", "past/a", "--from-revision", str(first)), 1)
+    assert b"compacted to revision " in ok(cluster, "compact")
+
+
+def test_a_watch_prints_a_line_an_event(cluster: LocalCluster) -> None:
+    ok(cluster, "put", "seen/a", "1")
+    first = revision_of(cluster, "seen/a")
+    ok(cluster, "put", "seen/b", "2")
+    ok(cluster, "delete", "seen/a")
+    flags = ["--prefix", "--from-revision", str(first), "--count", "3"]
+    assert ok(cluster, "watch", "seen/", *flags) == b"put\tseen/a\t1\nput\tseen/b\t2\ndelete\tseen/a\n"
+    lines = ok(cluster, "watch", "seen/", *flags, "--previous", "--json").splitlines()
+    put, _, gone = map(json.loads, lines)
+    assert put == {
+        "type": "put",
+        "key": "seen/a",
+        "value": "1",
+        "create_revision": first,
+        "mod_revision": first,
+        "version": 1,
+        "lease": 0,
+    }
+    assert gone == {"type": "delete", "key": "seen/a", "mod_revision": first + 2, "previous": "1"}
+
+
+def start(cluster: LocalCluster, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "raftkv", *arguments],
+        cwd=cluster.folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_watch_goes_on_until_it_is_interrupted(cluster: LocalCluster) -> None:
+    watch = start(cluster, "watch", "live/a", "--from-revision", "0")
+    assert watch.stdout
+
+    def seen() -> bool:
+        ok(cluster, "put", "live/a", "x")
+        os.set_blocking(watch.stdout.fileno(), False)  # type: ignore[union-attr]
+        return bool(watch.stdout.readline())  # type: ignore[union-attr]
+
+    await_condition(seen, "an event")
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(30) == 130
+    watch.communicate()
+
+
+def test_a_lease_from_grant_to_revoke(cluster: LocalCluster) -> None:
+    granted = document(cluster, "lease", "grant", "60", "--json")
+    lease = str(granted["id"])
+    assert granted == {"id": int(lease), "ttl": 60.0}
+    assert ok(cluster, "put", "leased/a", "x", "--lease", lease) == b"OK\n"
+    assert document(cluster, "get", "leased/a", "--json")["lease"] == int(lease)
+    shown = document(cluster, "lease", "show", lease, "--json")
+    assert (shown["ttl"], shown["key_count"], shown["keys"]) == (60.0, 1, ["leased/a"])
+    assert 0 < shown["remaining"] <= 60
+    assert f"{lease}\t60\t".encode() in ok(cluster, "lease", "list")
+    alive = ok(cluster, "lease", "keep-alive", lease, "--once")
+    assert alive == f"lease {lease} lives for 60 s more\n".encode()
+    assert quiet(cluster.run("lease", "revoke", lease)) == b"1\n"
+    assert invoke(cluster, "get", "leased/a").returncode == 1
+    for command in ("show", "revoke", "keep-alive"):
+        assert f"there is no lease {lease}" in refused(invoke(cluster, "lease", command, lease), 1)
+    assert "no lease" in refused(invoke(cluster, "put", "x", "y", "--lease", lease), 1)
+    assert "a lease lives for" in refused(invoke(cluster, "lease", "grant", "0.01"), 2)
+    assert "expected a number" in refused(invoke(cluster, "lease", "grant", "nan"), 2)
+
+
+def test_a_lease_ends_by_itself_and_takes_its_keys_along(cluster: LocalCluster) -> None:
+    lease = ok(cluster, "lease", "grant", "0.3").decode().strip()
+    ok(cluster, "put", "leased/b", "x", "--lease", lease)
+    await_condition(lambda: invoke(cluster, "get", "leased/b").returncode == 1, "the key to go")
+
+
+def test_a_command_runs_under_a_lock_and_its_exit_code_counts(cluster: LocalCluster) -> None:
+    script = "import os,sys; print(int(os.environ['RAFTKV_LOCK_TOKEN']) > 0); sys.exit(7)"
+    done = cluster.run("lock", "job", "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (7, b"True\n"), done
+    assert "cannot be run" in refused(cluster.run("lock", "job", "--", "no-such-command"), 2)
+    assert ok(cluster, "get", "--prefix", "job/") == b"", "it was given back"
+
+
+def test_a_lock_that_somebody_else_holds_is_waited_for(cluster: LocalCluster) -> None:
+    holder = start(cluster, "lock", "busy")
+    assert holder.stdout
+    assert holder.stdout.readline().startswith("busy: held, token ")
+    taken = invoke(cluster, "lock", "busy", "--wait", "0.2")
+    assert "somebody else has held it" in refused(taken, 1)
+    holder.send_signal(signal.SIGTERM)
+    assert holder.wait(30) == 130
+    holder.communicate()
+    assert cluster.run("lock", "busy", "--wait", "20", "--", "true").returncode == 0
+
+
+def test_an_office_is_held_seen_and_resigned(cluster: LocalCluster) -> None:
+    holder = start(cluster, "elect", "office", "me", "--json")
+    assert holder.stdout
+    assert json.loads(holder.stdout.readline())["name"] == "office"
+    listener = start(cluster, "elect", "office", "--listen")
+    assert listener.stdout
+    assert listener.stdout.readline() == "me\n"
+    assert "somebody else" in refused(invoke(cluster, "elect", "office", "you", "--wait", "0.2"), 1)
+    for process in (holder, listener):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        process.communicate()
+    assert "either a VALUE" in refused(invoke(cluster, "elect", "office"), 2)
+
+
+def test_the_shell_obeys_lines_and_stops_at_the_first_that_fails(cluster: LocalCluster) -> None:
+    script = b"# a comment\n\nput shell/a '1 2'\nget shell/a\nhelp\nget shell/none\nput shell/b never\n"
+    done = cluster.run("shell", stdin=script)
+    assert done.returncode == 1
+    assert done.stdout == b"OK\n1 2\n"
+    assert b"commands: put get" in done.stderr
+    assert invoke(cluster, "get", "shell/b").returncode == 1
+    assert cluster.run("shell", stdin=b"up\n").returncode == 2
+    assert cluster.run("shell", stdin=b"exit\nput shell/b never\n").returncode == 0
+
+
+def test_completion_knows_commands_and_keys(cluster: LocalCluster) -> None:
+    from raftkv.cli.shell import candidates
+    from raftkv.client import Client
+
+    ok(cluster, "put", "tab/one two", "x")
+    with Client([f"tcp://127.0.0.1:{cluster.base_port}"]) as client:
+        client.revision()
+        assert candidates(client, "", "le") == ["lease "]
+        await_condition(lambda: candidates(client, "get ", "tab/") == ["'tab/one two'"], "the key")
+        assert candidates(client, "get tab/ ", "x") == []
+        assert candidates(client, "status ", "x") == []
