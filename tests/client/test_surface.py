@@ -1,0 +1,233 @@
+"""``Client`` and ``AsyncClient`` have one surface; what either does beyond single requests."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import raftkv
+from raftkv import txn
+from raftkv.client import AsyncClient, Client, Event, requests
+from raftkv.client.stream import WatchStream
+from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound
+from raftkv.testing import LocalCluster
+from tests.support.processes import DEADLINE_SECONDS, await_condition
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("recipes")]
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: each for name, each in vars(kind).items() if not name.startswith("_") and callable(each)}
+
+
+def test_both_clients_offer_the_same() -> None:
+    assert public(Client).keys() == public(AsyncClient).keys()
+    for name, sync in public(Client).items():
+        assert list(inspect.signature(sync).parameters) == list(
+            inspect.signature(public(AsyncClient)[name]).parameters
+        ), name
+    assert (raftkv.Client, raftkv.AsyncClient) == (Client, AsyncClient)
+    with pytest.raises(AttributeError):
+        _ = raftkv.Server
+
+
+def test_a_client_is_a_dict(raftkv_client: Client) -> None:
+    raftkv_client["a"] = b"1"
+    assert raftkv_client["a"] == b"1"
+    assert "a" in raftkv_client
+    assert list(raftkv_client) == [b"a"]
+    del raftkv_client["a"]
+    for action in (lambda: raftkv_client["a"], lambda: raftkv_client.__delitem__("a")):
+        with pytest.raises(KeyError):
+            action()
+
+
+def test_many_requests_are_in_flight_together(raftkv_client: Client) -> None:
+    futures = [raftkv_client.submit(requests.put(f"k{number}", "v")) for number in range(500)]
+    revisions = [future.result(DEADLINE_SECONDS).revision for future in futures]
+    assert sorted(revisions) == list(range(min(revisions), min(revisions) + 500))
+    cancelled: Future[Any] = raftkv_client.submit(requests.put("k", "v"))
+    cancelled.cancel()
+    refused = raftkv_client.submit(requests.revoke(7))
+    with pytest.raises(LeaseNotFound):
+        refused.result(DEADLINE_SECONDS)
+    assert raftkv_client["k1"] == b"v", "neither has harmed the client"
+
+
+def test_a_range_is_of_one_moment(raftkv_client: Client) -> None:
+    raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001)])
+    raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001, 2002)])
+    seen: list[bytes] = []
+    for entry in raftkv_client.prefix("k"):
+        if not seen:
+            raftkv_client["k2001"] = b"new"
+            raftkv_client.delete("k1500")
+        seen.append(entry.value)
+    assert seen == [b"old"] * 2002
+    assert raftkv_client.count("k", "l")[0] == 2001
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda client: client.compact(1 << 64),
+        lambda client: client.compact(0),
+        lambda client: client.lease_info(1 << 64),
+        lambda client: client.revoke(-1),
+        lambda client: client.put("a", "b", lease=None),
+        lambda client: client.put("a", "b", lease="1"),
+        lambda client: client.get("a", revision=1 << 64),
+        lambda client: client.get("a", revision=-1),
+        lambda client: list(client.range(revision=True)),
+        lambda client: txn.version("a") == 1 << 64,
+        lambda client: txn.version("a") == "1",
+        lambda client: txn.value("a") == 1,
+        lambda client: client.lease(0),
+        lambda client: client.lease(float("nan")),
+        lambda client: client.watch("", end=None),
+        lambda client: client.get(7),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_harms_nobody(raftkv_client: Client, action: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        action(raftkv_client)
+    raftkv_client["a"] = b"1"
+
+
+def test_a_lease_says_when_it_is_lost(raftkv_client: Client) -> None:
+    with raftkv_client.lease(0.5) as lease:
+        raftkv_client.put("leased", "v", lease=lease.id)
+        told = threading.Event()
+        lease.on_lost(told.set)
+        assert 0 < lease.valid_for <= 0.5
+        raftkv_client.revoke(lease.id)
+        assert told.wait(DEADLINE_SECONDS)
+        assert lease.lost
+    assert "leased" not in raftkv_client
+    other = raftkv_client.lease(30)
+    assert other.keep_alive() == 30
+    other.revoke()
+    assert other.lost
+    with pytest.raises(LeaseNotFound):
+        other.keep_alive()
+
+
+def test_a_listener_that_fails_or_closes_harms_nobody(
+    raftkv_client: Client, raftkv_cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ValueError("a listener's own mistake")
+
+    lease = raftkv_client.lease(30).keep()
+    lease.on_lost(fail)
+    raftkv_client.revoke(lease.id)
+    await_condition(lambda: "a listener's own mistake" in capsys.readouterr().err, "the listener")
+    raftkv_client["a"] = b"1"
+    client = Client(raftkv_cluster.endpoints)
+    other = client.lease(30).keep()
+    other.on_lost(client.close)
+    raftkv_client.revoke(other.id)
+
+    def closed() -> bool:
+        try:
+            client.put("a", "1")
+        except ClientError:
+            return True
+        return False
+
+    await_condition(closed, "the client to be closed")
+
+
+def test_a_watch_follows_the_leader_and_ends_when_it_is_closed(
+    raftkv_cluster: LocalCluster, raftkv_client: Client
+) -> None:
+    with raftkv_client.watch_prefix("w/", previous=True) as watch:
+        raftkv_client.put("w/a", "1")
+        raftkv_cluster.kill(raftkv_cluster.leader())
+        raftkv_client.put("w/a", "2")
+        events = [watch.get(DEADLINE_SECONDS) for _ in range(2)]
+        assert all(isinstance(event, Event) for event in events)
+        assert [event.value for event in events if event] == [b"1", b"2"]
+        assert events[1]
+        assert events[1].previous
+        assert events[1].previous.value == b"1"
+        assert watch.get(0) is None
+    assert list(watch) == []
+    waiting = raftkv_client.watch("w/a")
+    heard: list[list[Event]] = []
+    reader = threading.Thread(target=lambda: heard.append(list(waiting)))
+    reader.start()
+    waiting.close()
+    reader.join(DEADLINE_SECONDS)
+    assert heard == [[]]
+
+
+def test_a_slow_reader_gets_everything(raftkv_client: Client) -> None:
+    with raftkv_client.watch_prefix("s/") as watch:
+        for turn in range(60):
+            raftkv_client.put_many([(f"s/{turn}/{number}", "v" * 100) for number in range(50)])
+        events = [watch.get(DEADLINE_SECONDS) for _ in range(3000)]
+        assert len({event.key for event in events if event}) == 3000
+        revisions = [event.mod_revision for event in events if event]
+        assert revisions == sorted(revisions)
+
+
+def test_a_watch_of_the_past_and_one_that_is_too_late(raftkv_client: Client) -> None:
+    first = raftkv_client.put("p", "1").revision
+    second = raftkv_client.put("p", "2").revision
+    with raftkv_client.watch("p", revision=first) as watch:
+        assert [next(watch).value, next(watch).value] == [b"1", b"2"]
+    raftkv_client.compact(second)
+    with raftkv_client.watch("p", revision=first) as late, pytest.raises(Compacted) as error:
+        late.get(DEADLINE_SECONDS)
+    assert error.value.revision == second
+
+
+def test_a_client_that_is_closed_ends_its_watches(raftkv_cluster: LocalCluster) -> None:
+    client = Client(raftkv_cluster.endpoints)
+    watch: WatchStream = client.watch("a")
+    client.close()
+    with pytest.raises(ClientError):
+        watch.get(DEADLINE_SECONDS)
+    with pytest.raises(ClientError, match="closed"):
+        client.watch("a", revision=1)
+
+
+async def test_the_async_client_does_all_of_it(raftkv_cluster: LocalCluster) -> None:
+    async with raftkv_cluster.async_client() as client:
+        async with await client.watch_prefix("a/") as watch:
+            await asyncio.gather(*[client.put(f"a/{number}", "v") for number in range(100)])
+            events = [await watch.get(DEADLINE_SECONDS) for _ in range(100)]
+            assert len({event.key for event in events if event}) == 100
+            assert await watch.get(0) is None
+        assert [event async for event in watch] == []
+        await client.put_many([("a/x", "1"), ("a/y", "2")])
+        found = await client.get("a/x")
+        assert found
+        assert await client.get("a/x", revision=found.mod_revision) == found
+        assert (await client.cas("a/x", "1", "2")).succeeded
+        result = await client.txn([txn.exists("a/x"), txn.absent("a/z")], [txn.get("a/x"), txn.delete("a/x")])
+        assert result.results[0].value == b"2"
+        assert (await client.delete("a/x")).deleted == 0
+        assert len([entry async for entry in client.prefix("a/")]) == 101
+        assert (await client.count("a/", "a0"))[0] == 101
+        assert (await client.delete_prefix("a/")).deleted == 101
+        async with await client.lease(30) as lease:
+            await client.put("leased", "v", lease=lease.id)
+            assert (await lease.info()).keys == (b"leased",)
+            assert [each.id for each in await client.leases()] == [lease.id]
+            assert await lease.keep_alive() == 30
+        assert await client.get("leased") is None
+        revision = await client.revision()
+        assert await client.compact(revision) == revision
+        with pytest.raises(LeaseNotFound):
+            await client.keep_alive(lease.id)
+        assert (await client.hello()).leader
+        await client.catch_up(raftkv_cluster.endpoints[0])
+    with pytest.raises(ClientError, match="closed"):
+        await client.put("a", "1")

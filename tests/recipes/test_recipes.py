@@ -1,0 +1,301 @@
+"""Recipes on a real cluster, from many threads and tasks at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from raftkv import txn
+from raftkv.client import Client
+from raftkv.errors import InvalidRequest, LockLost
+from raftkv.recipes import (
+    AsyncBarrier,
+    AsyncCounter,
+    AsyncElection,
+    AsyncLock,
+    AsyncQueue,
+    AsyncReadWriteLock,
+    Barrier,
+    Counter,
+    Election,
+    Lock,
+    Queue,
+    ReadWriteLock,
+)
+from raftkv.testing import LocalCluster
+from tests.support.processes import DEADLINE_SECONDS, await_condition
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("recipes")]
+
+
+def at_once(count: int, work: Callable[[int], None]) -> None:
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def keys(client: Client, prefix: str) -> list[bytes]:
+    return [entry.key for entry in client.prefix(prefix)]
+
+
+# -- locks
+
+
+def test_a_lock_is_held_by_one_and_its_tokens_grow(raftkv_client: Client) -> None:
+    inside: list[int] = []
+    tokens: list[int] = []
+
+    def work(number: int) -> None:
+        lock = Lock(raftkv_client, "lock", ttl=5.0)
+        for _ in range(4):
+            with lock:
+                inside.append(number)
+                assert len(inside) == 1
+                assert lock.held
+                tokens.append(lock.token)
+                inside.pop()
+
+    at_once(4, work)
+    assert len(tokens) == 16
+    assert tokens == sorted(set(tokens))
+    assert keys(raftkv_client, "lock/") == []
+
+
+def test_a_lock_that_is_taken_is_given_up_in_time_and_one_object_is_one_holder(raftkv_client: Client) -> None:
+    one, other = Lock(raftkv_client, "lock"), Lock(raftkv_client, "lock")
+    assert one.acquire()
+    assert not other.acquire(timeout=0.05)
+    with pytest.raises(InvalidRequest, match="holds it already"):
+        one.acquire()
+    assert one.held, "asking again has cost nothing"
+    with pytest.raises(LockLost, match="nothing is held"):
+        _ = other.token
+    one.release()
+    assert other.acquire(timeout=0)
+    other.release()
+
+
+def test_names_that_are_paths_are_different_locks(raftkv_client: Client) -> None:
+    inner, outer = Lock(raftkv_client, "jobs/1"), Lock(raftkv_client, "jobs")
+    assert inner.acquire()
+    assert outer.acquire(timeout=5)
+    outer.release()
+    inner.release()
+
+
+def test_whoever_lost_the_lock_cannot_write_under_its_guard(raftkv_client: Client) -> None:
+    lock, next_one = Lock(raftkv_client, "lock"), Lock(raftkv_client, "lock")
+    lock.acquire()
+    guard = lock.guard()
+    assert raftkv_client.txn([guard], [txn.put("guarded", "1")]).succeeded
+    (lease,) = raftkv_client.leases()
+    raftkv_client.revoke(lease.id)
+    assert next_one.acquire(timeout=5)
+    assert not raftkv_client.txn([guard], [txn.put("guarded", "2")]).succeeded
+    assert raftkv_client["guarded"] == b"1"
+    await_condition(lambda: not lock.held, "the holder to learn of it")
+    next_one.release()
+
+
+def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
+    shared = ReadWriteLock(raftkv_client, "shared")
+    readers, writer, late = [shared.reader(), shared.reader()], shared.writer(), shared.reader()
+    assert all(reader.acquire(timeout=5) for reader in readers)
+    assert not writer.acquire(timeout=0.05)
+    for reader in readers:
+        reader.release()
+    assert writer.acquire(timeout=5)
+    assert not late.acquire(timeout=0.05)
+    writer.release()
+    assert late.acquire(timeout=5)
+    late.release()
+
+
+def test_a_lock_outlives_its_leaders_node(raftkv_cluster: LocalCluster, raftkv_client: Client) -> None:
+    lock, waiting = Lock(raftkv_client, "lock", ttl=2.0), Lock(raftkv_client, "lock", ttl=2.0)
+    lock.acquire()
+    token = lock.token
+    got: list[bool] = []
+    waiter = threading.Thread(target=lambda: got.append(waiting.acquire(timeout=DEADLINE_SECONDS)))
+    waiter.start()
+    raftkv_cluster.kill(raftkv_cluster.leader())
+    raftkv_cluster.wait_for_leader()
+    assert lock.held
+    lock.release()
+    waiter.join(DEADLINE_SECONDS)
+    assert got == [True]
+    assert waiting.token > token
+    waiting.release()
+
+
+# -- the others
+
+
+def test_an_office_is_held_proclaimed_observed_and_resigned(raftkv_client: Client) -> None:
+    one, other = Election(raftkv_client, "office"), Election(raftkv_client, "office")
+    assert one.leader() is None
+    assert one.campaign("one")
+    assert not other.campaign("other", timeout=0.05)
+    one.proclaim("still one")
+    seen = other.observe()
+    holder = next(seen)
+    assert holder
+    assert holder.value == b"still one"
+    one.resign()
+    assert other.campaign("other", timeout=5)
+    later = next(seen)
+    while later is None:
+        later = next(seen)
+    assert later.value == b"other"
+    (lease,) = raftkv_client.leases()
+    raftkv_client.revoke(lease.id)
+    with pytest.raises(LockLost, match="was lost"):
+        other.proclaim("too late")
+
+
+def test_a_queue_gives_every_item_once_and_in_order(raftkv_client: Client) -> None:
+    queue = Queue(raftkv_client, "queue")
+
+    def produce(number: int) -> None:
+        for turn in range(5):
+            queue.put(f"{number}.{turn}")
+
+    at_once(3, produce)
+    assert len(queue) == 15
+    got: list[tuple[int, bytes]] = []
+
+    def take(number: int) -> None:
+        del number
+        while item := queue.get(timeout=0):
+            got.append((item.token, item.value))
+
+    at_once(3, take)
+    values = [value for _, value in sorted(got)]
+    assert len(set(values)) == 15
+    for producer in range(3):
+        mine = [value for value in values if value.startswith(b"%d." % producer)]
+        assert mine == [b"%d.%d" % (producer, turn) for turn in range(5)]
+
+
+def test_a_queue_is_waited_for(raftkv_client: Client) -> None:
+    queue = Queue(raftkv_client, "queue")
+    assert queue.get(timeout=0.05) is None
+    got: list[object] = []
+    waiter = threading.Thread(target=lambda: got.append(queue.get(timeout=DEADLINE_SECONDS)))
+    waiter.start()
+    queue.put("x")
+    waiter.join(DEADLINE_SECONDS)
+    assert [item.value for item in got] == [b"x"]  # type: ignore[attr-defined]
+
+
+def test_a_counter_counts_everything_once(raftkv_client: Client) -> None:
+    counter = Counter(raftkv_client, "counter")
+    numbers: list[int] = []
+    at_once(4, lambda _: numbers.extend(counter.add() for _ in range(10)))
+    assert sorted(numbers) == list(range(1, 41))
+    assert counter.add(-40) == 0 == counter.get()
+    raftkv_client["counter"] = b"many"
+    with pytest.raises(InvalidRequest, match="holds no number"):
+        counter.add()
+
+
+def test_a_barrier_lets_through_together_and_again(raftkv_client: Client) -> None:
+    meetings: list[int] = []
+
+    def meet(number: int) -> None:
+        del number
+        barrier = Barrier(raftkv_client, "barrier", 3)
+        for meeting in range(3):
+            assert barrier.enter(timeout=DEADLINE_SECONDS)
+            meetings.append(meeting)
+            barrier.leave()
+
+    at_once(3, meet)
+    assert meetings == sorted(meetings)
+    assert len(meetings) == 9
+    assert keys(raftkv_client, "barrier/") == []
+
+
+def test_a_barrier_does_not_open_for_too_few(raftkv_client: Client) -> None:
+    one, two = (Barrier(raftkv_client, "barrier", 2) for _ in range(2))
+    assert not one.enter(timeout=0.05)
+    assert not two.enter(timeout=0.05)
+    with pytest.raises(InvalidRequest, match="at least one"):
+        Barrier(raftkv_client, "barrier", 0)
+    assert keys(raftkv_client, "barrier/") == []
+
+
+# -- all of them, awaited
+
+
+async def test_the_same_for_asyncio(raftkv_cluster: LocalCluster) -> None:
+    async with raftkv_cluster.async_client() as client:
+        tokens: list[int] = []
+
+        async def work() -> None:
+            async with AsyncLock(client, "lock") as lock:
+                tokens.append(lock.token)
+
+        await asyncio.gather(*[work() for _ in range(5)])
+        assert tokens == sorted(set(tokens))
+        shared = AsyncReadWriteLock(client, "shared")
+        reader, writer = shared.reader(), shared.writer()
+        async with reader:
+            assert not await writer.acquire(timeout=0.05)
+        async with writer:
+            assert not await reader.acquire(timeout=0.05)
+        election = AsyncElection(client, "office")
+        assert await election.campaign("me")
+        await election.proclaim("I")
+        async for holder in election.observe():
+            assert holder
+            assert holder.value == b"I"
+            break
+        await election.resign()
+        assert await election.leader() is None
+        queue = AsyncQueue(client, "queue")
+        await asyncio.gather(*[queue.put(str(number)) for number in range(5)])
+        items = [await queue.get(timeout=5) for _ in range(5)]
+        assert sorted(item.value for item in items if item) == [b"0", b"1", b"2", b"3", b"4"]
+        assert await queue.length() == 0
+        counter = AsyncCounter(client, "counter")
+        assert sorted(await asyncio.gather(*[counter.add() for _ in range(5)])) == [1, 2, 3, 4, 5]
+        assert await counter.get() == 5
+        barriers = [AsyncBarrier(client, "barrier", 3) for _ in range(3)]
+        assert await asyncio.gather(*[barrier.enter(timeout=20) for barrier in barriers]) == [True] * 3
+        await asyncio.gather(*[barrier.leave() for barrier in barriers])
+
+
+async def test_whoever_is_cancelled_leaves_the_line(raftkv_cluster: LocalCluster) -> None:
+    async with raftkv_cluster.async_client() as client:
+        lock, waiting = AsyncLock(client, "lock"), AsyncLock(client, "lock")
+        await lock.acquire()
+        task = asyncio.create_task(waiting.acquire())
+
+        async def line() -> int:
+            return (await client.count("lock/", "lock0"))[0]
+
+        while await line() < 2:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while await line() > 1:
+            await asyncio.sleep(0)
+        await lock.release()
