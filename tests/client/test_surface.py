@@ -123,13 +123,13 @@ def test_a_listener_that_fails_or_closes_harms_nobody(
     def fail() -> None:
         raise ValueError("a listener's own mistake")
 
-    lease = raftkv_client.lease(30).keep()
+    lease = raftkv_client.lease(1).keep()
     lease.on_lost(fail)
     raftkv_client.revoke(lease.id)
     await_condition(lambda: "a listener's own mistake" in capsys.readouterr().err, "the listener")
     raftkv_client["a"] = b"1"
     client = Client(raftkv_cluster.endpoints)
-    other = client.lease(30).keep()
+    other = client.lease(1).keep()
     other.on_lost(client.close)
     raftkv_client.revoke(other.id)
 

@@ -30,6 +30,9 @@ class Report:
     """Different ones, over all nodes."""
     digests_compared: int
     """How often a node was seen at an applied index at which another one had been seen."""
+    events_watched: int = 0
+    lock_turns: int = 0
+    """That wrote something under the lock's guard."""
     problems: list[str] = field(default_factory=list)
     """What is wrong besides the history: a difference of state, a node that stays down."""
     verdict: Verdict | None = None
@@ -45,6 +48,8 @@ class Report:
             reasons.append("no node ever took a snapshot")
         if not self.digests_compared:
             reasons.append("no two nodes were ever seen at one applied index")
+        if not self.events_watched or not self.lock_turns:
+            reasons.append("nothing was watched, or nobody held the lock")
         return reasons
 
     @property
@@ -63,6 +68,8 @@ class Report:
             "elections": self.terms,
             "snapshots_seen": self.snapshots_seen,
             "digests_compared": self.digests_compared,
+            "events_watched": self.events_watched,
+            "lock_turns": self.lock_turns,
             "problems": self.problems,
             "void": self.void,
             "verdict": self.verdict.document() if self.verdict else None,
@@ -78,6 +85,7 @@ class Report:
             f"elections: {self.terms}; longest time without a successful write: {self.longest_gap:.2f} s",
             f"states compared at equal applied index: {self.digests_compared:,}",
             f"snapshots seen: {self.snapshots_seen:,}",
+            f"changes watched: {self.events_watched:,}; turns with the lock: {self.lock_turns:,}",
             *(f"problem: {problem}" for problem in self.problems),
         ]
         if self.verdict:

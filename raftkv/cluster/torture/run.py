@@ -22,6 +22,7 @@ from raftkv.cluster.torture.churn import Churn
 from raftkv.cluster.torture.load import Load, LoadHabits
 from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
 from raftkv.cluster.torture.report import Report
+from raftkv.cluster.torture.tenants import Tenants
 from raftkv.config import SnapshotConfig
 from raftkv.errors import LaunchError, RaftkvError
 from raftkv.history import check_history
@@ -38,6 +39,8 @@ SEGMENT_MIB = 1
 SNAPSHOT = SnapshotConfig(entries=300, retain_entries=50)
 """So that a node that was away for a moment needs one."""
 STATUS_SECONDS = 0.5
+HOLDERS = 3
+"""Who take a lock by turns."""
 UNDO_SECONDS = 0.3
 """Until what could not be undone is tried again."""
 
@@ -119,20 +122,23 @@ class Torture:
         nemesis_rng, load_rng = (random.Random(self._rng.getrandbits(64)) for _ in range(2))
         nemesis = Nemesis(chaos, controls, target.launcher, options.faults, nemesis_rng, churn)
         load = Load(clients, options.users, LoadHabits(options.keys), load_rng)
+        tenants = Tenants(clients, HOLDERS)
         begun = time.monotonic()
         self._striking.set()
         striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)
         try:
+            tenants.begin()
             load.begin()
             load.work(begun + CALM_SECONDS)
             striker.start()
             load.work(begun + options.seconds)
             self._striking.clear()
-            self._finish(load, nemesis, striker, controls)
+            self._finish(load, nemesis, striker, controls, tenants)
             seconds = time.monotonic() - begun
             save(load)
         finally:
             self._striking.clear()
+            tenants.end()
             load.close()
             chaos.close()
         report = Report(
@@ -146,6 +152,8 @@ class Torture:
             terms=max(0, max(self._terms, default=0) - min(self._terms, default=0)),
             snapshots_seen=sum(index > 0 for _, index in self._snapshots),
             digests_compared=self._compared,
+            events_watched=tenants.events_seen,
+            lock_turns=tenants.turns,
             problems=self._problems,
         )
         report.verdict = check_history(
@@ -214,7 +222,12 @@ class Torture:
     # -- mending
 
     def _finish(
-        self, load: Load, nemesis: Nemesis, striker: threading.Thread, controls: dict[str, str]
+        self,
+        load: Load,
+        nemesis: Nemesis,
+        striker: threading.Thread,
+        controls: dict[str, str],
+        tenants: Tenants,
     ) -> None:
         """Heal; then every node must come to the same state, and every key be read once more."""
         deadline = load.now() + SETTLE_SECONDS
@@ -232,11 +245,13 @@ class Torture:
         if striker.is_alive() or not healed:
             self._problems.append(f"not everything could be healed within {SETTLE_SECONDS:g} s")
         load.rest(SETTLE_SECONDS)
+        tenants.rest(SETTLE_SECONDS)
         for key in load.last_words(SETTLE_SECONDS):
             self._problems.append(f"{key} is not served {SETTLE_SECONDS:g} s after everything was healed")
         while load.now() < deadline + SETTLE_SECONDS:
             views = self._compare(controls)
             if len(views) == len(controls) and len({view.applied_index for view in views}) == 1:
+                self._problems += tenants.problems(SETTLE_SECONDS)
                 return
             load.work(load.now() + 0.1)
         self._problems.append(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")
