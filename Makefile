@@ -41,6 +41,7 @@ format: $(STAMP)
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.snapshots
+	$(BIN)/python -m benchmarks.store
 
 # Hours, not minutes: what docs/reliability.md reports.
 soak: $(STAMP)

@@ -14,7 +14,7 @@ from raftkv.config import load
 from tests.support.processes import LocalCluster, await_condition, local_cluster, raftkv
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -51,21 +51,21 @@ def test_the_tour_of_the_readme_prints_what_it_shows(cluster: LocalCluster) -> N
 @pytest.mark.cluster
 @pytest.mark.xdist_group("docs")
 def test_the_python_of_the_readme_runs(cluster: LocalCluster) -> None:
-    (example,) = blocks(ROOT / "README.md", "python")
+    example, testing = blocks(ROOT / "README.md", "python")
     endpoint = f"tcp://127.0.0.1:{cluster.base_port}"
     exec(example.replace("tcp://127.0.0.1:7400", endpoint), {})
     with Client([endpoint]) as client:
-        entry = client.get("greeting")
-    assert entry is not None
-    assert entry.value == b"goodbye"
+        assert (client["greeting"], client["inside"]) == (b"goodbye", b"me")
+    exec(testing, {})
 
 
 def test_the_example_cluster_toml_shows_the_defaults() -> None:
-    from raftkv.config import LimitsConfig, RaftConfig
+    from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig
 
     example = load(ROOT / "cluster.toml")
     assert example.raft == RaftConfig()
     assert example.limits == LimitsConfig()
+    assert example.history == HistoryConfig()
     assert [node.name for node in example.nodes] == ["n1", "n2", "n3"]
 
 
