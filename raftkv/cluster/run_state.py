@@ -46,7 +46,9 @@ def load(data: Path) -> RunState | None:
     except FileNotFoundError:
         return None  # its launcher is only starting
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise LaunchError(f"{path} cannot be read: {error}") from None
+        # What JSON holds may be no text: a lone surrogate cannot even be printed.
+        cause = str(error).encode("utf-8", "backslashreplace").decode()
+        raise LaunchError(f"{path} cannot be read: {cause}") from None
 
 
 def _from_document(content: dict[str, Any]) -> RunState:

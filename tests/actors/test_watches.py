@@ -163,17 +163,25 @@ actions = st.one_of(
 )
 
 
-@given(st.lists(actions, max_size=60), st.randoms(use_true_random=False), st.booleans())
-@settings(max_examples=300, deadline=None)
+beginnings = st.tuples(st.just("watch"), ranges, st.integers(0, 3), st.integers(1, 3))
+
+
+@given(
+    st.lists(beginnings, min_size=1, max_size=3),
+    st.lists(actions, min_size=15, max_size=60),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+)
+@settings(max_examples=250, deadline=None)
 def test_every_event_comes_once_in_order_whatever_is_lost(
-    steps: list[Any], rng: random.Random, lossy: bool
+    first: list[Any], steps: list[Any], rng: random.Random, lossy: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So small that a transaction of a few keys is cut into pieces.
         patch.setattr(module, "EVENTS_A_TURN_MAX", 4)
         patch.setattr(module, "EVENTS_A_LOOK", 2)
         patch.setattr(module, "ANSWER_BYTES_SOFT_MAX", 150)
-        _play(steps, rng, lossy)
+        _play([*first, *steps], rng, lossy)
 
 
 def _play(steps: list[Any], rng: random.Random, lossy: bool) -> None:

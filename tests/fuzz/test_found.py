@@ -73,6 +73,10 @@ FOUND: dict[str, tuple[str, list[bytes]]] = {
         [seeds.HISTORY.replace(b": 1,", b": %b," % (b"[" * d + b"]" * d)) for d in JSON_DEPTHS],
     ),
     "a run state that is no object": ("run-state", [b"1", b'"x"', b"null", b"[]"]),
+    "a run state with a name that is no text": (
+        "run-state",
+        [b'{"cluster": "c", "launcher_pid": 7, "launcher": "x", "nodes": [{"\\ud800": "x"}]}'],
+    ),
     "a run state too deep to be read": ("run-state", [b"[" * 100_000]),
     "a run state of the wrong types": (
         "run-state",

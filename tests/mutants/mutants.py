@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    in_data_model,
     in_elections,
     in_leases,
     in_membership,
@@ -20,6 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *in_service.MUTANTS,
     *in_snapshots.MUTANTS,
     *in_membership.MUTANTS,
+    *in_data_model.MUTANTS,
     *in_leases.MUTANTS,
 )
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
