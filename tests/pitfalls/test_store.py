@@ -133,10 +133,11 @@ def test_pitfall_34_more_leases_than_one_report_holds_end_with_a_node_down() -> 
     others = [name for name in world.names if name != leader]
 
     def many() -> Script[None]:
-        ids = []
+        ids: list[int] = []
         for _ in range(40):
-            ids.append((yield requests.grant(TTL)))
-        for lease_id in reversed(ids):
+            granted: int = yield requests.grant(TTL)
+            ids.insert(0, granted)
+        for lease_id in ids:
             yield requests.keep_alive([lease_id])
 
     from raftkv.actors import leases
