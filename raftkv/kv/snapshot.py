@@ -202,9 +202,10 @@ class Restoration:
 
     def _on_header(self, version: int, *fields: Any) -> None:
         if version != FORMAT_VERSION:
+            written_by = "a later" if version > FORMAT_VERSION else "an earlier"
             raise ValueError(
                 f"a snapshot of format version {version}, but this raftkv reads version {FORMAT_VERSION}: "
-                "upgrade raftkv"
+                f"it was written by {written_by} raftkv, use that one"
             )
         machine = self.machine
         *numbers, marks = fields

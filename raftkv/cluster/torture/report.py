@@ -8,6 +8,7 @@ from typing import Any
 
 from raftkv.history import Verdict, to_json_line
 
+RECIPES = ("lock", "writer", "reader", "office", "counter", "queue", "barrier")
 OPERATIONS_MIN_A_SECOND = 20
 """Successful ones, on average; below it the cluster was mostly down and little was tested."""
 
@@ -31,8 +32,8 @@ class Report:
     digests_compared: int
     """How often a node was seen at an applied index at which another one had been seen."""
     events_watched: int = 0
-    lock_turns: int = 0
-    """That wrote something under the lock's guard."""
+    turns: dict[str, int] = field(default_factory=dict)
+    """With recipes, that came to a good end."""
     problems: list[str] = field(default_factory=list)
     """What is wrong besides the history: a difference of state, a node that stays down."""
     verdict: Verdict | None = None
@@ -48,8 +49,9 @@ class Report:
             reasons.append("no node ever took a snapshot")
         if not self.digests_compared:
             reasons.append("no two nodes were ever seen at one applied index")
-        if not self.events_watched or not self.lock_turns:
-            reasons.append("nothing was watched, or nobody held the lock")
+        if not self.events_watched:
+            reasons.append("nothing was watched")
+        reasons += [f"nobody had a turn with a {recipe}" for recipe in RECIPES if not self.turns.get(recipe)]
         return reasons
 
     @property
@@ -69,7 +71,7 @@ class Report:
             "snapshots_seen": self.snapshots_seen,
             "digests_compared": self.digests_compared,
             "events_watched": self.events_watched,
-            "lock_turns": self.lock_turns,
+            "turns": self.turns,
             "problems": self.problems,
             "void": self.void,
             "verdict": self.verdict.document() if self.verdict else None,
@@ -85,7 +87,8 @@ class Report:
             f"elections: {self.terms}; longest time without a successful write: {self.longest_gap:.2f} s",
             f"states compared at equal applied index: {self.digests_compared:,}",
             f"snapshots seen: {self.snapshots_seen:,}",
-            f"changes watched: {self.events_watched:,}; turns with the lock: {self.lock_turns:,}",
+            f"changes watched: {self.events_watched:,}",
+            "turns with recipes: " + ", ".join(f"{recipe} {count:,}" for recipe, count in self.turns.items()),
             *(f"problem: {problem}" for problem in self.problems),
         ]
         if self.verdict:

@@ -39,8 +39,6 @@ SEGMENT_MIB = 1
 SNAPSHOT = SnapshotConfig(entries=300, retain_entries=50)
 """So that a node that was away for a moment needs one."""
 STATUS_SECONDS = 0.5
-HOLDERS = 3
-"""Who take a lock by turns."""
 UNDO_SECONDS = 0.3
 """Until what could not be undone is tried again."""
 
@@ -122,7 +120,7 @@ class Torture:
         nemesis_rng, load_rng = (random.Random(self._rng.getrandbits(64)) for _ in range(2))
         nemesis = Nemesis(chaos, controls, target.launcher, options.faults, nemesis_rng, churn)
         load = Load(clients, options.users, LoadHabits(options.keys), load_rng)
-        tenants = Tenants(clients, HOLDERS)
+        tenants = Tenants(clients)
         begun = time.monotonic()
         self._striking.set()
         striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)
@@ -153,7 +151,7 @@ class Torture:
             snapshots_seen=sum(index > 0 for _, index in self._snapshots),
             digests_compared=self._compared,
             events_watched=tenants.events_seen,
-            lock_turns=tenants.turns,
+            turns=dict(sorted(tenants.turns.items())),
             problems=self._problems,
         )
         report.verdict = check_history(
