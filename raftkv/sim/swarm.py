@@ -107,8 +107,8 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     tenants = random.Random(f"{seed}/tenants")
     options = replace(options, history=_draw_history(tenants))
     return Profile(
-        observers=tenants.choice((0, 0, 1, 2)),
-        holders=tenants.choice((0, 0, 2, 3)),
+        observers=tenants.choice((0, 0, 0, 1, 2)),
+        holders=tenants.choice((0, 0, 0, 2, 3)),
         lease_ttl=tenants.choice((0.1, 0.5, 2.0)),
         world=options,
         faults=tuple(chosen if faults is None else [fault for fault in Fault if fault in faults]),
