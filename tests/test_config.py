@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         section("limits", "pending_mib = true"),
         "[limits] pending_mib: expected a whole number",
     ),
+    "negative history": (section("history", "revisions = -1"), "[history] revisions: expected 0 or more"),
     "no room for writes": (section("limits", "pending_writes = 0"), "[limits] pending_writes:"),
     "negative room for writes": (section("limits", "pending_writes = -1"), "[limits] pending_writes:"),
     "no room for bytes": (section("limits", "pending_mib = 0"), "[limits] pending_mib:"),
@@ -347,6 +348,20 @@ def written(**changed: Any) -> ClusterConfig:
 def test_what_a_local_cluster_writes_reads_back() -> None:
     for cluster in (parse(HEAD + node(1)), written(), written(chaos=False)):
         assert parse(render(cluster)) == cluster
+
+
+def test_no_setting_of_a_local_cluster_is_lost_when_its_file_is_written_again() -> None:
+    """As when a node is added: whatever a user has set stays."""
+    before = written(raft=RaftConfig(tick_ms=10, heartbeat_ms=50))
+    for part in ("raft", "storage", "snapshot", "history", "limits"):
+        section = getattr(before, part)
+        for spec in fields(section):
+            value = getattr(section, spec.name)
+            other = (
+                f"{value}x" if isinstance(value, str) else not value if isinstance(value, bool) else value + 1
+            )
+            changed = replace(before, **{part: replace(section, **{spec.name: other})})
+            assert parse(render(changed)) == changed, (part, spec.name)
 
 
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
