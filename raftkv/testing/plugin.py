@@ -1,7 +1,8 @@
 """The pytest plugin: ``raftkv_cluster`` and ``raftkv_client``.
 
 One cluster serves a whole test session, as it takes a second to start. Each test finds it healed and empty,
-and may break it. ``raftkv_nodes`` in pytest's configuration says how many nodes it has.
+and may break it. ``raftkv_nodes`` in pytest's configuration says how many nodes it has, ``raftkv_scope``
+how long it lives: an idle one still takes a tenth of a core.
 """
 
 from __future__ import annotations
@@ -21,9 +22,15 @@ READY_SECONDS = 15.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("raftkv_nodes", "how many nodes the cluster of the raftkv fixtures has", default="3")
+    parser.addini("raftkv_scope", "how long it lives: session, package or module", default="session")
 
 
-@pytest.fixture(scope="session")
+def _scope(fixture_name: str, config: pytest.Config) -> str:
+    del fixture_name
+    return str(config.getini("raftkv_scope"))
+
+
+@pytest.fixture(scope=_scope)  # type: ignore[arg-type]  # of a narrower type than any text from a file
 def raftkv_shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     """The cluster as the last test has left it."""
     from raftkv.testing.cluster import LocalCluster

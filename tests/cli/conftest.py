@@ -9,7 +9,7 @@ import pytest
 from tests.support.processes import LocalCluster, local_cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with local_cluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running

@@ -16,7 +16,7 @@ from tests.support.processes import await_condition, environment, free_base_port
 
 pytestmark = pytest.mark.cluster
 
-SECONDS = 45
+SECONDS = 40
 
 
 @pytest.mark.timeout(400)

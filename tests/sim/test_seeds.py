@@ -11,16 +11,19 @@ from raftkv.sim.swarm import Fault, Profile, draw
 
 BATCH = 10
 SEEDS = 200
+SECONDS = 7.0
+"""Of faults; the command runs ten. What follows them takes as long again."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
 def test_nothing_is_violated(first: int) -> None:
     succeeded = 0
     for seed in range(first, first + BATCH):
-        outcome = run_seed(seed)
-        assert outcome.violation is None, f"{outcome.violation}\nreplay: raftkv sim --seed {seed}"
+        outcome = run_seed(seed, seconds=SECONDS)
+        replay = f"raftkv sim --seed {seed} --seconds {SECONDS:g}"
+        assert outcome.violation is None, f"{outcome.violation}\nreplay: {replay}"
         succeeded += outcome.operations["ok"]
-    assert succeeded > 100 * BATCH, "hardly anything succeeded, so hardly anything was tested"
+    assert succeeded > 60 * BATCH, "hardly anything succeeded, so hardly anything was tested"
 
 
 def test_the_seeds_above_have_every_fault_and_every_size() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from raftkv.history import Verdict, to_json_line
 
-RECIPES = ("lock", "writer", "reader", "office", "counter", "queue", "barrier")
+RECIPES = ("lock", "writer", "reader", "office", "counter", "queue", "barrier", "async", "command")
 OPERATIONS_MIN_A_SECOND = 20
 """Successful ones, on average; below it the cluster was mostly down and little was tested."""
 

@@ -120,7 +120,7 @@ class Torture:
         nemesis_rng, load_rng = (random.Random(self._rng.getrandbits(64)) for _ in range(2))
         nemesis = Nemesis(chaos, controls, target.launcher, options.faults, nemesis_rng, churn)
         load = Load(clients, options.users, LoadHabits(options.keys), load_rng)
-        tenants = Tenants(clients)
+        tenants = Tenants(clients, options.data)
         begun = time.monotonic()
         self._striking.set()
         striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)

@@ -9,21 +9,26 @@ twice: however clocks, nodes and links were treated.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
-from raftkv.client import Client, Event, txn
+from raftkv.client import AsyncClient, Client, Event, txn
 from raftkv.client.stream import WatchStream
+from raftkv.cluster.torture.commands import Commands
 from raftkv.errors import ClientError
-from raftkv.recipes import Barrier, Counter, Election, Lock, Queue, ReadWriteLock
+from raftkv.recipes import AsyncCounter, AsyncLock, Barrier, Counter, Election, Lock, Queue, ReadWriteLock
 
 PREFIX = b"torture/"
 TTL_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 """Between two turns; and before a failed one is tried again."""
+COMMAND_SECONDS = 1.0
+"""Between two processes: each takes a quarter of a second of a core."""
 SHOWN = 3
 GUARDED = (PREFIX + b"by-lock", PREFIX + b"by-writer", PREFIX + b"by-office")
 """Keys that hold the token of whoever wrote last."""
@@ -33,7 +38,10 @@ PARTIES = 2
 class Tenants:
     """Threads of their own, from ``begin`` to ``end``."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], data: Path) -> None:
+        """``data``: the cluster's folder, where commands find it."""
+        self._endpoints = endpoints
+        self._commands = Commands(data)
         self._client = Client(endpoints, REQUEST_SECONDS)
         self._events: list[Event] = []
         self._watch: WatchStream | None = None
@@ -52,6 +60,8 @@ class Tenants:
             "queue put": self._put_item,
             **{f"queue get {number}": self._get_item for number in range(2)},
             **{f"barrier {number}": self._meet for number in range(PARTIES)},
+            "async": lambda: asyncio.run(self._await()),
+            "command": self._command,
         }
         self._observer = threading.Thread(target=self._observe, name="observer", daemon=True)
         self._workers = [
@@ -66,6 +76,7 @@ class Tenants:
     def begin(self) -> None:
         """Before anything has changed."""
         self._watch = self._client.watch("", end="", revision=1)
+        self._commands.begin()
         for thread in (self._observer, *self._workers):
             thread.start()
 
@@ -77,6 +88,7 @@ class Tenants:
 
     def end(self) -> None:
         self._stop.set()
+        self._commands.end()
         self._client.close()
 
     def problems(self, seconds: float) -> list[str]:
@@ -99,6 +111,7 @@ class Tenants:
         found = [*_incomplete(events, present), *_broken_chains(events), *_differs(events, held)]
         for key in GUARDED:
             found += _tokens(events, key)
+        found += [*self._commands.problems, *self._commands.differs(events, seconds)]
         return [*found, *_repeated("counter", self._numbers), *_repeated("queue", self._items)]
 
     # -- the threads
@@ -159,6 +172,20 @@ class Tenants:
         item = Queue(self._client, PREFIX + b"queue").get(timeout=1.0)
         if item:
             self._items.append((item.token, item.value))
+
+    async def _await(self) -> None:
+        """The same lock and the same counter, by the other client."""
+        async with AsyncClient(self._endpoints, REQUEST_SECONDS) as client:
+            self._numbers.append(await AsyncCounter(client, PREFIX + b"counter").add())
+            lock = AsyncLock(client, PREFIX + b"lock", TTL_SECONDS)
+            if await lock.acquire(timeout=REQUEST_SECONDS):
+                guarded = [txn.put(GUARDED[0], b"%d" % lock.token)]
+                await client.txn([lock.guard()], guarded)
+                await lock.release()
+
+    def _command(self) -> None:
+        self._commands.lock()
+        self._stop.wait(COMMAND_SECONDS)
 
     def _meet(self) -> None:
         barrier = Barrier(self._client, PREFIX + b"barrier", PARTIES, TTL_SECONDS)
