@@ -329,7 +329,7 @@ def copied(machine: StateMachine) -> StateMachine:
     st.lists(st.tuples(keys, keys, st.integers(0, 4), st.booleans(), st.integers(0, 40)), max_size=5),
     st.integers(1, 3),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=2000, deadline=None)
 def test_the_state_machine_is_a_dict_for_every_revision(
     log: list[Operation], reads: list[Any], tidiness: int
 ) -> None:

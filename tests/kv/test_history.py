@@ -1,0 +1,107 @@
+"""What is kept of the past without being asked, and what is let go of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+
+from raftkv.kv import Code, Op, Refused, StateMachine
+from raftkv.kv.history import EVENT_BYTES, MARKS_MAX, History
+from tests.kv.support import Client
+
+FOR_EVER = (1 << 30, 1 << 40, 1 << 40)
+
+
+def pass_time(machine: StateMachine, elapsed_ms: int, retention: Any = FOR_EVER) -> None:
+    machine.advance(machine.applied_index + 1, msgpack.packb((elapsed_ms, retention, ())))
+
+
+def written(count: int, value: bytes = b"v") -> tuple[StateMachine, Client]:
+    machine = StateMachine()
+    client = Client(machine)
+    for _ in range(count):
+        client.put(b"k", value)
+    return machine, client
+
+
+def test_so_many_revisions_are_kept() -> None:
+    machine, _ = written(20)
+    pass_time(machine, 1000, (5, 1 << 40, 1 << 40))
+    assert machine.history.compacted == 15
+    assert len(machine.history) == 5
+    found = machine.get(b"k", 15)
+    assert found
+    assert found.version == 15
+    with pytest.raises(Refused) as refused:
+        machine.get(b"k", 14)
+    assert (refused.value.code, refused.value.detail) == (Code.COMPACTED, 15)
+    pass_time(machine, 1000, (0, 1 << 40, 1 << 40))
+    assert machine.history.compacted == 20
+    assert machine.get(b"k", 20)
+
+
+def test_none_is_kept_for_longer_than_its_time() -> None:
+    machine, client = written(3)
+    pass_time(machine, 1000)
+    client.put(b"k", b"later")
+    pass_time(machine, 1000, (1 << 30, 1500, 1 << 40))
+    assert machine.history.compacted == 0, "the present of a second ago is not yet old"
+    pass_time(machine, 1000, (1 << 30, 1500, 1 << 40))
+    assert machine.history.compacted == 3
+    pass_time(machine, 1000, (1 << 30, 1500, 1 << 40))
+    assert machine.history.compacted == 4
+
+
+def test_no_more_than_so_many_bytes_are_kept() -> None:
+    machine, _ = written(10, bytes(1000))
+    one = EVENT_BYTES + len(b"k") + 1000
+    pass_time(machine, 1000, (1 << 30, 1 << 40, 3 * one))
+    assert machine.history.compacted == 7
+    assert machine.history.bytes <= 3 * one
+
+
+def test_what_is_not_kept_is_let_go_of_step_by_step() -> None:
+    machine, client = written(10)
+    client.do(Op.DELETE, b"k")
+    client.put(b"other", b"v")
+    client.do(Op.COMPACT, 12)
+    assert list(machine.history.gone) == [b"k"]
+    steps = 0
+    while machine.history.tidy(3):
+        steps += 1
+    assert steps == 3
+    assert not machine.history.older
+    assert not machine.history.gone
+    assert machine.history.bytes == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1",
+        msgpack.packb(1000),
+        msgpack.packb((1000, None)),
+        msgpack.packb((-1, None, ())),
+        msgpack.packb(("1", None, ())),
+        msgpack.packb((1000, (1, 2), ())),
+        msgpack.packb((1000, (1, 2, "3"), ())),
+        msgpack.packb((1000, None, ((1,),))),
+        msgpack.packb((1000, None, (1,))),
+        msgpack.packb((1000, 7, ())),
+    ],
+)
+def test_a_clock_entry_without_sense_changes_nothing(data: bytes) -> None:
+    machine, _ = written(3)
+    before = (machine.sessions.now_ms, machine.digest, machine.history.compacted)
+    machine.advance(machine.applied_index + 1, data)
+    assert (machine.sessions.now_ms, machine.digest, machine.history.compacted) == before
+
+
+def test_the_marks_of_time_are_bounded() -> None:
+    history = History()
+    for number in range(3 * MARKS_MAX):
+        history.mark(number, number)
+    assert len(history.marks) <= MARKS_MAX
+    assert list(history.marks) == sorted(history.marks)
