@@ -117,16 +117,16 @@ class MinimalClient:
     def watch(self, start: bytes, end: bytes, after: int) -> Iterator[tuple[int, bytes, bytes | None]]:
         """(revision, key, value or None where it was deleted) of every change after that revision."""
         self.request_id += 1
-        watch_id, credit, parts = self.request_id, CREDIT, 0
+        watch_id, credit, offset = self.request_id, CREDIT, 0
         held: list[Any] = []
         self.send(watch_id, WATCH, start, end, after, 0, credit)
         while True:
             _, code, upto, detail = self.receive(watch_id)
             assert code == OK, f"the watch has ended with code {code}: {detail}"
-            its_after, its_parts, is_cut, events = detail
-            assert (its_after, its_parts) == (after, parts), "an answer was lost: begin anew from here"
+            its_after, its_offset, next_offset, events = detail
+            assert (its_after, its_offset) == (after, offset), "an answer was lost: begin anew from here"
             held += events
-            after, parts, credit = upto, parts + 1 if is_cut else 0, credit - 1
+            after, offset, credit = upto, next_offset, credit - 1
             if credit < CREDIT // 2:
                 credit = CREDIT
                 self.send(watch_id, WATCH, start, end, after, 0, credit)

@@ -59,7 +59,7 @@ class _Watch:
         "flags",
         "identity",
         "number",
-        "parts",
+        "offset",
         "request_id",
         "start",
         "told_at",
@@ -77,8 +77,9 @@ class _Watch:
         """Of the next event to look at, as long as it is behind."""
         self.done = after
         """The client has been told everything up to this revision;"""
-        self.parts = 0
-        """and so many parts of the next one."""
+        self.offset = 0
+        """and so many events of the next one. By position, not by count of answers: whatever becomes of this
+        watch meanwhile, an answer that continues at that place continues what the client has."""
         self.credit = 0
         self.asked_at = 0.0
         self.told_at = 0.0
@@ -142,6 +143,10 @@ class _Index:
         return bool(watch.start) and watch.end == prefix_end(watch.start)
 
 
+class _GoOn:
+    """A timer went off: a turn has left something undone."""
+
+
 class WatchActor:
     def __init__(self, context: Context, machine: Callable[[], StateMachine]) -> None:
         """``machine`` gives the one of this moment: a snapshot may put another in its place."""
@@ -159,10 +164,9 @@ class WatchActor:
         self._seen = history.last_number
         """Synced watches have been told of all events before this one."""
         self._seen_done = machine().revision
-        self._timer_set = False
+        self._going_on = False
         self._replies: list[tuple[bytes, Any, int]] = []
         self._bytes_left = BYTES_A_TURN_MAX
-        self.events_total = 0
         context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
 
     def __len__(self) -> int:
@@ -176,6 +180,8 @@ class WatchActor:
                 self._on_swapped()
             case Tick():
                 self._on_tick()
+            case _GoOn():
+                self._going_on = False
             case _:
                 raise AssertionError(f"watches got {message}")
 
@@ -198,9 +204,9 @@ class WatchActor:
         if self._seen != machine.history.last_number:
             self._tell_synced()
         self._catch_up()
-        if (self._behind or self._seen != machine.history.last_number) and not self._timer_set:
-            self._timer_set = True
-            self._context.set_timer("watches", 0.0, Tick())
+        if (self._behind or self._seen != machine.history.last_number) and not self._going_on:
+            self._going_on = True
+            self._context.set_timer("watches", 0.0, _GoOn())
 
     # -- who watches
 
@@ -231,7 +237,7 @@ class WatchActor:
             watch.credit = max(0, min(credit, CREDIT_MAX))
             if after != watch.done and watch.credit:
                 # It lacks what is still on its way, or what was lost: where this watch stands tells which.
-                self._tell(watch, [], 0, watch.done, watch.parts > 0)
+                self._tell(watch, [], 0, watch.done, watch.offset)
             if stalled and watch.credit and watch not in self._synced:
                 self._behind.append(watch)
         watch.asked_at = self._context.now()
@@ -249,7 +255,7 @@ class WatchActor:
         if covered < history.compacted:
             self._end(watch)
             return
-        watch.number, watch.parts = history.number_after(covered), 0
+        watch.number, watch.offset = history.number_after(covered), 0
         self._behind.append(watch)
 
     def _forget(self, watch: _Watch) -> None:
@@ -278,10 +284,6 @@ class WatchActor:
                 self._begin(watch)
 
     def _on_tick(self) -> None:
-        """For what was left of a turn, and once a second for what takes time."""
-        if self._timer_set:
-            self._timer_set = False
-            return
         now, left = self._context.now(), PROGRESSES_A_TICK_MAX
         self._context.set_timer("watches", PROGRESS_SECONDS / 5, Tick())
         for watch in list(self._watches.values()):
@@ -291,7 +293,7 @@ class WatchActor:
                 revisions = self._seen_done - watch.done
                 if now - watch.told_at >= PROGRESS_SECONDS or revisions >= PROGRESS_REVISIONS:
                     left -= 1
-                    self._tell(watch, [], 0, self._seen_done, False)
+                    self._tell(watch, [], 0, self._seen_done, 0)
 
     # -- those that keep up
 
@@ -328,7 +330,7 @@ class WatchActor:
                 self._fall_behind(watch, number)
                 self._behind.append(watch)
                 continue
-            self._tell(watch, found, size, self._seen_done, cut)
+            self._tell(watch, found, size, self._seen_done, 0)
             if not watch.credit:
                 self._fall_behind(watch, self._seen)
 
@@ -359,7 +361,7 @@ class WatchActor:
         if watch.number > self._seen:
             return EVENTS_A_TURN_MAX  # until those that keep up have come so far
         if watch.number == self._seen:
-            if watch.parts or self._cut(self._seen):
+            if watch.offset or self._cut(self._seen):
                 return EVENTS_A_TURN_MAX  # the rest of the revision is for the next turn
             self._synced[watch] = None
             self._index.add(watch)
@@ -379,16 +381,15 @@ class WatchActor:
         last = history.replay(watch.number + looked - 1, 1)[0][1][2]
         watch.number += looked
         cut = self._cut(watch.number)
-        if found or (watch.parts and not cut):
-            self._tell(watch, found, size, max(watch.done, last - 1) if cut else last, cut)
+        if found or (watch.offset and not cut):
+            offset = history.offset_in_revision(watch.number) if cut else 0
+            self._tell(watch, found, size, max(watch.done, last - 1) if cut else last, offset)
         return looked
 
-    def _tell(self, watch: _Watch, events: list[Event], size: int, upto: int, cut: bool) -> None:
-        detail = (watch.done, watch.parts, cut, [watch.row(event) for event in events])
+    def _tell(self, watch: _Watch, events: list[Event], size: int, upto: int, offset: int) -> None:
+        detail = (watch.done, watch.offset, offset, [watch.row(event) for event in events])
         self._replies.append((watch.identity, (watch.request_id, Code.OK, upto, detail), size))
         self._bytes_left -= size
-        self.events_total += len(events)
-        watch.done = upto
-        watch.parts = watch.parts + 1 if cut else 0
+        watch.done, watch.offset = upto, offset
         watch.credit -= 1
         watch.told_at = self._context.now()

@@ -76,7 +76,7 @@ def get(
             found = list(client.prefix(start, revision=revision, stale=stale))
             if json:
                 _, present = client.count(start, prefix_end(start), stale=stale)
-                kvs = [_entry_json(item) for item in found]
+                kvs = [entry_json(item) for item in found]
                 emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": present})
                 return
         for item in found:
@@ -88,7 +88,7 @@ def get(
     if entry is None:
         raise typer.Exit(Exit.NO)
     if json:
-        emit_json({**_entry_json(entry), "revision": entry.revision})
+        emit_json({**entry_json(entry), "revision": entry.revision})
     else:
         emit(as_text(entry.value))
 
@@ -153,7 +153,7 @@ def scan(
                 return
             entries = list(found)
     if json:
-        kvs = [_entry_json(entry, keys_only) for entry in entries]
+        kvs = [entry_json(entry, keys_only) for entry in entries]
         more = bool(limit) and len(entries) == limit and total > limit
         emit_json({"kvs": kvs, "count": total, "more": more, "revision": revision})
     else:
@@ -212,7 +212,7 @@ def read_value(value: str) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
+def entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
     document: dict[str, Any] = {"key": as_json(entry.key)}
     if not keys_only:
         document["value"] = as_json(entry.value)

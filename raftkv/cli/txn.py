@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raftkv.cli.data import entry_json
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
-from raftkv.cli.output import Exit, as_field, as_json, emit, emit_json, from_json
+from raftkv.cli.output import Exit, as_field, emit, emit_json, from_json
 from raftkv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from raftkv.client import Entry, TxnResult
+    from raftkv.client import TxnResult
     from raftkv.client.requests import Step
 
 _TARGETS = ("value", "version", "create_revision", "mod_revision", "lease")
@@ -40,11 +41,17 @@ def txn(
 ) -> None:
     """Compare, then do one list of operations or the other, all or nothing, in one revision.
 
+    \b
     {"compare": [{"key": "a", "target": "version", "is": "=", "to": 0}],
-     "success": [{"op": "put", "key": "a", "value": "1"}], "failure": [{"op": "get", "key": "a"}]}
+     "success": [{"op": "put", "key": "a", "value": "1"}],
+     "failure": [{"op": "get", "key": "a"}]}
 
-    target: value, version, create_revision, mod_revision or lease; is: =, !=, < or >.
-    op: put (with lease, if wanted), get, range, delete or txn. range and delete take end or prefix.
+    \b
+    target  value, version, create_revision, mod_revision or lease
+    is      =, !=, < or >
+    op      put (with lease, if wanted), get, range, delete or txn
+    Compares, ranges and deletes take end or prefix as well.
+
     Exit 1 when a compare fails.
     """
     document = _read(file)
@@ -199,17 +206,6 @@ def _number(document: dict[str, Any], name: str) -> int:
 
 
 # -- to JSON and text
-
-
-def entry_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "key": as_json(entry.key),
-        "value": as_json(entry.value),
-        "create_revision": entry.create_revision,
-        "mod_revision": entry.mod_revision,
-        "version": entry.version,
-        "lease": entry.lease,
-    }
 
 
 def _result_json(result: TxnResult) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Watch:
 
     __slots__ = (
         "_held",
-        "_parts",
+        "_offset",
         "boot",
         "credit",
         "end",
@@ -80,20 +80,21 @@ class Watch:
         self.not_before = 0.0
         self._held: list[Any] = []
         """Of a revision that has not come whole."""
-        self._parts = 0
+        self._offset = 0
+        """Events of the next revision that were covered by what has come."""
         self.boot = 0
         """Of the node where it hangs: in another life that knows nothing of it."""
 
     def restart(self) -> None:
-        self._held, self._parts = [], 0
+        self._held, self._offset = [], 0
 
     def take(self, response: Response) -> list[Event] | None:
         """The events that are whole now. None when the answer does not follow on what is here."""
-        after, parts, is_cut, rows = response.detail
-        if (after, parts) != (self.revision, self._parts) or response.revision < after:
+        after, offset, next_offset, rows = response.detail
+        if (after, offset) != (self.revision, self._offset) or response.revision < after:
             return None
         self._held += rows
-        self._parts = self._parts + 1 if is_cut else 0
+        self._offset = next_offset
         events = [event_of(row, response.revision) for row in self._held]
         whole = len(events)
         while whole and events[whole - 1].mod_revision > response.revision:

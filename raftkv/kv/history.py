@@ -14,7 +14,7 @@ alone: a transaction that reads the past must fail on all nodes or on none (PITF
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
@@ -148,6 +148,12 @@ class History:
     def number_after(self, revision: int) -> int:
         """Of the first event after ``revision``, which is not before ``compacted``."""
         return self.first_number + self._first_after(revision)
+
+    def offset_in_revision(self, number: int) -> int:
+        """How many events of the same revision stand before that event: the same on every node."""
+        revision = _event_revision(self.events[number - self.first_number])
+        first: int = bisect_left(self.events, revision, key=_event_revision)
+        return number - self.first_number - first
 
     def replay(self, number: int, count: int) -> list[Event]:
         """At most ``count`` events from that number on. Empty as well when it is out of memory."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raftkv.client import AsyncClient, Client, Entry, requests, txn
 from raftkv.client.requests import RangePage, to_bytes, to_value
-from raftkv.client.scripts import Changed, Script
+from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.recipes import line
 
@@ -58,8 +58,8 @@ class _Scripts:
                 continue
             left: float | None = None
             if deadline is not None:
-                now = yield from line.until(0.0)
-                left = deadline - (now or 0.0)
+                now: float = yield Now()
+                left = deadline - now
                 if left <= 0:
                     return None
             yield Changed(self._first, self._end, page.revision, left, deletes=False)

@@ -46,7 +46,6 @@ class Runner:
         self._timeout = request_timeout
         self._on_lease = on_lease
         self._session: Session = client.core.new_session()
-        self.errors = 0
 
     def run(
         self,
@@ -70,7 +69,6 @@ class Runner:
             done(end.value)
             return
         except ClientError as raised:
-            self.errors += 1
             failed(raised)
             return
 

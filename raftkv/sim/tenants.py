@@ -89,13 +89,13 @@ class Holder:
     """Takes the lock again and again, until it is told to rest."""
 
     def __init__(
-        self, client: SimClient, rng: random.Random, ttl: float, timeout: float, floor: Holders
+        self, client: SimClient, rng: random.Random, ttl: float, timeout: float, holders: Holders
     ) -> None:
         self._client = client
         self._rng = rng
         self._ttl = ttl
-        self._holders = floor
-        self._runner = Runner(client, timeout, floor.on_lease)
+        self._holders = holders
+        self._runner = Runner(client, timeout, holders.on_lease)
         self._place = Place(LOCK, ttl)
         self.resting = False
         self.busy = False

@@ -16,7 +16,7 @@ kind   name    fields
 
 Response frame ``[version, [response, …]]``, response ``[request id, code, revision, detail]``; codes
 are ``kv.commands.Code``. Many requests may travel in one frame and their responses in others, in
-any order. A watch is answered until its credit is used up, each time with ``[after, goes on, is cut,
+any order. A watch is answered until its credit is used up, each time with ``[after, offset, next offset,
 [event, …]]`` and the revision up to which that tells everything: see ``actors.watches``.
 """
 

@@ -172,7 +172,7 @@ beginnings = st.tuples(st.just("watch"), ranges, st.integers(0, 3), st.integers(
     st.randoms(use_true_random=False),
     st.booleans(),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_every_event_comes_once_in_order_whatever_is_lost(
     first: list[Any], steps: list[Any], rng: random.Random, lossy: bool
 ) -> None:

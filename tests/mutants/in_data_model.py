@@ -137,8 +137,8 @@ MUTANTS = (
         "37",
         Edit(
             WatchActor._on_tick,
-            "self._tell(watch, [], 0, self._seen_done, False)",
-            "self._tell(watch, [], 0, self._machine().revision + 1, False)",
+            "self._tell(watch, [], 0, self._seen_done, 0)",
+            "self._tell(watch, [], 0, self._machine().revision + 1, 0)",
         ),
     ),
     _mutant(
@@ -165,7 +165,9 @@ MUTANTS = (
         "a client does not notice that an answer to its watch was lost",
         "37",
         Edit(
-            Watch.take, "(after, parts) != (self.revision, self._parts) or response.revision < after", "False"
+            Watch.take,
+            "(after, offset) != (self.revision, self._offset) or response.revision < after",
+            "False",
         ),
     ),
     _mutant(
