@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from raftkv.actors import log_reader
 from raftkv.actors.messages import (
     Campaign,
     ChangeMembers,
@@ -28,13 +29,19 @@ from raftkv.actors.system import Context, Port
 from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
-from raftkv.raft import AddLearner, Change, Part, Promote, Remove, Replace, Role, SnapshotMark
+from raftkv.raft import AddLearner, Change, Part, Promote, RaftLog, Remove, Replace, Role, SnapshotMark
 from raftkv.types import NodeId
-from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
+from raftkv.wire.control import (
+    FAULT_SECONDS_MAX,
+    ControlRequest,
+    ControlResponse,
+    decode_request,
+    encode_response,
+)
 
-FAULT_SECONDS_MAX = 24 * 3600
 DELAY_MS_MAX = 60_000
 CLOCK_RATE_MAX = 10.0
+INDEX_MAX = (1 << 63) - 1
 
 
 class _Refused(Exception):
@@ -50,14 +57,16 @@ class ControlActor:
         chaos: bool,
         snapshot: Callable[[], NodeSnapshot],
         mark: Callable[[], SnapshotMark | None],
+        log: RaftLog,
     ) -> None:
-        """``mark`` is that of the snapshot on disk."""
+        """``mark`` is that of the snapshot on disk; ``log`` is only read."""
         self._context = context
         self._port = port
         self._peers = peers
         self._chaos = chaos
         self._snapshot = snapshot
         self._mark = mark
+        self._log = log
 
     def handle(self, message: Any) -> None:
         if isinstance(message, MembersChanging):
@@ -132,6 +141,14 @@ class ControlActor:
                 return mark._asdict() if mark else None
             case "transfer":
                 return self._transfer(request.arguments)
+            case "log":
+                first, count = _count(request.arguments, "first"), _count(request.arguments, "count")
+                return log_reader.read(self._log, first, count)
+            case "search":
+                text = request.arguments.get("text")
+                if not isinstance(text, str) or not text:
+                    raise _Refused(f"text: expected some to look for, found {shown(text)}")
+                return log_reader.search(self._log, text, _count(request.arguments, "first"))
         if not self._chaos:
             raise _Refused(
                 "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
@@ -142,19 +159,13 @@ class ControlActor:
             case "heal":
                 for peer in self._peers():
                     self._context.send("peers", SetLinkFault(peer, None, None))
-                self._context.send("storage", SetDiskFault(None))
-                self._context.send("node", SetClockRate(1.0))
+                self._context.send("faults", SetDiskFault(None))
+                self._context.send("faults", SetClockRate(1.0))
                 return None
             case "disk":
                 return self._set_disk(request.arguments)
             case "clock":
-                rate = _number(request.arguments, "rate", CLOCK_RATE_MAX)
-                if rate < 1 / CLOCK_RATE_MAX:
-                    raise _Refused(
-                        f"rate: expected {1 / CLOCK_RATE_MAX:g} to {CLOCK_RATE_MAX:g}, found {rate:g}"
-                    )
-                self._context.send("node", SetClockRate(rate))
-                return None
+                return self._set_clock_rate(request.arguments)
             case "campaign":
                 self._context.send("raft", Campaign())
                 return None
@@ -180,16 +191,16 @@ class ControlActor:
 
     def _set_link(self, arguments: dict[str, Any]) -> None:
         to = self._peer(arguments.get("to"))
-        seconds = arguments.get("seconds")
-        if seconds is not None:
-            seconds = _number(arguments, "seconds", FAULT_SECONDS_MAX)
         fault = LinkFault(
             block=arguments.get("block") is True,
             drop=_number(arguments, "drop", 1),
             delay_ms=_number(arguments, "delay_ms", DELAY_MS_MAX),
             jitter_ms=_number(arguments, "jitter_ms", DELAY_MS_MAX),
+            duplicate=_number(arguments, "duplicate", 1),
+            reorder=_number(arguments, "reorder", 1),
         )
         harmless = fault == LinkFault()
+        seconds = _lifetime(arguments)
         self._context.send("peers", SetLinkFault(to, None if harmless else fault, seconds))
 
     def _set_disk(self, arguments: dict[str, Any]) -> None:
@@ -198,7 +209,21 @@ class ControlActor:
             full=arguments.get("full") is True,
             fail=arguments.get("fail") is True,
         )
-        self._context.send("storage", SetDiskFault(None if fault == DiskFault() else fault))
+        harmless = fault == DiskFault()
+        self._context.send("faults", SetDiskFault(None if harmless else fault, _lifetime(arguments)))
+
+    def _set_clock_rate(self, arguments: dict[str, Any]) -> None:
+        rate = _number(arguments, "rate", CLOCK_RATE_MAX)
+        if rate < 1 / CLOCK_RATE_MAX:
+            raise _Refused(f"rate: expected {1 / CLOCK_RATE_MAX:g} to {CLOCK_RATE_MAX:g}, found {rate:g}")
+        self._context.send("faults", SetClockRate(rate, _lifetime(arguments)))
+
+
+def _lifetime(arguments: dict[str, Any]) -> float | None:
+    """Of a fault, in seconds; None: until healed."""
+    if arguments.get("seconds") is None:
+        return None
+    return _number(arguments, "seconds", FAULT_SECONDS_MAX)
 
 
 def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:
@@ -206,6 +231,13 @@ def _number(arguments: dict[str, Any], name: str, maximum: float) -> float:
     if type(value) not in (int, float) or not 0 <= value <= maximum:
         raise _Refused(f"{name}: expected a number from 0 to {maximum:g}, found {shown(value)}")
     return float(value)
+
+
+def _count(arguments: dict[str, Any], name: str) -> int:
+    value = arguments.get(name)
+    if type(value) is not int or not 0 <= value <= INDEX_MAX:
+        raise _Refused(f"{name}: expected a whole number from 0, found {shown(value)}")
+    return value
 
 
 def _change(arguments: dict[str, Any]) -> Change:

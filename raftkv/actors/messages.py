@@ -146,16 +146,18 @@ class SetLinkFault:
 
 @dataclass(slots=True, eq=False)
 class SetDiskFault:
-    """To storage. None heals."""
+    """To faults. ``fault`` None heals; ``seconds`` None lasts until healed."""
 
     fault: DiskFault | None
+    seconds: float | None = None
 
 
 @dataclass(slots=True, eq=False)
 class SetClockRate:
-    """To the node: how fast its time passes, 1 being true."""
+    """To faults: how fast this node's time passes, 1 being true; ``seconds`` None until set anew."""
 
     rate: float
+    seconds: float | None = None
 
 
 @dataclass(slots=True, eq=False)

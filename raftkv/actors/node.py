@@ -13,6 +13,7 @@ from typing import Any
 
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.control import ControlActor
+from raftkv.actors.faults import FaultsActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
 from raftkv.actors.leases import LeaseActor
 from raftkv.actors.messages import (
@@ -21,7 +22,6 @@ from raftkv.actors.messages import (
     Leave,
     MembershipChanged,
     Note,
-    SetClockRate,
     SoftStateChanged,
     Stop,
     Tick,
@@ -120,6 +120,7 @@ class Node:
         limits = GatewayLimits(config.limits.pending_writes, config.limits.pending_mib << 20)
         self.gateway = GatewayActor(system, world.client_port, config.name, limits, self._hello)
         self.audit = AuditActor(system)
+        self.faults = FaultsActor(system, world.disk.set_fault, system.set_clock_rate)
         self.status = StatusActor(system, world.status_port, name, self._snapshot, world.report)
         self.control = ControlActor(
             system,
@@ -128,6 +129,7 @@ class Node:
             config.chaos,
             self.status.snapshot,
             lambda: raft.snapshot,
+            raft.log,
         )
         # In the order in which they end their turns. Raft first: the others carry out what it
         # decides. Storage after peers and gateway: appends and answers are on their way before the
@@ -142,6 +144,7 @@ class Node:
             ("storage", self.storage),
             ("control", self.control),
             ("audit", self.audit),
+            ("faults", self.faults),
             ("status", self.status),
             ("node", self),
         ):
@@ -155,8 +158,6 @@ class Node:
 
     def handle(self, message: Any) -> None:
         match message:
-            case SetClockRate():
-                self._system.set_clock_rate(message.rate)
             case Stop():
                 self._on_stop(message)
             case MembershipChanged():
@@ -304,7 +305,8 @@ class Node:
             configuration_committed=raft.configuration_index <= raft.commit_index,
             incarnation=self.incarnation,
             links=self.peers.links(),
-            faults=self._faults(),
+            faults=self.faults.shown(),
+            mailboxes=self._system.deepest_mailboxes(),
         )
 
     def _believes(self, word: Expelled) -> bool:
@@ -316,15 +318,6 @@ class Node:
     def _learns(self) -> bool:
         raft = self.raft.raft
         return raft.role is Role.FOLLOWER and not raft.configuration.votes(raft.node_id)
-
-    def _faults(self) -> tuple[str, ...]:
-        found = []
-        disk, rate = self.storage.fault, self._system.clock_rate
-        if disk:
-            found.append("disk full" if disk.full else f"disk slow {disk.slow_ms:g} ms")
-        if rate != 1.0:
-            found.append(f"clock ×{rate:g}")
-        return tuple(found)
 
 
 def _core(

@@ -42,7 +42,10 @@ from raftkv.wire import peer as wire
 from raftkv.wire.peer import Disowned, Forward, Introduction, Item, Lapsed, StateDigest
 
 DELAYED_FRAMES_MAX = 4096
-"""Over all links; beyond, a delayed link loses frames as a full router would."""
+"""Over all links; beyond, what is to be held back is lost, as in a full router."""
+REORDER_SECONDS_MAX = 0.1
+"""How long a frame is held back for later ones to overtake it: up to two heartbeats, so that it happens on a
+quiet link too, and far less than an election timeout."""
 LINKS_MAX = 32
 INTRODUCTION_SECONDS = 1.0
 DISOWN_SECONDS = 1.0
@@ -198,7 +201,7 @@ class PeersActor:
         return False
 
     def links(self) -> tuple[LinkSnapshot, ...]:
-        now = self._context.now()
+        now = self._context.true_now()
         return tuple(
             LinkSnapshot(
                 name,
@@ -287,16 +290,30 @@ class PeersActor:
         if fault is None:
             self._transmit(to, frame)
             return
-        lost = fault.block or (fault.drop and self._context.random.random() < fault.drop)
-        if lost or (fault.delay_ms and self._delayed >= DELAYED_FRAMES_MAX):
+        chance = self._context.random.random
+        if fault.block or (fault.drop and chance() < fault.drop):
             link.dropped += 1
-        elif fault.delay_ms:
-            jitter = fault.jitter_ms * (2 * self._context.random.random() - 1)
-            self._delayed += 1
-            delay = max(0.0, fault.delay_ms + jitter) / 1000
-            self._context.set_timer("peers", delay, _Delayed(to, frame))
-        else:
+            return
+        self._send_through(fault, to, frame)
+        if fault.duplicate and chance() < fault.duplicate:
+            self._send_through(fault, to, frame)
+
+    def _send_through(self, fault: LinkFault, to: NodeId, frame: bytes) -> None:
+        """One copy, held back as the fault says."""
+        chance = self._context.random.random
+        delay = 0.0
+        if fault.delay_ms:
+            delay = max(0.0, fault.delay_ms + fault.jitter_ms * (2 * chance() - 1)) / 1000
+        held_back = fault.delay_ms > 0
+        if fault.reorder and chance() < fault.reorder:
+            held_back, delay = True, delay + chance() * REORDER_SECONDS_MAX
+        if not held_back:
             self._transmit(to, frame)
+        elif self._delayed >= DELAYED_FRAMES_MAX:
+            self._links[to].dropped += 1
+        else:
+            self._delayed += 1
+            self._context.set_timer("peers", delay, _Delayed(to, frame))
 
     def _transmit(self, to: NodeId, frame: bytes) -> None:
         link = self._links.get(to)
@@ -321,8 +338,8 @@ class PeersActor:
         link.generation += 1
         link.expires = None
         if message.seconds is not None:
-            link.expires = self._context.now() + message.seconds
-            self._context.set_timer("peers", message.seconds, _Expired(message.to, link.generation))
+            link.expires = self._context.true_now() + message.seconds
+            self._context.set_true_timer("peers", message.seconds, _Expired(message.to, link.generation))
         fields = {"to": message.to, **asdict(message.fault), "seconds": message.seconds}
         self._context.send("status", Note(events.LINK_FAULT_SET, fields))
 

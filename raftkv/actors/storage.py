@@ -22,7 +22,6 @@ from raftkv.actors.messages import (
     Note,
     Persisted,
     Send,
-    SetDiskFault,
     Stop,
     Tick,
     Write,
@@ -96,7 +95,6 @@ class StorageActor:
         self._pressure = DiskPressure(False, False)
         self.syncs = Meter()
         self.bytes_used = bytes_used
-        self.fault: DiskFault | None = None
 
     @property
     def full(self) -> bool:
@@ -122,9 +120,6 @@ class StorageActor:
             case SendChunks():
                 # One that is asked for again waits for the disk already.
                 self._chunks += [chunk for chunk in message.messages if chunk not in self._chunks]
-            case SetDiskFault():
-                self.fault = message.fault
-                self._disk.set_fault(message.fault)
             case Tick():
                 assert self._job is not None
                 self._disk.submit(self._job)

@@ -56,7 +56,16 @@ class Context(Protocol):
         """The same clock, looked at now."""
         ...
 
+    def true_now(self) -> float:
+        """Seconds of the world's clock, whatever was done to this node's own; the same throughout one turn.
+        For what concerns the operator and not the protocol."""
+        ...
+
     def send(self, to: ActorName, message: Any) -> None: ...
+    def set_true_timer(self, to: ActorName, delay: float, message: Any) -> None:
+        """As ``set_timer``, by the world's clock."""
+        ...
+
     def set_timer(self, to: ActorName, delay: float, message: Any) -> None:
         """Put ``message`` into the mailbox after ``delay`` seconds, never before."""
         ...
@@ -68,7 +77,7 @@ class System:
     def __init__(self, clock: Any, rng: random.Random) -> None:
         self._clock = clock
         self._random = rng
-        self._now = float(clock())
+        self._now = self._true_now = float(clock())
         self._rate = 1.0
         self._base = (self._now, self._now)
         """(the clock's time, ours) when the rate was last set."""
@@ -77,6 +86,7 @@ class System:
         self._awake: deque[_Mailbox] = deque()
         """Mailboxes with messages, in the order in which they got their first one."""
         self._timers: list[tuple[float, int, ActorName, Any]] = []
+        self._true_timers: list[tuple[float, int, ActorName, Any]] = []
         self._timer_count = 0
 
     def add(self, name: ActorName, actor: Actor) -> None:
@@ -93,8 +103,14 @@ class System:
         return self._now
 
     def fresh_now(self) -> float:
+        return self._ours(float(self._clock()))
+
+    def true_now(self) -> float:
+        return self._true_now
+
+    def _ours(self, time: float) -> float:
         true, ours = self._base
-        return ours + (float(self._clock()) - true) * self._rate
+        return ours + (time - true) * self._rate
 
     def send(self, to: ActorName, message: Any) -> None:
         mailbox = self._mailboxes[to]
@@ -106,23 +122,25 @@ class System:
         self._timer_count += 1  # orders equal times, and keeps messages from being compared
         heapq.heappush(self._timers, (self._now + delay, self._timer_count, to, message))
 
+    def set_true_timer(self, to: ActorName, delay: float, message: Any) -> None:
+        self._timer_count += 1
+        heapq.heappush(self._true_timers, (self._true_now + delay, self._timer_count, to, message))
+
     def begin_turn(self) -> None:
-        self._now = self.fresh_now()
+        self._true_now = float(self._clock())
+        self._now = self._ours(self._true_now)
 
     def set_clock_rate(self, rate: float) -> None:
         """Let time pass faster or slower from now on: a node whose clock is wrong."""
         self._base = (float(self._clock()), self._now)
         self._rate = rate
 
-    @property
-    def clock_rate(self) -> float:
-        return self._rate
-
     def finish_turn(self) -> None:
         """Fire due timers, run the mailboxes, end the turn."""
-        while self._timers and self._timers[0][0] <= self._now:
-            _, _, to, message = heapq.heappop(self._timers)
-            self.send(to, message)
+        for timers, now in ((self._timers, self._now), (self._true_timers, self._true_now)):
+            while timers and timers[0][0] <= now:
+                _, _, to, message = heapq.heappop(timers)
+                self.send(to, message)
         self._run_mailboxes()
         for end_turn in self._endings:
             end_turn()
@@ -131,15 +149,26 @@ class System:
 
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds of the clock."""
+        due = self._true_timers[0][0] if self._true_timers else None
         if not self._timers:
-            return None
+            return due
         true, ours = self._base
-        return true + (self._timers[0][0] - ours) / self._rate
+        own = true + (self._timers[0][0] - ours) / self._rate
+        return own if due is None else min(own, due)
+
+    def deepest_mailboxes(self) -> dict[str, int]:
+        """The most messages that waited at once for each actor since this was last asked."""
+        found = {name: mailbox.deepest for name, mailbox in self._mailboxes.items()}
+        for mailbox in self._mailboxes.values():
+            mailbox.deepest = 0
+        return found
 
     def _run_mailboxes(self) -> None:
         while self._awake:
             mailbox = self._awake.popleft()
             handle, messages = mailbox.actor.handle, mailbox.messages
+            if len(messages) > mailbox.deepest:
+                mailbox.deepest = len(messages)
             while messages:
                 # Read before it is removed: an actor that sends to itself is awake already.
                 handle(messages[0])
@@ -147,8 +176,9 @@ class System:
 
 
 class _Mailbox:
-    __slots__ = ("actor", "messages")
+    __slots__ = ("actor", "deepest", "messages")
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
         self.messages: deque[Any] = deque()
+        self.deepest = 0

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from raftkv.cluster.chaos import Chaos
 
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", show_default=False)]
+MaybeNode = Annotated[str | None, typer.Argument(metavar="[NODE]", help="A node's name.", show_default=False)]
+Leader = Annotated[bool, typer.Option("--leader", help="Whoever leads now; leave out NODE.")]
 Lifetime = Annotated[
     float | None,
     typer.Option("--for", metavar="SECONDS", help="End by itself after this long [default: until healed]"),
+]
+Outage = Annotated[
+    float | None,
+    typer.Option("--for", metavar="SECONDS", help="Bring it back after this long [default: by hand]"),
 ]
 
 SECONDS_MAX = 24 * 3600.0
@@ -42,6 +48,8 @@ def register(app: typer.Typer) -> None:
     group.command()(resume)
     group.command()(partition)
     group.command()(isolate)
+    group.command()(bridge)
+    group.command()(ring)
     group.command()(link)
     group.command()(disk)
     group.command()(clock)
@@ -61,18 +69,35 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None) -> Ite
         chaos.close()
 
 
-def kill(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+def kill(
+    name: MaybeNode = None,
+    leader: Leader = False,
+    seconds: Outage = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
     """End a node's process with SIGKILL."""
+    _check_whom(name, leader)
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
-        chaos.kill(name)
-    note(f"killed {name}")
+        name = name or chaos.leader()
+        chaos.kill(name, seconds)
+    note(f"killed {name}{_lasting(seconds)}")
 
 
-def stop(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+def stop(
+    name: Node,
+    seconds: Outage = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
     """End a node's process with SIGTERM."""
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
-        chaos.stop(name)
-    note(f"stopped {name}")
+        chaos.stop(name, seconds)
+    note(f"stopped {name}{_lasting(seconds)}")
 
 
 def restart(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
@@ -82,11 +107,18 @@ def restart(name: Node, endpoints: Endpoints = None, config: Config = None, data
     note(f"restarted {name}")
 
 
-def pause(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
-    """Stop a node's process in its tracks (SIGSTOP) until it is resumed."""
+def pause(
+    name: Node,
+    seconds: Outage = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Stop a node's process in its tracks (SIGSTOP)."""
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
-        chaos.pause(name)
-    note(f"paused {name}")
+        chaos.pause(name, seconds)
+    note(f"paused {name}{_lasting(seconds)}")
 
 
 def resume(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
@@ -114,17 +146,47 @@ def partition(
 
 
 def isolate(
-    name: Node,
+    name: MaybeNode = None,
+    leader: Leader = False,
     seconds: Lifetime = None,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
 ) -> None:
     """Block all links from and to a node."""
+    _check_whom(name, leader)
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
+        name = name or chaos.leader()
         chaos.isolate(name, seconds)
     note(f"isolated {name}{_ending(seconds)}")
+
+
+def bridge(
+    name: Node,
+    seconds: Lifetime = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Block the links between two halves of the others: only NODE hears both."""
+    _check_lifetime(seconds)
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.bridge(name, seconds)
+    note(f"only {name} hears everybody{_ending(seconds)}")
+
+
+def ring(
+    seconds: Lifetime = None,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Block all links but those of each node to the next and the one before; takes four nodes or more."""
+    _check_lifetime(seconds)
+    with _chaos(endpoints, config, data) as chaos:
+        chaos.ring(seconds)
+    note(f"each node hears its two neighbours only{_ending(seconds)}")
 
 
 def link(
@@ -134,6 +196,10 @@ def link(
     drop: Annotated[float, typer.Option(metavar="P", help="Lose frames with this probability.")] = 0.0,
     delay: Annotated[float, typer.Option(metavar="MS", help="Delay every frame.")] = 0.0,
     jitter: Annotated[float, typer.Option(metavar="MS", help="Vary the delay by up to this.")] = 0.0,
+    duplicate: Annotated[float, typer.Option(metavar="P", help="Send frames twice, so often.")] = 0.0,
+    reorder: Annotated[
+        float, typer.Option(metavar="P", help="Hold frames back, so often, until later ones have passed.")
+    ] = 0.0,
     one_way: Annotated[bool, typer.Option("--one-way", help="Only from A to B.")] = False,
     seconds: Lifetime = None,
     endpoints: Endpoints = None,
@@ -141,19 +207,23 @@ def link(
     data: Data = None,
 ) -> None:
     """Set the fault of the link between A and B, replacing the one it had; no fault heals it."""
-    if not 0 <= drop <= 1:
-        raise ConfigError(f"--drop {drop:g}: expected a probability from 0 to 1")
+    from raftkv.observe import LinkFault
+
+    for option, share in (("drop", drop), ("duplicate", duplicate), ("reorder", reorder)):
+        if not 0 <= share <= 1:
+            raise ConfigError(f"--{option} {share:g}: expected a probability from 0 to 1")
     if not (0 <= delay <= DELAY_MS_MAX and 0 <= jitter <= DELAY_MS_MAX):
         raise ConfigError(f"--delay and --jitter: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
     if jitter and not delay:
         raise ConfigError("--jitter varies a delay; give --delay too")
     _check_lifetime(seconds)
+    fault = LinkFault(block, drop, delay, jitter, duplicate, reorder)
     with _chaos(endpoints, config, data) as chaos:
         for a, b in ((sender, to),) if one_way else ((sender, to), (to, sender)):
-            chaos.link(a, b, seconds, block=block, drop=drop, delay_ms=delay, jitter_ms=jitter)
+            chaos.link(a, b, fault, seconds)
     way = f"{sender} {'→' if one_way else '↔'} {to}"
-    broken = block or drop or delay
-    note(f"set the link {way}{_ending(seconds)}" if broken else f"healed the link {way}")
+    healed = fault == LinkFault()
+    note(f"healed the link {way}" if healed else f"set the link {way}{_ending(seconds)}")
 
 
 def campaign(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
@@ -168,22 +238,28 @@ def disk(
     slow: Annotated[float, typer.Option(metavar="MS", help="Every write takes so much longer.")] = 0.0,
     full: Annotated[bool, typer.Option("--full", help="There is no space left.")] = False,
     fail: Annotated[bool, typer.Option("--fail", help="The next write fails, which ends the node.")] = False,
+    seconds: Lifetime = None,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
 ) -> None:
     """Make a node's disk slow, full or broken; no option heals it."""
+    from raftkv.observe import DiskFault
+
     if not 0 <= slow <= DELAY_MS_MAX:
         raise ConfigError(f"--slow {slow:g}: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
+    _check_lifetime(seconds)
+    fault = DiskFault(slow, full, fail)
     with _chaos(endpoints, config, data) as chaos:
-        chaos.disk(name, slow_ms=slow, full=full, fail=fail)
+        chaos.disk(name, fault, seconds)
     what = "fails" if fail else "is full" if full else f"is slower by {slow:g} ms" if slow else "is healed"
-    note(f"the disk of {name} {what}")
+    note(f"the disk of {name} {what}{_lasting(None if fault == DiskFault() else seconds)}")
 
 
 def clock(
     name: Node,
     rate: Annotated[float, typer.Option(metavar="R", help="1 is true; 1.1 runs a tenth too fast.")],
+    seconds: Lifetime = None,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
@@ -191,9 +267,12 @@ def clock(
     """Make a node's clock run too fast or too slow."""
     if not CLOCK_RATE_MIN <= rate <= CLOCK_RATE_MAX:
         raise ConfigError(f"--rate {rate:g}: expected {CLOCK_RATE_MIN:g} to {CLOCK_RATE_MAX:g}")
+    _check_lifetime(seconds)
     with _chaos(endpoints, config, data) as chaos:
-        chaos.clock(name, rate)
-    note(f"the clock of {name} runs at {rate:g} times the true rate")
+        chaos.clock(name, rate, seconds)
+    note(
+        f"the clock of {name} runs at {rate:g} times the true rate{_lasting(None if rate == 1 else seconds)}"
+    )
 
 
 def heal(
@@ -210,9 +289,18 @@ def heal(
     note("healed")
 
 
+def _check_whom(name: str | None, leader: bool) -> None:
+    if leader == (name is not None):
+        raise ConfigError("give either NODE, or --leader for whoever leads")
+
+
 def _check_lifetime(seconds: float | None) -> None:
     if seconds is not None and not 0 < seconds <= SECONDS_MAX:
         raise ConfigError(f"--for {seconds:g}: expected a number of seconds above 0, at most {SECONDS_MAX:g}")
+
+
+def _lasting(seconds: float | None) -> str:
+    return "" if seconds is None else f" for {seconds:g} s"
 
 
 def _ending(seconds: float | None) -> str:

@@ -47,13 +47,10 @@ def status(
     found = _snapshots(target, min(timeout, ANSWER_SECONDS))
     if not any(found.values()):
         raise Unavailable(f"none of the nodes {', '.join(found)} answers (found through {target.source})")
-    leader = _leader(found)
     if json:
-        nodes = [_node_json(name, snapshot) for name, snapshot in found.items()]
-        term = max(snapshot.term for snapshot in found.values() if snapshot)
-        emit_json({"leader": leader.name if leader else None, "term": term, "nodes": nodes})
+        emit_json(status_document(found))
         return
-    emit(_table(found, leader))
+    emit(_table(found, _leader(found)))
 
 
 def info(
@@ -123,6 +120,14 @@ def _snapshots(target: Target, timeout: float, name: str | None = None) -> dict[
 
     with ControlClient() as client:
         return snapshots(client, _controls(target, name), timeout)
+
+
+def status_document(found: dict[str, NodeSnapshot | None]) -> dict[str, Any]:
+    """What ``status --json`` prints; at least one node has answered."""
+    leader = _leader(found)
+    nodes = [_node_json(name, snapshot) for name, snapshot in found.items()]
+    term = max(snapshot.term for snapshot in found.values() if snapshot)
+    return {"leader": leader.name if leader else None, "term": term, "nodes": nodes}
 
 
 def _leader(found: dict[str, NodeSnapshot | None]) -> NodeSnapshot | None:

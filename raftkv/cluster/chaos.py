@@ -3,30 +3,36 @@ chaos``. Each returns the command line that does the same."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
-from raftkv.client import Client
-from raftkv.cluster.control import ControlClient
+from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
-from raftkv.errors import RaftkvError, Unavailable
+from raftkv.cluster.lookups import Lookups
+from raftkv.errors import RaftkvError, Unavailable, shown
+from raftkv.observe import DiskFault, LinkFault, LoadReport, shapes
+from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
 LAUNCHER_SECONDS = 15.0
 """A polite end may take its time before it is enforced."""
+BLOCKED = LinkFault(block=True)
 
 
-class Chaos:
-    """Implements ``tui.ports.Actions``. Safe to use from several threads, one call at a time each:
-    every call has its own sockets."""
+class Chaos(Lookups):
+    """Implements ``tui.ports.Actions`` and, by ``Lookups``, those. Safe to use from several threads, one call
+    at a time each: every call has its own sockets.
+
+    ``seconds`` is a fault's lifetime, which the node or, for processes, the launcher sees to; None: it lasts
+    until healed, resumed or restarted by hand."""
 
     def __init__(self, target: Target, node_seconds: float = NODE_SECONDS) -> None:
         """``node_seconds``: how long a node may take to answer."""
-        self._target = target
-        self._node_seconds = node_seconds
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
-        self._controls = target.controls
+        super().__init__(target.clients, target.controls, node_seconds)
+        self._target = target
         self._load = BackgroundLoad(target.clients)
 
     def close(self) -> None:
@@ -34,17 +40,17 @@ class Chaos:
 
     # -- processes
 
-    def kill(self, node: str) -> str:
-        return self._process("kill", node)
+    def kill(self, node: str, seconds: float | None) -> str:
+        return self._process("kill", node, seconds)
 
-    def stop(self, node: str) -> str:
-        return self._process("stop", node)
+    def stop(self, node: str, seconds: float | None) -> str:
+        return self._process("stop", node, seconds)
 
     def restart(self, node: str) -> str:
         return self._process("restart", node)
 
-    def pause(self, node: str) -> str:
-        return self._process("pause", node)
+    def pause(self, node: str, seconds: float | None) -> str:
+        return self._process("pause", node, seconds)
 
     def resume(self, node: str) -> str:
         return self._process("resume", node)
@@ -53,9 +59,7 @@ class Chaos:
 
     def isolate(self, node: str, seconds: float | None) -> str:
         self._require(node)
-        others = [name for name in self._controls if name != node]
-        links = [(node, other) for other in others] + [(other, node) for other in others]
-        self.set_links(links, seconds, block=True)
+        self.set_links(shapes.isolate(node, self._names), BLOCKED, seconds)
         return f"raftkv chaos isolate {node}{_lifetime(seconds)}"
 
     def partition(self, groups: Sequence[Sequence[str]], seconds: float | None) -> str:
@@ -64,55 +68,61 @@ class Chaos:
             self._require(name)
             if named.count(name) > 1:
                 raise RaftkvError(f"node {name} stands in two groups")
-        rest = [name for name in self._controls if name not in named]
+        rest = [name for name in self._names if name not in named]
         sides = [list(group) for group in groups if group] + ([rest] if rest else [])
         if len(sides) < 2:
             raise RaftkvError("a partition needs nodes on two sides")
-        links = [
-            (sender, to)
-            for side in sides
-            for sender in side
-            for other in sides
-            if other is not side
-            for to in other
-        ]
-        self.set_links(links, seconds, block=True)
+        self.set_links(shapes.partition(sides), BLOCKED, seconds)
         text = " ".join(",".join(group) for group in groups if group)
         return f"raftkv chaos partition {text}{_lifetime(seconds)}"
 
-    def link(
-        self,
-        sender: str,
-        to: str,
-        seconds: float | None,
-        *,
-        block: bool = False,
-        drop: float = 0.0,
-        delay_ms: float = 0.0,
-        jitter_ms: float = 0.0,
-    ) -> str:
+    def bridge(self, node: str, seconds: float | None) -> str:
+        self._require(node)
+        links = shapes.bridge(node, self._names)
+        if not links:
+            raise RaftkvError("a bridge needs a node on each side of it: the cluster has fewer than three")
+        self.set_links(links, BLOCKED, seconds)
+        return f"raftkv chaos bridge {node}{_lifetime(seconds)}"
+
+    def ring(self, seconds: float | None) -> str:
+        links = shapes.ring(self._names)
+        if not links:
+            raise RaftkvError(
+                f"a ring of {len(self._names)} cuts nothing, as there everybody is next to everybody: "
+                "it takes a cluster of four nodes or more"
+            )
+        self.set_links(links, BLOCKED, seconds)
+        return f"raftkv chaos ring{_lifetime(seconds)}"
+
+    def link(self, sender: str, to: str, fault: LinkFault, seconds: float | None) -> str:
         self._require(sender)
         self._require(to)
         if sender == to:
             raise RaftkvError("a link has two different ends")
-        self.set_links(
-            [(sender, to)], seconds, block=block, drop=drop, delay_ms=delay_ms, jitter_ms=jitter_ms
-        )
-        flags = " --block" if block else ""
-        flags += f" --drop {drop:g}" if drop else ""
-        flags += f" --delay {delay_ms:g}" if delay_ms else ""
-        flags += f" --jitter {jitter_ms:g}" if jitter_ms else ""
-        return f"raftkv chaos link {sender} {to}{flags} --one-way{_lifetime(seconds)}"
+        self.set_links([(sender, to)], fault, seconds)
+        flags = " --block" if fault.block else ""
+        for flag, value in (
+            ("drop", fault.drop),
+            ("delay", fault.delay_ms),
+            ("jitter", fault.jitter_ms),
+            ("duplicate", fault.duplicate),
+            ("reorder", fault.reorder),
+        ):
+            flags += f" --{flag} {value:g}" if value else ""
+        return f"raftkv chaos link {sender} {to}{flags} --one-way{_lifetime(seconds if flags else None)}"
 
     # -- disks and clocks
 
-    def disk(self, node: str, *, slow_ms: float = 0.0, full: bool = False, fail: bool = False) -> None:
-        """Slow, full or failing writes; nothing of these heals."""
-        self._ask_node(node, "disk", slow_ms=slow_ms, full=full, fail=fail)
+    def disk(self, node: str, fault: DiskFault, seconds: float | None) -> str:
+        self._ask_node(node, "disk", **asdict(fault), seconds=seconds)
+        flags = f" --slow {fault.slow_ms:g}" if fault.slow_ms else ""
+        flags += " --full" if fault.full else ""
+        flags += " --fail" if fault.fail else ""
+        return f"raftkv chaos disk {node}{flags}{_lifetime(seconds if flags else None)}"
 
-    def clock(self, node: str, rate: float) -> None:
-        """Let the node's time pass ``rate`` times as fast."""
-        self._ask_node(node, "clock", rate=rate)
+    def clock(self, node: str, rate: float, seconds: float | None) -> str:
+        self._ask_node(node, "clock", rate=rate, seconds=seconds)
+        return f"raftkv chaos clock {node} --rate {rate:g}{_lifetime(seconds if rate != 1 else None)}"
 
     # -- mending
 
@@ -132,10 +142,22 @@ class Chaos:
         self.heal()
         return "raftkv chaos heal --all"
 
-    # -- the rest
+    # -- leadership
 
-    def transfer(self, leader: str, node: str) -> str:
-        """Ask ``leader``, which must lead, to hand over to ``node``."""
+    def leader(self) -> str:
+        """Who leads, in the highest term if several think so. Raises ``Unavailable`` when nobody does."""
+        with ControlClient() as client:
+            found = snapshots(client, self._controls, self._node_seconds)
+        leaders = [(view.term, name) for name, view in found.items() if view and view.role == "leader"]
+        if not leaders:
+            raise Unavailable("no leader: nobody who answers leads")
+        return max(leaders)[1]
+
+    def transfer(self, node: str) -> str:
+        self._require(node)
+        leader = self.leader()
+        if leader == node:
+            raise RaftkvError(f"{node} leads already")
         self._ask_node(leader, "transfer", to=node)
         return f"raftkv transfer {node}"
 
@@ -143,30 +165,50 @@ class Chaos:
         self._ask_node(node, "campaign")
         return f"raftkv chaos campaign {node}"
 
+    # -- data
+
     def put(self, key: str, value: str) -> str:
-        with Client(self._target.clients, timeout=NODE_SECONDS) as client:
+        with self._client() as client:
             client.put(key, value)
-        return f"raftkv put {key} {value}"
+        return _command("raftkv put", key, value)
+
+    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+        with self._client() as client:
+            result = client.cas(key, expected, value)
+        if not result.succeeded:
+            held = shown(result.current.value.decode("utf-8", "replace")) if result.current else None
+            raise RaftkvError(
+                f"nothing was changed: {shown(key)} holds {held}"
+                if held
+                else f"nothing was changed: there is no key {shown(key)}"
+            )
+        if expected is None:
+            return _command("raftkv cas --absent", key, value)
+        return _command("raftkv cas", key, expected, value)
+
+    def delete(self, key: str) -> str:
+        with self._client() as client:
+            if not client.delete(key).deleted:
+                raise RaftkvError(f"there is no key {shown(key)}")
+        return _command("raftkv delete", key)
 
     def load(self, on: bool) -> str:
         if on:
             self._load.start()
         else:
             self._load.stop()
-        return "raftkv bench put --clients 8" if on else "(load stopped)"
+        return "raftkv bench mixed --clients 8" if on else "(load stopped)"
+
+    def load_report(self) -> LoadReport:
+        return self._load.report()
 
     # -- internals
 
-    def _ask_node(self, node: str, verb: str, **arguments: Any) -> None:
-        self._require(node)
-        with ControlClient() as client:
-            client.ask(self._controls[node], verb, self._node_seconds, **arguments)
+    @property
+    def _names(self) -> list[str]:
+        return list(self._controls)
 
-    def _require(self, node: str) -> None:
-        if node not in self._controls:
-            raise RaftkvError(f"no node named {node!r}; the nodes are {', '.join(self._controls)}")
-
-    def _process(self, verb: str, node: str) -> str:
+    def _process(self, verb: str, node: str, seconds: float | None = None) -> str:
         self._require(node)
         if self._target.launcher is None:
             raise RaftkvError(
@@ -174,11 +216,11 @@ class Chaos:
                 "to ask; this cluster was found through " + self._target.source
             )
         with ControlClient() as client:
-            client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, node=node)
-        return f"raftkv chaos {verb} {node}"
+            client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, node=node, seconds=seconds)
+        return f"raftkv chaos {verb} {node}{_lifetime(seconds)}"
 
-    def set_links(self, links: Sequence[tuple[str, str]], seconds: float | None, **fault: Any) -> None:
-        """Set, or with no ``fault`` mend, links of (sender, to).
+    def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:
+        """Give each of ``links`` this fault; ``LinkFault()`` mends them.
 
         A node that cannot be reached is already cut off more thoroughly than asked; but if none
         can, nothing was done and that is said."""
@@ -186,6 +228,7 @@ class Chaos:
             raise RaftkvError("a cluster of one node has no links")
         reached: set[str] = set()
         silent: set[str] = set()
+        arguments = {**asdict(fault), "seconds": seconds}
         with ControlClient() as client:
             # By target, as what is asked of several nodes at once must be one and the same.
             for to in dict.fromkeys(to for _, to in links):
@@ -194,9 +237,7 @@ class Chaos:
                     for sender, other in links
                     if other == to and sender not in silent
                 }
-                answers = client.ask_all(
-                    list(asked), "link", self._node_seconds, to=to, seconds=seconds, **fault
-                )
+                answers = client.ask_all(list(asked), "link", self._node_seconds, to=to, **arguments)
                 for endpoint, answer in answers.items():
                     if answer is None:
                         silent.add(asked[endpoint])
@@ -210,3 +251,9 @@ class Chaos:
 
 def _lifetime(seconds: float | None) -> str:
     return "" if seconds is None else f" --for {seconds:g}"
+
+
+def _command(verb: str, *words: str) -> str:
+    """As it would be typed into a shell."""
+    ahead = ["--"] if any(word.startswith("-") for word in words) else []
+    return " ".join([verb, *ahead, *(shlex.quote(word) for word in words)])

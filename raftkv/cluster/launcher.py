@@ -1,8 +1,8 @@
 """Starts the node processes of a local cluster, watches over them, and does what ``chaos`` asks.
 
 A node that ends is reported and stays down until it is restarted: what was killed on purpose must
-not come back by itself. All of this runs in ONE thread (see ``process``); others talk to it over
-its control socket, as the command line does.
+not come back by itself, unless it was killed for a time. All of this runs in ONE thread (see
+``process``); others talk to it over its control socket, as the command line does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,31 @@ from raftkv.config import ENDPOINTS, ClusterConfig, NodeConfig, SnapshotConfig, 
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
-from raftkv.wire.control import ControlRequest, ControlResponse, decode_request, encode_response
+from raftkv.wire.control import (
+    FAULT_SECONDS_MAX,
+    ControlRequest,
+    ControlResponse,
+    decode_request,
+    encode_response,
+)
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
-START_SECONDS = 20.0
-"""For all nodes to listen, on a machine under load."""
-LEADER_SECONDS = 20.0
+START_SECONDS = 60.0
+"""For all nodes to listen, on a slow machine under load: whoever cannot start ends at once, and says so."""
+LEADER_SECONDS = 30.0
+"""Until it says that there is none; a slow machine under load needs some of it."""
 END_SECONDS = 6.0
 POLL_SECONDS = 0.02
+_OUTAGES = ("kill", "stop", "pause")
+"""What may be asked for with a lifetime."""
 LEADER_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    verb: str
+    until: float
+    """Monotonic seconds."""
 
 
 class Launcher:
@@ -67,7 +83,12 @@ class Launcher:
         self._processes: dict[str, NodeProcess] = {}
         self._mourned: set[str] = set()
         """Nodes of whose end was reported."""
+        self._outages: dict[str, _Outage] = {}
+        """Of the nodes that are to come back by themselves. Whatever else somebody does to such a node's
+        process, it is theirs from then on."""
         self._stop = threading.Event()
+        self.started = threading.Event()
+        """Set once the nodes listen."""
         self.ready = threading.Event()
         """Set once a leader serves."""
 
@@ -91,6 +112,7 @@ class Launcher:
                     socket.bind(self.endpoint)
                     self._start_all()
                     self._save_state()
+                    self.started.set()
                     self._await_leader(socket)
                     while not self._stop.is_set():
                         self._serve(socket, POLL_SECONDS)
@@ -178,6 +200,7 @@ class Launcher:
                 if code == EXIT_REMOVED:
                     with suppress(OSError):  # it is tried again when the node is dropped by hand
                         self._drop(process)
+        self._bring_back()
         if not socket.poll(int(wait * 1000)):
             return
         identity, *rest = socket.recv_multipart()
@@ -208,6 +231,7 @@ class Launcher:
         process = self._processes.get(name) if isinstance(name, str) else None
         if process is None:
             raise RaftkvError(f"no node named {shown(name)}; the nodes are {', '.join(self._processes)}")
+        seconds = _lifetime(request.arguments.get("seconds"))
         match request.verb:
             case "kill":
                 self._mourned.add(process.name)
@@ -230,7 +254,24 @@ class Launcher:
                 self._start(process.name)
             case _:
                 raise RaftkvError(f"unknown verb {shown(request.verb)}")
+        self._outages.pop(process.name, None)
+        if request.verb in _OUTAGES and seconds is not None:
+            self._outages[process.name] = _Outage(request.verb, time.monotonic() + seconds)
         return None
+
+    def _bring_back(self) -> None:
+        """Those whose time is up."""
+        now = time.monotonic()
+        for name in [name for name, outage in self._outages.items() if outage.until <= now]:
+            outage = self._outages.pop(name)
+            process = self._processes[name]
+            if outage.verb == "pause":
+                process.signal(signal.SIGCONT)  # not heard by one that has ended meanwhile
+                continue
+            try:
+                self._start(name)
+            except OSError as error:
+                self._report(f"node {name} was to come back, and cannot be started: {error}")
 
     # -- members that come and go
 
@@ -256,6 +297,7 @@ class Launcher:
         name = process.name
         process.end(END_SECONDS)
         del self._processes[name]
+        self._outages.pop(name, None)
         self._adopt(tuple(node for node in self.config.nodes if node.name != name))
         local.set_aside(self.config.data_folder(name))
         self._report(f"node {name} has left")
@@ -279,6 +321,15 @@ class Launcher:
                 process.pid,
                 process.exit_code,
                 process.since,
+                outage.until if (outage := self._outages.get(process.name)) else None,
             )
             for process in self._processes.values()
         ]
+
+
+def _lifetime(seconds: Any) -> float | None:
+    if seconds is None:
+        return None
+    if type(seconds) not in (int, float) or not 0 <= seconds <= FAULT_SECONDS_MAX:
+        raise RaftkvError(f"seconds: expected a number from 0 to {FAULT_SECONDS_MAX}, found {shown(seconds)}")
+    return float(seconds)

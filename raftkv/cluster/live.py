@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import zmq
 
 from raftkv.cluster.discovery import Target
+from raftkv.config import ENDPOINTS, is_endpoint
 from raftkv.errors import WireError
-from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot
+from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
 
+Item = NodeSnapshot | Event | ProcessSnapshot | LoadReport
 ITEMS_A_POLL_MAX = 2000
 PROCESSES_SECONDS = 0.25
 """How often the launcher is asked for its processes."""
+REPORT_SECONDS = 0.5
+"""Between two reports of the load."""
+Met = Callable[[Mapping[str, str]], None]
+"""Told of the nodes' control endpoints by name, when others have joined or left."""
 
 
 class LiveFeed:
     """Used by one thread. Reconnects by itself when a node, or all of them, come back."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(
+        self,
+        target: Target,
+        load: Callable[[], LoadReport] | None = None,
+        met: Met = lambda _: None,
+    ) -> None:
+        """``load`` reports on the built-in load."""
         assert target.statuses is not None, "a feed needs the nodes' status endpoints"
+        self._load = load
+        self._reported_at = 0.0
+        self._met = met
         self._names = tuple(target.statuses)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._status = self._context.socket(zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
         self._status.setsockopt(zmq.RCVHWM, ITEMS_A_POLL_MAX)
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        for endpoint in target.statuses.values():
+        self._connected = set(target.statuses.values())
+        for endpoint in self._connected:
             self._status.connect(endpoint)
         self._launcher: zmq.Socket[bytes] | None = None
         self._asked_at = 0.0
@@ -42,21 +58,43 @@ class LiveFeed:
     def names(self) -> Sequence[str]:
         return self._names
 
-    def poll(self) -> Sequence[NodeSnapshot | Event | ProcessSnapshot]:
-        items: list[NodeSnapshot | Event | ProcessSnapshot] = []
+    def poll(self) -> Sequence[Item]:
+        items: list[Item] = []
         try:
             while len(items) < ITEMS_A_POLL_MAX:
                 topic, data = self._status.recv_multipart(zmq.NOBLOCK)
                 try:
-                    items.append(wire.decode(topic, data))
+                    item = wire.decode(topic, data)
                 except WireError:
                     continue  # another version's node: what it says cannot be shown
+                items.append(item)
+                if isinstance(item, NodeSnapshot) and item.role == "leader":
+                    self._follow(item)
         except (zmq.Again, ValueError):
             pass
         items += self._poll_launcher()
+        now = time.monotonic()
+        if self._load and now - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = now
+            items.append(self._load())
         # Each node's frames come in order, but what one heard may arrive before what the other said.
         items.sort(key=_moment)
         return items
+
+    def _follow(self, leader: NodeSnapshot) -> None:
+        """Whoever has joined is listened to, and whoever has left is not waited for."""
+        members = {str(member.name): member.address for member in leader.members}
+        if not members or not leader.configuration_committed or set(members) == set(self._names):
+            return
+        if any(len(address) != ENDPOINTS or not is_endpoint(address[3]) for address in members.values()):
+            return  # not heard yet, or no address
+        kept = [name for name in self._names if name in members]
+        self._names = (*kept, *(name for name in members if name not in kept))
+        for _, _, _, status in members.values():
+            if status not in self._connected:
+                self._connected.add(status)
+                self._status.connect(status)
+        self._met({name: control for name, (_, _, control, _) in members.items()})
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -82,5 +120,5 @@ class LiveFeed:
             return []
 
 
-def _moment(item: NodeSnapshot | Event | ProcessSnapshot) -> float:
+def _moment(item: Item) -> float:
     return item.since if isinstance(item, ProcessSnapshot) else item.time

@@ -1,12 +1,20 @@
 """What a node tells the world about itself: ``events`` (what happened), ``snapshot`` (how things
 stand), ``describe`` (one line for either). Dashboard, CLI and tests read only these."""
 
-from raftkv.observe.describe import describe, describe_raw
+from raftkv.observe.describe import (
+    describe,
+    describe_clock_rate,
+    describe_disk_fault,
+    describe_link_fault,
+    describe_raw,
+)
 from raftkv.observe.events import Event, from_raft
 from raftkv.observe.snapshot import (
     DiskFault,
     LinkFault,
     LinkSnapshot,
+    LoadReport,
+    LogEntry,
     LogTail,
     MemberSnapshot,
     NodeSnapshot,
@@ -19,12 +27,17 @@ __all__ = [
     "Event",
     "LinkFault",
     "LinkSnapshot",
+    "LoadReport",
+    "LogEntry",
     "LogTail",
     "MemberSnapshot",
     "NodeSnapshot",
     "PeerSnapshot",
     "ProcessSnapshot",
     "describe",
+    "describe_clock_rate",
+    "describe_disk_fault",
+    "describe_link_fault",
     "describe_raw",
     "from_raft",
 ]

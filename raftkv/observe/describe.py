@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import fields as dataclass_fields
+from typing import Any, get_args
 
 from raftkv.errors import shown
 from raftkv.observe import events
 from raftkv.observe.events import Event
+from raftkv.observe.snapshot import DiskFault, LinkFault
 from raftkv.raft import trace
 from raftkv.raft.describe import describe_event
 
@@ -27,9 +29,13 @@ def describe(event: Event) -> str:
         case events.NODE_STOPPING:
             return f"stopping: {fields['reason']}"
         case events.LINK_FAULT_SET:
-            return f"link to {fields['to']}: {_describe_fault(fields)}"
+            return f"link to {fields['to']}: {_link_fault(fields)}{_lifetime(fields)}"
         case events.LINK_HEALED:
-            return f"link to {fields['to']} healed" + (" (time is up)" if fields["expired"] else "")
+            return f"link to {fields['to']} healed{_time_is_up(fields)}"
+        case events.NODE_FAULT_SET:
+            return f"{_node_fault(fields)}{_lifetime(fields)}"
+        case events.NODE_FAULT_HEALED:
+            return f"{fields['part']} healed{_time_is_up(fields)}"
         case events.SPACE_LOW:
             return f"disk full, writes refused: {fields['cause']}"
         case events.SPACE_BACK:
@@ -51,14 +57,51 @@ def describe_raw(event: Event) -> str:
     return " ".join([event.kind, *(f"{name}={shown(value)}" for name, value in event.fields.items())])
 
 
-def _describe_fault(fields: dict[str, object]) -> str:
+def describe_link_fault(fault: LinkFault) -> str:
+    """``drops 20%, delayed by 80±20 ms``"""
     parts = []
-    if fields["block"]:
+    if fault.block:
         parts.append("blocked")
-    if fields["drop"]:
-        parts.append(f"drops {fields['drop']:.0%}")
-    if fields["delay_ms"]:
-        jitter = f"±{fields['jitter_ms']:g}" if fields["jitter_ms"] else ""
-        parts.append(f"delayed by {fields['delay_ms']:g}{jitter} ms")
-    lifetime = f" for {fields['seconds']:g} s" if fields["seconds"] else ""
-    return ", ".join(parts) + lifetime
+    if fault.drop:
+        parts.append(f"drops {fault.drop:.0%}")
+    if fault.delay_ms:
+        jitter = f"±{fault.jitter_ms:g}" if fault.jitter_ms else ""
+        parts.append(f"delayed by {fault.delay_ms:g}{jitter} ms")
+    if fault.duplicate:
+        parts.append(f"duplicates {fault.duplicate:.0%}")
+    if fault.reorder:
+        parts.append(f"reorders {fault.reorder:.0%}")
+    return ", ".join(parts)
+
+
+def describe_disk_fault(fault: DiskFault) -> str:
+    """``disk slower by 50 ms``"""
+    if fault.fail:
+        return "disk fails"
+    if fault.full:
+        return "disk full"
+    return f"disk slower by {fault.slow_ms:g} ms"
+
+
+def describe_clock_rate(rate: float) -> str:
+    """``clock ×1.2``"""
+    return f"clock ×{rate:g}"
+
+
+def _link_fault(fields: dict[str, Any]) -> str:
+    known = {field.name: fields[field.name] for field in dataclass_fields(LinkFault) if field.name in fields}
+    return describe_link_fault(LinkFault(**known))
+
+
+def _node_fault(fields: dict[str, Any]) -> str:
+    if fields["part"] == "clock":
+        return describe_clock_rate(fields["rate"])
+    return describe_disk_fault(DiskFault(fields["slow_ms"], fields["full"], fields["fail"]))
+
+
+def _lifetime(fields: dict[str, Any]) -> str:
+    return f" for {fields['seconds']:g} s" if fields["seconds"] else ""
+
+
+def _time_is_up(fields: dict[str, Any]) -> str:
+    return " (time is up)" if fields["expired"] else ""

@@ -18,6 +18,10 @@ class LinkFault:
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     """Each frame is delayed by ``delay_ms`` and a random share of twice this, less this."""
+    duplicate: float = 0.0
+    """Probability of sending a frame twice, 0 to 1."""
+    reorder: float = 0.0
+    """Probability of holding a frame back until later ones have overtaken it, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ class NodeSnapshot:
     configuration_index: LogIndex = field(default=LogIndex(0))
     """Of its entry; 0 for what ``cluster.toml`` says."""
     configuration_committed: bool = True
+    mailboxes: dict[str, int] = field(default_factory=dict)
+    """By actor: the most messages that waited for it at once since the snapshot before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +156,39 @@ class ProcessSnapshot:
     """Of an exited process; negative: the signal that ended it."""
     since: float
     """Seconds of the machine's monotonic clock at which this state began."""
+    until: float | None = None
+    """When, by that clock, the launcher will restart or resume it; None: not by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of a node's log, as it is shown to people."""
+
+    index: LogIndex
+    term: Term
+    kind: str
+    """command, clock, no-op or configuration"""
+    text: str
+    """What it says in a few words, ``put color=blue``; at most ``ENTRY_TEXT_MAX`` characters."""
+
+
+ENTRY_TEXT_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """The built-in load, and what the check of its history has found so far."""
+
+    time: float
+    """Seconds of the machine's monotonic clock."""
+    running: bool
+    ok: int
+    failed: int
+    unknown: int
+    checked: int
+    """Operations of the finished rounds that were judged."""
+    rounds: int
+    problem: str | None
+    """Why the history of a round is not linearizable; None while every round held."""
+    undecided: int
+    """Rounds whose check was given up for its length."""

@@ -112,7 +112,7 @@ def on_pre_vote(raft: Raft, message: PreVote) -> None:
     else:
         reason = trace.VOTE_GRANTED
     granted = reason == trace.VOTE_GRANTED
-    raft.trace(trace.VoteAnswered(message.term, message.sender, granted, True, reason))
+    _trace_answer(raft, message, reason, pre=True)
     term = message.term if granted else raft.current_term
     raft.send(PreVoteResponse(raft.node_id, message.sender, term, granted))
 
@@ -148,8 +148,23 @@ def on_request_vote(raft: Raft, message: RequestVote) -> None:
     if granted:
         raft.voted_for = message.sender
         raft.reset_election_timer()
-    raft.trace(trace.VoteAnswered(message.term, message.sender, granted, False, reason))
+    _trace_answer(raft, message, reason, pre=False)
     raft.send_after_append(RequestVoteResponse(raft.node_id, message.sender, raft.current_term, granted))
+
+
+def _trace_answer(raft: Raft, message: PreVote | RequestVote, reason: str, pre: bool) -> None:
+    raft.trace(
+        trace.VoteAnswered(
+            message.term,
+            message.sender,
+            reason == trace.VOTE_GRANTED,
+            pre,
+            reason,
+            raft.voted_for,
+            *(raft.log.last_index, raft.log.last_term),
+            *(message.last_log_index, message.last_log_term),
+        )
+    )
 
 
 def on_request_vote_response(raft: Raft, message: RequestVoteResponse) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -27,13 +27,22 @@ class LeaderChanged:
 
 @dataclass(frozen=True, slots=True)
 class VoteAnswered:
-    """This node granted or refused its vote, or a pre-vote."""
+    """This node granted or refused its vote, or a pre-vote. What it compared stands with it, so that the
+    reason can be told later."""
 
     term: Term
     candidate: NodeId
     granted: bool
     pre: bool
     reason: str
+    voted_for: NodeId | None = None
+    """After the answer."""
+    last_index: LogIndex = field(default=LogIndex(0))
+    last_term: Term = field(default=Term(0))
+    """Of its own log;"""
+    candidate_index: LogIndex = field(default=LogIndex(0))
+    candidate_term: Term = field(default=Term(0))
+    """and of the candidate's, which must be at least as up to date (§5.4.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
+FAULT_SECONDS_MAX = 24 * 3600
+"""The longest lifetime of a fault that nodes and launchers take: beyond a day it is no experiment."""
 
 
 class ControlRequest(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raftkv.sim.network import isolate
+from raftkv.observe.shapes import isolate
 from raftkv.wire.control import ControlResponse, decode_response
 from tests.support.world import VirtualClient, World
 

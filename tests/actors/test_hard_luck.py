@@ -159,7 +159,7 @@ def test_a_clock_that_runs_fast_or_slow_breaks_nothing() -> None:
     leader = world.await_leader()
     client = world.user()
     for name, rate in zip(world.names, (3.0, 0.5, 1.3), strict=True):
-        world.node(name).handle(SetClockRate(rate))
+        world.node(name).faults.handle(SetClockRate(rate))
     for number in range(200):
         client.put(f"k{number}", "v", timeout=20.0)
     settle(world, client, 30.0)

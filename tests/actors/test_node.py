@@ -6,7 +6,7 @@ import msgpack
 
 from raftkv.errors import OutcomeUnknown, Unavailable
 from raftkv.kv.commands import Code, Op
-from raftkv.sim.network import between
+from raftkv.observe.shapes import between
 from raftkv.storage import Identity, Wal
 from raftkv.types import NodeId
 from tests.support.world import WAL_OPTIONS, VirtualClient, World

@@ -44,6 +44,12 @@ class Recorded:
     def fresh_now(self) -> float:
         return self.now()
 
+    def true_now(self) -> float:
+        return self.now()
+
+    def set_true_timer(self, to: str, delay: float, message: Any) -> None:
+        self.set_timer(to, delay, message)
+
     def set_timer(self, to: str, delay: float, message: Any) -> None:
         del to, delay, message
 

@@ -45,6 +45,12 @@ class Context:
         assert message.linearizable == 0
         self.replies.extend(message.replies)
 
+    def true_now(self) -> float:
+        return self.now()
+
+    def set_true_timer(self, to: str, delay: float, message: Any) -> None:
+        self.set_timer(to, delay, message)
+
     def set_timer(self, to: str, delay: float, message: Any) -> None:
         assert to == "watches"
         self.timers.append((self.time + delay, message))

@@ -180,7 +180,11 @@ control_responses = st.builds(
 )
 control_response_frames = control_responses.map(control.encode_response)
 
-faults = st.builds(LinkFault, block=st.booleans(), drop=finite, delay_ms=finite, jitter_ms=finite)
+faults = st.builds(
+    LinkFault,
+    block=st.booleans(),
+    **dict.fromkeys(("drop", "delay_ms", "jitter_ms", "duplicate", "reorder"), finite),
+)
 tails = st.builds(LogTail, first_index=counts, terms=st.lists(counts, max_size=5).map(tuple))
 peers = st.lists(
     st.builds(
@@ -224,6 +228,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     "Term": counts,
     "LogIndex": counts,
     "NodeId | None": st.none() | names,
+    "dict[str, int]": st.dictionaries(names, counts, max_size=4),
     "tuple[str, ...]": st.lists(names, max_size=3).map(tuple),
     "LogTail": tails,
     "tuple[MemberSnapshot, ...]": members,

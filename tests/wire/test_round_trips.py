@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import get_args
 
 import msgpack
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftkv.errors import WireError
-from raftkv.observe import Event, NodeSnapshot, from_raft
+from raftkv.observe import Event, LogEntry, NodeSnapshot, ProcessSnapshot, from_raft
 from raftkv.observe.describe import describe, describe_raw
 from raftkv.raft import messages, trace
 from raftkv.raft.messages import AppendEntries, Entry, Message
@@ -155,3 +155,17 @@ def test_a_snapshot_with_a_field_missing_or_unknown_is_refused(snapshot: NodeSna
 def test_every_event_of_the_core_has_words(sample: trace.RaftEvent) -> None:
     event = from_raft(5, 1.5, N1, sample)
     assert describe(event) != describe_raw(event)
+
+
+@pytest.mark.parametrize("until", [None, 32.5])
+def test_a_process_comes_back(until: float | None) -> None:
+    process = ProcessSnapshot(N1, "exited", None, -9, 2.0, until)
+    assert status.process_from_map(asdict(process)) == process
+
+
+def test_an_entry_of_the_log_comes_back_or_is_refused() -> None:
+    entry = LogEntry(LogIndex(7), Term(2), "command", "put color=blue")
+    assert status.entry_from_map(asdict(entry)) == entry
+    for wrong in ({}, None, asdict(entry) | {"text": b"put"}, asdict(entry) | {"index": "7"}):
+        with pytest.raises(WireError):
+            status.entry_from_map(wrong)
