@@ -6,6 +6,7 @@ An operation that is never completed has the result unknown, which is the truth 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +21,10 @@ class Recorder:
     def __init__(self, *, recorded_max: int = RECORDED_MAX) -> None:
         self._recorded_max = recorded_max
         self._operations: list[Operation] = []
+        self.pending = 0
+        """Operations that are not completed yet."""
+        self.counts: Counter[Result] = Counter()
+        """Of the completed ones, by result."""
 
     def __len__(self) -> int:
         return len(self._operations)
@@ -40,6 +45,7 @@ class Recorder:
         self._operations.append(
             Operation(client, op, key, value, expected, Result.UNKNOWN, None, now_ns, None)
         )
+        self.pending += 1
         return len(self._operations) - 1
 
     def complete(self, token: int, result: Result, output: Value = None, *, now_ns: int) -> None:
@@ -47,6 +53,8 @@ class Recorder:
         pending = self._operations[token]
         assert pending.return_ns is None, "completed twice"
         assert now_ns >= pending.call_ns, "returned before it was called"
+        self.pending -= 1
+        self.counts[result] += 1
         if result is not Result.UNKNOWN:
             self._operations[token] = replace(
                 pending, result=result, output=output if result is Result.OK else None, return_ns=now_ns

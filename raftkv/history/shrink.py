@@ -28,7 +28,8 @@ writes go at once, the ones that excuse them are not among them, so one after th
 
 That would be sound even where it leaves a get of 2 alone, all puts of 2 being long overwritten; but the part
 would seem to say that nobody ever wrote 2. So a write whose effect is seen by what is left goes only if
-another write with the same effect stays, or its effect is absence, which was there at first.
+another write with the same effect stays (a cas from a value to itself has none), or its effect is absence,
+which was there at first.
 
 What remains is a list of operations of the history as they were recorded. First the end is chosen, as early
 as possible; then as many reads as possible are dropped at a time, then fewer, then writes, then reads again:
@@ -144,11 +145,11 @@ def without_reads(operations: Sequence[Operation], wanted: range) -> list[Operat
 
 
 def _is_idle(operation: Operation) -> bool:
-    return (
-        operation.op is Op.CAS
-        and operation.result is Result.UNKNOWN
-        and same_value(operation.expected, operation.value)
-    )
+    return operation.result is Result.UNKNOWN and _passes_on(operation)
+
+
+def _passes_on(operation: Operation) -> bool:
+    return operation.op is Op.CAS and same_value(operation.expected, operation.value)
 
 
 def without_writes(operations: Sequence[Operation], wanted: range) -> list[Operation]:
@@ -166,15 +167,17 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
         for operation in operations
         if _is_witness(operation)
     ]
-    sources = {_left(operation) for at, operation in enumerate(operations) if at not in wanted}
-    sources.add(_ABSENCE)
+    staying = [operation for at, operation in enumerate(operations) if at not in wanted]
+    lasting = {_left(operation) for operation in staying} | {_ABSENCE}
+    # A cas that leaves what it found only passes a value on: where it came from would be gone.
+    sources = {_left(operation) for operation in staying if not _passes_on(operation)} | {_ABSENCE}
     left = []
     for at, operation in enumerate(operations):
         if at in wanted and not operation.is_read:
             minding = [entry for entry in witnesses if _minds(entry[0], operation, appends=appends)]
             excused = all(_is_excused(*entry, operation) for entry in minding if entry[0] is not operation)
             seen = any(witness.output is not False for witness, _ in minding if witness is not operation)
-            if excused and (not seen or _left(operation) in sources):
+            if excused and (not seen or _left(operation) in (lasting if _passes_on(operation) else sources)):
                 continue
         left.append(operation)
     return left

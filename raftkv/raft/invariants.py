@@ -8,67 +8,92 @@ found as lines, so that a simulation can print all of them; an empty list is a c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from raftkv.raft.core import Raft
+from raftkv.raft.log import RaftLog
 from raftkv.raft.messages import Entry
-from raftkv.raft.progress import ProgressState
+from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.state import Role
-from raftkv.raft.status import RaftStatus
 from raftkv.types import LogIndex, NodeId, Term
 
 ENTRIES_COMPARED = 8
 """Below the highest match of two logs; every entry was once close to it."""
 
 
+class View(NamedTuple):
+    """What of a node may never go back; a tuple, since a simulation takes one after every step."""
+
+    node_id: NodeId
+    role: Role
+    current_term: Term
+    voted_for: NodeId | None
+    commit_index: LogIndex
+    last_applied: LogIndex
+    last_index: LogIndex
+
+
+def view_of(raft: Raft) -> View:
+    log = raft.log
+    return View(
+        raft.node_id,
+        raft.role,
+        raft.current_term,
+        raft.voted_for,
+        log.commit_index,
+        log.last_applied,
+        log.last_index,
+    )
+
+
 def check_basic(raft: Raft) -> list[str]:
     """The rules that the modules of the core state for themselves."""
-    log = raft.log
+    log, role = raft.log, raft.role
     found = []
-
-    def require(holds: bool, rule: str) -> None:
-        if not holds:
-            found.append(f"{raft.node_id}: {rule}")
-
-    require(
-        log.offset_index <= log.persisted_index <= log.handed_index <= log.last_index,
-        f"persisted {log.persisted_index} <= handed {log.handed_index} <= last {log.last_index}",
-    )
-    require(
-        log.last_applied <= log.delivered_index <= log.commit_index <= log.last_index,
-        f"applied {log.last_applied} <= delivered {log.delivered_index} <= "
-        f"commit {log.commit_index} <= last {log.last_index}",
-    )
+    last = log.last_index
+    if not log.offset_index <= log.persisted_index <= log.handed_index <= last:
+        found.append(f"persisted {log.persisted_index} <= handed {log.handed_index} <= last {last}")
+    if not log.last_applied <= log.delivered_index <= log.commit_index <= last:
+        found.append(
+            f"applied {log.last_applied} <= delivered {log.delivered_index} <= "
+            f"commit {log.commit_index} <= last {last}"
+        )
     covered = raft.snapshot.index if raft.snapshot else 0
-    require(
-        log.offset_index <= covered,
-        f"forgotten up to {log.offset_index} <= snapshot {covered}",
-    )
-    require(log.last_term <= raft.current_term, f"last term {log.last_term} <= term {raft.current_term}")
-    require((raft.role is Role.LEADER) == (raft.leadership is not None), "leadership iff leader")
-    require(
-        (raft.role in (Role.PRE_CANDIDATE, Role.CANDIDATE)) == (raft.candidacy is not None),
-        "candidacy iff candidate",
-    )
-    require((raft.role is Role.LEADER) == (raft.leader_id == raft.node_id), "leader_id is self iff leader")
-    if raft.role in (Role.LEADER, Role.CANDIDATE):
-        require(raft.voted_for == raft.node_id, "a candidate and a leader voted for themselves")
+    if log.offset_index > covered:
+        found.append(f"forgotten up to {log.offset_index} <= snapshot {covered}")
+    if log.last_term > raft.current_term:
+        found.append(f"last term {log.last_term} <= term {raft.current_term}")
+    leads = role is Role.LEADER
+    if leads != (raft.leadership is not None):
+        found.append("leadership iff leader")
+    if (role is Role.PRE_CANDIDATE or role is Role.CANDIDATE) != (raft.candidacy is not None):
+        found.append("candidacy iff candidate")
+    if leads != (raft.leader_id == raft.node_id):
+        found.append("leader_id is self iff leader")
+    if (leads or role is Role.CANDIDATE) and raft.voted_for != raft.node_id:
+        found.append("a candidate and a leader voted for themselves")
     if raft.leadership:
         for peer, progress in raft.leadership.progress.items():
-            require(progress.match_index < progress.next_index, f"{peer}: match < next")
-            require(progress.match_index <= log.last_index, f"{peer}: match <= last")
-            require(
-                progress.state is ProgressState.REPLICATE or not progress.inflights,
-                f"{peer}: no inflights but while replicating",
-            )
-            require(
-                (progress.state is ProgressState.SNAPSHOT) == (progress.stream is not None),
-                f"{peer}: a stream iff it is sent a snapshot",
-            )
+            found += [f"{peer}: {rule}" for rule in _broken(progress, last)]
+    return [f"{raft.node_id}: {rule}" for rule in found]
+
+
+def _broken(progress: Progress, last_index: LogIndex) -> list[str]:
+    """The rules of a leader's book about one peer that do not hold."""
+    found = []
+    if progress.match_index >= progress.next_index:
+        found.append("match < next")
+    if progress.match_index > last_index:
+        found.append("match <= last")
+    if progress.inflights and progress.state is not ProgressState.REPLICATE:
+        found.append("no inflights but while replicating")
+    if (progress.state is ProgressState.SNAPSHOT) != (progress.stream is not None):
+        found.append("a stream iff it is sent a snapshot")
     return found
 
 
-def check_delta(before: RaftStatus, after: RaftStatus) -> list[str]:
+def check_delta(before: View, after: View) -> list[str]:
     """What may never go back within one life of a node."""
     name = after.node_id
     found = []
@@ -103,8 +128,13 @@ class ClusterHistory:
         """Every entry any node has committed, from index 1."""
         self._committed_in: list[Term] = []
         """The term of whoever was first seen to have committed it: not lower than the one that counts."""
+        self._before_term: dict[Term, tuple[int, int]] = {}
+        """How many of those were looked at for a leader of this term, and the position after the last one
+        that is of an earlier term."""
         self._checked: WeakKeyDictionary[Raft, LogIndex] = WeakKeyDictionary()
         """How far each core's commits were compared."""
+        self._matched: WeakKeyDictionary[Raft, tuple[LogIndex, Entry | None]] = WeakKeyDictionary()
+        """Where each core's log began and what ended it when it was last compared with all others."""
 
     def check_cluster(self, nodes: Iterable[Raft]) -> list[str]:
         """Election safety, log matching, leader completeness, state machine safety (Figure 3)."""
@@ -122,18 +152,26 @@ class ClusterHistory:
     def check_node(self, raft: Raft, alive: Iterable[Raft]) -> list[str]:
         """The same, when ``raft`` is the only one that has changed since the last look."""
         found = self._check_committed(raft)
-        for other in alive:
-            if other is not raft:
-                found += _check_log_matching(raft, other)
+        offset, last = raft.log.offset_index, raft.log.entries[-1] if raft.log.entries else None
+        before = self._matched.get(raft)
+        # Most steps leave the log as it was; a log that changed ends with another object.
+        if before is None or before[1] is not last or before[0] != offset:
+            self._matched[raft] = (offset, last)
+            for other in alive:
+                if other is not raft:
+                    found += _check_log_matching(raft, other)
         if raft.role is Role.LEADER:
             found += self._check_leader(raft)
         return found
 
     def _check_committed(self, raft: Raft) -> list[str]:
         """No two nodes ever commit different entries at one index."""
-        found = []
+        found: list[str] = []
         log = raft.log
-        first = max(log.first_index, self._checked.get(raft, 0) + 1)
+        checked = self._checked.get(raft, 0)
+        if checked == log.commit_index:
+            return found
+        first = max(log.first_index, checked + 1)
         for entry in log.slice(LogIndex(first), log.commit_index) if first <= log.commit_index else ():
             if entry.index == len(self.committed) + 1:
                 self.committed.append(entry)
@@ -149,24 +187,41 @@ class ClusterHistory:
         known = self.leaders.setdefault(leader.current_term, leader.node_id)
         if known != leader.node_id:
             return [f"two leaders in term {leader.current_term}: {known} and {leader.node_id}"]
-        for entry, term in zip(reversed(self.committed), reversed(self._committed_in), strict=True):
-            if term < leader.current_term:
-                if entry.index > leader.log.offset_index and not leader.log.matches(entry.index, entry.term):
-                    where = f"leader {leader.node_id} of term {leader.current_term}"
-                    return [f"{where} lacks committed {entry.index}"]
-                break
+        count = self._count_before(leader.current_term)
+        if count:
+            entry = self.committed[count - 1]
+            if entry.index > leader.log.offset_index and not leader.log.matches(entry.index, entry.term):
+                where = f"leader {leader.node_id} of term {leader.current_term}"
+                return [f"{where} lacks committed {entry.index}"]
         return []
+
+    def _count_before(self, term: Term) -> int:
+        """How many were committed up to the last one that was in a term before this one."""
+        looked_at, count = self._before_term.get(term, (0, 0))
+        if looked_at < len(self._committed_in):
+            for position in range(looked_at, len(self._committed_in)):
+                if self._committed_in[position] < term:
+                    count = position + 1
+            self._before_term[term] = (len(self._committed_in), count)
+        return count
 
 
 def _check_log_matching(left: Raft, right: Raft) -> list[str]:
     """Same index and term: same entry, and the same before it (§5.3)."""
-    index = min(left.log.last_index, right.log.last_index)
-    first = max(left.log.first_index, right.log.first_index)
-    while index >= first and left.log.term_at(index) != right.log.term_at(index):
+    mine, theirs = left.log, right.log
+    index = min(mine.last_index, theirs.last_index)
+    first = max(mine.first_index, theirs.first_index)
+    if _tail(mine, first, index) == _tail(theirs, first, index):
+        return []  # the rule: one look at two lists, since a simulation asks after every step
+    while index >= first and mine.term_at(index) != theirs.term_at(index):
         index = LogIndex(index - 1)
     for below in range(index, max(first, index - ENTRIES_COMPARED) - 1, -1):
-        mine = left.log.entries[below - left.log.first_index]
-        theirs = right.log.entries[below - right.log.first_index]
-        if mine != theirs:
+        if mine.entries[below - mine.first_index] != theirs.entries[below - theirs.first_index]:
             return [f"{left.node_id} and {right.node_id} match at {index} but differ at {below}"]
     return []
+
+
+def _tail(log: RaftLog, first: LogIndex, last: LogIndex) -> list[Entry]:
+    """The entries that are compared, of ``first..last``; none where the logs do not overlap."""
+    begin = max(first, last - ENTRIES_COMPARED) - log.offset_index - 1
+    return log.entries[begin : max(begin, last - log.offset_index)]

@@ -2,7 +2,9 @@
 
 ``schedule`` (virtual time), ``network``, ``disk`` and ``machine`` (a node's surroundings),
 ``clients``, ``world`` (all of it together), ``watch`` (what must hold), ``swarm`` (what a seed
-draws), ``nemesis`` (what breaks), ``run`` (a seed from beginning to end), ``trace``.
+draws), ``nemesis`` (what breaks), ``run`` (a seed from beginning to end), ``passing`` (how it gets there),
+``trace``; ``theatre``, ``stagehand`` and ``lookups`` (a seed that is watched, changed and looked into
+by hand).
 
 Theory of operation. Nothing here knows a clock, a thread, a socket or a process: all time is
 ``Schedule.now``, all chance comes from ``random.Random(f"{seed}/…")``, one for each subsystem, so

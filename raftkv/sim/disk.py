@@ -184,6 +184,14 @@ class SimDisk:
     def set_fault(self, fault: DiskFault | None) -> None:
         self._fault = fault or DiskFault()
 
+    def faults(self) -> list[str]:
+        """Those it has now, a few words each."""
+        fault, directory = self._fault, self._platter.directory
+        slow = self.slow_seconds * 1000 + fault.slow_ms
+        found = ["disk full"] if fault.full or directory.limited else []
+        found += [f"disk slow {slow:g} ms"] if slow else []
+        return found + (["disk hangs"] if self.hangs else [])
+
     def resume(self) -> None:
         if self.hangs and not self._dead:
             self.hangs = False

@@ -38,6 +38,8 @@ class Surroundings(Protocol):
     def send_to_peer(self, sender: str, to: str, frame: bytes) -> None: ...
     def send_to_client(self, sender: str, client: bytes, frame: bytes) -> None: ...
     def on_line(self, name: str, line: str) -> None: ...
+    def on_status(self, name: str, frame: Sequence[bytes]) -> None: ...
+    def on_process(self, name: str, state: str) -> None: ...
     def on_turn(self, machine: Machine) -> None: ...
     def on_clock_rate(self, name: str, rate: float) -> None: ...
     def on_disk_error(self, name: str, error: StorageError) -> None: ...
@@ -108,7 +110,7 @@ class Machine:
                 peer_port=self.ports["peers"],
                 connect=lambda to, _: SimPort(self._link(to)),
                 control_port=self.ports["control"],
-                status_port=SimPort(_ignore),
+                status_port=SimPort(lambda frame: world.on_status(name, frame)),
                 disk=self.disk,
                 report=lambda line: world.on_line(name, line),
                 boot=self.boot,
@@ -134,8 +136,11 @@ class Machine:
 
     def pause(self) -> None:
         self.paused = True
+        self._world.on_process(self.name, "paused")
 
     def resume(self) -> None:
+        if self.paused and self.alive:
+            self._world.on_process(self.name, "running")
         self.paused = False
         self._wake()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from raftkv.observe.shapes import Link, isolate
 from raftkv.sim import network
 from raftkv.sim.machine import Machine
-from raftkv.sim.network import Link
 from raftkv.sim.operator import Operator
 from raftkv.sim.schedule import TRUE_RATE
 from raftkv.sim.swarm import WEATHER, Fault, Profile
@@ -69,7 +69,7 @@ class Nemesis:
             case Fault.SYMMETRIC | Fault.ONE_WAY | Fault.BRIDGE | Fault.RING:
                 return self._cut(_SHAPES[fault](world.names, rng))
             case Fault.ISOLATE_LEADER:
-                return self._cut(network.isolate(leader, world.names)) if leader else None
+                return self._cut(isolate(leader, world.names)) if leader else None
             case Fault.BLACKOUT:
                 for name in world.names:
                     world.power_loss(name)

@@ -1,7 +1,8 @@
 """The network between nodes, and between clients and nodes. Every link is directed.
 
 ``Weather`` happens to every frame; a *cut* blocks a set of links until it is lifted, and several
-cuts may overlap. A frame is lost if its link is cut when it leaves or when it would arrive.
+cuts may overlap. A frame is lost if its link is cut when it leaves or when it would arrive. What is done
+to a single link by hand (``links``) comes on top of that.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from raftkv.observe import shapes
+from raftkv.observe.shapes import Link
+from raftkv.sim.links import LinkFaults
 from raftkv.sim.schedule import Action, Schedule
-
-Link = tuple[str, str]
-"""(sender, to)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,17 @@ class Weather:
 
 
 class Network:
-    def __init__(self, schedule: Schedule, rng: random.Random, weather: Weather) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        rng: random.Random,
+        weather: Weather,
+        links_rng: random.Random | None = None,
+    ) -> None:
         self._schedule = schedule
         self._rng = rng
         self.weather = weather
+        self.faults = LinkFaults(schedule, links_rng or random.Random(0))
         self._cuts: Counter[Link] = Counter()
         self._last_arrival: dict[Link, float] = {}
         self.counts: Counter[str] = Counter()
@@ -47,6 +55,13 @@ class Network:
         """``stream``: nothing on this link is duplicated or overtaken. Clients rely on that, as TCP gives
         it to them: a second copy of a request could be refused when the first was taken, and say so."""
         link = (sender, to)
+        if not self.faults.any:
+            self._send(link, arrive, stream)
+            return
+        for delay in self.faults.copies(link):
+            self._schedule.after(delay, lambda: self._send(link, arrive, stream))
+
+    def _send(self, link: Link, arrive: Action, stream: bool) -> None:
         weather, chance = self.weather, self._rng.random
         self.counts["sent"] += 1
         if self.is_cut(link):
@@ -83,57 +98,41 @@ class Network:
     # -- cuts
 
     def is_cut(self, link: Link) -> bool:
-        return self._cuts[link] > 0
+        return self._cuts.get(link, 0) > 0 or (self.faults.any and self.faults.blocks(link))
 
     def cut(self, links: Iterable[Link]) -> None:
         self._cuts.update(links)
 
     def lift(self, links: Iterable[Link]) -> None:
-        """Undo one ``cut`` of these links."""
-        self._cuts.subtract(links)
+        """Undo one ``cut`` of these links; of one that was healed meanwhile nothing is left to be undone."""
+        for link in links:
+            if self._cuts[link] > 0:
+                self._cuts[link] -= 1
 
     def heal(self) -> None:
         self._cuts.clear()
-
-
-def between(left: Sequence[str], right: Sequence[str]) -> list[Link]:
-    """All links from one side to the other, both ways."""
-    return [(a, b) for a in left for b in right] + [(b, a) for a in left for b in right]
+        self.faults.clear()
 
 
 def symmetric(names: Sequence[str], rng: random.Random) -> list[Link]:
     """Two sides that do not hear each other; one may be a majority, or neither."""
-    sides = _halves(names, rng)
-    return between(*sides)
+    return shapes.between(*_halves(names, rng))
 
 
 def one_way(names: Sequence[str], rng: random.Random) -> list[Link]:
     """One side still hears the other, but is not heard."""
-    left, right = _halves(names, rng)
-    return [(a, b) for a in left for b in right]
+    return shapes.one_way(*_halves(names, rng))
 
 
 def bridge(names: Sequence[str], rng: random.Random) -> list[Link]:
     """Two sides that share one node."""
     shuffled = _shuffled(names, rng)
-    middle = 1 + (len(shuffled) - 1) // 2
-    return between(shuffled[1:middle], shuffled[middle:])
+    return shapes.bridge(shuffled[0], shuffled)
 
 
 def ring(names: Sequence[str], rng: random.Random) -> list[Link]:
-    """Each node hears only the next and the one before: with five or more nobody hears a majority."""
-    shuffled = _shuffled(names, rng)
-    count = len(shuffled)
-    return [
-        (shuffled[a], shuffled[b])
-        for a in range(count)
-        for b in range(count)
-        if a != b and (a - b) % count not in (1, count - 1)
-    ]
-
-
-def isolate(node: str, names: Sequence[str]) -> list[Link]:
-    return between([node], [name for name in names if name != node])
+    """Each node hears only the next and the one before."""
+    return shapes.ring(_shuffled(names, rng))
 
 
 def _halves(names: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:

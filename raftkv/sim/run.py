@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import random
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,16 @@ from typing import Any
 
 from raftkv.client.users import User
 from raftkv.history import Op, Recorder, Result, check_history, to_json_line
+from raftkv.observe.shapes import between, isolate
 from raftkv.sim.clients import SimClient
 from raftkv.sim.machine import Machine
 from raftkv.sim.nemesis import Nemesis
-from raftkv.sim.network import between, isolate
+from raftkv.sim.passing import Phase, Play, Unmet, Until, never
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
 from raftkv.sim.tenants import Holder, Holders, Observer, check_tokens
 from raftkv.sim.trace import Trace
 from raftkv.sim.twin import Violation
-from raftkv.sim.world import World
+from raftkv.sim.world import Listener, World
 
 SECONDS = 10.0
 """Of the first phase, unless told otherwise."""
@@ -39,6 +39,8 @@ CHECK_STEPS_MAX = 2_000_000
 """Of the search over one history; more than any of them has come near."""
 READERS = 2
 READER: dict[str, Any] = {"read_share": 1.0, "pinned_share": 1.0, "burst_share": 0.0, "rest_seconds": 0.03}
+VISITOR = 999
+"""The number of the one who asks by hand."""
 RETURNS_SHARE = 0.3
 """Of seeds in which a node that was cut off returns, which must not disturb anybody."""
 
@@ -74,18 +76,10 @@ def run_seed(
     profile = draw(seed, nodes, faults)
     run = Run(seed, profile, seconds, write)
     outcome = Outcome(seed, profile)
-    try:
-        run.safety()
-        run.liveness()
-        run.convergence()
-        run.calm()
-        run.check()
-    except Violation as violation:
-        outcome.violation = str(violation)
-    except Exception as error:
-        # Whatever the code under test raises through a turn would have ended a node.
-        outcome.violation = "".join(traceback.format_exception(error)).rstrip()
-    if outcome.violation:
+    play = Play(run.world.schedule, run.phases())
+    play.advance()
+    if play.violation:
+        outcome.violation = play.violation
         outcome.tail = list(run.world.trace.tail)
     world = run.world
     outcome.digest = world.trace.digest
@@ -101,10 +95,15 @@ def run_seed(
 
 
 class Run:
-    """The phases, one by one, so that a debugger or a dashboard can stop between them."""
+    """The phases, which ``passing.Play`` lets happen, all at once or step by step."""
 
     def __init__(
-        self, seed: int, profile: Profile, seconds: float, write: Callable[[str], None] | None = None
+        self,
+        seed: int,
+        profile: Profile,
+        seconds: float,
+        write: Callable[[str], None] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.profile = profile
         self.seconds = seconds
@@ -112,6 +111,7 @@ class Run:
         self._healed: list[str] = []
         """Nodes that are to run from now on."""
         self.world = World(profile.world, seed, Trace(write))
+        self.world.listener = listener
         self._rng = random.Random(f"{seed}/run")
         self._nemesis = Nemesis(self.world, profile, random.Random(f"{seed}/nemesis"))
         # Whoever writes soon waits for a leader; readers who never write keep asking one that was deposed.
@@ -159,21 +159,42 @@ class Run:
         rng = random.Random(f"{seed}/tenant/{name}")
         return self.world.client(name, rng.sample(founders, rng.randint(1, len(founders))))
 
+    def visitor(self) -> User:
+        """Whoever asks by hand, and does nothing by itself. A seed has none: this makes it another run."""
+        found = [user for user in self.users if user.number == VISITOR]
+        if found:
+            return found[0]
+        names = self.world.names[: self.profile.world.nodes]
+        client = self.world.client("visitor", names)
+        rng = random.Random(self._rng.getrandbits(64))
+        visitor = User(VISITOR, client, self.profile, rng, self.history, self._on_answer, [])
+        visitor.resting = True
+        self.users.insert(0, visitor)
+        return visitor
+
     def _on_answer(self, client_id: int, sequence: int, code: int, revision: int) -> None:
         self.world.watcher.twin.check_answer(client_id, sequence, code, revision)
 
     # -- the phases
 
-    def safety(self) -> None:
+    def phases(self) -> Phase:
+        """All of them. Raises ``Violation`` for what is found, ``Unmet`` for what is owed."""
+        yield from self.safety()
+        yield from self.liveness()
+        yield from self.convergence()
+        yield from self.calm()
+        yield from self.check()
+
+    def safety(self) -> Phase:
         for name in self.world.names:
             self.world.start(name)
         for participant in self._participants():
             participant.begin()
         self._nemesis.begin()
-        self.world.run(self.seconds)
+        yield Until(never, self.seconds)
         self._nemesis.stop()
 
-    def liveness(self) -> None:
+    def liveness(self) -> Phase:
         """The rest of the cluster may hinder the healed quorum as much as it can."""
         world, rng = self.world, self._rng
         core = self._draw_quorum()
@@ -193,8 +214,9 @@ class Run:
         # A user who asks the healed part only: the others may go on asking the dead.
         probe = self._probe(core)
         when = f"after {', '.join(core)} of {', '.join(world.members())} were healed"
-        self._demand(probe, Op.PUT, "probe", elections + DISCOVERY_SECONDS, when, "alive")
-        self._demand(probe, Op.GET, "probe", elections + DISCOVERY_SECONDS, "after a write had gone through")
+        seconds = elections + DISCOVERY_SECONDS
+        yield from self._demand(probe, Op.PUT, "probe", seconds, when, "alive")
+        yield from self._demand(probe, Op.GET, "probe", seconds, "after a write had gone through")
 
     def _draw_quorum(self) -> list[str]:
         """Members enough to go on, and some more."""
@@ -217,7 +239,7 @@ class Run:
         when: str,
         value: str | None = None,
         target: str | None = None,
-    ) -> None:
+    ) -> Phase:
         """This request must be answered, and well. One that was refused may be asked again: where few
         clients are remembered, a new one may be forgotten before its first write. Its own patience is
         longer than ours, so silence is never taken for a refusal."""
@@ -230,8 +252,8 @@ class Run:
         while True:
             user.ask(op, key, value, target)
             left = deadline - self.world.now
-            if left <= 0 or not self.world.run_until(answered, left):
-                raise Violation(f"a request was not answered within {seconds:g} s {when}")
+            if left <= 0 or not (yield Until(answered, left)):
+                raise Unmet(f"a request was not answered within {seconds:g} s {when}")
             if user.last is Result.OK:
                 return
 
@@ -252,15 +274,15 @@ class Run:
         self.users.append(user)
         return user
 
-    def convergence(self) -> None:
+    def convergence(self) -> Phase:
         world = self.world
         world.heal(world.names)
         self._healed = world.names
         for participant in self._participants():
             participant.resting = True
         quiet = self.profile.request_timeout + SETTLE_SECONDS
-        if not world.run_until(lambda: not any(each.busy for each in self._participants()), quiet):
-            raise Violation(f"requests are open after {quiet:g} s on a healed cluster")
+        if not (yield Until(lambda: not any(each.busy for each in self._participants()), quiet)):
+            raise Unmet(f"requests are open after {quiet:g} s on a healed cluster")
 
         def equal() -> bool:
             self._revive()
@@ -270,25 +292,25 @@ class Run:
                 for machine in self._members()
             )
 
-        if not world.run_until(equal, SETTLE_SECONDS):
-            raise Violation(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")
+        if not (yield Until(equal, SETTLE_SECONDS)):
+            raise Unmet(f"the nodes are not equal {SETTLE_SECONDS:g} s after everything was healed")
         for machine in self._members():
             assert machine
             world.watcher.twin.check_contents(machine)
-        self._settle_tenants()
+        yield from self._settle_tenants()
 
-    def _settle_tenants(self) -> None:
+    def _settle_tenants(self) -> Phase:
         """Nobody holds anything any more: every lease ends by itself, and observers learn of all of it."""
-        world, twin = self.world, self.world.watcher.twin
+        twin = self.world.watcher.twin
         patience = SETTLE_SECONDS + 2 * self.profile.lease_ttl
 
         def over() -> bool:
             self._revive()
             return not twin.leases and all(observer.revision == twin.revision for observer in self.observers)
 
-        if not world.run_until(over, patience):
+        if not (yield Until(over, patience)):
             behind = [observer.revision for observer in self.observers]
-            raise Violation(
+            raise Unmet(
                 f"{patience:g} s after everything was healed leases {list(twin.leases)} live on, and "
                 f"observers are at {behind} of {twin.revision}"
             )
@@ -300,7 +322,7 @@ class Run:
         """None for one that is down."""
         return [self.world.machines.get(name) for name in self.world.members()]
 
-    def calm(self) -> None:
+    def calm(self) -> Phase:
         """A node that was cut off for some election timeouts and returns deposes nobody (thesis §9.6)."""
         world = self.world
 
@@ -312,7 +334,7 @@ class Run:
         if (
             self.profile.world.preferred
             or self._rng.random() >= RETURNS_SHARE
-            or not world.run_until(settled, SETTLE_SECONDS)
+            or not (yield Until(settled, SETTLE_SECONDS))
         ):
             return
         leader = world.leader()
@@ -329,13 +351,13 @@ class Run:
         links = isolate(away, world.names)
         elections = world.watcher.elections
         world.network.cut(links)
-        world.run(3 * timeout)
+        yield Until(never, 3 * timeout)
         world.network.lift(links)
-        world.run(2 * timeout)
+        yield Until(never, 2 * timeout)
         if world.watcher.elections > elections or world.leader() != leader:
-            raise Violation(f"{away} was cut off for {3 * timeout:g} s, returned, and {leader} leads no more")
+            raise Unmet(f"{away} was cut off for {3 * timeout:g} s, returned, and {leader} leads no more")
 
-    def check(self) -> None:
+    def check(self) -> Phase:
         """The last word: what users saw, read once more at the end, is linearizable. The leader dies
         first, and nobody writes to the next one: what it may serve it must find out by itself."""
         world, reader = self.world, self.users[-1]
@@ -344,10 +366,10 @@ class Run:
             world.power_loss(leader)
             world.start(leader)
         for key in [*(f"k{number}" for number in range(self.profile.keys)), "probe"]:
-            self._demand(reader, Op.GET, key, SETTLE_SECONDS, "on a healed cluster")
+            yield from self._demand(reader, Op.GET, key, SETTLE_SECONDS, "on a healed cluster")
         for name in world.members():
-            when = f"by {name} on a healed cluster"
-            self._demand(reader, Op.GET, "probe", SETTLE_SECONDS, when, target=world.config.node(name).client)
+            when, endpoint = f"by {name} on a healed cluster", world.config.node(name).client
+            yield from self._demand(reader, Op.GET, "probe", SETTLE_SECONDS, when, target=endpoint)
         verdict = check_history(self.history.operations(), steps_max=CHECK_STEPS_MAX)
         world.trace.add(world.now, verdict.describe())
         if not verdict.outcome.holds:

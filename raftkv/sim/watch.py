@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from raftkv.kv import SessionLimits
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.raft import Configuration, Entry, EntryKind, Raft, Role
-from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
+from raftkv.raft.invariants import ClusterHistory, View, check_basic, check_delta, view_of
 from raftkv.raft.messages import (
     AppendEntriesResponse,
     Message,
@@ -26,7 +26,6 @@ from raftkv.raft.messages import (
     RequestVoteResponse,
 )
 from raftkv.raft.quorum import is_quorum
-from raftkv.raft.status import RaftStatus
 from raftkv.sim.disk import Contents, Platter
 from raftkv.sim.machine import Machine
 from raftkv.sim.twin import Twin, Violation
@@ -47,7 +46,7 @@ class Watcher:
         self.committed_index = LogIndex(0)
         self._configurations: dict[tuple[LogIndex, Term], Configuration] = {}
         """Every one that was ever in effect anywhere."""
-        self._views: dict[int, RaftStatus] = {}
+        self._views: dict[int, View] = {}
         """By boot: what may never go back within one life."""
         self._votes: dict[tuple[int, str, str], str] = {}
         """(term, voter, its incarnation) -> candidate, of votes that have left."""
@@ -61,14 +60,14 @@ class Watcher:
 
     def after_turn(self, machine: Machine, alive: Iterable[Machine]) -> None:
         raft = machine.node.raft.raft
-        view = raft.status()
+        view = view_of(raft)
         found = check_basic(raft)
         before = self._views.get(machine.boot)
         if before:
             found += check_delta(before, view)
         if view.role is Role.LEADER and (before is None or before.role is not Role.LEADER):
             self.elections += 1
-            found += self._check_elected(view, machine.node.incarnation)
+            found += self._check_elected(raft, machine.node.incarnation)
         self._views[machine.boot] = view
         known = len(self.history.committed)
         found += self.history.check_node(raft, [other.node.raft.raft for other in alive])
@@ -137,7 +136,7 @@ class Watcher:
         self._held[name] = held
         return []
 
-    def _check_elected(self, leader: RaftStatus, incarnation: str) -> list[str]:
+    def _check_elected(self, leader: Raft, incarnation: str) -> list[str]:
         """It asked, and a quorum of those that its configuration knows said yes."""
         itself = leader.configuration.member(leader.node_id)
         votes = {leader.node_id} if itself and itself.incarnation in ("", incarnation) else set()

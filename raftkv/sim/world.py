@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 from raftkv import config
@@ -27,6 +27,7 @@ from raftkv.sim.clients import SimClient
 from raftkv.sim.disk import Platter, PowerCut, cut_power_at, let_pass
 from raftkv.sim.machine import Machine
 from raftkv.sim.network import Network, Weather
+from raftkv.sim.passing import Passing, Until, never
 from raftkv.sim.schedule import TRUE_RATE, Schedule
 from raftkv.sim.trace import Trace
 from raftkv.sim.twin import Violation
@@ -39,8 +40,8 @@ from raftkv.wire.control import ControlRequest, encode_request
 OPERATOR = b"operator"
 SNAPSHOTS_TAKEN = "snapshots taken"
 SNAPSHOTS_INSTALLED = "snapshots installed"
-STEPS_A_MOMENT_MAX = 10_000
-"""A node that asks for a turn at once, for ever, stops time."""
+KILLED = -9
+"""The exit code of whoever was killed, or lost its power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,18 @@ def cluster_config(options: WorldOptions) -> ClusterConfig:
     )
 
 
+class Listener(Protocol):
+    """Hears what a dashboard would of a real cluster. Nothing that happens may depend on it."""
+
+    def on_status(self, name: str, frame: Sequence[bytes]) -> None:
+        """A frame of the node's status port."""
+        ...
+
+    def on_process(self, name: str, state: str, exit_code: int | None) -> None:
+        """``state``: as in ``ProcessSnapshot``."""
+        ...
+
+
 class World:
     def __init__(self, options: WorldOptions, seed: int | str = 0, trace: Trace | None = None) -> None:
         self.options = options
@@ -92,7 +105,12 @@ class World:
         self.trace = trace or Trace()
         self.schedule = Schedule()
         self._rng = random.Random(f"{seed}/world")
-        self.network = Network(self.schedule, random.Random(f"{seed}/network"), options.weather)
+        self.network = Network(
+            self.schedule,
+            random.Random(f"{seed}/network"),
+            options.weather,
+            random.Random(f"{seed}/links"),
+        )
         self.platters = {name: Platter(MemoryDirectory(name)) for name in self.names}
         self.machines: dict[str, Machine] = {}
         self.clients: dict[str, SimClient] = {}
@@ -104,6 +122,7 @@ class World:
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
+        self.listener: Listener | None = None
         self._wal_options = WalOptions(segment_bytes=options.segment_bytes)
 
     # -- time
@@ -113,23 +132,13 @@ class World:
         return self.schedule.now
 
     def run(self, seconds: float) -> None:
-        self.run_until(lambda: False, seconds)
+        self.run_until(never, seconds)
 
     def run_until(self, condition: Callable[[], Any], seconds: float) -> bool:
         """Let time pass until ``condition`` holds, ``seconds`` at most; whether it came to hold."""
-        deadline = self.now + seconds
-        moment, steps = self.now, 0
-        while not condition():
-            when = self.schedule.next_time()
-            steps = steps + 1 if when == moment else 0
-            moment = when if when is not None else moment
-            if steps > STEPS_A_MOMENT_MAX:
-                raise Violation(f"{steps:,} steps at {moment:.6f} s, and time does not pass")
-            if when is None or when > deadline:
-                self.schedule.now = deadline
-                return bool(condition())
-            self.schedule.step()
-        return True
+        passing = Passing(self.schedule, Until(condition, seconds))
+        passing.advance()
+        return passing.came
 
     # -- life and death
 
@@ -167,16 +176,17 @@ class World:
             return None
         platter.directory.before = let_pass
         self.machines[name] = machine
+        self.on_process(name, "running")
         return machine
 
-    def power_loss(self, name: str) -> None:
+    def power_loss(self, name: str, exit_code: int = KILLED) -> None:
         """What was not synced is lost, or torn."""
-        if self._remove(name):
+        if self._remove(name, exit_code):
             self.platters[name].lose_power(self._rng)
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str, exit_code: int = KILLED) -> None:
         """SIGKILL: the process is gone, the page cache is not."""
-        if self._remove(name):
+        if self._remove(name, exit_code):
             self.platters[name].lose_process()
 
     def wipe(self, name: str) -> None:
@@ -195,12 +205,13 @@ class World:
         sound = {NodeId(name) for name in names if name not in self.wiped}
         return all(is_quorum(sound, each) for each in self.watcher.in_force(running))
 
-    def _remove(self, name: str) -> bool:
+    def _remove(self, name: str, exit_code: int = KILLED) -> bool:
         machine = self.machines.pop(name, None)
         if machine is None:
             return False
         machine.die()
         self.watcher.forget(machine)
+        self.on_process(name, "exited", exit_code)
         return True
 
     def make_room(self, name: str) -> None:
@@ -267,6 +278,14 @@ class World:
     def on_line(self, name: str, line: str) -> None:
         self.trace.add(self.now, f"{name}: {line}")
 
+    def on_status(self, name: str, frame: Sequence[bytes]) -> None:
+        if self.listener:
+            self.listener.on_status(name, frame)
+
+    def on_process(self, name: str, state: str, exit_code: int | None = None) -> None:
+        if self.listener:
+            self.listener.on_process(name, state, exit_code)
+
     def on_clock_rate(self, name: str, rate: float) -> None:
         drift = 1 + self.config.raft.clock_drift_percent / 100
         self._fast_until[name] = math.inf if rate > drift else self.now
@@ -295,9 +314,9 @@ class World:
             self.counts["node stopped itself"] += 1
             if isinstance(stopped.error, StorageError):
                 # A disk that failed once has lost what it likes.
-                self.power_loss(machine.name)
+                self.power_loss(machine.name, exit_code=1)
             else:
-                self.kill(machine.name)
+                self.kill(machine.name, exit_code=1 if stopped.error else 0)
 
     def _fail(self, violation: Violation) -> None:
         self.trace.add(self.now, f"VIOLATION {violation}")

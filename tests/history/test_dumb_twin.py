@@ -6,7 +6,7 @@ history leaves a linearizable one linearizable.
 
 from __future__ import annotations
 
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from raftkv.history import Op, Operation, Outcome, Result, Value, check_history
@@ -83,8 +83,17 @@ def test_no_step_of_shrinking_makes_a_linearizable_history_a_violation(
             assert is_linearizable(step(happened, range(first, last)))
 
 
+A_CAS_THAT_CHANGES_NOTHING = [
+    Operation(0, Op.PUT, "k", 1, None, Result.OK, None, 0, 0),
+    Operation(1, Op.PUT, "k", None, None, Result.OK, None, 1, 1),
+    Operation(2, Op.CAS, "k", 1, 1, Result.OK, True, 2, 2),
+]
+"""It is no source of what it saw, though it leaves it."""
+
+
 @settings(max_examples=500, deadline=None)
 @given(histories())
+@example(A_CAS_THAT_CHANGES_NOTHING)
 def test_a_witness_shows_a_source_of_every_value_it_sees(history: list[Operation]) -> None:
     """As far as the history has one that was called in time: else the get would seem to stand alone."""
     verdict = check_history(history)

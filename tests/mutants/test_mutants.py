@@ -58,7 +58,11 @@ def test_a_mutant_changes_something_and_leaves_nothing_behind(mutant: Mutant) ->
     before = codes()
     with mutant.plant():
         planted = codes()
-        changed = {name for name in before if essence(planted[name]) != essence(before[name])}
+        changed = {
+            name
+            for name in before
+            if planted[name] is not before[name] and essence(planted[name]) != essence(before[name])
+        }
         assert {planted[name] for name in changed} == {edit.function.__code__ for edit in mutant.edits}
     after = codes()
     assert all(after[name] is before[name] for name in before)
@@ -174,7 +178,11 @@ def test_a_mutant_that_nothing_notices_is_an_error(capsys: pytest.CaptureFixture
     assert "survived everything: checksum-skips-the-length" in err
 
 
-def test_a_planted_session_of_pytest_fails_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_planted_session_of_pytest_fails_and_says_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The file that is known to notice: the whole layer takes a minute, and this is about the session.
+    monkeypatch.setitem(PATHS, Layer.PITFALLS, ("tests/pitfalls/test_durability.py",))
     arguments = ["--mutant", "old-ack-counts", "--layers", "pitfalls", "--json"]
     assert main(arguments) == 0
     row = json.loads(capsys.readouterr().out)

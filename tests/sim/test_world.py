@@ -8,11 +8,12 @@ from collections import Counter
 import pytest
 
 from raftkv.actors.storage import DiskResult
+from raftkv.observe.shapes import Link, isolate
 from raftkv.raft import Configuration, Entry, HardState, Role
 from raftkv.raft.messages import AppendEntriesResponse, Heartbeat, RequestVoteResponse
 from raftkv.sim import network
 from raftkv.sim.disk import Contents, Platter, SimDisk, fail_once
-from raftkv.sim.network import Link, Network, Weather
+from raftkv.sim.network import Network, Weather
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
 from raftkv.sim.twin import Twin, Violation
 from raftkv.sim.watch import Watcher
@@ -130,7 +131,7 @@ def test_partitions_have_the_shapes_they_are_named_for(seed: int) -> None:
     one_way = network.one_way(NAMES, rng)
     assert one_way
     assert not {(b, a) for a, b in one_way} & set(one_way)
-    assert len(network.isolate("n1", NAMES)) == 8
+    assert len(isolate("n1", NAMES)) == 8
 
 
 # -- the disk
