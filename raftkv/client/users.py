@@ -82,11 +82,12 @@ class User:
         endpoints: Sequence[str],
     ) -> None:
         """``endpoints``: of all nodes, for reads that ask one of them."""
-        self._number = number
+        self.number = number
         self._stage = stage
         self._habits = habits
         self._rng = rng
         self._history = history
+        self._prefix = ""
         self._on_write = on_write
         self._endpoints = endpoints
         self._session = stage.core.new_session()
@@ -106,12 +107,21 @@ class User:
     def begin(self) -> None:
         self._stage.later(self._rng.expovariate(1 / self._habits.rest_seconds), self._go_on)
 
+    def turn_to(self, history: Recorder, prefix: str) -> None:
+        """From now on ask for other keys, and write that down elsewhere. What is open ends where it began."""
+        self._history, self._prefix = history, prefix
+        self._seen.clear()
+
+    def believe(self, key: str, value: str | None) -> None:
+        """As if this had been read: the next comparison expects it."""
+        self._seen[key] = value
+
     def ask(self, op: Did, key: str, value: str | None = None, target: str | None = None) -> None:
         """One request now; the user goes on by itself afterwards. ``target``: the node to be read from."""
-        now = self._stage.now()
+        now, history = self._stage.now(), self._history
         expected = self._seen.get(key) if op is Did.CAS else None
-        token = self._history.invoke(
-            self._number, op, key, value=value, expected=expected, now_ns=int(now * NANOSECONDS)
+        token = history.invoke(
+            self.number, op, key, value=value, expected=expected, now_ns=int(now * NANOSECONDS)
         )
         session = None if op is Did.GET else self._session
         name = key.encode()
@@ -129,7 +139,13 @@ class User:
         self._open += 1
         deadline = now + self._habits.request_timeout
         self._stage.submit(
-            Call(fields, deadline, lambda call: self._on_done(token, op, key, value, call), session, target)
+            Call(
+                fields,
+                deadline,
+                lambda call: self._on_done(history, token, op, key, value, call),
+                session,
+                target,
+            )
         )
 
     def _go_on(self) -> None:
@@ -151,13 +167,15 @@ class User:
             self.ask(Did.PUT, key, value)
 
     def _draw_key(self) -> str:
-        return f"k{self._rng.randrange(self._habits.keys)}"
+        return f"{self._prefix}k{self._rng.randrange(self._habits.keys)}"
 
     def _draw_value(self) -> str:
         self._writes += 1
-        return f"{self._number}.{self._writes}"
+        return f"{self.number}.{self._writes}"
 
-    def _on_done(self, token: int, op: Did, key: str, value: str | None, call: Call) -> None:
+    def _on_done(
+        self, history: Recorder, token: int, op: Did, key: str, value: str | None, call: Call
+    ) -> None:
         now_ns = int(self._stage.now() * NANOSECONDS)
         self._open -= 1
         if not self._open:
@@ -166,7 +184,7 @@ class User:
         if response is None:
             unknown = isinstance(call.error, OutcomeUnknown)
             self.last = Result.UNKNOWN if unknown else Result.FAIL
-            self._history.complete(token, self.last, now_ns=now_ns)
+            history.complete(token, self.last, now_ns=now_ns)
             if isinstance(call.error, SessionExpired):
                 self._session = self._stage.core.renew()
             return
@@ -183,7 +201,7 @@ class User:
                 if not output:
                     self._seen[key] = found
         self.last = Result.OK
-        self._history.complete(token, Result.OK, output, now_ns=now_ns)
+        history.complete(token, Result.OK, output, now_ns=now_ns)
 
 
 def _bytes(value: str | None) -> bytes | None:

@@ -1,44 +1,22 @@
-"""Users on real sockets: the stage that ``client.users`` stand on, in one thread."""
+"""The users of a torture, and what they must have been served at its end."""
 
 from __future__ import annotations
 
-import heapq
 import random
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from raftkv.client.calls import Call
-from raftkv.client.transport import Transport
 from raftkv.client.users import User
+from raftkv.cluster.stage import PUMP_SECONDS, LoadHabits, Stage
 from raftkv.history import Op, Recorder, Result
 from raftkv.kv.commands import Code
 
-PUMP_SECONDS = 0.02
-"""At most until timers are looked at again."""
 
-
-@dataclass(frozen=True, slots=True)
-class LoadHabits:
-    """Implements ``client.users.Habits``."""
-
-    keys: int
-    rest_seconds: float = 0.004
-    request_timeout: float = 1.5
-    read_share: float = 0.4
-    burst_share: float = 0.02
-    pinned_share: float = 0.3
-
-
-class Load:
+class Load(Stage):
     """``work`` lets the users work; ``history`` holds what they did. One thread owns it."""
 
     def __init__(self, endpoints: Sequence[str], users: int, habits: LoadHabits, rng: random.Random) -> None:
-        self._transport = Transport(endpoints, rng.getrandbits(32))
-        self.core = self._transport.core
+        super().__init__(endpoints, rng.getrandbits(32))
         self.history = Recorder()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_count = 0
         self._last_write = self.now()
         self.writes = 0
         self.longest_gap = 0.0
@@ -57,34 +35,10 @@ class Load:
             for number in range(users)
         ]
 
-    # -- the stage
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def later(self, delay: float, action: Callable[[], None]) -> None:
-        self._timer_count += 1
-        heapq.heappush(self._timers, (self.now() + delay, self._timer_count, action))
-
-    def submit(self, call: Call) -> None:
-        self.core.submit(call, self.now())
-
-    # -- the play
-
     def begin(self) -> None:
         self._last_write = self.now()
         for user in self._users:
             user.begin()
-
-    def work(self, until: float) -> None:
-        """Let them work until then, in seconds of ``now``."""
-        while (now := self.now()) < until:
-            while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
-            wait = min(PUMP_SECONDS, until - now)
-            if self._timers:
-                wait = min(wait, max(0.0, self._timers[0][0] - now))
-            self._transport.pump(wait)
 
     def rest(self, seconds: float) -> None:
         """Nothing new is asked; let what is open come to an end, which it does by itself in time."""
@@ -120,9 +74,6 @@ class Load:
             if user.last is Result.OK:
                 return True
         return False
-
-    def close(self) -> None:
-        self._transport.close()
 
     def _on_write(self, client_id: int, sequence: int, code: int, revision: int) -> None:
         del client_id, sequence, revision

@@ -20,8 +20,8 @@ from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.torture.churn import Churn
 from raftkv.errors import RaftkvError
+from raftkv.observe import DiskFault, LinkFault, shapes
 
-Link = tuple[str, str]
 Undo = Callable[[], None]
 
 NODE_SECONDS = 0.3
@@ -166,12 +166,12 @@ class Nemesis:
         match fault:
             case Fault.KILL | Fault.STOP:
                 self._claim_process(node)
-                (chaos.kill if fault is Fault.KILL else chaos.stop)(node)
+                (chaos.kill if fault is Fault.KILL else chaos.stop)(node, None)
                 return node, lambda: self._restart([node])
             case Fault.KILL_ALL:
                 self._claim(*(f"process {name}" for name in self.names))
                 for name in self.names:
-                    chaos.kill(name)
+                    chaos.kill(name, None)
                 return "all", lambda: self._restart(self.names)
             case Fault.REPLACE:
                 self._claim_process(node)
@@ -180,22 +180,25 @@ class Nemesis:
                 leader = self._leader()
                 if leader in (None, node):
                     raise RaftkvError("nobody to hand over, or nobody to take over")
-                chaos.transfer(leader, node)
+                chaos.transfer(node)
                 return f"{leader} to {node}", _nothing
             case Fault.PAUSE:
                 self._claim_process(node)
-                chaos.pause(node)
+                chaos.pause(node, None)
                 return node, lambda: self._mend(node, lambda: chaos.resume(node))
             case Fault.SLOW_DISK:
                 self._claim(f"disk {node}")
                 milliseconds = rng.choice(SLOW_MS)
-                chaos.disk(node, slow_ms=milliseconds)
-                return f"{node} {milliseconds:g} ms", lambda: self._mend(node, lambda: chaos.disk(node))
+                chaos.disk(node, DiskFault(slow_ms=milliseconds), None)
+                sound = DiskFault()
+                return f"{node} {milliseconds:g} ms", lambda: self._mend(
+                    node, lambda: chaos.disk(node, sound, None)
+                )
             case Fault.CLOCK_RATE:
                 self._claim(f"clock {node}")
                 rate = rng.choice(CLOCK_RATES)
-                chaos.clock(node, rate)
-                return f"{node} ×{rate:g}", lambda: self._mend(node, lambda: chaos.clock(node, 1.0))
+                chaos.clock(node, rate, None)
+                return f"{node} ×{rate:g}", lambda: self._mend(node, lambda: chaos.clock(node, 1.0, None))
             case Fault.DISK_FULL:
                 return self._fill_disk(node)
             case _:
@@ -214,38 +217,36 @@ class Nemesis:
 
     def _break_links(self, fault: Fault, node: str, seconds: float) -> str:
         rng, names = self._rng, self.names
-        around = _between([node], [name for name in names if name != node])
+        around = shapes.isolate(node, names)
         shuffled = rng.sample(names, len(names))
         minority, majority = shuffled[: (len(names) - 1) // 2], shuffled[(len(names) - 1) // 2 :]
         match fault:
             case Fault.PARTITION:
-                links, what = _between(minority, majority), f"{','.join(minority)} from the others"
+                links, what = shapes.between(minority, majority), f"{','.join(minority)} from the others"
             case Fault.ONE_WAY:
                 one, other = (minority, majority) if rng.random() < 0.5 else (majority, minority)
-                links, what = [(a, b) for a in one for b in other], f"{','.join(one)} to {','.join(other)}"
+                links, what = shapes.one_way(one, other), f"{','.join(one)} to {','.join(other)}"
             case Fault.BRIDGE:
-                middle, rest = shuffled[0], shuffled[1:]
-                half = len(rest) // 2
-                links, what = _between(rest[:half], rest[half:]), f"only {middle} sees all"
+                links, what = shapes.bridge(shuffled[0], shuffled), f"only {shuffled[0]} sees all"
             case Fault.ISOLATE_LEADER:
                 leader = self._leader()
                 if leader is None:
                     raise RaftkvError("nobody leads")
-                links, what = _between([leader], [name for name in names if name != leader]), leader
+                links, what = shapes.isolate(leader, names), leader
             case Fault.LOSS:
                 share = rng.choice(LOSS)
                 self._claim(*map(str, around))
-                self._chaos.set_links(around, seconds, drop=share)
+                self._chaos.set_links(around, LinkFault(drop=share), seconds)
                 return f"{node} {share:g}"
             case Fault.DELAY:
                 delay = rng.choice(DELAY_MS)
                 self._claim(*map(str, around))
-                self._chaos.set_links(around, seconds, delay_ms=delay, jitter_ms=delay / 2)
+                self._chaos.set_links(around, LinkFault(delay_ms=delay, jitter_ms=delay / 2), seconds)
                 return f"{node} {delay:g} ms"
             case _:
                 raise AssertionError(f"no way to apply {fault}")
         self._claim(*map(str, links))
-        self._chaos.set_links(links, seconds, block=True)
+        self._chaos.set_links(links, LinkFault(block=True), seconds)
         return what
 
     # -- undoing
@@ -275,10 +276,6 @@ class Nemesis:
 
 def _nothing() -> None:
     """It ends by itself."""
-
-
-def _between(left: Sequence[str], right: Sequence[str]) -> list[Link]:
-    return [(a, b) for a in left for b in right] + [(b, a) for a in left for b in right]
 
 
 def _limit_file_size(pid: int, size: int | None) -> bool:

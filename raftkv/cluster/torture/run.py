@@ -18,8 +18,9 @@ from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import find
 from raftkv.cluster.launcher import Launcher
+from raftkv.cluster.stage import LoadHabits
 from raftkv.cluster.torture.churn import Churn
-from raftkv.cluster.torture.load import Load, LoadHabits
+from raftkv.cluster.torture.load import Load
 from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
 from raftkv.cluster.torture.report import Report
 from raftkv.cluster.torture.tenants import Tenants
@@ -28,7 +29,7 @@ from raftkv.errors import LaunchError, RaftkvError
 from raftkv.history import check_history
 from raftkv.observe import NodeSnapshot
 
-READY_SECONDS = 45.0
+READY_SECONDS = 90.0
 CALM_SECONDS = 1.0
 """Before the first stroke."""
 GAP_SECONDS = 0.4
