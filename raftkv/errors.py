@@ -16,6 +16,9 @@
     ├── WireError              a frame that cannot be decoded; counted and dropped
     │   └── VersionMismatch    it speaks another version of the protocol
     ├── HistoryError           a recorded history that cannot be read; names file and line
+    ├── RecordingError         a recording of the dashboard that cannot be read or written
+    ├── ScenarioFailed         a guided scenario found something else than it must
+    ├── Left                   a guided scenario was left before its end
     └── ClientError
         ├── InvalidRequest     did not happen, and never will as it stands
         ├── Compacted          did not happen: what was asked of the past is forgotten
@@ -96,6 +99,23 @@ class VersionMismatch(WireError):
 
 class HistoryError(RaftkvError):
     """A recorded history that cannot be read, or grew past its bound."""
+
+
+class RecordingError(RaftkvError):
+    """A recording of the dashboard that cannot be read, or cannot be written any more."""
+
+
+class ScenarioFailed(RaftkvError):
+    """An assertion of a guided scenario did not hold: ``what`` should have been, and what was ``found``."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(f"{what}: not so; found {found}")
+        self.what = what
+        self.found = found
+
+
+class Left(RaftkvError):
+    """A guided scenario was left before its end; the cluster has been mended."""
 
 
 class ClientError(RaftkvError):
