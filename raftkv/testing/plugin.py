@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raftkv.client import Client
     from raftkv.testing.cluster import LocalCluster
 
-READY_SECONDS = 15.0
+READY_SECONDS = 30.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

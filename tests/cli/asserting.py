@@ -18,7 +18,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from raftkv.cli.app import app
-from tests.support.processes import LocalCluster, await_condition, environment
+from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment, patient
 
 Done = subprocess.CompletedProcess[bytes]
 ENTRY_FIELDS = ["key", "value", "create_revision", "mod_revision", "version", "lease"]
@@ -26,7 +26,7 @@ ENTRY_FIELDS = ["key", "value", "create_revision", "mod_revision", "version", "l
 
 def invoke(cluster: LocalCluster, *arguments: str | bytes, stdin: bytes = b"") -> Done:
     """A command in the cluster's folder, in this process."""
-    texts = [os.fsdecode(argument) for argument in arguments]
+    texts = [os.fsdecode(argument) for argument in patient(arguments)]
     with contextlib.chdir(cluster.folder):
         result = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120"}).invoke(app, texts, input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -42,9 +42,7 @@ def ok(cluster: LocalCluster, *arguments: str | bytes, stdin: bytes = b"") -> by
 
 
 def status(cluster: LocalCluster) -> dict[str, Any]:
-    done = invoke(cluster, "status", "--json", "--timeout", "2")
-    found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"leader": None, "nodes": []}
-    return found
+    return cluster.status()
 
 
 def await_leader(cluster: LocalCluster) -> str:
@@ -98,6 +96,6 @@ def run_with(
         env={**environment(), **(variables or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=2 * DEADLINE_SECONDS,
         check=False,
     )

@@ -15,8 +15,12 @@ from tests.support.processes import LocalCluster, raftkv
 
 
 def test_nodes_take_a_snapshot_when_they_are_asked(cluster: LocalCluster) -> None:
-    cluster.await_all_alive()
+    cluster.undisturbed(lambda: snapshots_are_taken(cluster))
+
+
+def snapshots_are_taken(cluster: LocalCluster) -> None:
     ok(cluster, "put", "before", "snapshot")
+    cluster.await_equal()
     lines = ok(cluster, "snapshot").decode().splitlines()
     assert [line.split(":")[0] for line in lines] == ["n1", "n2", "n3"]
     index = status(cluster)["nodes"][0]["applied_index"]

@@ -133,7 +133,7 @@ def test_files_that_cannot_be_read(cluster: LocalCluster) -> None:
 def test_a_load_that_reaches_nobody_gives_up_after_one_timeout(cluster: LocalCluster) -> None:
     lines = b"".join(b"nobody/%d\tx\n" % number for number in range(3000))
     nobody = ("--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.4")
-    done = cluster.run("load", "-", *nobody, stdin=lines, timeout=10)
+    done = cluster.run("load", "-", *nobody, stdin=lines)
     assert (done.returncode, done.stdout) == (3, b"0\n")
     notes = done.stderr.decode().splitlines()
     assert notes[0].startswith("raftkv: -, line 1: ")

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.cli.asserting import ENTRY_FIELDS, document, invoke, ok, quiet, refused, run_with
-from tests.support.processes import LocalCluster, environment
+from tests.support.processes import LocalCluster, await_condition, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
 
@@ -19,7 +19,9 @@ def test_put_get_and_delete_in_text(cluster: LocalCluster) -> None:
     assert quiet(cluster.run("put", "text/a", "one")) == b"OK\n"
     assert quiet(cluster.run("set", "text/a", "two")) == b"OK\n"
     assert quiet(cluster.run("get", "text/a")) == b"two\n"
-    assert quiet(cluster.run("get", "text/a", "--stale", "--timeout", "2")) in (b"two\n", b"one\n")
+    await_condition(
+        lambda: cluster.run("get", "text/a", "--stale").stdout == b"two\n", "every node to have it"
+    )
     assert quiet(cluster.run("delete", "text/a")) == b"1\n"
     missing = cluster.run("get", "text/a")
     assert (missing.returncode, missing.stdout, missing.stderr) == (1, b"", b"")

@@ -34,10 +34,10 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert {path[0] for path in ALL if path} >= {
         *("up", "down", "node", "tui", "put", "set", "get", "delete", "load", "dump", "scan", "cas"),
         *("txn", "watch", "lease", "lock", "elect", "compact", "shell"),
-        *("status", "info", "ping", "chaos", "bench"),
+        *("status", "info", "ping", "chaos", "bench", "scenario"),
     }
     assert {path[1] for path in ALL if len(path) == 2} >= {
-        *("kill", "restart", "pause", "resume", "partition", "isolate", "link", "heal"),
+        *("kill", "restart", "pause", "resume", "partition", "isolate", "link", "heal", "bridge", "ring"),
     }
 
 

@@ -188,7 +188,7 @@ def test_close_ends_open_operations_with_what_is_known_of_them(cluster: LocalClu
     begin = time.monotonic()
     client.close()
     thread.join(DEADLINE_SECONDS)
-    assert time.monotonic() - begin < 5, "it did not wait for the timeout"
+    assert time.monotonic() - begin < DEADLINE_SECONDS / 2, "it did not wait for the timeout"
     (outcome,) = outcomes
     assert isinstance(outcome, OutcomeUnknown | Unavailable)
     with pytest.raises(ClientError, match="closed"):
@@ -204,4 +204,4 @@ def test_a_client_that_reaches_nobody_says_so_in_time() -> None:
             client.put("a", "1")
         with pytest.raises(Unavailable):
             client.get("a", stale=True)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < DEADLINE_SECONDS / 2

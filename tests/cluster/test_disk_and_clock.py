@@ -22,7 +22,7 @@ def test_slow_full_and_failing_disks_and_wrong_clocks(tmp_path: Path) -> None:
 
         cluster.ok("chaos", "disk", follower, "--slow", "30")
         cluster.ok("chaos", "clock", follower, "--rate", "1.2")
-        await_condition(lambda: faults_of(follower) == ["disk slow 30 ms", "clock ×1.2"], "the faults")
+        await_condition(lambda: faults_of(follower) == ["disk slower by 30 ms", "clock ×1.2"], "the faults")
         cluster.ok("put", "slow", "1")
 
         cluster.ok("chaos", "disk", leader, "--full")

@@ -55,7 +55,7 @@ def opened(*arguments: str, folder: Path, warnings: str = "ignore") -> Done:
         env={**environment(), "PYTHONWARNINGS": warnings},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=2 * DEADLINE_SECONDS,
         check=False,
     )
 
@@ -84,6 +84,10 @@ def node_processes(launcher: int) -> list[int]:
     return [int(pid) for pid in text.split()]
 
 
+def all_pids(cluster: LocalCluster) -> dict[str, int]:
+    return {node["name"]: node["pid"] for node in cluster.await_all_alive()["nodes"]}
+
+
 def resident_mib(pid: int) -> float:
     match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert match
@@ -100,24 +104,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 def test_idle_nodes_are_small(cluster: LocalCluster) -> None:
-    for name, pid in cluster.pids().items():
+    for name, pid in all_pids(cluster).items():
         assert resident_mib(pid) < IDLE_MEMORY_MIB_MAX, name
 
 
 def test_a_second_up_in_the_same_folder_is_refused(cluster: LocalCluster) -> None:
-    pids = cluster.pids()
+    pids = all_pids(cluster)
     for extra in ([], ["--nodes", "3"], ["--fresh"], ["--detach"]):
         text = refused(raftkv("up", "--headless", *extra, folder=cluster.folder))
         assert "a cluster is running in .raftkv already" in text
         assert "raftkv down --data .raftkv" in text
-    assert cluster.pids() == pids
+    assert all_pids(cluster) == pids
 
 
 def test_a_node_that_runs_is_not_started_twice(cluster: LocalCluster) -> None:
-    pids = cluster.pids()
+    pids = all_pids(cluster)
     text = refused(cluster.run("node", "n1", "--config", ".raftkv/cluster.toml"), 1, 2)
     assert "is in use by" in text
-    assert cluster.pids() == pids
+    assert all_pids(cluster) == pids
 
 
 def test_a_folder_that_is_in_use_is_not_opened_on_other_ports_either(
@@ -129,7 +133,7 @@ def test_a_folder_that_is_in_use_is_not_opened_on_other_ports_either(
     other.write_text(cluster_file(free_base_port(), name=known.name, data=data))
     text = refused(opened("node", "n1", "--config", str(other), folder=tmp_path))
     assert "is in use by process" in text
-    assert str(cluster.pids()["n1"]) in text
+    assert str(all_pids(cluster)["n1"]) in text
 
 
 def test_a_port_in_use_is_named(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -8,26 +8,48 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raftkv.cluster.torture import Fault
-from tests.support.processes import await_condition, environment, free_base_port, is_alive, raftkv
+from tests.support.processes import (
+    DEADLINE_SECONDS,
+    await_condition,
+    environment,
+    free_base_port,
+    is_alive,
+    raftkv,
+)
 
 pytestmark = pytest.mark.cluster
 
-SECONDS = 40
+SECONDS = (20, 60, 180)
+"""A run in which something never happened proves nothing: on a slow machine the next one takes longer."""
 
 
-@pytest.mark.timeout(400)
-def test_a_minute_of_every_fault_leaves_a_linearizable_history(tmp_path: Path) -> None:
+def torture(folder: Path, seconds: int) -> dict[str, Any]:
+    """The report of a run that found nothing wrong, whether it proves anything or not."""
+    arguments = ["--seconds", str(seconds), "--seed", "20", "--history", "history.jsonl", "--json"]
+    done = raftkv("torture", *arguments, "--base-port", str(free_base_port()), folder=folder, timeout=600)
+    said = done.stderr.decode() + done.stdout.decode()
+    assert done.stdout, said
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["verdict"]["verdict"] == "linearizable", said
+    assert report["problems"] == [], said
+    assert done.returncode == bool(report["void"]), said
+    return report
+
+
+@pytest.mark.timeout(1200)
+def test_every_fault_leaves_a_linearizable_history(tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
-    arguments = ["--seconds", str(SECONDS), "--seed", "20", "--history", str(history), "--json"]
-    done = raftkv("torture", *arguments, "--base-port", str(free_base_port()), folder=tmp_path, timeout=360)
-    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
-    report = json.loads(done.stdout)
-    assert report["verdict"]["verdict"] == "linearizable"
-    assert report["problems"] == report["void"] == []
+    for seconds in SECONDS:
+        history.unlink(missing_ok=True)
+        report = torture(tmp_path, seconds)
+        if not report["void"]:
+            break
+    assert report["void"] == []
     assert set(report["faults"]) == set(Fault)
     assert all(report["faults"].values())
     assert report["digests_compared"] > 0
@@ -65,7 +87,7 @@ def test_an_interrupted_torture_leaves_no_process_and_no_folder(
     try:
         pids = await_condition(lambda: found if len(found := nodes()) == 3 else None, "three nodes")
         process.send_signal(number)
-        assert process.wait(30) == 130
+        assert process.wait(DEADLINE_SECONDS) == 130
     finally:
         process.kill()
         process.wait()

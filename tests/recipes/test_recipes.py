@@ -44,7 +44,7 @@ def at_once(count: int, work: Callable[[int], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(DEADLINE_SECONDS)
+        thread.join(2 * DEADLINE_SECONDS)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -62,7 +62,7 @@ def test_a_lock_is_held_by_one_and_its_tokens_grow(raftkv_client: Client) -> Non
     tokens: list[int] = []
 
     def work(number: int) -> None:
-        lock = Lock(raftkv_client, "lock", ttl=5.0)
+        lock = Lock(raftkv_client, "lock", ttl=DEADLINE_SECONDS)
         for _ in range(4):
             with lock:
                 inside.append(number)
@@ -94,7 +94,7 @@ def test_a_lock_that_is_taken_is_given_up_in_time_and_one_object_is_one_holder(r
 def test_names_that_are_paths_are_different_locks(raftkv_client: Client) -> None:
     inner, outer = Lock(raftkv_client, "jobs/1"), Lock(raftkv_client, "jobs")
     assert inner.acquire()
-    assert outer.acquire(timeout=5)
+    assert outer.acquire(timeout=DEADLINE_SECONDS)
     outer.release()
     inner.release()
 
@@ -106,7 +106,7 @@ def test_whoever_lost_the_lock_cannot_write_under_its_guard(raftkv_client: Clien
     assert raftkv_client.txn([guard], [txn.put("guarded", "1")]).succeeded
     (lease,) = raftkv_client.leases()
     raftkv_client.revoke(lease.id)
-    assert next_one.acquire(timeout=5)
+    assert next_one.acquire(timeout=DEADLINE_SECONDS)
     assert not raftkv_client.txn([guard], [txn.put("guarded", "2")]).succeeded
     assert raftkv_client["guarded"] == b"1"
     await_condition(lambda: not lock.held, "the holder to learn of it")
@@ -116,19 +116,22 @@ def test_whoever_lost_the_lock_cannot_write_under_its_guard(raftkv_client: Clien
 def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
     shared = ReadWriteLock(raftkv_client, "shared")
     readers, writer, late = [shared.reader(), shared.reader()], shared.writer(), shared.reader()
-    assert all(reader.acquire(timeout=5) for reader in readers)
+    assert all(reader.acquire(timeout=DEADLINE_SECONDS) for reader in readers)
     assert not writer.acquire(timeout=0.05)
     for reader in readers:
         reader.release()
-    assert writer.acquire(timeout=5)
+    assert writer.acquire(timeout=DEADLINE_SECONDS)
     assert not late.acquire(timeout=0.05)
     writer.release()
-    assert late.acquire(timeout=5)
+    assert late.acquire(timeout=DEADLINE_SECONDS)
     late.release()
 
 
 def test_a_lock_outlives_its_leaders_node(raftkv_cluster: LocalCluster, raftkv_client: Client) -> None:
-    lock, waiting = Lock(raftkv_client, "lock", ttl=2.0), Lock(raftkv_client, "lock", ttl=2.0)
+    lock, waiting = (
+        Lock(raftkv_client, "lock", ttl=DEADLINE_SECONDS),
+        Lock(raftkv_client, "lock", ttl=DEADLINE_SECONDS),
+    )
     lock.acquire()
     token = lock.token
     got: list[bool] = []
@@ -158,7 +161,7 @@ def test_an_office_is_held_proclaimed_observed_and_resigned(raftkv_client: Clien
     assert holder
     assert holder.value == b"still one"
     one.resign()
-    assert other.campaign("other", timeout=5)
+    assert other.campaign("other", timeout=DEADLINE_SECONDS)
     later = next(seen)
     while later is None:
         later = next(seen)
@@ -271,14 +274,17 @@ async def test_the_same_for_asyncio(raftkv_cluster: LocalCluster) -> None:
         assert await election.leader() is None
         queue = AsyncQueue(client, "queue")
         await asyncio.gather(*[queue.put(str(number)) for number in range(5)])
-        items = [await queue.get(timeout=5) for _ in range(5)]
+        items = [await queue.get(timeout=DEADLINE_SECONDS) for _ in range(5)]
         assert sorted(item.value for item in items if item) == [b"0", b"1", b"2", b"3", b"4"]
         assert await queue.length() == 0
         counter = AsyncCounter(client, "counter")
         assert sorted(await asyncio.gather(*[counter.add() for _ in range(5)])) == [1, 2, 3, 4, 5]
         assert await counter.get() == 5
         barriers = [AsyncBarrier(client, "barrier", 3) for _ in range(3)]
-        assert await asyncio.gather(*[barrier.enter(timeout=20) for barrier in barriers]) == [True] * 3
+        assert (
+            await asyncio.gather(*[barrier.enter(timeout=DEADLINE_SECONDS) for barrier in barriers])
+            == [True] * 3
+        )
         await asyncio.gather(*[barrier.leave() for barrier in barriers])
 
 

@@ -26,8 +26,7 @@ from raftkv.raft import (
     Role,
     SnapshotMark,
 )
-from raftkv.raft.invariants import ClusterHistory, check_basic, check_delta
-from raftkv.raft.status import RaftStatus
+from raftkv.raft.invariants import ClusterHistory, View, check_basic, check_delta, view_of
 from raftkv.types import LogIndex, NodeId, Term
 
 OPTIONS = RaftOptions(election_ticks_min=10, election_ticks_max=20, heartbeat_ticks=2)
@@ -95,7 +94,7 @@ class RaftCluster:
         self.images: dict[int, list[Entry]] = {}
         """By a snapshot's id: the applied entries that it stands for."""
         self.history = ClusterHistory()
-        self._views: dict[NodeId, RaftStatus] = {}
+        self._views: dict[NodeId, View] = {}
         for name in self.names:
             self.start(name)
 
@@ -305,7 +304,7 @@ class RaftCluster:
 
     def _check(self, raft: Raft) -> None:
         violations = check_basic(raft)
-        view = raft.status()
+        view = view_of(raft)
         before = self._views.get(raft.node_id)
         if before:
             violations += check_delta(before, view)

@@ -12,10 +12,11 @@ from raftkv.config import LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.kv import CHUNK_BYTES, KeyValue, SessionLimits
 from raftkv.kv.commands import Op
 from raftkv.kv.machine import DEFAULT_LIMITS
+from raftkv.observe.shapes import isolate
 from raftkv.sim import world as sim
 from raftkv.sim.clients import SimClient
 from raftkv.sim.machine import Machine
-from raftkv.sim.network import Weather, isolate
+from raftkv.sim.network import Weather
 from raftkv.sim.world import WorldOptions
 from raftkv.storage import WalOptions
 from raftkv.wire.client import Kind

@@ -1,0 +1,191 @@
+"""``Chaos`` on real processes, as the dashboard uses it: a round trip of each kind of fault, and look-ups."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from raftkv.cluster.chaos import Chaos
+from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.discovery import Target, find
+from raftkv.errors import RaftkvError
+from raftkv.observe import DiskFault, LinkFault, NodeSnapshot, ProcessSnapshot
+from raftkv.tui.ports import Actions, Lookups
+from raftkv.wire.status import process_from_map
+from tests.support.processes import LocalCluster, await_condition, local_cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chaos")]
+LONG = 3600.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with local_cluster(tmp_path_factory.mktemp("chaos"), nodes=4) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def target(cluster: LocalCluster) -> Target:
+    return find(None, None, cluster.folder / ".raftkv")
+
+
+@pytest.fixture
+def chaos(target: Target) -> Iterator[Chaos]:
+    found = Chaos(target)
+    yield found
+    found.heal_all()
+    await_condition(lambda: all(views(target).values()), "all nodes to answer")
+    found.close()
+
+
+def views(target: Target) -> dict[str, NodeSnapshot | None]:
+    with ControlClient() as client:
+        return snapshots(client, target.controls or {}, 2.0)
+
+
+def processes(target: Target) -> dict[str, ProcessSnapshot]:
+    with ControlClient() as client:
+        assert target.launcher
+        found = [process_from_map(each) for each in client.ask(target.launcher, "processes", 2.0)]
+    return {process.name: process for process in found}
+
+
+def broken(target: Target) -> dict[tuple[str, str], LinkFault]:
+    return {
+        (name, link.to): link.fault
+        for name, view in views(target).items()
+        if view
+        for link in view.links
+        if link.fault
+    }
+
+
+def follower(chaos: Chaos) -> str:
+    leader = await_condition(lambda: leader_of(chaos), "a leader")
+    return "n2" if leader == "n1" else "n1"
+
+
+def leader_of(chaos: Chaos) -> str | None:
+    try:
+        return chaos.leader()
+    except RaftkvError:
+        return None
+
+
+def test_the_seams_of_the_dashboard_fit(chaos: Chaos) -> None:
+    """The types say it, when they are checked."""
+    seams: tuple[Actions, Lookups] = (chaos, chaos)
+    assert all(seams)
+
+
+def test_links_take_every_fault_and_every_shape(chaos: Chaos, target: Target) -> None:
+    fault = LinkFault(False, 0.01, 5, 2, 0.2, 0.3)
+    said = chaos.link("n1", "n2", fault, LONG)
+    assert said == (
+        "raftkv chaos link n1 n2 --drop 0.01 --delay 5 --jitter 2 --duplicate 0.2 --reorder 0.3 "
+        "--one-way --for 3600"
+    )
+    assert broken(target) == {("n1", "n2"): fault}
+    assert chaos.link("n1", "n2", LinkFault(), LONG) == "raftkv chaos link n1 n2 --one-way"
+    assert chaos.ring(LONG) == "raftkv chaos ring --for 3600"
+    assert set(broken(target)) == {("n1", "n3"), ("n3", "n1"), ("n2", "n4"), ("n4", "n2")}
+    assert chaos.heal() == "raftkv chaos heal"
+    assert chaos.bridge("n1", 1.5) == "raftkv chaos bridge n1 --for 1.5"
+    assert set(broken(target)) == {("n2", "n3"), ("n3", "n2"), ("n2", "n4"), ("n4", "n2")}
+    await_condition(lambda: not broken(target), "the bridge to end by itself")
+
+
+def test_disks_and_clocks_get_well_by_themselves(chaos: Chaos, target: Target) -> None:
+    node = follower(chaos)
+    assert chaos.disk(node, DiskFault(slow_ms=5), LONG) == f"raftkv chaos disk {node} --slow 5 --for 3600"
+    assert chaos.clock(node, 1.1, 1.5) == f"raftkv chaos clock {node} --rate 1.1 --for 1.5"
+
+    def faults() -> tuple[str, ...]:
+        view = views(target)[node]
+        return view.faults if view else ("no answer",)
+
+    assert [fault.partition(",")[0] for fault in faults()] == ["disk slower by 5 ms", "clock ×1.1"]
+    assert all(fault.endswith(" s left") for fault in faults())
+    await_condition(lambda: len(faults()) == 1, "the clock to run true again")
+    assert chaos.disk(node, DiskFault(), None) == f"raftkv chaos disk {node}"
+    await_condition(lambda: not faults(), "the disk to be healed")
+
+
+def test_processes_come_back_by_themselves(chaos: Chaos, target: Target) -> None:
+    node = follower(chaos)
+    before = processes(target)[node]
+    assert before.until is None
+    assert chaos.kill(node, LONG) == f"raftkv chaos kill {node} --for 3600"
+    killed = processes(target)[node]
+    assert (killed.state, killed.exit_code) == ("exited", -9)
+    assert killed.until is not None
+    assert 0 < killed.until - killed.since <= LONG + 1
+    chaos.kill(node, 0.2)
+    await_condition(lambda: processes(target)[node].state == "running", "the killed node to be back")
+    after = processes(target)[node]
+    assert (after.pid != before.pid, after.until) == (True, None)
+    await_condition(lambda: views(target)[node], "the killed node to answer")
+    assert chaos.stop(node, 0.2) == f"raftkv chaos stop {node} --for 0.2"
+    await_condition(lambda: processes(target)[node].state == "running", "the stopped node to be back")
+    await_condition(lambda: views(target)[node], "the stopped node to answer")
+    pid = processes(target)[node].pid
+    assert chaos.pause(node, LONG) == f"raftkv chaos pause {node} --for 3600"
+    assert processes(target)[node].state == "paused"
+    chaos.pause(node, 0.2)
+    await_condition(lambda: views(target)[node], "the paused node to answer")
+    assert processes(target)[node].pid == pid
+
+
+def test_transfer_finds_the_leader_itself(chaos: Chaos) -> None:
+    node = follower(chaos)
+    assert chaos.transfer(node) == f"raftkv transfer {node}"
+    await_condition(lambda: leader_of(chaos) == node, "the new leader")
+    with pytest.raises(RaftkvError, match=f"{node} leads already"):
+        chaos.transfer(node)
+
+
+def test_data_is_written_and_looked_up(chaos: Chaos, cluster: LocalCluster) -> None:
+    node = follower(chaos)
+    said = [
+        chaos.put("look/a b", "1"),
+        chaos.compare_and_set("look/b", None, "-2"),
+        chaos.compare_and_set("look/b", "-2", "3"),
+        chaos.put("look/c", "4"),
+        chaos.delete("look/c"),
+        chaos.put("look/ü", "5"),
+    ]
+    rows, count = chaos.scan("look/", 2)
+    assert ([row[:3] for row in rows], count) == ([("look/a b", "1", 1), ("look/b", "3", 2)], 3)
+    assert rows[0][3] < rows[1][3]
+    assert chaos.scan("look/none", 5) == ([], 0)
+    assert len(chaos.scan("", 0)[0]) == 0
+    assert said == [
+        "raftkv put 'look/a b' 1",
+        "raftkv cas --absent -- look/b -2",
+        "raftkv cas -- look/b -2 3",
+        "raftkv put look/c 4",
+        "raftkv delete look/c",
+        "raftkv put 'look/ü' 5",
+    ]
+    for line in said[:5]:
+        ran = cluster.run(*shlex.split(line)[1:])  # the equal command is understood as it stands
+        assert ran.returncode == (1 if "cas" in line else 0), (line, ran.stderr)
+    with pytest.raises(RaftkvError, match="'look/b' holds '3'"):
+        chaos.compare_and_set("look/b", "7", "8")
+    with pytest.raises(RaftkvError, match="there is no key 'look/z'"):
+        chaos.compare_and_set("look/z", "7", "8")
+    with pytest.raises(RaftkvError, match="there is no key 'look/z'"):
+        chaos.delete("look/z")
+
+    found = await_condition(lambda: chaos.search(node, "put look/ü=5", 0), "the entry to reach the node")
+    (entry,) = chaos.entries(node, found, 1)
+    assert (entry.index, entry.kind, entry.text) == (found, "command", "put look/ü=5")
+    everything = chaos.entries(node, 0, found + 1)
+    assert [each.index for each in everything] == list(range(1, found + 1))
+    assert everything[0].kind in ("no-op", "configuration")
+    assert chaos.search(node, "put look/ü=5", found + 1) is None
+    assert chaos.entries(node, found + 10_000, 5) == []
+    with pytest.raises(RaftkvError, match="n1, n2, n3, n4"):
+        chaos.entries("n9", 0, 1)

@@ -1,0 +1,143 @@
+"""The launcher brings back what was taken down for a time, unless somebody was there before it. The processes
+are not real here; those are in ``test_chaos``."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raftkv.cluster.launcher import Launcher
+from raftkv.errors import RaftkvError
+from raftkv.wire.control import ControlRequest
+from tests.support.processes import free_base_port
+
+LONG = 3600
+
+
+class Process:
+    """Stands in for ``NodeProcess``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pid = 1
+        self.exit_code: int | None = None
+        self.state = "running"
+        self.since = 1.0
+        self.signals: list[signal.Signals] = []
+
+    def signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        if number is signal.SIGKILL:
+            self.exit_code, self.state = -9, "exited"
+
+    def wait(self, timeout: float) -> None:
+        del timeout
+
+    def end(self, timeout: float) -> None:
+        del timeout
+        self.exit_code, self.state = 0, "exited"
+
+
+class Stage:
+    """A launcher of one such process, and what it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.launcher = Launcher(folder, nodes=1, base_port=free_base_port())
+        self.process = Process("n1")
+        self.launcher._processes = {"n1": self.process}  # type: ignore[dict-item]
+        self.started: list[str] = []
+        self.launcher._start = self._start  # type: ignore[method-assign]
+
+    def _start(self, name: str) -> None:
+        self.started.append(name)
+        self.process.exit_code, self.process.state = None, "running"
+
+    def do(self, verb: str, **arguments: Any) -> None:
+        self.launcher._do(ControlRequest(1, verb, {"node": "n1", **arguments}))
+
+    def pass_time(self) -> None:
+        """What a turn of the launcher's loop does when it has nothing else to do."""
+        self.launcher._bring_back()
+
+    @property
+    def until(self) -> float | None:
+        return self.launcher.processes()[0].until
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    made.launcher._lock.release()
+
+
+@pytest.mark.parametrize("verb", ["kill", "stop"])
+def test_a_node_that_was_ended_for_a_time_is_started_once(stage: Stage, verb: str) -> None:
+    stage.do(verb, seconds=LONG)
+    stage.pass_time()
+    assert stage.started == []
+    assert stage.until is not None
+    stage.do(verb, seconds=0)  # the newer word counts
+    stage.pass_time()
+    stage.pass_time()
+    assert stage.started == ["n1"]
+    assert stage.until is None
+
+
+def test_a_paused_node_is_resumed_and_not_started(stage: Stage) -> None:
+    stage.do("pause", seconds=0)
+    stage.pass_time()
+    assert stage.process.signals == [signal.SIGSTOP, signal.SIGCONT]
+    stage.do("pause", seconds=0)
+    stage.process.exit_code = -9  # by somebody else's hand
+    stage.pass_time()
+    assert stage.started == []
+
+
+def test_without_a_time_a_node_stays_as_it_is(stage: Stage) -> None:
+    stage.do("kill")
+    assert stage.until is None
+    stage.pass_time()
+    assert stage.started == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "then"),
+    [("kill", "kill"), ("kill", "restart"), ("stop", "kill"), ("pause", "resume"), ("pause", "kill")],
+)
+def test_whatever_is_done_meanwhile_ends_the_waiting(stage: Stage, verb: str, then: str) -> None:
+    stage.do(verb, seconds=0)
+    stage.do(then)
+    before = list(stage.started), list(stage.process.signals)
+    assert stage.until is None
+    stage.pass_time()
+    assert (stage.started, stage.process.signals) == before
+
+
+def test_what_is_refused_changes_nothing(stage: Stage) -> None:
+    stage.do("kill", seconds=LONG)
+    until = stage.until
+    for seconds in (-1, 1e9, "5", float("nan"), True):
+        with pytest.raises(RaftkvError, match="seconds: expected a number from 0 to 86400"):
+            stage.do("kill", seconds=seconds)
+    with pytest.raises(RaftkvError, match="has exited"):
+        stage.do("pause", seconds=5)
+    assert stage.until == until
+    assert not stage.process.signals[1:]
+
+
+def test_a_node_that_cannot_be_started_is_reported(stage: Stage) -> None:
+    lines: list[str] = []
+    stage.launcher._report = lines.append
+
+    def fail(name: str) -> None:
+        raise OSError(name)
+
+    stage.launcher._start = fail  # type: ignore[method-assign]
+    stage.do("kill", seconds=0)
+    stage.pass_time()
+    assert lines == ["node n1 was to come back, and cannot be started: n1"]

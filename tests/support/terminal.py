@@ -1,0 +1,67 @@
+"""A real terminal for the real dashboard: tmux, with a server of our own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import environment
+
+WAIT_SECONDS = 60.0
+TMUX = shutil.which("tmux")
+needs_tmux = pytest.mark.skipif(TMUX is None, reason="no tmux on this machine")
+
+
+class Terminal:
+    def __init__(self, socket: str, folder: Path) -> None:
+        self._socket = socket
+        self._folder = folder
+
+    def _tmux(self, *arguments: str) -> str:
+        assert TMUX
+        command = [TMUX, "-L", self._socket, "-f", "/dev/null", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+        return done.stdout
+
+    def start(self, arguments: Sequence[str], columns: int, rows: int) -> None:
+        """raftkv with these arguments. What it ends with stays on the screen, with its exit code."""
+        program = " ".join([sys.executable, "-m", "raftkv", *arguments])
+        self._tmux(
+            *("new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(self._folder)),
+            *(f"-e{name}={value}" for name, value in environment().items() if name.startswith("PYTHON")),
+            f"{program}; echo EXIT $?; exec sleep {WAIT_SECONDS * 5:g}",
+        )
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self._tmux("send-keys", key)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def until(self, text: str, *, gone: bool = False) -> str:
+        """The screen, once ``text`` is on it, or is not any more."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (text in (screen := self.screen())) is gone:
+            assert time.monotonic() < deadline, f"waited in vain for {text!r} on the screen:\n{screen}"
+            time.sleep(0.05)
+        return screen
+
+    def close(self) -> None:
+        self._tmux("kill-server")
+
+
+@contextmanager
+def terminal(folder: Path) -> Iterator[Terminal]:
+    opened = Terminal(f"raftkv-{folder.name}-{time.monotonic_ns()}", folder)
+    try:
+        yield opened
+    finally:
+        opened.close()
