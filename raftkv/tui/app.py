@@ -1,77 +1,152 @@
 """The dashboard: polls the feed, keeps the state, turns keys into actions.
 
-Theory of operation: one timer, ``FRAME_SECONDS`` apart, drains the feed into the reducer and
-draws what changed, so floods of events are coalesced by construction. Actions block and run in
-thread workers; what comes of them returns as a message, and through the reducer like all else.
+Theory of operation: one timer, ``FRAME_SECONDS`` apart, drains the feed into the reducer and onto the
+tape, and draws what changed, so floods of events are coalesced by construction. Only the page on screen
+is filled. Actions block and run in thread workers; what comes of them returns as a message, and through
+the reducer like all else. Which moment is shown is the viewer's business (``viewing``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import ContentSwitcher, Static
 
-from raftkv.tui.commands import COMMANDS
+from raftkv.errors import RaftkvError
+from raftkv.tui.commands import COMMANDS, MENU
 from raftkv.tui.dialogs.help import HelpDialog
+from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
-from raftkv.tui.model import CommandDone, State, initial, reduce_all
-from raftkv.tui.operations import ActionEnded, Operations
-from raftkv.tui.overview import Overview
-from raftkv.tui.ports import Actions, Feed
+from raftkv.tui.dialogs.text import TextDialog
+from raftkv.tui.frame import Frame, Mode
+from raftkv.tui.model import CommandDone, Item, RosterChanged, initial, reduce_all
+from raftkv.tui.operations import ActionEnded
+from raftkv.tui.pages.data import DataPage
+from raftkv.tui.pages.logs import LogsPage
+from raftkv.tui.pages.network import NetworkPage
+from raftkv.tui.pages.node import NodePage
+from raftkv.tui.pages.overview import OverviewPage
+from raftkv.tui.pages.page import Page
+from raftkv.tui.pages.scenarios import ScenariosPage
+from raftkv.tui.pages.timeline import TimelinePage
+from raftkv.tui.pages.verdict import VerdictPage
+from raftkv.tui.playback.files import Recording, RecordingFile
+from raftkv.tui.playback.tape import Tape
+from raftkv.tui.ports import Actions, Feed, Lessons, Lookups, Simulation
+from raftkv.tui.staging import Staging
 from raftkv.tui.theme import TERM_VARIABLES, THEME
+from raftkv.tui.time_operations import TimeOperations
 from raftkv.tui.view.faults import fault_time, faults
+from raftkv.tui.view.footer import bar_width, footer
+from raftkv.tui.view.header import header_line
+from raftkv.tui.view.tabs import TABS
+from raftkv.tui.viewing import Viewer
+from raftkv.tui.widgets.key_bar import KeyBar
+from raftkv.tui.widgets.lines import Lines, Palette
+from raftkv.tui.widgets.link_matrix import LinkMatrix
 from raftkv.tui.widgets.node_table import NodeTable
+from raftkv.tui.widgets.tab_bar import TabBar
+from raftkv.tui.widgets.time_bar import TimeBar
 
 FRAME_SECONDS = 0.1
 WIDTH_MIN, HEIGHT_MIN = 80, 24
 
 
-class Dashboard(Operations):
+class Dashboard(TimeOperations):
     """``owns_cluster``: quitting stops the cluster, and is worded so. ``clock`` is the monotonic
     clock that stamps what the feed brings, ``wall`` the clock shown beside events."""
 
     TITLE = "raftkv"
-    CSS_PATH = "dashboard.tcss"
+    NOTIFICATION_TIMEOUT = 4
+    CSS_PATH = Path(__file__).with_name("dashboard.tcss")  # a subclass may live elsewhere
     HORIZONTAL_BREAKPOINTS = [(0, "-normal"), (120, "-wide")]  # noqa: RUF012  (Textual's own annotation)
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(command.key, command.action, command.title, show=False) for command in COMMANDS),
         *(Binding(str(number), f"select({number})", show=False) for number in range(1, 10)),
-        Binding("up", "step(-1)", show=False),
-        Binding("down", "step(1)", show=False),
-        Binding("pageup", "scroll_events('page_up')", show=False),
-        Binding("pagedown", "scroll_events('page_down')", show=False),
-        Binding("home", "scroll_events('home')", show=False),
-        Binding("end", "scroll_events('end')", show=False),
+        *(
+            Binding(f"f{number}", f"page('{tab.name}')", tab.title, show=False, priority=True)
+            for number, tab in enumerate(TABS, start=1)
+        ),
+        Binding("tab", "next_page(1)", show=False, priority=True),
+        Binding("shift+tab", "next_page(-1)", show=False, priority=True),
+        *(
+            Binding(key, f"move({columns}, {rows})", show=False)
+            for key, columns, rows in (("up", 0, -1), ("down", 0, 1), ("left", -1, 0), ("right", 1, 0))
+        ),
+        *(Binding(key.replace("_", ""), f"turn('{key}')", show=False) for key in ("page_up", "page_down")),
+        *(Binding(key, f"turn('{key}')", show=False) for key in ("home", "end")),
+        Binding("enter", "choose", show=False),
+        Binding("delete", "delete", show=False),
+        Binding("escape", "leave", show=False),
     ]
 
     def __init__(
         self,
         feed: Feed,
-        actions: Actions,
+        actions: Actions | None,
+        lookups: Lookups | None = None,
+        lessons: Lessons | None = None,
         *,
         owns_cluster: bool,
+        source: str = "",
+        recording: Recording | None = None,
+        recorder: RecordingFile | None = None,
+        simulation: Simulation | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = datetime.now,
     ) -> None:
+        """``recording`` is to be replayed; ``recorder`` gets what the feed brings."""
         super().__init__(actions, initial(feed.names()), clock)
         self.feed = feed
+        self._lookups = lookups
         self._owns_cluster = owns_cluster
-        self._origin = wall() - timedelta(seconds=clock())
-        self._overview = Overview(self.state, self._origin)
-        self._still: tuple[State, float] | None = None
-        """What a frozen view shows, and the moment it shows."""
+        self.source = source
+        self._recorder = recorder
+        self.staging = Staging(simulation, feed) if simulation else None
+        origin = wall() - timedelta(seconds=clock())
+        if recording:
+            self.state = recording.state
+            origin = datetime.fromtimestamp(recording.about.origin)
+        tape = recording.tape if recording else Tape(feed.names())
+        mode = Mode.REPLAY if recording else Mode.SIMULATED if simulation else Mode.LIVE
+        self.viewer = Viewer(tape, origin, mode)
+        self._drawn_at = clock()
+        self._filter = ""
+        self._page = TABS[0].name
+        self._header = Lines(id="header")
+        self._tabs = TabBar()
+        self._footer = TimeBar("footer")
+        self._pages: dict[str, Page] = {
+            "overview": OverviewPage(self.state),
+            "node": NodePage(),
+            "network": NetworkPage(),
+            "logs": LogsPage(lookups),
+            "data": DataPage(lookups),
+            "timeline": TimelinePage(),
+            "scenarios": ScenariosPage(lessons),
+            "verdict": VerdictPage(),
+        }
 
     # -- life ----------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        yield self._overview
+        yield Palette()
+        with Vertical(id="whole"):
+            yield self._header
+            yield self._tabs
+            with ContentSwitcher(initial=f"page-{self._page}"):
+                yield self._pages[self._page]
+            yield self._footer
+            yield KeyBar((*COMMANDS, MENU))
         yield Static(id="too-small")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -80,11 +155,14 @@ class Dashboard(Operations):
     def on_mount(self) -> None:
         self.register_theme(THEME)
         self.theme = THEME.name
-        self.set_interval(FRAME_SECONDS, self._frame)
-        self.call_after_refresh(self._frame)
+        self.set_interval(FRAME_SECONDS, self._tick)
+        self.call_after_refresh(self._tick)
 
     def on_unmount(self) -> None:
         self.feed.close()
+        self.record(self.viewer.tape.seal())
+        if self._recorder:
+            self._recorder.close()
 
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size.width, event.size.height
@@ -96,16 +174,75 @@ class Dashboard(Operations):
         )
         self.call_after_refresh(self.draw)
 
-    def _frame(self) -> None:
-        self.state = reduce_all(self.state, self.feed.poll())
-        self.end_pauses()
+    def _tick(self) -> None:
+        now = time.monotonic()
+        passed, self._drawn_at = min(1.0, max(0.0, now - self._drawn_at)), now
+        self.viewer.advance(passed)
+        names = tuple(self.feed.names())
+        roster = [RosterChanged(names)] if names != self.state.names else []
+        news = self.staging.tick(passed if self.present else 0.0) if self.staging else self.feed.poll()
+        self.ingest([*roster, *news])
         self.draw()
 
+    def ingest(self, items: Sequence[Item]) -> None:
+        if items:
+            before = self.state
+            self.state = reduce_all(before, items)
+            if self.viewer.mode is not Mode.REPLAY:
+                self.record(self.viewer.tape.add(self.clock(), items, before, self.state))
+
+    def record(self, block: bytes | None) -> None:
+        if block and self._recorder:
+            try:
+                self._recorder.write(block)
+            except RaftkvError as error:
+                self._recorder = None
+                self.notify(str(error), severity="error", markup=False)
+
     def draw(self) -> None:
-        state, now = self._still or (self.state, self.clock())
-        self._overview.show(state, now, self.selected_name, frozen=self._still is not None, load=self.load_on)
+        frame = self.picture()
+        width = self.size.width
+        if not self._header.is_mounted or not width:
+            return
+        count = len(faults(frame.state, frame.now))
+        mode = frame.times.mode
+        self._header.show((header_line(frame.state, frame.now, width, mode=mode, faults=count),))
+        self._tabs.show_current(self._page)
+        self._pages[self._page].show(frame)
+        self._footer.show_times(frame.times, footer(frame, width), bar_width(width))
+
+    def picture(self) -> Frame:
+        state, now = self.viewer.moment(self.state, self.clock())
+        run = self.staging.simulation if self.staging else None
+        playing, speed = (run.playing, run.speed) if run else (True, 1.0)
+        times = self.viewer.times(self.clock(), playing, speed)
+        selected = self.selected_name if self.selected_name in state.names else state.names[0]
+        return Frame(state, now, selected, self.size.width, times, self.load_on, self.seconds, self._filter)
 
     # -- the view ------------------------------------------------------------------------------
+
+    def action_page(self, name: str) -> None:
+        if len(self.screen_stack) > 1:
+            return  # under a dialog
+        self._page = name
+        switcher, page = self.query_one(ContentSwitcher), self._pages[name]
+        if not page.is_attached:  # made when first looked at: a dashboard starts sooner
+            switcher.mount(page)
+        switcher.current = f"page-{name}"
+        self.call_after_refresh(self.draw)
+
+    def action_next_page(self, step: int) -> None:
+        if len(self.screen_stack) > 1:  # a dialog: on to its next field
+            self.screen.focus_next() if step > 0 else self.screen.focus_previous()
+            return
+        names = [tab.name for tab in TABS]
+        self.action_page(names[(names.index(self._page) + step) % len(names)])
+
+    def action_scenarios(self) -> None:
+        self.action_page("scenarios")
+
+    def on_tab_bar_picked(self, message: TabBar.Picked) -> None:
+        self.action_page(message.page)
 
     def on_node_table_picked(self, message: NodeTable.Picked) -> None:
         self.action_select(message.number + 1)
@@ -115,22 +252,53 @@ class Dashboard(Operations):
             self._selected = number - 1
             self.draw()
 
-    def action_step(self, rows: int) -> None:
-        self._selected = (self._selected + rows) % len(self.state.nodes)
+    def action_move(self, columns: int, rows: int) -> None:
+        if not self._pages[self._page].move(columns, rows):
+            self._selected = (self._selected + rows + columns) % len(self.state.nodes)
         self.draw()
 
-    def action_scroll_events(self, way: str) -> None:
-        self._overview.event_log.turn(way)
-
-    def action_freeze(self) -> None:
-        self._still = None if self._still else (self.state, self.clock())
+    def action_turn(self, way: str) -> None:
+        self._pages[self._page].turn(way)
         self.draw()
 
-    def on_action_ended(self, message: ActionEnded) -> None:
-        """Beside the handler of ``Operations``, which Textual calls as well."""
-        if self._still and isinstance(message.item, CommandDone):
-            # The event log, where the command is shown, stands still.
-            self.notify(f"$ {message.item.command}", markup=False)
+    def action_choose(self) -> None:
+        if self._page == "overview":
+            self.action_page("node")
+        else:
+            self._pages[self._page].choose()
+
+    def action_leave(self) -> None:
+        """Escape: stop a scenario, forget a filter, return to the present; one at a time."""
+        if cast(ScenariosPage, self._pages["scenarios"]).stop():
+            self.notify("the scenario stops, and heals what it broke")
+        elif self._filter:
+            self._filter = ""
+        else:
+            self.viewer.present()
+        self.draw()
+
+    def action_find(self) -> None:
+        logs, data = cast(LogsPage, self._pages["logs"]), cast(DataPage, self._pages["data"])
+
+        def found(text: str | None) -> None:
+            if text is None:
+                return
+            if self._page == "logs":
+                logs.find(text)
+            elif self._page == "data":
+                data.look_under(text)
+            else:
+                self._filter = text
+            self.draw()
+
+        match self._page:
+            case "logs":
+                dialog = TextDialog("find in the log", "", "an index, t7 for a term, or words of an entry")
+            case "data":
+                dialog = TextDialog("keys under a prefix", data.prefix, "empty: all keys")
+            case _:
+                dialog = TextDialog("filter events", self._filter, "a node or words; empty: all events")
+        self.push_screen(dialog, found)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog())
@@ -140,13 +308,55 @@ class Dashboard(Operations):
             if command.action not in ("quit", "help"):
                 call = getattr(self, f"action_{command.action}")
                 yield SystemCommand(command.title, f"key {command.key_label}", call)
+        for number, tab in enumerate(TABS, start=1):
+            name = tab.name
+            yield SystemCommand(
+                f"Screen: {tab.title}", f"key F{number}", lambda name=name: self.action_page(name)
+            )
         yield from super().get_system_commands(screen)
+
+    # -- pages that ask ------------------------------------------------------------------------
+
+    def on_network_page_toggled(self, message: NetworkPage.Toggled) -> None:
+        self.toggle_block(*message.link)
+
+    def on_link_matrix_toggled(self, message: LinkMatrix.Toggled) -> None:
+        names = self.state.names
+        self.toggle_block(names[message.from_number], names[message.to_number])
+
+    def chosen_link(self) -> tuple[str, str] | None:
+        page = cast(NetworkPage, self._pages["network"])
+        return page.chosen if self._page == "network" else None
+
+    def on_data_page_changing(self, message: DataPage.Changing) -> None:
+        actions = self.breakable()
+        if actions is None:
+            return
+
+        def change(pair: tuple[str, str] | None) -> None:
+            if pair:
+                self.act(lambda: actions.compare_and_set(pair[0], message.value, pair[1]))
+
+        self.push_screen(PutDialog(message.key, message.value), change)
+
+    def action_delete(self) -> None:
+        key = cast(DataPage, self._pages["data"]).selected_key
+        actions = self.breakable()
+        if self._page == "data" and key is not None and actions:
+            self.act(lambda: actions.delete(key))
+
+    def on_action_ended(self, message: ActionEnded) -> None:
+        """Beside the handler of ``Operations``, which Textual calls as well."""
+        cast(DataPage, self._pages["data"]).look_again()
+        if self.viewer.mode is Mode.FROZEN and isinstance(message.item, CommandDone):
+            # The event log, where the command is shown, stands still.
+            self.notify(f"$ {message.item.command}", markup=False)
 
     # -- the end -------------------------------------------------------------------------------
 
     async def action_quit(self) -> None:
         now = self.clock()
-        listed = faults(self.state, now)
+        listed = faults(self.state, now) if self.actions and not self.staging else ()
         if not listed:
             self.exit()
             return
@@ -158,6 +368,6 @@ class Dashboard(Operations):
     def _quit_as(self, choice: Choice | None) -> None:
         if choice == "quit":
             self.exit()
-        elif choice == "heal":
+        elif choice == "heal" and self.actions:
             self.notify("healing …")
             self.act(self.actions.heal_all, self.exit)

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce as fold
 
-from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot, describe, describe_raw, events
-from raftkv.tui import terms
+from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot, describe, describe_raw, events
+from raftkv.tui import checks, terms
+from raftkv.tui.checks import Checks, Finding
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
 
@@ -27,6 +28,11 @@ COUNTERS_MAX = 12
 HISTORY_MAX = 60
 """Samples behind a sparkline: one a second, as many as the widest detail panel can show."""
 HISTORY_SECONDS = 1.0
+STRETCHES_MAX = 200
+"""Changes of role kept of a node: a bar of time has no more columns."""
+TIME_MAX = 1e10
+"""Seconds. What says that it happened later, three hundred years from now, or at no moment at all cannot be
+drawn, and is taken for not said."""
 TEXT_MAX = 400
 """Characters of one line of the event log; wider than any terminal worth drawing for."""
 
@@ -49,14 +55,31 @@ class CommandFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseLimit:
-    """The dashboard will resume ``node`` at ``ends``; None: it has done so."""
+class RosterChanged:
+    """The cluster's nodes from now on, in the order of the configuration."""
 
-    node: str
-    ends: float | None
+    names: tuple[str, ...]
 
 
-Item = FeedItem | CommandDone | CommandFailed | PauseLimit
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """What befell a simulated cluster, or how its run came out."""
+
+    time: float
+    text: str
+    bad: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Violated:
+    """What ``checks`` found when it saw every snapshot; a recording holds only some of them."""
+
+    time: float
+    invariant: int
+    text: str
+
+
+Item = FeedItem | CommandDone | CommandFailed | RosterChanged | Stroke | Violated
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,8 @@ class LogLine:
     """One symbol, so that kinds are told apart without colour."""
     style: str
     text: str
+    event: Event | None = None
+    """What it tells of, where a node said so: the reason can be asked of it (``why``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,16 @@ class Sample:
     """A second."""
     sync_ms_p99: float
     lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a node was from ``time`` on, until the next one begins."""
+
+    time: float
+    what: str
+    """Its role, or ``exited`` or ``paused``."""
+    term: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +131,9 @@ class NodeState:
     counters: tuple[tuple[float, int], ...] = ()
     """(time, writes and reads so far)"""
     history: tuple[Sample, ...] = ()
-    resume_at: float | None = None
+    sending: frozenset[str] = frozenset()
+    """To whom frames went between the last two snapshots."""
+    life: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +143,8 @@ class State:
     lines: tuple[LogLine, ...] = ()
     lines_total: int = 0
     """Of all times: tells a scrolled event log how far the kept lines have moved."""
+    checks: Checks = checks.NONE
+    load: LoadReport | None = None
 
     def node(self, name: str) -> NodeState | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -129,15 +168,28 @@ def reduce(state: State, item: Item) -> State:
             return _with_line(state, LogLine(item.time, "", "$", "command", clean(item.command)))
         case CommandFailed():
             return _with_line(state, LogLine(item.time, "", "!", "bad", clean(item.text)))
-        case PauseLimit():
-            node = state.node(item.node)
-            return _with_node(state, replace(node, resume_at=item.ends)) if node else state
-        case NodeSnapshot():
+        case Stroke():
+            mark, style = ("✕", "bad") if item.bad else ("✓", "good")
+            return _with_line(state, LogLine(item.time, "", mark, style, clean(item.text)))
+        case RosterChanged():
+            known = {node.name: node for node in state.nodes}
+            return replace(state, nodes=tuple(known.get(name) or NodeState(name) for name in item.names))
+        case Violated():
+            finding = Finding(item.invariant, item.time, clean(item.text))
+            return replace(state, checks=checks.noted(state.checks, finding))
+        case LoadReport():
+            return replace(state, load=item)
+        case NodeSnapshot() if timely(item.time):
             return _on_snapshot(state, item)
-        case Event():
+        case Event() if timely(item.time):
             return _on_event(state, item)
-        case ProcessSnapshot():
+        case ProcessSnapshot() if timely(item.since) and (item.until is None or timely(item.until)):
             return _on_process(state, item)
+    return state
+
+
+def timely(time: float) -> bool:
+    return -TIME_MAX <= time <= TIME_MAX
 
 
 def operations_per_second(node: NodeState) -> float | None:
@@ -171,8 +223,30 @@ def _on_snapshot(state: State, snapshot: NodeSnapshot) -> State:
         snapshot=snapshot,
         terms=terms.merge(before, snapshot.tail, snapshot.last_index),
         counters=_counted(() if restarted else node.counters, snapshot),
+        sending=frozenset() if node.snapshot is None or restarted else _sending(node.snapshot, snapshot),
     )
+    node = _living(node, snapshot.time, snapshot.role, snapshot.term)
+    state = replace(state, checks=checks.after(state.checks, snapshot))
     return _with_node(state, replace(node, history=_sampled(state, node, snapshot)))
+
+
+def _living(node: NodeState, time: float, what: str, term: int) -> NodeState:
+    if node.process and node.process.state != RUNNING and what not in (EXITED, PAUSED):
+        return node  # its last word before the end, or before it was stopped
+    if node.life and (node.life[-1].what, node.life[-1].term) == (what, term):
+        return node
+    if node.life:
+        time = max(time, node.life[-1].time)  # a launcher's word may come late; they stay in order
+    return replace(node, life=(*node.life, Stretch(time, what, term))[-STRETCHES_MAX:])
+
+
+def _sending(before: NodeSnapshot, snapshot: NodeSnapshot) -> frozenset[str]:
+    sent = {link.to: link.frames_sent + link.frames_dropped for link in before.links}
+    return frozenset(
+        str(link.to)
+        for link in snapshot.links
+        if link.frames_sent + link.frames_dropped > sent.get(link.to, 0)
+    )
 
 
 def _counted(
@@ -248,6 +322,10 @@ def _account(
 _MARKS = {
     events.LINK_FAULT_SET: ("✕", "bad"),
     events.LINK_HEALED: ("●", "good"),
+    events.NODE_FAULT_SET: ("!", "bad"),
+    events.NODE_FAULT_HEALED: ("●", "good"),
+    events.STATE_DIFFERS: ("!", "bad"),
+    events.SNAPSHOT_REFUSED: ("!", "warn"),
     events.SPACE_LOW: ("!", "bad"),
     events.SPACE_BACK: ("●", "good"),
     events.FRAME_REJECTED: ("!", "warn"),
@@ -269,7 +347,8 @@ def _event_line(event: Event) -> LogLine:
         text = describe(event)
     except (KeyError, TypeError, ValueError):  # another version's node: its fields are not ours
         text = describe_raw(event)
-    return LogLine(event.time, event.node, mark, style, clean(text.replace("pre_candidate", "pre-candidate")))
+    text = clean(text.replace("pre_candidate", "pre-candidate"))
+    return LogLine(event.time, event.node, mark, style, text, event)
 
 
 # -- processes ---------------------------------------------------------------------------------
@@ -280,9 +359,10 @@ def _on_process(state: State, process: ProcessSnapshot) -> State:
     if node is None or node.process == process:
         return state
     before = node.process
-    ended = before is not None and before.state == PAUSED and process.state != PAUSED
-    resume_at = None if ended or process.state == EXITED else node.resume_at
-    state = _with_node(state, replace(node, process=process, resume_at=resume_at))
+    node = replace(node, process=process)
+    if process.state != RUNNING:
+        node = _living(node, process.since, process.state, node.life[-1].term if node.life else 0)
+    state = _with_node(state, node)
     same = before is not None and (before.state, before.pid) == (process.state, process.pid)
     if same or (before is None and process.state == RUNNING):
         return state

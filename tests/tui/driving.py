@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from textual.pilot import Pilot
 
+from raftkv.observe import LogEntry
 from raftkv.tui.app import Dashboard
 from raftkv.tui.ports import FeedItem
-from tests.tui.fakes import NOON, Clock, RecordingActions, ScriptedFeed
+from raftkv.types import LogIndex, Term
+from tests.tui.fakes import NOON, Clock, RecordingActions, ScriptedFeed, ScriptedLessons, ScriptedLookups
 from tests.tui.scenes import NAMES
 
 SMALL, LARGE = (80, 24), (160, 50)
@@ -22,7 +24,29 @@ def make_dashboard(
 ) -> Dashboard:
     """Clocks that stand still, so that the same script always draws the same screen."""
     feed = ScriptedFeed(names, items)
-    return Dashboard(feed, RecordingActions(), owns_cluster=owns_cluster, clock=Clock(), wall=lambda: NOON)
+    return Dashboard(
+        feed,
+        RecordingActions(),
+        scripted_lookups(),
+        ScriptedLessons(),
+        owns_cluster=owns_cluster,
+        clock=Clock(),
+        wall=lambda: NOON,
+    )
+
+
+def scripted_lookups() -> ScriptedLookups:
+    """A few keys, and the end of every log of ``scenes.election``."""
+    lookups = ScriptedLookups()
+    lookups.rows = [(f"color/{name}", name.upper(), 1, 900 + n) for n, name in enumerate(("blue", "red"))]
+    for node, last in (("n1", 1042), ("n2", 1044), ("n3", 1038)):
+        lookups.logs[node] = [
+            LogEntry(
+                LogIndex(index), Term(6 if index <= 1036 or node == "n3" else 7), "command", f"put k{index}=v"
+            )
+            for index in range(1000, last + 1)
+        ]
+    return lookups
 
 
 @dataclass
@@ -32,6 +56,8 @@ class Session:
     feed: ScriptedFeed
     actions: RecordingActions
     clock: Clock
+    lookups: ScriptedLookups
+    lessons: ScriptedLessons
 
     def screen(self) -> str:
         strips = self.app.screen._compositor.render_strips()
@@ -68,8 +94,11 @@ async def session(
     owns_cluster: bool = True,
 ) -> AsyncIterator[Session]:
     feed, actions, clock = ScriptedFeed(names, items), RecordingActions(), Clock()
-    app = Dashboard(feed, actions, owns_cluster=owns_cluster, clock=clock, wall=lambda: NOON)
+    lookups, lessons = scripted_lookups(), ScriptedLessons()
+    app = Dashboard(
+        feed, actions, lookups, lessons, owns_cluster=owns_cluster, clock=clock, wall=lambda: NOON
+    )
     async with app.run_test(size=size, notifications=True) as pilot:
-        running = Session(app, pilot, feed, actions, clock)
+        running = Session(app, pilot, feed, actions, clock, lookups, lessons)
         await running.until(lambda: feed.polls > 1)
         yield running

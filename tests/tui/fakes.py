@@ -4,21 +4,24 @@ and makers of snapshots with sensible defaults."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from raftkv.errors import RaftkvError
 from raftkv.observe import (
+    DiskFault,
     Event,
     LinkFault,
     LinkSnapshot,
+    LogEntry,
     LogTail,
     NodeSnapshot,
     PeerSnapshot,
     ProcessSnapshot,
 )
-from raftkv.tui.ports import FeedItem
+from raftkv.tui.ports import FeedItem, Narrator
 from raftkv.types import LogIndex, NodeId, Term
 
 START = 1000.0
@@ -48,6 +51,10 @@ class ScriptedFeed:
     def names(self) -> Sequence[str]:
         return self._names
 
+    def rename(self, names: Sequence[str]) -> None:
+        """Others have joined, or some have left."""
+        self._names = tuple(names)
+
     def poll(self) -> Sequence[FeedItem]:
         self.polls += 1
         items, self._items = self._items, []
@@ -76,17 +83,17 @@ class RecordingActions:
         self.calls.append(call)
         return "raftkv chaos " + " ".join(str(part) for part in call)
 
-    def kill(self, node: str) -> str:
-        return self._did("kill", node)
+    def kill(self, node: str, seconds: float | None) -> str:
+        return self._did("kill", node, seconds)
 
-    def stop(self, node: str) -> str:
-        return self._did("stop", node)
+    def stop(self, node: str, seconds: float | None) -> str:
+        return self._did("stop", node, seconds)
 
     def restart(self, node: str) -> str:
         return self._did("restart", node)
 
-    def pause(self, node: str) -> str:
-        return self._did("pause", node)
+    def pause(self, node: str, seconds: float | None) -> str:
+        return self._did("pause", node, seconds)
 
     def resume(self, node: str) -> str:
         return self._did("resume", node)
@@ -97,18 +104,20 @@ class RecordingActions:
     def partition(self, groups: Sequence[Sequence[str]], seconds: float | None) -> str:
         return self._did("partition", tuple(tuple(group) for group in groups), seconds)
 
-    def link(
-        self,
-        sender: str,
-        to: str,
-        seconds: float | None,
-        *,
-        block: bool = False,
-        drop: float = 0.0,
-        delay_ms: float = 0.0,
-        jitter_ms: float = 0.0,
-    ) -> str:
-        return self._did("link", sender, to, seconds, LinkFault(block, drop, delay_ms, jitter_ms))
+    def bridge(self, node: str, seconds: float | None) -> str:
+        return self._did("bridge", node, seconds)
+
+    def ring(self, seconds: float | None) -> str:
+        return self._did("ring", seconds)
+
+    def link(self, sender: str, to: str, fault: LinkFault, seconds: float | None) -> str:
+        return self._did("link", sender, to, fault, seconds)
+
+    def disk(self, node: str, fault: DiskFault, seconds: float | None) -> str:
+        return self._did("disk", node, fault, seconds)
+
+    def clock(self, node: str, rate: float, seconds: float | None) -> str:
+        return self._did("clock", node, rate, seconds)
 
     def heal(self) -> str:
         return self._did("heal")
@@ -119,11 +128,77 @@ class RecordingActions:
     def campaign(self, node: str) -> str:
         return self._did("campaign", node)
 
-    def put(self, key: str, value: str) -> str:
-        return self._did("put", key, value)
+    def transfer(self, node: str) -> str:
+        return self._did("transfer", node)
 
     def load(self, on: bool) -> str:
         return self._did("load", on)
+
+    def put(self, key: str, value: str) -> str:
+        return self._did("put", key, value)
+
+    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+        return self._did("compare_and_set", key, expected, value)
+
+    def delete(self, key: str) -> str:
+        return self._did("delete", key)
+
+
+class ScriptedLookups:
+    """Rows and logs that the test puts in."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, int, int]] = []
+        self.logs: dict[str, list[LogEntry]] = {}
+        self.fails: str | None = None
+
+    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
+        if self.fails:
+            raise RaftkvError(self.fails)
+        found = [row for row in self.rows if row[0].startswith(prefix)]
+        return found[:limit], len(found)
+
+    def entries(self, node: str, first: int, count: int) -> Sequence[LogEntry]:
+        if self.fails:
+            raise RaftkvError(self.fails)
+        return [entry for entry in self.logs.get(node, []) if first <= entry.index < first + count]
+
+    def search(self, node: str, text: str, first: int) -> int | None:
+        if self.fails:
+            raise RaftkvError(self.fails)
+        found = (entry for entry in self.logs.get(node, []) if entry.index >= first and text in entry.text)
+        entry = next(found, None)
+        return entry.index if entry else None
+
+
+@dataclass(frozen=True)
+class ScriptedLesson:
+    name: str
+    title: str
+    section: str = "§5.2"
+    summary: str = "What is to be seen here."
+    nodes: int = 3
+
+
+class ScriptedLessons:
+    """Two lessons; the second fails."""
+
+    def __init__(self) -> None:
+        self.played: list[str] = []
+
+    def listed(self) -> Sequence[ScriptedLesson]:
+        return (ScriptedLesson("split-vote", "A split vote"), ScriptedLesson("broken", "A broken promise"))
+
+    def play(self, name: str, narrator: Narrator, cancelled: Callable[[], bool]) -> None:
+        self.played.append(name)
+        narrator.say("Two nodes campaign at once.")
+        narrator.command("raftkv chaos campaign n1")
+        narrator.ask("Who will lead?", ("n1", "nobody, at first"), 1, "Each votes for itself.")
+        if cancelled():
+            raise RaftkvError("stopped")
+        narrator.checked("one leader in the end", "n3")
+        if name == "broken":
+            raise RaftkvError("the promise did not hold: two leaders")
 
 
 def link_snapshot(to: str, fault: LinkFault | None = None, left: float | None = None) -> LinkSnapshot:

@@ -8,11 +8,11 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from raftkv.observe import LinkFault
-from raftkv.tui.commands import COMMANDS, FAULT_SECONDS
+from raftkv.observe import DiskFault, LinkFault
+from raftkv.tui.commands import COMMANDS, LIFETIMES
+from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.partition import PartitionDialog
-from raftkv.tui.dialogs.peer import PeerDialog
 from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.operations import ACTIONS_MAX
 from raftkv.tui.widgets.event_log import EventLog
@@ -20,53 +20,70 @@ from tests.tui.driving import LARGE, SMALL, session
 from tests.tui.fakes import START, event, process, snapshot
 from tests.tui.scenes import BLOCK, NAMES, NINE, election, healthy
 
+SECONDS = LIFETIMES[0]
 DELAY = LinkFault(delay_ms=100.0, jitter_ms=20.0)
 LOSS = LinkFault(drop=0.2)
+DOUBLE = LinkFault(duplicate=0.2)
+SHUFFLE = LinkFault(reorder=0.2)
 
 SIMPLE_KEYS: list[tuple[tuple[str, ...], tuple[object, ...]]] = [
-    (("k",), ("kill", "n1")),
-    (("2", "k"), ("kill", "n2")),
-    (("down", "down", "k"), ("kill", "n3")),
-    (("up", "k"), ("kill", "n3")),
-    (("K",), ("kill", "n2")),
-    (("t",), ("stop", "n1")),
+    (("k",), ("kill", "n1", SECONDS)),
+    (("2", "k"), ("kill", "n2", SECONDS)),
+    (("down", "down", "k"), ("kill", "n3", SECONDS)),
+    (("up", "k"), ("kill", "n3", SECONDS)),
+    (("right", "left", "left", "k"), ("kill", "n3", SECONDS)),
+    (("K",), ("kill", "n2", SECONDS)),
+    (("w", "k"), ("kill", "n1", 120.0)),
+    (("w", "w", "k"), ("kill", "n1", None)),
+    (("t",), ("stop", "n1", SECONDS)),
     (("r",), ("restart", "n1")),
-    (("z",), ("pause", "n1")),
-    (("i",), ("isolate", "n1", FAULT_SECONDS)),
+    (("z",), ("pause", "n1", SECONDS)),
+    (("T",), ("transfer", "n1")),
+    (("c", "1"), ("clock", "n1", 1.1, SECONDS)),
+    (("c", "5"), ("clock", "n1", 1.0, None)),
+    (("c", "down", "enter"), ("clock", "n1", 0.9, SECONDS)),
+    (("f", "s"), ("disk", "n1", DiskFault(slow_ms=50.0), SECONDS)),
+    (("f", "f"), ("disk", "n1", DiskFault(full=True), SECONDS)),
+    (("f", "e"), ("disk", "n1", DiskFault(fail=True), None)),
+    (("f", "h"), ("disk", "n1", DiskFault(), None)),
+    (("i",), ("isolate", "n1", SECONDS)),
     (("h",), ("heal",)),
     (("H",), ("heal_all",)),
     (("e",), ("campaign", "n1")),
     (("L",), ("load", True)),
-    (("o", "3"), ("link", "n1", "n3", FAULT_SECONDS, BLOCK)),
-    (("o", "down", "enter"), ("link", "n1", "n3", FAULT_SECONDS, BLOCK)),
-    (("d", "2"), ("link", "n1", "n2", FAULT_SECONDS, DELAY)),
-    (("l", "2"), ("link", "n1", "n2", FAULT_SECONDS, LOSS)),
-    (("p", "enter"), ("partition", (("n2", "n3"), ("n1",)), FAULT_SECONDS)),
-    (("p", "space", "down", "space", "enter"), ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS)),
-    (("p", "a", "down", "down", "b", "enter"), ("partition", (("n1", "n2"), ("n3",)), FAULT_SECONDS)),
-    (("p", "m", "enter"), ("partition", (("n1", "n2"), ("n3",)), FAULT_SECONDS)),
-    (("p", "l", "enter"), ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS)),
+    (("o", "3"), ("link", "n1", "n3", BLOCK, SECONDS)),
+    (("o", "down", "enter"), ("link", "n1", "n3", BLOCK, SECONDS)),
+    (("d", "2"), ("link", "n1", "n2", DELAY, SECONDS)),
+    (("l", "2"), ("link", "n1", "n2", LOSS, SECONDS)),
+    (("u", "2"), ("link", "n1", "n2", DOUBLE, SECONDS)),
+    (("x", "3"), ("link", "n1", "n3", SHUFFLE, SECONDS)),
+    (("p", "g"), ("bridge", "n1", SECONDS)),
+    (("p", "down", "g"), ("bridge", "n2", SECONDS)),
+    (("p", "enter"), ("partition", (("n2", "n3"), ("n1",)), SECONDS)),
+    (("p", "space", "down", "space", "enter"), ("partition", (("n1", "n3"), ("n2",)), SECONDS)),
+    (("p", "a", "down", "down", "b", "enter"), ("partition", (("n1", "n2"), ("n3",)), SECONDS)),
+    (("p", "m", "enter"), ("partition", (("n1", "n2"), ("n3",)), SECONDS)),
+    (("p", "l", "enter"), ("partition", (("n1", "n3"), ("n2",)), SECONDS)),
     (("n", "a", "enter", "b", "c", "enter"), ("put", "a", "bc")),
 ]
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
 @pytest.mark.parametrize(("keys", "call"), SIMPLE_KEYS, ids=["-".join(keys) for keys, _ in SIMPLE_KEYS])
 async def test_a_key_does_what_it_says_and_shows_the_command(
-    keys: tuple[str, ...], call: tuple[object, ...], size: tuple[int, int]
+    keys: tuple[str, ...], call: tuple[object, ...]
 ) -> None:
-    async with session(healthy(), size=size) as running:
+    async with session(healthy()) as running:
         await running.press(*keys)
         assert running.actions.calls == [call]
         await running.until_shown(f"$ raftkv chaos {call[0]}")
         assert threading.get_ident() not in running.actions.threads
 
 
-@pytest.mark.parametrize("key", ["o", "d", "l", "p", "n", "question_mark"])
+@pytest.mark.parametrize("key", ["o", "d", "l", "u", "x", "c", "f", "p", "n", "question_mark"])
 async def test_escape_cancels_a_dialog(key: str) -> None:
     async with session(healthy()) as running:
         await running.press(key)
-        assert isinstance(running.app.screen, PeerDialog | PartitionDialog | PutDialog | HelpDialog)
+        assert isinstance(running.app.screen, ChoiceDialog | PartitionDialog | PutDialog | HelpDialog)
         await running.press("escape")
         assert running.app.screen is running.app.screen_stack[0]
         assert running.actions.calls == []
@@ -80,9 +97,9 @@ async def test_what_already_ails_a_link_is_kept_or_taken_back() -> None:
         await running.press("l", "3")
         both = LinkFault(drop=0.2, delay_ms=100.0, jitter_ms=20.0)
         assert running.actions.calls == [
-            ("link", "n1", "n2", None, LinkFault()),
-            ("link", "n1", "n3", None, LinkFault()),
-            ("link", "n1", "n3", FAULT_SECONDS, both),
+            ("link", "n1", "n2", LinkFault(), None),
+            ("link", "n1", "n3", LinkFault(), None),
+            ("link", "n1", "n3", both, SECONDS),
         ]
 
 
@@ -95,8 +112,8 @@ async def test_a_click_on_a_cell_toggles_that_one_direction() -> None:
         assert await running.pilot.click("#matrix", offset=(1, 2))  # a name
         await running.press()
         assert running.actions.calls == [
-            ("link", "n1", "n3", FAULT_SECONDS, BLOCK),
-            ("link", "n2", "n3", None, LinkFault()),
+            ("link", "n1", "n3", BLOCK, SECONDS),
+            ("link", "n2", "n3", LinkFault(), None),
         ]
 
 
@@ -112,7 +129,7 @@ async def test_a_click_in_the_footer_is_the_key() -> None:
     async with session(healthy()) as running:
         assert await running.pilot.click("#keys", offset=(2, 0))
         await running.press()
-        assert running.actions.calls == [("kill", "n1")]
+        assert running.actions.calls == [("kill", "n1", SECONDS)]
 
 
 async def test_dialogs_by_mouse() -> None:
@@ -128,8 +145,8 @@ async def test_dialogs_by_mouse() -> None:
         assert await running.pilot.click("#cancel")
         await running.press()
         assert running.actions.calls == [
-            ("partition", (("n1", "n3"), ("n2",)), FAULT_SECONDS),
-            ("partition", (("n2",), ("n1", "n3")), FAULT_SECONDS),
+            ("partition", (("n1", "n3"), ("n2",)), SECONDS),
+            ("partition", (("n2",), ("n1", "n3")), SECONDS),
         ]
 
 
@@ -157,20 +174,10 @@ async def test_a_put_needs_a_key() -> None:
 async def test_pause_and_resume() -> None:
     async with session(healthy()) as running:
         await running.press("z")
-        await running.push(process("n1", "paused", since=START))
+        await running.push(process("n1", "paused", since=START, until=START + 30))
         await running.until_shown("⏸ n1 paused 0:30 left")
         await running.press("z")
-        assert running.actions.calls == [("pause", "n1"), ("resume", "n1")]
-
-
-async def test_a_pause_ends_when_its_time_is_up() -> None:
-    async with session(healthy()) as running:
-        await running.press("z")
-        await running.push(process("n1", "paused", since=START))
-        running.clock.now += FAULT_SECONDS + 1
-        await running.until(lambda: running.actions.calls[-1] == ("resume", "n1"))
-        await running.push()
-        assert running.actions.calls == [("pause", "n1"), ("resume", "n1")]
+        assert running.actions.calls == [("pause", "n1", SECONDS), ("resume", "n1")]
 
 
 async def test_load_goes_on_and_off() -> None:
@@ -216,7 +223,7 @@ async def test_a_frozen_view_says_so_and_stands_still() -> None:
         await running.push(event(1, "n1", "LeaderChanged", term=9, leader_id="n3"))
         assert "leader n3" not in running.screen()
         await running.press("k")  # the cluster does not stand still
-        assert running.actions.calls == [("kill", "n1")]
+        assert running.actions.calls == [("kill", "n1", SECONDS)]
         await running.until(lambda: "$ raftkv chaos kill n1" in running.screen())
         await running.press("space")
         await running.until_shown("leader n3, term 9")
@@ -229,7 +236,8 @@ async def test_help_names_every_command_on_one_screen() -> None:
         screen = running.screen()
         assert len(screen.splitlines()) == 24
         for command in COMMANDS:
-            assert command.title in screen
+            shown = command.key_label if command.group == "pair" else command.title
+            assert shown in screen
         assert "esc, ? or q closes" in screen
         await running.press("q")
         assert not isinstance(running.app.screen, HelpDialog)
@@ -244,13 +252,13 @@ async def test_every_command_is_in_the_palette() -> None:
         await running.pilot.press(*"Kill the leader")
         await running.until_shown("key K")
         await running.pilot.press("down", "enter")
-        await running.until(lambda: running.actions.calls == [("kill", "n2")])
+        await running.until(lambda: running.actions.calls == [("kill", "n2", SECONDS)])
 
 
 async def test_the_event_log_scrolls_and_follows() -> None:
     items = [event(number, "n1", "LeaderChanged", term=number, leader_id="n2") for number in range(1, 61)]
     async with session([*healthy(), *items]) as running:
-        log = running.app.query_one(EventLog)
+        log = running.app.query_one("#overview-events", EventLog)
         await running.until_shown("term 60")
         await running.press("home")
         await running.until_shown("leader n2, term 1\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raftkv.observe import events
 from raftkv.tui import model
-from raftkv.tui.model import CommandDone, CommandFailed, PauseLimit, State, initial, lag, reduce, reduce_all
+from raftkv.tui.model import CommandDone, CommandFailed, State, initial, lag, reduce, reduce_all
 from raftkv.tui.ports import FeedItem
 from tests.tui.fakes import START, event, leader_snapshot, peer_snapshot, process, snapshot
 from tests.tui.scenes import NAMES, election
@@ -33,7 +33,6 @@ def test_strangers_are_ignored() -> None:
     state = initial(NAMES)
     items: list[FeedItem] = [snapshot("n9"), process("n9"), event(1, "n9", "LeaderChanged")]
     assert reduce_all(state, items) == state
-    assert reduce(state, PauseLimit("n9", 1.0)) == state
 
 
 def test_an_older_snapshot_of_the_same_boot_changes_nothing() -> None:
@@ -170,13 +169,6 @@ def test_a_process_is_followed_through_its_states() -> None:
 def test_a_node_found_dead_is_told_a_running_one_is_not() -> None:
     state = reduce_all(initial(NAMES), [process("n1", "exited"), process("n2")])
     assert texts(state) == ["process exited"]
-
-
-def test_a_pause_keeps_its_end_until_it_is_over() -> None:
-    state = reduce(initial(NAMES), PauseLimit("n1", START + 30))  # before the process is seen paused
-    state = reduce_all(state, [process("n1"), process("n1", "paused", since=START)])
-    assert state.nodes[0].resume_at == START + 30
-    assert reduce(state, process("n1", since=START + 5)).nodes[0].resume_at is None
 
 
 def test_a_truncation_makes_the_old_terms_unknown() -> None:

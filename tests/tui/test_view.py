@@ -9,6 +9,7 @@ import pytest
 
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
+from raftkv.tui.frame import Mode
 from raftkv.tui.model import LogLine, State, initial
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.view import spans
@@ -29,7 +30,7 @@ def table(state: State, now: float = START, width: int = 66) -> list[str]:
 
 
 def header(state: State, width: int = 80, now: float = START, frozen: bool = False, count: int = 0) -> str:
-    return plain(header_line(state, now, width, frozen=frozen, faults=count))
+    return plain(header_line(state, now, width, mode=Mode.FROZEN if frozen else Mode.LIVE, faults=count))
 
 
 # -- spans -------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def test_the_header_keeps_what_matters_and_its_width(width: int) -> None:
 def test_header_without_leader_and_frozen() -> None:
     state = state_of(*healthy())
     assert "no leader" in header(state, now=START + 9)
-    assert "LIVE 0/3" in header(state, now=START + 9)
+    assert "GONE: waiting for its return" in header(state, now=START + 9)
     assert "VIEW FROZEN" in header(state, frozen=True)
 
 

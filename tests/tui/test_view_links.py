@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from raftkv.observe import LinkFault
-from raftkv.tui.model import PauseLimit, State, initial, reduce_all
+from raftkv.tui.model import State, initial, reduce_all
 from raftkv.tui.ports import FeedItem
-from raftkv.tui.view.faults import due_resumes, fault_time, faults, faults_line
+from raftkv.tui.view.faults import fault_time, faults, faults_line
 from raftkv.tui.view.lanes import lanes
 from raftkv.tui.view.matrix import MatrixShape, link_matrix, matrix_shape
 from raftkv.tui.view.spans import length, plain
@@ -156,10 +156,8 @@ def test_dead_and_paused_nodes_are_faults() -> None:
         *healthy(), process("n1", "exited", since=START - 7), process("n3", "paused", since=START - 3)
     )
     assert fault_texts(state) == ["☠ n1 down 0:07", "⏸ n3 paused 0:03"]
-    limited = reduce_all(state, [PauseLimit("n3", START + 27)])
+    limited = reduce_all(state, [process("n3", "paused", since=START - 3, until=START + 27)])
     assert fault_texts(limited) == ["☠ n1 down 0:07", "⏸ n3 paused 0:27 left"]
-    assert due_resumes(limited, START + 26) == ()
-    assert due_resumes(limited, START + 27) == ("n3",)
 
 
 def test_a_dead_nodes_link_faults_died_with_it() -> None:
@@ -176,8 +174,11 @@ def test_the_fault_line_counts_what_does_not_fit() -> None:
     state = state_of(
         *partitioned(FIVE, {"n2"}), *(process(name, "paused", since=START) for name in FIVE), names=FIVE
     )
-    line = plain(faults_line(state, START, 80, load=True))
+    line = plain(faults_line(state, START, 80, True, "30 s"))
     assert len(line) == 80
     assert line.endswith("load on ")
     assert "more" in line
-    assert plain(faults_line(state_of(*healthy()), START, 80, load=False)).strip() == "no faults"
+    assert (
+        plain(faults_line(state_of(*healthy()), START, 80, False, "30 s")).strip()
+        == "no faults; new ones last 30 s"
+    )

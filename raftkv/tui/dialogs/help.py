@@ -10,13 +10,11 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from raftkv.tui.commands import COMMANDS, FAULT_SECONDS, Command
+from raftkv.tui.commands import COMMANDS, Command
 
 _SYMBOLS = (
-    "[b]links[/b]  ● ok  ✕ blocked  ◐ delayed or lossy  ? sender not alive  (click one)\n"
-    "[b]nodes[/b]  ★ leader, stale? when deposed  ☠ dead  ⏸ paused  n1! alarm\n"
-    "[b]timer[/b]  ▓▓░ full after the leader's word; empty: the node campaigns\n"
-    "[b]logs [/b]  \\[7] term 7, committed   7  not committed   7✗ not the leader's"
+    "[b]links[/b] ● ok ✕ blocked ◐ degraded ? dead  [b]nodes[/b] ★ leads ☠ dead ⏸ paused n1! alarm\n"
+    "[b]logs[/b]  \\[7] term 7, committed  7 not yet  7✗ differs  [b]timer[/b] ▓▓░ of an election"
 )
 
 
@@ -29,21 +27,26 @@ class HelpDialog(ModalScreen[None]):
         with Vertical(classes="dialog help"):
             yield Static(_keys())
             yield Static(_SYMBOLS, classes="symbols")
-            yield Static(
-                f"Link faults and pauses end by themselves after {FAULT_SECONDS:g} s. esc, ? or q closes.",
-                classes="hint",
-            )
 
     def on_mount(self) -> None:
-        self.query_one(".dialog").border_title = "raftkv keys"
+        dialog = self.query_one(".dialog")
+        dialog.border_title = "raftkv keys"
+        dialog.border_subtitle = "esc, ? or q closes"
 
 
 def _keys() -> str:
-    node = [command for command in COMMANDS if command.group == "node"]
-    net = [command for command in COMMANDS if command.group == "net"]
-    rest = [command for command in COMMANDS if command.group in ("data", "view")]
-    first = ["[b]the selected node[/b]", *map(_entry, node), "", *_PLAIN]
-    second = ["[b]network[/b]", *map(_entry, net), "", *map(_entry, rest)]
+    def of(*groups: str) -> list[str]:
+        return [_entry(command) for command in COMMANDS if command.group in groups]
+
+    first = ["[b]the selected node[/b]", *of("node"), "[b]what is shown[/b]", *_PLAIN, *of("view")]
+    second = [
+        "[b]network and data[/b]",
+        *of("net", "data"),
+        "[b]time[/b]",
+        *of("freeze"),
+        *_PAIRS,
+        *of("time"),
+    ]
     height = max(len(first), len(second))
     first += [""] * (height - len(first))
     second += [""] * (height - len(second))
@@ -51,17 +54,28 @@ def _keys() -> str:
 
 
 def _entry(command: Command) -> str:
-    return f"[$primary]{command.key_label:>5}[/]  {command.title}"
+    return _row(command.key_label.replace("[", "\\["), command.title)
 
 
-_PLAIN = [
-    "[$primary]  1-9[/]  Select a node (↑ ↓, click)",
-    "[$primary] PgUp[/]  Scroll the events",
-    "[$primary]   ^p[/]  Every action by name",
+def _row(keys: str, title: str) -> str:
+    shown = keys.replace("\\", "")
+    return f"{' ' * max(0, 6 - len(shown))}[$primary]{keys}[/]  {title}"
+
+
+_PAIRS = [
+    _row("\\[ ]", "One event back, on"),
+    _row("{ }", "Election before, next"),
+    _row("< >", "Slower, faster"),
 ]
-_COLUMN = 35
+_PLAIN = [
+    _row("F1-F8", "Screens (also tab)"),
+    _row("1-9", "Select a node (↑ ↓, click)"),
+    _row("PgUp", "Scroll"),
+    _row("^p", "Every action by name"),
+]
+_COLUMN = 39
 
 
 def _pad(entry: str) -> str:
     shown = entry.replace("[$primary]", "").replace("[/]", "").replace("[b]", "").replace("[/b]", "")
-    return " " * (_COLUMN - len(shown))
+    return " " * (_COLUMN - len(shown.replace("\\", "")))

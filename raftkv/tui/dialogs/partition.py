@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +15,16 @@ from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 
 Groups = tuple[tuple[str, ...], tuple[str, ...]]
+RING_NODES_MIN = 4
+"""Among three, everybody is everybody's neighbour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    shape: Literal["groups", "bridge", "ring"]
+    groups: Groups = ((), ())
+    node: str = ""
+    """The middle of a bridge."""
 
 
 def majority_minority(names: Sequence[str], leader: str | None) -> set[str]:
@@ -22,7 +33,7 @@ def majority_minority(names: Sequence[str], leader: str | None) -> set[str]:
     return set(others[len(others) - (len(names) - 1) // 2 :])
 
 
-class PartitionDialog(ModalScreen[Groups | None]):
+class PartitionDialog(ModalScreen[Cut | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Cancel", show=False),
         Binding("space", "flip", "Other group", show=False),
@@ -30,6 +41,8 @@ class PartitionDialog(ModalScreen[Groups | None]):
         Binding("b,right", "assign('B')", "Group B", show=False),
         Binding("m", "majority", "Majority | minority", show=False),
         Binding("l", "leader", "Isolate the leader", show=False),
+        Binding("g", "bridge", "Bridge", show=False),
+        Binding("r", "ring", "Ring", show=False),
         Binding("enter", "apply", "Apply", show=False, priority=True),
     ]
 
@@ -47,9 +60,15 @@ class PartitionDialog(ModalScreen[Groups | None]):
                 yield Button("majority | minority (m)", id="majority", compact=True)
                 yield Button("isolate leader (l)", id="leader", compact=True, disabled=self._leader is None)
             with Horizontal(classes="buttons"):
+                yield Button("bridge over the chosen (g)", id="bridge", compact=True, disabled=self._few(3))
+                yield Button("ring (r)", id="ring", compact=True, disabled=self._few(RING_NODES_MIN))
+            with Horizontal(classes="buttons"):
                 yield Button("apply (enter)", id="apply", variant="primary", compact=True)
                 yield Button("cancel (esc)", id="cancel", compact=True)
             yield Static("↑ ↓ choose   space other group   a b assign", classes="hint")
+
+    def _few(self, nodes: int) -> bool:
+        return len(self._names) < nodes
 
     def on_mount(self) -> None:
         self.query_one(".dialog").border_title = "partition"
@@ -63,6 +82,10 @@ class PartitionDialog(ModalScreen[Groups | None]):
                 self.action_majority()
             case "leader":
                 self.action_leader()
+            case "bridge":
+                self.action_bridge()
+            case "ring":
+                self.action_ring()
             case "apply":
                 self._apply()
             case _:
@@ -85,6 +108,20 @@ class PartitionDialog(ModalScreen[Groups | None]):
         if self._leader:
             self._set({self._leader})
 
+    def action_bridge(self) -> None:
+        """Two halves that hear each other only through the node that is chosen."""
+        name = self._highlighted() or self._names[0]
+        if len(self._names) < 3:
+            self.notify("a bridge needs three nodes", severity="warning")
+        else:
+            self.dismiss(Cut("bridge", node=name))
+
+    def action_ring(self) -> None:
+        if len(self._names) < RING_NODES_MIN:
+            self.notify("in a ring of three everybody hears everybody", severity="warning")
+        else:
+            self.dismiss(Cut("ring"))
+
     def action_apply(self) -> None:
         """Enter: on a focused button, that button."""
         if isinstance(self.focused, Button):
@@ -97,7 +134,7 @@ class PartitionDialog(ModalScreen[Groups | None]):
         if not first or not second:
             self.notify("both groups need a node", severity="warning")
         else:
-            self.dismiss((first, second))
+            self.dismiss(Cut("groups", (first, second)))
 
     def _flip(self, name: str) -> None:
         self._set(self._minority ^ {name})

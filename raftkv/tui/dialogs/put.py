@@ -1,4 +1,4 @@
-"""A key and a value to put."""
+"""A key and a value: a put, or a compare-and-set of what was seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -14,14 +15,24 @@ from textual.widgets import Input, Static
 class PutDialog(ModalScreen[tuple[str, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Cancel", show=False)]
 
+    def __init__(self, key: str = "", value: str = "") -> None:
+        """With a ``key``: that key's value is to be changed from ``value``, if it still is that."""
+        super().__init__()
+        self._key = key
+        self._value = value
+
     def compose(self) -> ComposeResult:
+        verb = "change it, if nobody else has" if self._key else "put"
         with Vertical(classes="dialog"):
-            yield Input(placeholder="key", id="key", compact=True)
-            yield Input(placeholder="value", id="value", compact=True)
-            yield Static("enter: put   tab: next   esc: cancel", classes="hint")
+            yield Input(self._key, placeholder="key", id="key", compact=True, disabled=bool(self._key))
+            yield Input(self._value, placeholder="value", id="value", compact=True)
+            yield Static(f"enter: {verb}   tab: next   esc: cancel", classes="hint")
 
     def on_mount(self) -> None:
-        self.query_one(".dialog").border_title = "put a key"
+        title = f"change {self._key}" if self._key else "put a key"
+        self.query_one(".dialog").border_title = Content(title[:40])
+        if self._key:
+            self.query_one("#value", Input).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         key, value = self.query_one("#key", Input), self.query_one("#value", Input)

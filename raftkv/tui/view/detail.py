@@ -13,6 +13,7 @@ from raftkv.tui.view.spans import Line, Span, duration, left, milliseconds, righ
 
 _LABEL = 9
 _VALUE = 10
+MAILBOXES_MAX = 4
 
 
 def detail(state: State, name: str, now: float, width: int) -> tuple[Line, ...]:
@@ -61,6 +62,7 @@ def _sync(sample: Sample) -> float:
 def _facts(snapshot: NodeSnapshot) -> list[Line]:
     pairs = [
         ("log", f"{snapshot.first_index:,}–{snapshot.last_index:,}, {size(snapshot.log_bytes)}"),
+        ("snapshot", f"of entry {snapshot.snapshot_index:,}" if snapshot.snapshot_index else "none yet"),
         ("persisted", f"{snapshot.persisted_index:,}   applied {snapshot.applied_index:,}"),
         ("writes", f"p50 {milliseconds(snapshot.write_ms_p50)}   p99 {milliseconds(snapshot.write_ms_p99)}"),
         ("", f"{snapshot.writes_total:,} in all   {snapshot.pending_writes:,} pending"),
@@ -71,6 +73,7 @@ def _facts(snapshot: NodeSnapshot) -> list[Line]:
             f"revision {snapshot.revision:,}   keys {snapshot.keys:,}   sessions {snapshot.sessions:,}",
         ),
         ("digest", snapshot.state_digest[:24]),
+        ("mailboxes", _mailboxes(snapshot)),
         ("process", f"pid {snapshot.pid}   up {duration(snapshot.uptime)}"),
         ("clients", snapshot.client_endpoint),
     ]
@@ -83,6 +86,12 @@ def _facts(snapshot: NodeSnapshot) -> list[Line]:
         rejected = f"{snapshot.frames_rejected:,} rejected"
         lines.append((Span(f" {'frames':<{_LABEL}} ", "dim"), Span(rejected, "warn")))
     return lines
+
+
+def _mailboxes(snapshot: NodeSnapshot) -> str:
+    """The fullest, deepest first."""
+    fullest = sorted(snapshot.mailboxes.items(), key=lambda box: -box[1])[:MAILBOXES_MAX]
+    return "   ".join(f"{name} {depth:,}" for name, depth in fullest if depth) or "empty"
 
 
 def _peers(snapshot: NodeSnapshot, width: int) -> list[Line]:

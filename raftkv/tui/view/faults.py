@@ -12,7 +12,7 @@ from raftkv.observe import LinkFault, LinkSnapshot
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.health import Health, alive, health
 from raftkv.tui.view.matrix import link
-from raftkv.tui.view.spans import Line, Span, duration, length
+from raftkv.tui.view.spans import Line, Span, duration, length, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Fault:
 
 
 def faults(state: State, now: float) -> tuple[Fault, ...]:
-    groups = _groups(state, now)
+    found = groups(state, now)
     return (
-        *_partitions(state, groups),
-        *_links(state, now, groups),
+        *_partitions(state, found),
+        *_links(state, now, found),
         *_processes(state, now),
         *_alarms(state, now),
     )
@@ -41,31 +41,40 @@ def fault_time(fault: Fault, now: float) -> str:
     return duration(now - fault.since) if fault.since is not None else ""
 
 
-def faults_line(state: State, now: float, width: int, load: bool) -> Line:
+def faults_line(state: State, now: float, width: int, load: bool, lasting: str) -> Line:
+    """``lasting``: how long the next fault would last."""
     listed = faults(state, now)
     load_text = Span("load on " if load else "", "accent")
-    spans = [Span(" faults ", "dim")] if listed else [Span(" no faults", "dim")]
+    quiet = shorten(f" no faults; new ones last {lasting}", width - length((load_text,)) - 1)
+    spans = [Span(" faults ", "dim")] if listed else [Span(quiet, "dim")]
     for number, fault in enumerate(listed):
         separator = Span(" · " if number else " ", "dim")
-        item = (separator, Span(f"{fault.mark} {fault.text} ", "bad"), Span(fault_time(fault, now), ""))
+        time = fault_time(fault, now)
+        item = (separator, Span(f"{fault.mark} {fault.text} ", "bad"), Span(time, ""))
         rest = len(listed) - number
         more = f" · +{rest} more"
         reserve = length((load_text,)) + (0 if rest == 1 else len(more)) + 1
         if number and length((*spans, *item)) > width - reserve:
             spans.append(Span(more, "dim"))
             break
+        if not number:  # what is broken first is always told, if not in full
+            room = width - reserve - length((*spans, separator)) - len(time) - 1
+            item = (separator, Span(shorten(item[1].text.rstrip(), room) + " ", "bad"), Span(time, ""))
         spans += item
     filler = width - length(tuple(spans)) - length((load_text,))
     return (*spans, Span(" " * max(1, filler)), load_text)
 
 
-def due_resumes(state: State, now: float) -> tuple[str, ...]:
-    """Nodes whose pause has outlived its time."""
-    return tuple(
-        node.name
-        for node in state.nodes
-        if node.resume_at is not None and node.resume_at <= now and health(node, now) is Health.PAUSED
-    )
+def short_fault(fault: LinkFault) -> str:
+    """``80±20ms 5% ×2 2% ⇄ 1%``: for a cell of the network's grid."""
+    if fault.block:
+        return "blocked"
+    jitter = f"±{fault.jitter_ms:g}" if fault.jitter_ms else ""
+    parts = [f"{fault.delay_ms:g}{jitter}ms"] if fault.delay_ms else []
+    parts += [f"-{fault.drop:.0%}"] if fault.drop else []
+    parts += [f"×2 {fault.duplicate:.0%}"] if fault.duplicate else []
+    parts += [f"⇄ {fault.reorder:.0%}"] if fault.reorder else []
+    return " ".join(parts) or "ok"
 
 
 def describe_fault(fault: LinkFault) -> str:
@@ -75,6 +84,10 @@ def describe_fault(fault: LinkFault) -> str:
     if fault.delay_ms:
         jitter = f"±{fault.jitter_ms:g}" if fault.jitter_ms else ""
         parts.append(f"{fault.delay_ms:g}{jitter} ms")
+    if fault.duplicate:
+        parts.append(f"doubles {fault.duplicate:.0%}")
+    if fault.reorder:
+        parts.append(f"reorders {fault.reorder:.0%}")
     return ", ".join(parts) or "no fault"
 
 
@@ -84,16 +97,16 @@ def _ends(node: NodeState, way: LinkSnapshot) -> float | None:
     return node.snapshot.time + way.seconds_left
 
 
-def _groups(state: State, now: float) -> list[list[str]]:
+def groups(state: State, now: float) -> list[list[str]]:
     """The living nodes, in groups within which some open link leads from each to each."""
     living = [node for node in state.nodes if alive(node, now)]
-    groups: list[list[str]] = []
+    found: list[list[str]] = []
     for node in living:
-        joined = [group for group in groups if any(_linked(state, node, other) for other in group)]
-        groups = [group for group in groups if group not in joined]
-        groups.append([node.name, *(name for group in joined for name in group)])
-    groups = [sorted(group, key=state.names.index) for group in groups]
-    return sorted(groups, key=lambda group: state.names.index(group[0]))
+        joined = [group for group in found if any(_linked(state, node, other) for other in group)]
+        found = [group for group in found if group not in joined]
+        found.append([node.name, *(name for group in joined for name in group)])
+    found = [sorted(group, key=state.names.index) for group in found]
+    return sorted(found, key=lambda group: state.names.index(group[0]))
 
 
 def _linked(state: State, node: NodeState, other: str) -> bool:
@@ -145,9 +158,9 @@ def _processes(state: State, now: float) -> list[Fault]:
             continue
         match health(node, now):
             case Health.EXITED:
-                listed.append(Fault("☠", f"{node.name} down", since=node.process.since))
+                listed.append(Fault("☠", f"{node.name} down", node.process.until, node.process.since))
             case Health.PAUSED:
-                listed.append(Fault("⏸", f"{node.name} paused", node.resume_at, node.process.since))
+                listed.append(Fault("⏸", f"{node.name} paused", node.process.until, node.process.since))
     return listed
 
 
@@ -157,5 +170,6 @@ def _alarms(state: State, now: float) -> list[Fault]:
         if node.snapshot is None or not alive(node, now):
             continue
         stalled = ("disk stalled",) if node.snapshot.disk_stalled else ()
-        listed += [Fault("!", f"{node.name} {alarm}") for alarm in (*stalled, *node.snapshot.alarms)]
+        troubles = (*stalled, *node.snapshot.alarms, *node.snapshot.faults)
+        listed += [Fault("!", f"{node.name} {trouble}") for trouble in troubles]
     return listed

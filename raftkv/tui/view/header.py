@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from raftkv.tui.model import State, operations_per_second
+from raftkv.tui.frame import Mode
+from raftkv.tui.model import EXITED, State, operations_per_second
 from raftkv.tui.view.health import alive, current_term, leader
 from raftkv.tui.view.spans import Line, Span, length, milliseconds
 
+MODES = {
+    Mode.FROZEN: Span(" ⏸ VIEW FROZEN ", "frozen"),
+    Mode.REPLAY: Span(" ▷ REPLAY ", "frozen"),
+    Mode.SIMULATED: Span("◌ SIMULATED", "accent"),
+}
 
-def header_line(state: State, now: float, width: int, *, frozen: bool, faults: int) -> Line:
+
+def header_line(state: State, now: float, width: int, *, mode: Mode, faults: int) -> Line:
     """Segments that do not fit are left out, the least telling first."""
     head = leader(state, now)
     snapshot = head.snapshot if head else None
     living = sum(alive(node, now) for node in state.nodes)
     count = len(state.nodes)
     live = Span(f"● LIVE {living}/{count}", "good" if living == count else "warn")
+    if mode is Mode.LIVE and not living and any(node.snapshot or node.process for node in state.nodes):
+        down = all(node.process and node.process.state == EXITED for node in state.nodes)
+        live = Span("☠ ALL DOWN: H restarts" if down else "○ GONE: waiting for its return", "bad")
     commit = max((node.snapshot.commit_index for node in state.nodes if node.snapshot), default=0)
     cluster = next((node.snapshot.cluster for node in state.nodes if node.snapshot), "")
     rate = operations_per_second(head) if head else None
     segments: list[tuple[int, Line]] = [  # (when to leave it out: the higher the earlier, spans)
         (2, (Span("raftkv", "bold"),)),
-        (0, (Span(" ⏸ VIEW FROZEN ", "frozen") if frozen else live,)),
+        (0, (MODES.get(mode, live),)),
         (0, (Span("term ", "dim"), Span(str(current_term(state)), "bold"))),
         (0, (Span("leader ", "dim"), Span(head.name, "leader")) if head else (Span("no leader", "bad"),)),
         (1, (Span("commit ", "dim"), Span(f"{commit:,}"))),

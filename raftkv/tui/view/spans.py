@@ -4,6 +4,7 @@ of a style. Which colour a name has is the style sheet's business (``widgets.lin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 STYLES = (
@@ -17,6 +18,7 @@ STYLES = (
     "candidate",
     "command",
     "frozen",
+    "tab",
     "term0",
     "term1",
     "term2",
@@ -25,6 +27,8 @@ STYLES = (
     "term5",
 )
 TERM_COLOURS = 6
+SECONDS_MAX = 99 * 86_400
+"""A longer time is shown as this one."""
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -45,6 +49,17 @@ def length(line: Line) -> int:
     return sum(len(span.text) for span in line)
 
 
+def joined(spans: Sequence[Span]) -> Line:
+    """Neighbours of one style as one span: fewer segments to draw."""
+    found: list[Span] = []
+    for span in spans:
+        if found and found[-1].style == span.style:
+            found[-1] = Span(found[-1].text + span.text, span.style)
+        else:
+            found.append(span)
+    return tuple(found)
+
+
 def term_style(term: int) -> str:
     return f"term{term % TERM_COLOURS}"
 
@@ -63,7 +78,7 @@ def right(text: str, width: int) -> str:
 
 def duration(seconds: float) -> str:
     """``0:12``, ``12:03``, ``1h02``, ``3d04h``: never more than six characters for a month."""
-    whole = max(0, int(seconds))
+    whole = int(seconds) if 0 <= seconds < SECONDS_MAX else 0 if not seconds > 0 else SECONDS_MAX
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02}"
     if whole < 86_400:
@@ -87,15 +102,15 @@ def size(count: int) -> str:
 
 def bar(fraction: float, width: int) -> str:
     """``▓▓▓░░░``; anything above nothing shows at least one full cell."""
-    clamped = min(1.0, max(0.0, fraction))
+    clamped = min(1.0, fraction) if fraction > 0 else 0.0
     full = min(width, max(1, round(clamped * width))) if clamped > 0 else 0
     return "▓" * full + "░" * (width - full)
 
 
 def spark(values: Sequence[float], width: int) -> str:
     """The last ``width`` values as bars; the scale runs from 0 to the highest."""
-    shown = values[-width:]
+    shown = [value if 0 < value < inf else 0.0 for value in values[-width:]]
     top = max(shown, default=0.0)
     if top <= 0:
         return "▁" * len(shown)
-    return "".join(_BARS[int(max(0.0, value) / top * 7.999)] for value in shown)
+    return "".join(_BARS[int(value / top * 7.999)] for value in shown)

@@ -1,35 +1,55 @@
 """The last events of all nodes and the user's own commands. Follows the newest line until
-scrolled up, and again from the bottom on."""
+scrolled up, and again from the bottom on. A click on a line asks for its moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from datetime import datetime
 
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from raftkv.tui.frame import Frame
 from raftkv.tui.model import LogLine
-from raftkv.tui.view.spans import Line
+from raftkv.tui.view.event_log import event_line
+from raftkv.tui.view.nodes import name_width
 from raftkv.tui.widgets.lines import Styled
 
 
 class EventLog(ScrollView, Styled, can_focus=False):
-    # Textual gathers these along the first base only, and that is ScrollView.
-    COMPONENT_CLASSES: ClassVar[set[str]] = Styled.COMPONENT_CLASSES
+    class Picked(Message):
+        def __init__(self, line: LogLine) -> None:
+            super().__init__()
+            self.line = line
 
-    def __init__(self, render: Callable[[LogLine], Line]) -> None:
-        super().__init__(id="events")
-        self._render_entry = render
+    def __init__(self, id: str) -> None:  # noqa: A002
+        super().__init__(id=id, classes="events")
         self._entries: tuple[LogLine, ...] = ()
         self._total = 0
+        self._filter = ""
+        self._origin = datetime.min
+        self._name_width = 0
 
-    def show_entries(self, entries: tuple[LogLine, ...], total: int) -> None:
-        """``total``: how many there have ever been; tells how many new ones ``entries`` ends with."""
-        if total == self._total:
+    def show_frame(self, frame: Frame) -> None:
+        """All lines of the frame's state that its filter lets through."""
+        state = frame.state
+        if (state.lines_total, frame.filter) == (self._total, self._filter):
             return
-        follow = self.scroll_offset.y >= self.max_scroll_y
+        lines = state.lines
+        if frame.filter:
+            wanted = frame.filter.lower()
+            lines = tuple(line for line in lines if wanted in f"{line.node} {line.text}".lower())
+        self._filter = frame.filter
+        self.show_lines(lines, state.lines_total, frame)
+
+    def show_lines(self, entries: tuple[LogLine, ...], total: int, frame: Frame) -> None:
+        """``total``: how many there have ever been; tells how many new ones ``entries`` ends with."""
+        if total == self._total and len(entries) == len(self._entries) and entries[:1] == self._entries[:1]:
+            return
+        self._origin, self._name_width = frame.times.origin, name_width(frame.state)
+        follow = self.scroll_offset.y >= self.max_scroll_y or total < self._total
         dropped = max(0, len(self._entries) + total - self._total - len(entries))
         self._entries, self._total = entries, total
         self.virtual_size = Size(self.size.width, len(entries))
@@ -48,11 +68,18 @@ class EventLog(ScrollView, Styled, can_focus=False):
         # Only after the layout is it known how far down the end is.
         self.call_after_refresh(lambda: self._go(self.max_scroll_y))
 
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        number = self.scroll_offset.y + place.y if place else -1
+        if 0 <= number < len(self._entries):
+            self.post_message(self.Picked(self._entries[number]))
+
     def _go(self, y: int) -> None:
         # Forced: until the scrollbar is drawn, Textual holds that there is nothing to scroll.
         self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
 
     def render_line(self, y: int) -> Strip:
         number = self.scroll_offset.y + y
-        line = self._render_entry(self._entries[number]) if 0 <= number < len(self._entries) else ()
-        return self.strip(line)
+        if not 0 <= number < len(self._entries):
+            return self.strip(())
+        return self.strip(event_line(self._entries[number], self._origin, self._name_width))

@@ -18,18 +18,40 @@ from textual.widget import Widget
 from raftkv.tui.view.spans import STYLES, Line
 
 
-class Styled(Widget):
-    """Turns lines into strips. Every style name is a component class ``st-<name>``."""
+class Palette(Widget):
+    """Unseen: knows what every style name looks like in the theme of the moment. One for all widgets, as each
+    component class costs every widget that has it a node of its own at every change of the style sheet."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"st-{name}" for name in (*STYLES, "selected")}
 
+    def __init__(self) -> None:
+        super().__init__(id="palette")
+        self._known: dict[str, Style] = {}
+        self._theme = ""
+
+    def look(self, name: str) -> Style:
+        """To be laid over a widget's own style: without a background, unless the name stands for one."""
+        if self.app.theme != self._theme:
+            self._theme = self.app.theme
+            self._known = {}
+        if name not in self._known:
+            style = self.get_component_rich_style(f"st-{name}")
+            plain = style.bgcolor == self.rich_style.bgcolor
+            self._known[name] = style.without_color + Style(
+                color=style.color, bgcolor=None if plain else style.bgcolor
+            )
+        return self._known[name]
+
+
+class Styled(Widget):
+    """Turns lines into strips. What a style name looks like, the palette says."""
+
     def strip(self, line: Line, *, highlighted: bool = False) -> Strip:
+        palette = self.app.screen_stack[0].query_one(Palette)
         base = self.rich_style
-        over = Style()
-        if highlighted:
-            over = Style(bgcolor=self.get_component_rich_style("st-selected").bgcolor)
+        over = Style(bgcolor=palette.look("selected").bgcolor) if highlighted else Style()
         segments = [
-            Segment(text, (self.get_component_rich_style(f"st-{style}") if style else base) + over)
+            Segment(text, (base + palette.look(style) if style else base) + over)
             for text, style in line
             if text
         ]
@@ -49,6 +71,12 @@ class Lines(Styled):
         for y in range(max(len(shown), len(self._lines))):
             if _at(shown, y) != _at(self._lines, y):
                 self.refresh_row(y)
+
+    def resize(self, rows: int) -> None:
+        """To this many rows, where the height follows the content."""
+        if rows != self._rows:
+            self._rows = rows
+            self.refresh(layout=True)
 
     def refresh_row(self, y: int) -> None:
         self.refresh(Region(0, y, self.size.width, 1))

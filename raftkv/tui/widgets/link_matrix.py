@@ -23,7 +23,10 @@ class LinkMatrix(Lines):
         self._count = nodes
         self._shape: MatrixShape | None = None
 
-    def shape_as(self, shape: MatrixShape) -> None:
+    def shape_as(self, shape: MatrixShape, count: int) -> None:
+        """``count`` nodes."""
+        self._count = count
+        self.resize(count + 1)
         if shape != self._shape:
             self._shape = shape
             self.styles.width = shape.width + self.gutter.width

@@ -20,7 +20,10 @@ class NodeTable(Lines):
         self._count = nodes
         self._selected = 0
 
-    def select(self, number: int) -> None:
+    def select(self, number: int, count: int) -> None:
+        """Row ``number`` of ``count`` nodes, from 0."""
+        self._count = count
+        self.resize(count + 1)
         if number != self._selected:
             self.refresh_row(self._selected + 1)
             self.refresh_row(number + 1)

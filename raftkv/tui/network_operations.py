@@ -1,0 +1,133 @@
+"""What the keys do to the network: partitions, and what one directed link suffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from raftkv.observe import LinkFault
+from raftkv.tui.dialogs.choice import ChoiceDialog
+from raftkv.tui.dialogs.partition import Cut, PartitionDialog
+from raftkv.tui.operations import Call, Operations
+from raftkv.tui.view.faults import describe_fault
+from raftkv.tui.view.health import leader
+from raftkv.tui.view.matrix import link
+
+DELAY_MS, JITTER_MS = 100.0, 20.0
+SHARE = 0.2
+"""Of frames that are lost, doubled or reordered: much, so that it is seen to matter."""
+
+
+class NetworkOperations(Operations):
+    def action_isolate(self) -> None:
+        actions, name, seconds = self.breakable(), self.selected_name, self.seconds
+        if actions:
+            self.act(lambda: actions.isolate(name, seconds), undo=self._links_as_they_are())
+
+    def action_partition(self) -> None:
+        actions = self.breakable()
+        if actions is None:
+            return
+        head = leader(self.state, self.clock())
+
+        def apply(cut: Cut | None) -> None:
+            seconds = self.seconds
+            if cut is None:
+                return
+            call: Call
+            match cut.shape:
+                case "bridge":
+                    call = partial(actions.bridge, cut.node, seconds)
+                case "ring":
+                    call = partial(actions.ring, seconds)
+                case _:
+                    call = partial(actions.partition, cut.groups, seconds)
+            self.act(call, undo=self._links_as_they_are())
+
+        dialog = PartitionDialog(self.state.names, head.name if head else None, self.selected_name)
+        self.push_screen(dialog, apply)
+
+    def action_block(self) -> None:
+        self._degrade("block", lambda before: replace(before, block=not before.block))
+
+    def action_delay(self) -> None:
+        def change(before: LinkFault) -> LinkFault:
+            delay, jitter = (0.0, 0.0) if before.delay_ms else (DELAY_MS, JITTER_MS)
+            return replace(before, delay_ms=delay, jitter_ms=jitter)
+
+        self._degrade(f"delay by {DELAY_MS:g}±{JITTER_MS:g} ms", change)
+
+    def action_loss(self) -> None:
+        self._degrade(f"lose {SHARE:.0%}", lambda before: replace(before, drop=0.0 if before.drop else SHARE))
+
+    def action_duplicate(self) -> None:
+        def change(before: LinkFault) -> LinkFault:
+            return replace(before, duplicate=0.0 if before.duplicate else SHARE)
+
+        self._degrade(f"double {SHARE:.0%}", change)
+
+    def action_reorder(self) -> None:
+        def change(before: LinkFault) -> LinkFault:
+            return replace(before, reorder=0.0 if before.reorder else SHARE)
+
+        self._degrade(f"reorder {SHARE:.0%}", change)
+
+    def chosen_link(self) -> tuple[str, str] | None:
+        """The link that is chosen on the screen; None: the peer is asked for."""
+        return None
+
+    def _degrade(self, what: str, change: Callable[[LinkFault], LinkFault]) -> None:
+        if self.breakable() is None:
+            return
+        chosen = self.chosen_link()
+        if chosen:
+            self.set_link(*chosen, change(self._fault(*chosen)))
+            return
+        sender = self.selected_name
+        choices = []
+        for number, name in enumerate(self.state.names, start=1):
+            if name != sender:
+                fault = self._fault(sender, name)
+                note = "ok" if fault == LinkFault() else describe_fault(fault)
+                choices.append((str(number), name, f"{name:<8}  {note}"))
+
+        def then(peer: str | None) -> None:
+            if peer:
+                self.set_link(sender, peer, change(self._fault(sender, peer)))
+
+        self.push_screen(ChoiceDialog(f"{what}: {sender} → …", choices), then)
+
+    def toggle_block(self, sender: str, to: str) -> None:
+        before = self._fault(sender, to)
+        self.set_link(sender, to, replace(before, block=not before.block))
+
+    def set_link(self, sender: str, to: str, fault: LinkFault) -> None:
+        """The action replaces the whole fault, so what else the link suffers is passed along."""
+        actions = self.breakable()
+        if actions:
+            seconds = None if fault == LinkFault() else self.seconds
+            undo = partial(actions.link, sender, to, self._fault(sender, to), self.seconds)
+            self.act(lambda: actions.link(sender, to, fault, seconds), undo=undo)
+
+    def _fault(self, sender: str, to: str) -> LinkFault:
+        node = self.state.node(sender)
+        way = link(node, to) if node else None
+        return (way.fault if way else None) or LinkFault()
+
+    def _links_as_they_are(self) -> Call | None:
+        """What brings back every link that will differ from now."""
+        actions = self.actions
+        names = self.state.names
+        before = {(a, b): self._fault(a, b) for a in names for b in names if a != b}
+        seconds = self.seconds
+
+        def undo() -> str:
+            assert actions
+            changed = [pair for pair, fault in before.items() if self._fault(*pair) != fault]
+            lines = [actions.link(*pair, before[pair], seconds) for pair in changed]
+            return (
+                lines[0] if len(lines) == 1 else f"{lines[0]} … and {len(lines) - 1} more" if lines else "…"
+            )
+
+        return undo

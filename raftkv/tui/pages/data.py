@@ -1,0 +1,132 @@
+"""The data: keys under a prefix as they are now, to be put, changed and deleted; the load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.message import Message
+
+from raftkv.errors import RaftkvError
+from raftkv.tui.frame import NOW, Frame
+from raftkv.tui.pages.page import Page, heading
+from raftkv.tui.ports import Lookups
+from raftkv.tui.view.data import Row, heading_line, rows
+from raftkv.tui.view.spans import Line, Span
+from raftkv.tui.view.verdict import load_lines
+from raftkv.tui.widgets.lines import Lines
+from raftkv.tui.widgets.rows import Rows
+
+SCAN_SECONDS = 1.0
+ROWS_MAX = 500
+HINT = "n put · enter change · delete delete · / prefix · L load"
+
+
+class DataPage(Page):
+    class Scanned(Message):
+        def __init__(self, rows: Sequence[Row], total: int, problem: str | None) -> None:
+            super().__init__()
+            self.rows = rows
+            self.total = total
+            self.problem = problem
+
+    class Changing(Message):
+        """The user wants to change this key, which was seen with this value."""
+
+        def __init__(self, key: str, value: str) -> None:
+            super().__init__()
+            self.key = key
+            self.value = value
+
+    def __init__(self, lookups: Lookups | None) -> None:
+        super().__init__("data")
+        self._lookups = lookups
+        self._heading = Lines(id="data-heading")
+        self._rows = Rows("data-rows")
+        self._load = Lines(id="data-load", rows=2)
+        self._found: Sequence[Row] = ()
+        self._total = 0
+        self._problem: str | None = None
+        self._scanned_at: float | None = None
+        self._under_way = False
+        self.prefix = ""
+
+    def compose(self) -> ComposeResult:
+        yield self._heading
+        yield self._rows
+        yield self._load
+
+    def on_mount(self) -> None:
+        self._rows.border_subtitle = HINT
+        self._load.border_title = heading("built-in load")
+
+    @property
+    def selected_key(self) -> str | None:
+        return self._found[self._rows.cursor][0] if self._found else None
+
+    def fill(self, frame: Frame) -> None:
+        width = self._rows.size.width
+        shown = f"keys under {self.prefix!r}" if self.prefix else "keys"
+        self.retitle(self._heading, f"{shown}: {self._total:,}")
+        self._heading.show((heading_line(width),))
+        self._rows.show_rows(self._contents(frame, width))
+        self._load.show(load_lines(frame.state, width))
+        if frame.times.mode in NOW:
+            self._scan(frame.now)
+
+    def _contents(self, frame: Frame, width: int) -> tuple[Line, ...]:
+        if frame.times.mode not in NOW or self._lookups is None:
+            return ((Span(" data can be seen only as it is now, in a running cluster", "dim"),),)
+        if self._problem:
+            return ((Span(f" {self._problem}", "bad"),),)
+        if not self._found:
+            text = " no key" + (f" under {self.prefix!r}" if self.prefix else " yet: n puts one")
+            return ((Span(text, "dim"),),)
+        return rows(self._found, width)
+
+    def _scan(self, now: float) -> None:
+        lookups, prefix = self._lookups, self.prefix
+        if lookups is None or self._under_way:
+            return
+        if self._scanned_at is not None and now - self._scanned_at < SCAN_SECONDS:
+            return
+        self._scanned_at = now
+        self._under_way = True
+
+        def work() -> None:
+            try:
+                found, total = lookups.scan(prefix, ROWS_MAX)
+                self.post_message(self.Scanned(found, total, None))
+            except RaftkvError as error:
+                self.post_message(self.Scanned((), 0, str(error)))
+
+        self.run_worker(work, thread=True)
+
+    def on_data_page_scanned(self, message: Scanned) -> None:
+        self._under_way = False
+        self._problem = message.problem
+        if message.problem is None:
+            self._found, self._total = message.rows, message.total
+
+    def look_under(self, prefix: str) -> None:
+        self.prefix, self._scanned_at = prefix, None
+
+    def look_again(self) -> None:
+        """Something was changed from here."""
+        self._scanned_at = None
+
+    def move(self, columns: int, rows: int) -> bool:
+        del columns
+        self._rows.step(rows)
+        return bool(rows)
+
+    def turn(self, way: str) -> None:
+        self._rows.turn(way)
+
+    def choose(self) -> None:
+        if self._found:
+            key, value, _, _ = self._found[self._rows.cursor]
+            self.post_message(self.Changing(key, value))
+
+    def on_rows_chosen(self) -> None:
+        self.choose()

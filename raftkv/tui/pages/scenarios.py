@@ -1,0 +1,203 @@
+"""Guided scenarios: choose one, read what it does, guess what will happen, see it asserted."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+
+from raftkv.errors import RaftkvError
+from raftkv.tui.dialogs.choice import ChoiceDialog
+from raftkv.tui.frame import Frame, Mode
+from raftkv.tui.model import clean
+from raftkv.tui.pages.page import Page, heading
+from raftkv.tui.ports import Lesson, Lessons
+from raftkv.tui.view.spans import Line, Span, left
+from raftkv.tui.widgets.lines import Lines
+from raftkv.tui.widgets.rows import Rows
+
+GUESS_SECONDS = 60.0
+"""A question nobody answers is answered by what happens."""
+TOLD_MAX = 200
+HINT = "enter plays · esc stops · ↑ ↓ choose"
+
+
+class Telling(Message):
+    """A word of the narrator: a style and a line."""
+
+    def __init__(self, style: str, text: str) -> None:
+        super().__init__()
+        self.style = style
+        self.text = text
+
+
+class Asking(Message):
+    def __init__(
+        self, question: str, choices: tuple[str, ...], answered: Callable[[int | None], None]
+    ) -> None:
+        super().__init__()
+        self.question = question
+        self.choices = choices
+        self.answered = answered
+
+
+class Ended(Message):
+    def __init__(self, problem: str | None) -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class Teller:
+    """The narrator of the thread that plays: hands everything to the page."""
+
+    def __init__(self, page: ScenariosPage, cancelled: threading.Event) -> None:
+        self._page = page
+        self._cancelled = cancelled
+
+    def say(self, text: str) -> None:
+        self._page.post_message(Telling("", text))
+
+    def command(self, text: str) -> None:
+        self._page.post_message(Telling("command", f"$ {text}"))
+
+    def checked(self, what: str, found: str) -> None:
+        self._page.post_message(Telling("good", f"✓ {what}: {found}" if found else f"✓ {what}"))
+
+    def ask(self, question: str, choices: tuple[str, ...], right: int, why: str) -> None:
+        done = threading.Event()
+        guesses: list[int | None] = []
+
+        def answered(guess: int | None) -> None:
+            guesses.append(guess)
+            done.set()
+
+        self._page.post_message(Asking(question, choices, answered))
+        waited = 0.0
+        while not done.wait(0.1) and waited < GUESS_SECONDS and not self._cancelled.is_set():
+            waited += 0.1
+        guess = guesses[0] if guesses else None
+        word = "Right" if guess == right else "We shall see" if guess is None else "Not quite"
+        self._page.post_message(Telling("accent", f"? {question} {word}: {choices[right]}. {why}"))
+
+
+class ScenariosPage(Page):
+    def __init__(self, lessons: Lessons | None) -> None:
+        super().__init__("scenarios")
+        self._lessons = lessons
+        self._listed: Sequence[Lesson] = lessons.listed() if lessons else ()
+        self._rows = Rows("lessons")
+        self._about = Lines(id="lesson")
+        self._told: list[tuple[str, str]] = []
+        self._playing: Lesson | None = None
+        self._cancelled = threading.Event()
+        self._results: dict[str, bool] = {}
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            with Vertical(id="lesson-list"):
+                yield self._rows
+            yield self._about
+
+    def on_mount(self) -> None:
+        self._rows.border_title = heading("scenarios")
+        self._rows.border_subtitle = HINT
+
+    @property
+    def playing(self) -> bool:
+        return self._playing is not None
+
+    def fill(self, frame: Frame) -> None:
+        width = self._rows.size.width
+        self._rows.show_rows([self._row(lesson, width) for lesson in self._listed])
+        if not self._listed or frame.times.mode is not Mode.LIVE:
+            text = " scenarios are played on a running cluster: 'raftkv up --nodes 3'"
+            self._about.show(((Span(text, "dim"),),))
+            return
+        chosen = self._playing or self._listed[self._rows.cursor]
+        self.retitle(self._about, f"{chosen.title} {chosen.section}")
+        self._about.show(self._story(chosen))
+
+    def _row(self, lesson: Lesson, width: int) -> Line:
+        result = self._results.get(lesson.name)
+        mark, style = {True: ("✓", "good"), False: ("✗", "bad"), None: (" ", "")}[result]
+        if self._playing is lesson:
+            mark, style = "▶", "accent"
+        return Span(f" {mark} ", style), Span(left(lesson.title, max(0, width - 3)))
+
+    def _story(self, lesson: Lesson) -> tuple[Line, ...]:
+        width, height = max(20, self._about.size.width - 2), max(4, self._about.size.height)
+        lines: list[Line] = [(Span(f" {text}", "dim"),) for text in textwrap.wrap(lesson.summary, width)]
+        lines.append(())
+        told: list[Line] = []
+        for style, text in self._told:
+            told += [
+                (Span(f" {part}", style),) for part in textwrap.wrap(text, width, subsequent_indent="  ")
+            ]
+        if not told:
+            told = [(Span(" enter plays it on this cluster", "accent"),)]
+        return (*lines, *told[-max(1, height - len(lines)) :])
+
+    # -- playing
+
+    def move(self, columns: int, rows: int) -> bool:
+        del columns
+        if rows and not self.playing:
+            self._rows.step(rows)
+            self._told = []
+        return bool(rows)
+
+    def choose(self) -> None:
+        lessons = self._lessons
+        if lessons is None or self.playing or not self._listed:
+            return
+        lesson = self._listed[self._rows.cursor]
+        self._playing, self._told = lesson, []
+        self._cancelled = cancelled = threading.Event()
+        teller = Teller(self, cancelled)
+
+        def work() -> None:
+            problem = None
+            try:
+                lessons.play(lesson.name, teller, cancelled.is_set)
+            except RaftkvError as error:
+                problem = str(error)
+            self.post_message(Ended(problem))
+
+        self.run_worker(work, thread=True)
+
+    def on_rows_chosen(self) -> None:
+        self.choose()
+
+    def stop(self) -> bool:
+        """Whether there was anything to stop."""
+        self._cancelled.set()
+        return self.playing
+
+    def on_telling(self, message: Telling) -> None:
+        self._told = [*self._told, (message.style, clean(message.text))][-TOLD_MAX:]
+
+    def on_asking(self, message: Asking) -> None:
+        keys = [(str(number), str(number - 1), text) for number, text in enumerate(message.choices, start=1)]
+
+        def answered(choice: str | None) -> None:
+            message.answered(None if choice is None else int(choice))
+
+        dialog = ChoiceDialog("what will happen?", keys, message.question, wide=True)
+        self.app.push_screen(dialog, answered)
+
+    def on_ended(self, message: Ended) -> None:
+        lesson, self._playing = self._playing, None
+        if lesson is None:
+            return
+        if message.problem is None:
+            self._results[lesson.name] = True
+            self._told.append(("good", "✓ it came out as it must; everything is healed again"))
+        elif self._cancelled.is_set():
+            self._told.append(("warn", "stopped; everything is healed again"))
+        else:
+            self._results[lesson.name] = False
+            self._told.append(("bad", f"✗ {clean(message.problem)}"))

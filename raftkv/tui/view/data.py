@@ -1,0 +1,36 @@
+"""The keys and values that are there, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raftkv.tui.model import clean
+from raftkv.tui.view.spans import Line, Span, left, right, shorten
+
+Row = tuple[str, str, int, int]
+"""(key, value, version, revision of its last change)"""
+_NUMBERS = 20
+
+
+def heading_line(width: int) -> Line:
+    key = _key_width(width)
+    value = left("value", max(0, width - key - _NUMBERS - 3))
+    text = f" {left('key', key)} {value} {'version':>8} {'revision':>10}"
+    return (Span(shorten(text, width), "dim"),)
+
+
+def rows(found: Sequence[Row], width: int) -> tuple[Line, ...]:
+    key_width = _key_width(width)
+    value_width = max(0, width - key_width - _NUMBERS - 3)
+    return tuple(
+        (
+            Span(f" {left(clean(key), key_width)} ", "bold"),
+            Span(left(clean(value), value_width)),
+            Span(f" {right(str(version), 8)} {right(str(revision), 10)}", "dim"),
+        )
+        for key, value, version, revision in found
+    )
+
+
+def _key_width(width: int) -> int:
+    return max(8, min(40, width // 3))

@@ -1,0 +1,99 @@
+"""The network page: every directed link with what it suffers, the groups that are left, the faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftkv.tui.model import NodeState, State
+from raftkv.tui.view.faults import Fault, fault_time, faults, groups, short_fault
+from raftkv.tui.view.health import alive
+from raftkv.tui.view.matrix import BLOCKED, CORNER, DEGRADED, OK, SELF, UNKNOWN, link
+from raftkv.tui.view.nodes import name_width
+from raftkv.tui.view.spans import Line, Span, left, shorten
+
+CELL_MIN, CELL_MAX = 6, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Columns of text: ``label`` for the sender's name, ``cell`` for every receiver."""
+
+    label: int
+    cell: int
+
+    def cell_at(self, x: int, y: int, count: int) -> tuple[int, int] | None:
+        """(sender, receiver) under column ``x`` of row ``y``, from 0; None beside the cells."""
+        column = (x - self.label) // self.cell
+        inside = x >= self.label and 0 <= column < count and 1 <= y <= count
+        return (y - 1, column) if inside else None
+
+
+def grid(state: State, width: int) -> Grid:
+    label = max(len(CORNER), name_width(state)) + 2
+    cell = (width - label) // max(1, len(state.nodes))
+    return Grid(label, min(CELL_MAX, max(CELL_MIN, cell)))
+
+
+def network(state: State, now: float, shape: Grid, cursor: tuple[int, int]) -> tuple[Line, ...]:
+    heading = left(f" {CORNER}", shape.label) + "".join(
+        left(f" {shorten(name, shape.cell - 1)}", shape.cell) for name in state.names
+    )
+    lines: list[Line] = [(Span(heading, "dim"),)]
+    for row, sender in enumerate(state.nodes):
+        spans = [Span(left(f" {shorten(sender.name, shape.label - 2)}", shape.label), "bold")]
+        for column, to in enumerate(state.names):
+            cell = link_text(sender, to, now, shape.cell - 2)
+            chosen = (row, column) == cursor
+            text = left(("▸" if chosen else " ") + cell.text, shape.cell)
+            spans.append(Span(text, "tab" if chosen else cell.style))
+        lines.append(tuple(spans))
+    return tuple(lines)
+
+
+def link_text(sender: NodeState, to: str, now: float, width: int) -> Span:
+    if sender.name == to:
+        return Span(SELF, "dim")
+    way = link(sender, to)
+    if way is None or not alive(sender, now):
+        return Span(f"{UNKNOWN} not alive" if width > 10 else UNKNOWN, "dim")
+    if way.fault is None:
+        return Span(f"{OK} ok", "good")
+    mark, style = (BLOCKED, "bad") if way.fault.block else (DEGRADED, "warn")
+    return Span(shorten(f"{mark} {short_fault(way.fault)}", width), style)
+
+
+def link_facts(state: State, sender: str, to: str) -> Line:
+    """What there is to say about the chosen link."""
+    node = state.node(sender)
+    if node is None or sender == to:
+        return (Span(" ↑ ↓ ← → choose a link", "dim"),)
+    way = link(node, to)
+    if way is None:
+        return (Span(f" {sender} → {to}: nothing heard of it", "dim"),)
+    fault = short_fault(way.fault) if way.fault else "ok"
+    seconds = way.seconds_left
+    left_text = f", {seconds:.0f} s left" if way.fault and seconds is not None else ""
+    sent = f"{way.frames_sent:,} frames sent, {way.frames_dropped:,} dropped"
+    return Span(f" {sender} → {to} ", "bold"), Span(f"{fault}{left_text}"), Span(f"   {sent}", "dim")
+
+
+def group_line(state: State, now: float) -> Line:
+    """``[n1 n2] [n3]``: which nodes still reach each other in some way."""
+    found = groups(state, now)
+    if not found:
+        return (Span(" no node answers", "bad"),)
+    text = " ".join(f"[{' '.join(group)}]" for group in found)
+    return Span(" reach each other  ", "dim"), Span(text, "bad" if len(found) > 1 else "good")
+
+
+def fault_list(state: State, now: float, width: int) -> tuple[Line, ...]:
+    listed = faults(state, now)
+    if not listed:
+        return ((Span(" nothing is broken", "dim"),),)
+    return tuple(_fault_line(fault, now, width) for fault in listed)
+
+
+def _fault_line(fault: Fault, now: float, width: int) -> Line:
+    time = fault_time(fault, now)
+    text = shorten(f" {fault.mark} {fault.text}", max(1, width - len(time) - 3))
+    return Span(text, "bad"), Span(f"  {time}")
