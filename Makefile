@@ -11,7 +11,7 @@ SEEDS  ?= 5000
 TORTURE_SECONDS ?= 600
 FUZZ_SECONDS    ?= 60
 
-.PHONY: up test check bench soak mutants fuzz lint types architecture format clean
+.PHONY: up test check bench soak mutants fuzz screenshots lint types architecture format clean
 
 up: $(RUN)
 	$(BIN)/raftkv up --nodes 3
@@ -42,6 +42,11 @@ bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.snapshots
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.dashboard
+
+# The pictures of README and docs, of a real cluster that is really broken.
+screenshots: $(VENV)/.bench-installed
+	$(BIN)/python -m benchmarks.screenshots
 
 # Hours, not minutes: what docs/reliability.md reports.
 soak: $(STAMP)

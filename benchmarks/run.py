@@ -38,13 +38,14 @@ FAILOVERS = 20
 class Cluster:
     """``raftkv up`` in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: int = 3) -> None:
         self.folder = folder
+        self.nodes = nodes
         self.ready_seconds = 0.0
 
     def __enter__(self) -> Cluster:
         begin = time.monotonic()
-        self.raftkv("up", "--detach", "--fresh")
+        self.raftkv("up", "--detach", "--fresh", "--nodes", str(self.nodes))
         self.ready_seconds = time.monotonic() - begin
         return self
 

@@ -1,4 +1,4 @@
-"""up, down, node, tui: starting and watching clusters."""
+"""up, down, node: starting clusters, and ending them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.options import (
-    DEFAULT_TIMEOUT,
-    Config,
-    Data,
-    Endpoints,
-    Timeout,
-    find_whole_cluster,
-)
+from raftkv.cli.dashboard import Record, recording, run_dashboard
 from raftkv.cli.output import fail, note
 from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
-    from raftkv.cluster.discovery import Target
     from raftkv.cluster.launcher import Launcher
 
 DETACH_SECONDS = 45.0
@@ -38,7 +30,6 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(node)
-    app.command()(tui)
 
 
 def up(
@@ -55,6 +46,7 @@ def up(
     headless: Annotated[bool, typer.Option("--headless", help="No dashboard: a line an event.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background until 'down'.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the folder's cluster first.")] = False,
+    record: Record = None,
 ) -> None:
     """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal.
 
@@ -66,6 +58,8 @@ def up(
     if nodes is not None and not fresh and base_port is None and _resize_running(folder, nodes):
         return
     if detach:
+        if record:
+            raise ConfigError("--record needs this process to stay: leave --detach out")
         _up_detached(folder, nodes, base_port, fresh)
         return
     from raftkv.cluster.launcher import Launcher
@@ -74,11 +68,11 @@ def up(
     attended = not headless and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     launcher = Launcher(folder, nodes=nodes, base_port=base_port, fresh=fresh, echo=not attended, report=note)
     if attended:
-        _up_with_dashboard(launcher, folder)
+        _up_with_dashboard(launcher, folder, record)
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: launcher.stop())
-    launcher.run()
+    _run_headless(launcher, folder, record)
     note("stopped")
 
 
@@ -128,18 +122,6 @@ def node(
     report("stopped")
 
 
-def tui(
-    endpoints: Endpoints = None,
-    config: Config = None,
-    data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-) -> None:
-    """Attach the dashboard to a running cluster."""
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise ConfigError("the dashboard needs a terminal; 'raftkv status' does not")
-    _run_dashboard(find_whole_cluster(endpoints, config, data, timeout), owns_cluster=False)
-
-
 def _resize_running(folder: Path, nodes: int) -> bool:
     """False when no cluster runs there, or none that would have to change."""
     from raftkv.cluster import run_state
@@ -162,19 +144,34 @@ def _resize_running(folder: Path, nodes: int) -> bool:
     return True
 
 
-def _run_dashboard(target: Target, owns_cluster: bool) -> None:
-    from raftkv.cluster.chaos import Chaos
-    from raftkv.cluster.live import LiveFeed
-    from raftkv.tui.app import Dashboard
+def _run_headless(launcher: Launcher, folder: Path, record: Path | None) -> None:
+    """Nodes are recorded from the moment their endpoints are known."""
+    from raftkv.cluster.discovery import find
 
-    chaos = Chaos(target)
+    if record is None:
+        launcher.run()
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not launcher.started.wait(0.05):
+            if over.is_set():
+                return
+        with recording(find(None, None, folder), record):
+            over.wait()
+
+    if record.exists():
+        raise ConfigError(f"--record: {record} exists already; remove it, or record into another file")
+    thread = threading.Thread(target=watch, name="recording")
+    thread.start()
     try:
-        Dashboard(LiveFeed(target), chaos, owns_cluster=owns_cluster).run()
+        launcher.run()
     finally:
-        chaos.close()
+        over.set()
+        thread.join()
 
 
-def _up_with_dashboard(launcher: Launcher, folder: Path) -> None:
+def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) -> None:
     """The launcher in a thread of its own, which lives until the last node has ended."""
     from raftkv.cluster.discovery import find
 
@@ -192,7 +189,7 @@ def _up_with_dashboard(launcher: Launcher, folder: Path) -> None:
         while thread.is_alive() and not launcher.ready.wait(0.05):
             pass
         if thread.is_alive():
-            _run_dashboard(find(None, None, folder), owns_cluster=True)
+            run_dashboard(find(None, None, folder), owns_cluster=True, record=record)
     finally:
         launcher.stop()
         thread.join()

@@ -56,6 +56,9 @@ def simulate(
     expect: Annotated[
         str | None, typer.Option(metavar="DIGEST", help="Fail unless the trace has this digest (one seed).")
     ] = None,
+    tui: Annotated[
+        bool, typer.Option("--tui", help="Play one seed in the dashboard: pause, step, go back, fork.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run whole clusters on a virtual network, clock and disk, and break them.
@@ -73,6 +76,11 @@ def simulate(
     count = seeds or (SEEDS_DEFAULT if seed is None else 1)
     if count > 1 and (trace or expect is not None):
         raise ConfigError("--trace and --expect need one seed: give --seed S alone")
+    if tui:
+        if count > 1 or trace or expect is not None or json:
+            raise ConfigError("--tui plays one seed, by itself: give --seed S and --tui alone")
+        _play(first, nodes, seconds, chosen)
+        return
     job = _Job(nodes, seconds, chosen, trace)
     summary = Summary(_wanted(chosen, nodes, count), all_kinds=count >= WHOLE_SEEDS)
     started = time.monotonic()
@@ -88,6 +96,29 @@ def simulate(
     _conclude(summary, job, first, last if count == 1 else None, time.monotonic() - started, json)
     if expect is not None:
         _compare(expect, last)
+
+
+def _play(seed: int, nodes: int | None, seconds: float, faults: list[Fault] | None) -> None:
+    """Its time is the world's, from 0."""
+    import threading
+    from datetime import datetime
+
+    from raftkv.cli.dashboard import require_terminal
+    from raftkv.sim.theatre import Theatre
+    from raftkv.tui.app import Dashboard
+
+    require_terminal("--tui needs a terminal; without it the seed is run at once")
+    theatre = Theatre(seed, nodes=nodes, seconds=seconds, faults=faults, lock=threading.RLock())
+    Dashboard(
+        theatre,
+        theatre,
+        theatre,
+        owns_cluster=False,
+        source=f"sim --seed {seed}",
+        simulation=theatre,
+        clock=lambda: theatre.now,
+        wall=lambda: datetime(2000, 1, 1),  # so that events show the virtual time
+    ).run()
 
 
 def _conclude(
