@@ -198,7 +198,7 @@ def main() -> None:
     print("\n| figure | goal | measured |\n|---|---|---|")
     for name, goal, measured, _ in rows:
         print(f"| {name} | {goal} | {measured} |")
-    Path("benchmarks/results-dashboard.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(json.dumps(results), file=sys.stderr)
 
 
 if __name__ == "__main__":

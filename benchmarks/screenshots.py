@@ -19,9 +19,8 @@ from benchmarks.run import Cluster
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.discovery import find
 from raftkv.cluster.live import LiveFeed
-from raftkv.cluster.scenarios import SCENARIOS, play
+from raftkv.cluster.scenarios import Repertoire
 from raftkv.tui.app import Dashboard
-from raftkv.tui.ports import Lesson, Narrator
 from raftkv.tui.view.health import leader
 
 FOLDER = Path("docs/pictures")
@@ -30,17 +29,6 @@ SECONDS = 30.0
 """For each thing that has to happen."""
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """They would be fetched from elsewhere; the reader's own monospaced font does."""
-
-
-class Repertoire:
-    def __init__(self, folder: Path) -> None:
-        self._target = find(None, None, folder)
-
-    def listed(self) -> tuple[Lesson, ...]:
-        return SCENARIOS
-
-    def play(self, name: str, narrator: Narrator, cancelled: Callable[[], bool]) -> None:
-        play(next(each for each in SCENARIOS if each.name == name), self._target, narrator, cancelled)
 
 
 class Photographer:
@@ -80,7 +68,7 @@ async def session(cluster: Cluster, folder: Path) -> None:
         LiveFeed(target, chaos.load_report, chaos.meet),
         chaos,
         chaos,
-        Repertoire(cluster.folder / ".raftkv"),
+        Repertoire(target),
         owns_cluster=True,
         source="up --nodes 3",
     )

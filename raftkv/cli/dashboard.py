@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,6 @@ from raftkv.errors import ConfigError, RaftkvError
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
     from raftkv.tui.playback.files import Recording, RecordingFile
-    from raftkv.tui.ports import Lesson, Narrator
 
 WEB_PORT = 8484
 LOOPBACK = "127.0.0.1"
@@ -136,6 +135,7 @@ def require_terminal(otherwise: str) -> None:
 def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = None) -> None:
     from raftkv.cluster.chaos import Chaos
     from raftkv.cluster.live import LiveFeed
+    from raftkv.cluster.scenarios import Repertoire
     from raftkv.tui.app import Dashboard
 
     chaos = Chaos(target)
@@ -146,7 +146,7 @@ def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = N
             feed,
             chaos,
             chaos,
-            _Repertoire(target),
+            Repertoire(target),
             owns_cluster=owns_cluster,
             source=target.source,
             recorder=recorder,
@@ -155,23 +155,6 @@ def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = N
         chaos.close()
     if recorder:
         note(f"recorded into {recorder.path}; 'raftkv replay {recorder.path}' shows it")
-
-
-class _Repertoire:
-    """Implements ``tui.ports.Lessons``."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def listed(self) -> Sequence[Lesson]:
-        from raftkv.cluster.scenarios import SCENARIOS
-
-        return SCENARIOS
-
-    def play(self, name: str, narrator: Narrator, cancelled: Callable[[], bool]) -> None:
-        from raftkv.cluster.scenarios import SCENARIOS, play
-
-        play(next(each for each in SCENARIOS if each.name == name), self._target, narrator, cancelled)
 
 
 def open_recording(path: Path, names: Any, source: str) -> RecordingFile:

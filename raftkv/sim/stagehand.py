@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 from raftkv.errors import RaftkvError, shown
 from raftkv.history import Op
 from raftkv.kv.limits import check_key, check_value
-from raftkv.observe import DiskFault, LinkFault
+from raftkv.observe import DiskFault, LinkFault, shapes
+from raftkv.observe.shapes import Link
 from raftkv.sim.machine import Machine
 from raftkv.sim.network import Weather
 from raftkv.sim.run import Run
@@ -93,7 +93,7 @@ class Stagehand:
     def isolate(self, node: str, seconds: float | None) -> str:
         def act(run: Run) -> None:
             _known(run, node)
-            _divide(run, [[node]], seconds)
+            _block(run, shapes.isolate(node, run.world.names), seconds)
 
         return self._perform(f"isolate {node}{_lifetime(seconds)}", act)
 
@@ -108,7 +108,8 @@ class Stagehand:
                     raise RaftkvError(f"node {name} stands in two groups")
             if not sides or (len(sides) == 1 and len(named) == len(run.world.names)):
                 raise RaftkvError("a partition needs nodes on two sides")
-            _divide(run, sides, seconds)
+            rest = [name for name in run.world.names if name not in named]
+            _block(run, shapes.partition([*sides, rest]), seconds)
 
         text = " ".join(",".join(side) for side in sides)
         return self._perform(f"partition {text}{_lifetime(seconds)}", act)
@@ -116,9 +117,7 @@ class Stagehand:
     def bridge(self, node: str, seconds: float | None) -> str:
         def act(run: Run) -> None:
             _known(run, node)
-            others = [name for name in run.world.names if name != node]
-            half = len(others) // 2
-            _block(run, [(a, b) for a in others[:half] for b in others[half:]], seconds)
+            _block(run, shapes.bridge(node, run.world.names), seconds)
 
         return self._perform(f"bridge {node}{_lifetime(seconds)}", act)
 
@@ -127,9 +126,7 @@ class Stagehand:
             names = run.world.names
             if len(names) < RING_MIN:
                 raise RaftkvError(f"a ring of {len(names)} cuts nothing: it takes {RING_MIN} nodes or more")
-            near = {frozenset(pair) for pair in pairwise([*names, names[0]])}
-            links = [(a, b) for a in names for b in names if a < b and frozenset((a, b)) not in near]
-            _block(run, links, seconds)
+            _block(run, shapes.ring(names), seconds)
 
         return self._perform(f"ring{_lifetime(seconds)}", act)
 
@@ -301,20 +298,11 @@ def _start(run: Run, node: str) -> None:
     run.world.start(node)
 
 
-def _divide(run: Run, sides: list[list[str]], seconds: float | None) -> None:
-    """Whoever stands on none of these sides stands on one more."""
-    names = run.world.names
-    side = {name: number for number, group in enumerate(sides) for name in group}
-    _block(run, [(a, b) for a in names for b in names if a < b and side.get(a) != side.get(b)], seconds)
-
-
-def _block(run: Run, links: list[tuple[str, str]], seconds: float | None) -> None:
-    """Both ways."""
+def _block(run: Run, links: Sequence[Link], seconds: float | None) -> None:
     if not links:
         raise RaftkvError("there are too few nodes: nothing would be cut")
-    for a, b in links:
-        for link in ((a, b), (b, a)):
-            run.world.network.faults.set(link, LinkFault(block=True), seconds)
+    for link in links:
+        run.world.network.faults.set(link, LinkFault(block=True), seconds)
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

@@ -154,6 +154,12 @@ class State:
         return tuple(node.name for node in self.nodes)
 
 
+def is_election(line: LogLine) -> bool:
+    """Whether it tells that somebody was elected."""
+    event = line.event
+    return event is not None and event.kind == "RoleChanged" and event.fields.get("role") == LEADER
+
+
 def initial(names: Sequence[str]) -> State:
     return State(tuple(NodeState(name) for name in names))
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from raftkv.observe import LinkFault
+from raftkv.observe import LinkFault, describe_link_fault
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.partition import Cut, PartitionDialog
 from raftkv.tui.operations import Call, Operations
-from raftkv.tui.view.faults import describe_fault
 from raftkv.tui.view.health import leader
 from raftkv.tui.view.matrix import link
 
@@ -59,13 +58,13 @@ class NetworkOperations(Operations):
         self._degrade(f"delay by {DELAY_MS:g}±{JITTER_MS:g} ms", change)
 
     def action_loss(self) -> None:
-        self._degrade(f"lose {SHARE:.0%}", lambda before: replace(before, drop=0.0 if before.drop else SHARE))
+        self._degrade(f"drop {SHARE:.0%}", lambda before: replace(before, drop=0.0 if before.drop else SHARE))
 
     def action_duplicate(self) -> None:
         def change(before: LinkFault) -> LinkFault:
             return replace(before, duplicate=0.0 if before.duplicate else SHARE)
 
-        self._degrade(f"double {SHARE:.0%}", change)
+        self._degrade(f"duplicate {SHARE:.0%}", change)
 
     def action_reorder(self) -> None:
         def change(before: LinkFault) -> LinkFault:
@@ -89,7 +88,7 @@ class NetworkOperations(Operations):
         for number, name in enumerate(self.state.names, start=1):
             if name != sender:
                 fault = self._fault(sender, name)
-                note = "ok" if fault == LinkFault() else describe_fault(fault)
+                note = "ok" if fault == LinkFault() else describe_link_fault(fault)
                 choices.append((str(number), name, f"{name:<8}  {note}"))
 
         def then(peer: str | None) -> None:

@@ -25,7 +25,7 @@ Explain = Callable[[str, Fields], Reason | None]
 def _link_set(node: str, fields: Fields) -> Reason:
     return Reason(
         f"A fault on the way from {node} to {fields['to']} alone; the way back is another link. Raft is safe "
-        "whatever the network loses, doubles, delays or reorders.",
+        "whatever the network drops, duplicates, delays or reorders.",
         "§5.5",
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import environment
+from tests.support.processes import await_condition, environment
 
 WAIT_SECONDS = 60.0
 TMUX = shutil.which("tmux")
@@ -48,11 +48,17 @@ class Terminal:
 
     def until(self, text: str, *, gone: bool = False) -> str:
         """The screen, once ``text`` is on it, or is not any more."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while (text in (screen := self.screen())) is gone:
-            assert time.monotonic() < deadline, f"waited in vain for {text!r} on the screen:\n{screen}"
-            time.sleep(0.05)
-        return screen
+        screens = [""]
+
+        def shown() -> bool:
+            screens[0] = self.screen()
+            return (text in screens[0]) is not gone
+
+        try:
+            await_condition(shown, repr(text))
+        except AssertionError as error:
+            raise AssertionError(f"{error}, on the screen:\n{screens[0]}") from None
+        return screens[0]
 
     def close(self) -> None:
         self._tmux("kill-server")

@@ -128,7 +128,7 @@ async def test_a_click_chooses_a_cell_and_the_next_blocks_it() -> None:
 async def test_faults_are_listed_with_their_time() -> None:
     async with session(election()) as running:
         await running.press("f3")
-        for text in ("✕ n2→n3 blocked  0:21 left", "◐ n3→n2 loses 5%", "[n1 n2 n3]"):
+        for text in ("✕ n2→n3 blocked  0:21 left", "◐ n3→n2 drops 5%", "[n1 n2 n3]"):
             await running.until_shown(text)
 
 

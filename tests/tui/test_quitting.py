@@ -28,7 +28,7 @@ async def test_quitting_says_what_is_still_broken(owns: bool, wording: str) -> N
         await running.press("q")
         assert isinstance(running.app.screen, QuitDialog)
         screen = running.screen()
-        for text in ("✕ n2→n3 blocked  0:21 left", "◐ n3→n2 loses 5%", "☠ n1 down  0:05", wording):
+        for text in ("✕ n2→n3 blocked  0:21 left", "◐ n3→n2 drops 5%", "☠ n1 down  0:05", wording):
             assert text in screen
         await running.press("ctrl+q")  # no second dialog over the first
         assert len(running.app.screen_stack) == 2

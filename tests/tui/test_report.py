@@ -247,7 +247,7 @@ def test_the_page_is_well_formed() -> None:
     page = Page(html(found, "cluster.toml", ORIGIN))
     assert page.tags <= TAGS
     text = " ".join(page.words)
-    for words in ("raftkv: cluster.toml", "Who was what", "2 elections", "seconds without a leader"):
+    for words in ("raftkv: cluster.toml", "Who was what", "2 elections", "s without a leader"):
         assert words in text or words == "2 elections"
     assert "§" in text
 
@@ -304,8 +304,8 @@ def test_markdown() -> None:
         "# raftkv: a\\_b, 2024-05-06 12:00:02",
         "",
         "- 3 nodes, 2.0 seconds, 2 events",
-        "- 1 elections, 0.0 seconds without a leader",
-        "- 1 commands by the one who watched",
+        "- 1 election, 0.0 s without a leader",
+        "- 1 command by the one who watched",
         "- 5 invariants held, checked 0 times",
         "",
         "## Elections",

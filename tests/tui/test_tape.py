@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raftkv.observe import LoadReport, NodeSnapshot
@@ -199,6 +199,7 @@ def check_moments(recorded: Recorded, where: list[tuple[bool, float]], play: Pla
 
 
 @given(steps, moments)
+@example(drawn=[(0.0625, [(0, 1, 2), (0, 0, 2), (0, 0, 2), (2, 0, 0)])], where=[(True, 1.0)])
 @settings(max_examples=120, deadline=None)
 def test_any_moment_is_what_the_twin_says(drawn: Steps, where: list[tuple[bool, float]]) -> None:
     recorded = Recorded()

@@ -250,7 +250,7 @@ def test_the_leaders_detail_has_its_book_of_peers() -> None:
 
 def test_a_followers_detail_has_its_links() -> None:
     lines = [plain(line) for line in detail(state_of(*election()), "n3", START, 60)]
-    assert [line.split()[-1] for line in lines[-2:]] == ["ok", "ms"]
+    assert [line.split()[-1] for line in lines[-2:]] == ["ok", "-5%"]
 
 
 def test_detail_of_troubles_and_of_nothing() -> None:

@@ -128,7 +128,7 @@ def partitioned(names: tuple[str, ...], minority: set[str]) -> list[FeedItem]:
 def test_single_links() -> None:
     assert fault_texts(state_of(*election())) == [
         "✕ n2→n3 blocked 0:21 left",
-        "◐ n3→n2 loses 5%, 100±20 ms 0:24 left",
+        "◐ n3→n2 drops 5%, delayed by 100±20 ms 0:24 left",
     ]
 
 
@@ -148,7 +148,10 @@ def test_a_link_fault_within_a_group_is_told_apart() -> None:
         )
     )
     state = state_of(*items, names=FIVE)
-    assert fault_texts(state) == ["✕ partition n1 n3 n5 | n2 n4 0:20 left", "◐ n1→n3 loses 5%, 100±20 ms"]
+    assert fault_texts(state) == [
+        "✕ partition n1 n3 n5 | n2 n4 0:20 left",
+        "◐ n1→n3 drops 5%, delayed by 100±20 ms",
+    ]
 
 
 def test_dead_and_paused_nodes_are_faults() -> None:

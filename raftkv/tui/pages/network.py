@@ -13,7 +13,7 @@ from raftkv.tui.view.network import Grid, fault_list, grid, group_line, link_fac
 from raftkv.tui.view.ring import ring
 from raftkv.tui.widgets.lines import Lines
 
-HINT = "arrows, click: choose · o block d delay l lose u double x reorder · enter, click again: block"
+HINT = "arrows: choose · o block d delay l drop u duplicate x reorder · enter: block"
 
 
 class LinkGrid(Lines):

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raftkv.tui.checks import Checks
-from raftkv.tui.model import LEADER, LogLine, State, Stretch, initial, operations_per_second, reduce
+from raftkv.tui.model import (
+    LEADER,
+    LogLine,
+    State,
+    Stretch,
+    initial,
+    is_election,
+    operations_per_second,
+    reduce,
+)
 from raftkv.tui.playback.codec import decode_block
 from raftkv.tui.view.health import leader
 
@@ -74,11 +83,6 @@ def ends(life: Sequence[Stretch], end: float) -> list[tuple[Stretch, float]]:
     return list(zip(life, [*(stretch.time for stretch in life[1:]), end], strict=True)) if life else []
 
 
-def is_election(line: LogLine) -> bool:
-    event = line.event
-    return event is not None and event.kind == "RoleChanged" and event.fields.get("role") == "leader"
-
-
 def chronicle(names: Sequence[str], blocks: Iterable[bytes]) -> Chronicle:
     """Raises ``WireError`` for blocks that are none."""
     state = initial(names)
@@ -130,7 +134,7 @@ def _gather(lives: dict[str, list[Stretch]], state: State) -> None:
 
 def _load(state: State) -> str:
     load = state.load
-    if load is None:
+    if load is None or not (load.rounds or load.problem):
         return ""
     if load.problem:
         return f"not linearizable: {load.problem}"

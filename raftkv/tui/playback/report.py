@@ -9,8 +9,8 @@ from typing import Any
 
 from raftkv import __version__
 from raftkv.tui.checks import INVARIANTS
-from raftkv.tui.model import LogLine, Stretch
-from raftkv.tui.playback.chronicle import Chronicle, ends, is_election
+from raftkv.tui.model import LogLine, Stretch, is_election
+from raftkv.tui.playback.chronicle import Chronicle, ends
 from raftkv.tui.why import why
 
 WIDTH, LABEL, LANE, GRAPH = 1100, 70, 26, 70
@@ -158,12 +158,16 @@ def _facts(told: Chronicle) -> list[str]:
     broken = [f"VIOLATED: {finding.text}" for finding in told.checks.findings]
     checked = sum(told.checks.counts)
     facts = [
-        f"{len(told.names)} nodes, {told.end - told.start:.1f} seconds, {told.events:,} events",
-        f"{len(told.elections)} elections, {told.leaderless_seconds:.1f} seconds without a leader",
-        f"{len(told.commands)} commands by the one who watched",
+        f"{len(told.names)} nodes, {told.end - told.start:.1f} seconds, {_counted(told.events, 'event')}",
+        f"{_counted(len(told.elections), 'election')}, {told.leaderless_seconds:.1f} s without a leader",
+        f"{_counted(len(told.commands), 'command')} by the one who watched",
         *(broken or [f"{len(INVARIANTS)} invariants held, checked {checked:,} times"]),
     ]
     return [*facts, f"history of the load: {told.load}"] if told.load else facts
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _row(line: LogLine, origin: datetime) -> str:

@@ -19,7 +19,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot
-from raftkv.tui.model import Item, RosterChanged, State, Violated, initial, reduce, reduce_all
+from raftkv.tui.model import (
+    Item,
+    RosterChanged,
+    State,
+    Violated,
+    initial,
+    is_election,
+    reduce,
+    reduce_all,
+)
 from raftkv.tui.playback.codec import Frame, decode_block, encode_block
 
 BLOCK_SECONDS = 1.0
@@ -89,7 +98,7 @@ class Tape:
 
     def add(self, now: float, items: Sequence[Item], before: State, after: State) -> bytes | None:
         """What a poll brought, with the state before and after it. The block that this completed, if any."""
-        kept = [*self._thin(items), *_found(before, after)]
+        kept = self._thinned(items, before, after)
         if not kept:
             return None
         sealed = None
@@ -156,6 +165,17 @@ class Tape:
         self._kept.clear()
         self._processes.clear()
 
+    def _thinned(self, items: Sequence[Item], before: State, after: State) -> list[Item]:
+        """What is kept of a poll. Which snapshots prove a violation when seen together cannot be told from
+        one alone, so what was found is kept as well, behind the item that showed it."""
+        if before.checks.findings == after.checks.findings:
+            return self._thin(items)
+        kept: list[Item] = []
+        for item in items:
+            then, before = before, reduce(before, item)
+            kept += [*self._thin([item]), *_found(then, before)]
+        return kept
+
     def _thin(self, items: Sequence[Item]) -> list[Item]:
         kept: list[Item] = []
         for item in items:
@@ -180,10 +200,8 @@ class Tape:
     def _mark(self, now: float, before: State, after: State) -> None:
         fresh = min(after.lines_total - before.lines_total, len(after.lines))
         for offset, line in enumerate(after.lines[len(after.lines) - fresh :]):
-            event = line.event
-            elected = bool(event and event.kind == "RoleChanged" and event.fields.get("role") == "leader")
             number = after.lines_total - fresh + offset + 1
-            self.marks.append(Mark(number, now, line.node, line.mark, line.style, elected))
+            self.marks.append(Mark(number, now, line.node, line.mark, line.style, is_election(line)))
 
     def _forget(self) -> None:
         """The oldest blocks, as many as are too much; the newest stays, however large it is."""
@@ -349,8 +367,6 @@ class Playhead:
 
 
 def _found(before: State, after: State) -> list[Violated]:
-    """Which of the snapshots prove a violation when they are seen together cannot be told from one alone, so
-    what was found is kept as well."""
     known = before.checks.findings
     fresh = [finding for finding in after.checks.findings if finding not in known]
     return [Violated(finding.time, finding.invariant, finding.text) for finding in fresh]

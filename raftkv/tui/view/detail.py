@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from raftkv.observe import LinkSnapshot, NodeSnapshot, PeerSnapshot
 from raftkv.tui.model import NodeState, Sample, State, lag, operations_per_second
-from raftkv.tui.view.faults import describe_fault
+from raftkv.tui.view.faults import short_fault
 from raftkv.tui.view.health import alive, health
 from raftkv.tui.view.nodes import Row, role_cell, timer_cell
 from raftkv.tui.view.spans import Line, Span, duration, left, milliseconds, right, shorten, size, spark
@@ -120,5 +120,5 @@ def _book_style(peer: PeerSnapshot) -> str:
 
 
 def _traffic(way: LinkSnapshot) -> str:
-    fault = describe_fault(way.fault) if way.fault else "ok"
+    fault = short_fault(way.fault) if way.fault else "ok"
     return f"{right(str(way.frames_sent), 9)} {right(str(way.frames_dropped), 9)}  {fault}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raftkv.observe import LinkFault, LinkSnapshot
+from raftkv.observe import LinkFault, LinkSnapshot, describe_link_fault
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.health import Health, alive, health
 from raftkv.tui.view.matrix import link
@@ -77,20 +77,6 @@ def short_fault(fault: LinkFault) -> str:
     return " ".join(parts) or "ok"
 
 
-def describe_fault(fault: LinkFault) -> str:
-    parts = ["blocked"] if fault.block else []
-    if fault.drop:
-        parts.append(f"loses {fault.drop:.0%}")
-    if fault.delay_ms:
-        jitter = f"±{fault.jitter_ms:g}" if fault.jitter_ms else ""
-        parts.append(f"{fault.delay_ms:g}{jitter} ms")
-    if fault.duplicate:
-        parts.append(f"doubles {fault.duplicate:.0%}")
-    if fault.reorder:
-        parts.append(f"reorders {fault.reorder:.0%}")
-    return ", ".join(parts) or "no fault"
-
-
 def _ends(node: NodeState, way: LinkSnapshot) -> float | None:
     if node.snapshot is None or way.seconds_left is None:
         return None
@@ -146,7 +132,7 @@ def _links(state: State, now: float, groups: list[list[str]]) -> list[Fault]:
             )
             if way.fault and within:
                 mark = "✕" if way.fault.block else "◐"
-                text = f"{node.name}→{way.to} {describe_fault(way.fault)}"
+                text = f"{node.name}→{way.to} {describe_link_fault(way.fault)}"
                 listed.append(Fault(mark, text, _ends(node, way)))
     return listed
 

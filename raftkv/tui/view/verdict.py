@@ -79,7 +79,7 @@ def digests(state: State, now: float) -> tuple[Line, ...]:
 
 def load_lines(state: State, width: int) -> tuple[Line, ...]:
     load = state.load
-    if load is None:
+    if load is None or not (load.running or load.ok + load.failed + load.unknown):
         return (
             (Span(" The built-in load is off. "), Span("L", "accent"), Span(" starts it: 8 clients read,")),
             (Span(" write and compare-and-set; every few seconds what they saw is judged."),),
