@@ -100,12 +100,16 @@ def encoded_size(payload_bytes: int) -> int:
 
 
 def read(segment: int, file: Readable, offset: int) -> Record | None:
-    """The record at ``offset`` of a file that is too large to be held in memory."""
+    """The record at ``offset`` of a file that is too large to be held in memory, its padding checked too:
+    such a file was written whole, so any other byte in it has changed."""
     header = file.read(offset, HEADER_BYTES)
     length = _header_length(segment, header, offset, base=offset)
     if length is None:
         return None
-    return decode(segment, header + file.read(offset + HEADER_BYTES, length), offset, base=offset)
+    body = file.read(offset + HEADER_BYTES, encoded_size(length - 1) - HEADER_BYTES)
+    if body[length:] != bytes(-(HEADER_BYTES + length) % ALIGNMENT):
+        return None
+    return decode(segment, header + body, offset, base=offset)
 
 
 def decode(segment: int, data: bytes, offset: int, base: int = 0) -> Record | None:

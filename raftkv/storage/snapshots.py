@@ -248,6 +248,9 @@ def open_snapshot(directory: Readable, name: str) -> Stored:
         offset = record.end
     if record is None or record.kind is not RecordType.END or _unpacked(record) != (len(offsets), crc):
         raise damaged("the snapshot is damaged from here on")
+    if file.read(record.end, 1):
+        offset = record.end
+        raise damaged("something follows the end of the snapshot")
     mark = SnapshotMark(LogIndex(index), Term(term), snapshot_id, len(offsets), configuration)
     return Stored(mark, name, file, offsets, record.end, cluster)
 

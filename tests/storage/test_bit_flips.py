@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from raftkv.errors import CorruptLog
+from raftkv.errors import CorruptLog, ForeignData
+from raftkv.raft import SnapshotMark
 from raftkv.storage.memory import MemoryDirectory
+from raftkv.storage.snapshots import SnapshotFile, open_snapshot
+from raftkv.types import LogIndex, Term
 from tests.storage.support import (
     N1,
     Write,
@@ -121,3 +126,39 @@ def test_a_zeroed_range_before_the_last_record_is_refused(length: int) -> None:
                 image[offset : offset + length] = bytes(length)
             with pytest.raises(CorruptLog):
                 open_wal(directory)
+
+
+SNAPSHOT = "0.snap"
+
+
+def snapshot_folder(change: Callable[[bytearray], None]) -> MemoryDirectory:
+    """A folder with a snapshot in which no record fills its padding, changed."""
+    directory = MemoryDirectory()
+    writing = SnapshotFile(directory.create(SNAPSHOT), "test", SnapshotMark(LogIndex(7), Term(2), 99, 0))
+    for chunk in (b"one", b"", bytes(900), b"the last"):
+        writing.add(chunk)
+    writing.finish()
+    change(directory.files[SNAPSHOT].live)
+    return directory
+
+
+def test_no_changed_bit_of_a_snapshot_and_no_other_end_of_it_is_taken_for_whole() -> None:
+    """Its padding included: whoever keeps a backup wants to know that it has changed at all."""
+    size = len(snapshot_folder(lambda data: None).files[SNAPSHOT].live)
+    assert len(open_snapshot(snapshot_folder(lambda data: None), SNAPSHOT).offsets) == 4
+
+    def flipped(data: bytearray, bit: int) -> None:
+        data[bit // 8] ^= 1 << bit % 8
+
+    def shortened(data: bytearray, length: int) -> None:
+        del data[length:]
+
+    def lengthened(data: bytearray, byte: int) -> None:
+        data.append(byte)
+
+    changes = [partial(flipped, bit=bit) for bit in range(8 * size)]
+    changes += [partial(shortened, length=length) for length in range(size)]
+    changes += [partial(lengthened, byte=byte) for byte in (0, 1)]
+    for change in changes:
+        with pytest.raises((CorruptLog, ForeignData)):
+            open_snapshot(snapshot_folder(change), SNAPSHOT)
