@@ -18,11 +18,11 @@ up: $(RUN)
 
 # Everything CI runs.
 test: lint types architecture
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(TESTS)
 
 # The quick half: everything that starts no process.
 check: lint types architecture
-	$(BIN)/python -m pytest -n 2 -m "not cluster" $(TESTS)
+	$(BIN)/python -m pytest -n 3 -m "not cluster" $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -44,7 +44,7 @@ def test_every_target_has_seeds_and_takes_them() -> None:
 
 @pytest.mark.parametrize("target", DECODERS)
 @given(data=st.data())
-@examples(200)
+@examples(100)
 def test_any_bytes_are_taken_or_refused(target: str, data: st.DataObject) -> None:
     TARGETS[target](data.draw(inputs(target)))
 
@@ -88,7 +88,7 @@ def test_a_frame_that_announces_much_takes_no_memory_for_it(decode: object) -> N
 
 @pytest.mark.parametrize("target", NODE_PORTS)
 @given(data=st.data())
-@examples(30)
+@examples(20)
 def test_no_frames_keep_a_node_from_serving(target: str, data: st.DataObject) -> None:
     frame = inputs(target)
     parts = frame.map(lambda content: [nodes.STRANGER, content]) | st.lists(

@@ -14,7 +14,7 @@ from raftkv.raft import AddLearner, Change, Promote, Raft, Remove, Replace, Role
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
 STEPS = 600
-SEEDS = 60
+SEEDS = 30
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -11,8 +11,8 @@ from raftkv.sim.swarm import Fault, Profile, draw
 
 BATCH = 10
 SEEDS = 200
-SECONDS = 3.0
-"""Of faults: the rarest of them still strikes some forty times in all. The command runs ten, and so does
+SECONDS = 2.0
+"""Of faults: the rarest of them still strikes seventeen times in all. The command runs ten, and so does
 ``make soak``, over thousands of seeds."""
 
 
@@ -24,7 +24,7 @@ def test_nothing_is_violated(first: int) -> None:
         replay = f"raftkv sim --seed {seed} --seconds {SECONDS:g}"
         assert outcome.violation is None, f"{outcome.violation}\nreplay: {replay}"
         succeeded += outcome.operations["ok"]
-    assert succeeded > 60 * BATCH, "hardly anything succeeded, so hardly anything was tested"
+    assert succeeded > 40 * BATCH, "hardly anything succeeded, so hardly anything was tested"
 
 
 def test_the_seeds_above_have_every_fault_and_every_size() -> None:
