@@ -11,6 +11,9 @@ SEEDS  ?= 5000
 TORTURE_SECONDS ?= 600
 FUZZ_SECONDS    ?= 60
 
+# The tests start a thousand processes; none of them should have to compile raftkv again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: up test check bench soak mutants fuzz screenshots lint types architecture format clean
 
 up: $(RUN)

@@ -51,7 +51,11 @@ from raftkv.raft.messages import AppendEntries, InstallSnapshot
 
 TICKS_CAUGHT_UP_MAX = 5
 """After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
-worth of ticks at most passes at once, or every pause would look like an election timeout."""
+worth of ticks at most passes at once, or every pause would look like an election timeout. Nor does the
+node ever sleep longer by itself."""
+
+SAME_MOMENT = 1e-6
+"""Seconds: times that were added up differently."""
 
 STAMP_MS = 1000
 """Between two clock entries."""
@@ -98,13 +102,17 @@ class RaftActor:
         self.snapshot_bytes = 0
         self.snapshots_taken = 0
         self.snapshots_installed = 0
-        self._last_tick = context.now()
+        self._next_tick = context.now() + tick_seconds
+        self._wakes_at = self._next_tick
+        """When the earliest timer that is set goes off."""
         self._backlogged = False
         self.raft = raft
         self.appends_dropped = 0
         context.set_timer("raft", tick_seconds, Tick())
 
     def handle(self, message: Any) -> None:
+        if self._context.now() + SAME_MOMENT >= self._next_tick:
+            self._tick()
         match message:
             case Step():
                 self._step(message)
@@ -116,7 +124,6 @@ class RaftActor:
             case ReadIndexRequest():
                 self.raft.read_index(message.context)
             case Tick():
-                self._tick()
                 self._maybe_take_snapshot()
             case ChunkStored():
                 self._on_chunk_stored(message)
@@ -176,7 +183,8 @@ class RaftActor:
             for context, read_index in ready.read_states:
                 send("gateway", ReadIndexReady(context, read_index))
             if len(ready.committed) < self.raft.options.committed_entries_max:
-                return  # nothing is left that this turn has not handed out
+                break  # nothing is left that this turn has not handed out
+        self._plan_waking()
 
     def _send(self, messages: list[Message]) -> None:
         chunks = [message for message in messages if isinstance(message, InstallSnapshot)]
@@ -264,15 +272,24 @@ class RaftActor:
             retention = self._retention if elapsed_ms >= STAMP_MS else None
             self.raft.propose_clock(msgpack.packb((elapsed_ms, retention, ended)))
 
+    # -- time
+
     def _tick(self) -> None:
-        now = self._context.now()
-        due = int((now - self._last_tick) / self._tick_seconds + 1e-6)
+        """Before anything else happens: all ticks that are due."""
+        now, tick = self._context.now(), self._tick_seconds
+        due = int((now + SAME_MOMENT - self._next_tick) / tick) + 1
         if due > TICKS_CAUGHT_UP_MAX:
-            due, self._last_tick = TICKS_CAUGHT_UP_MAX, now
+            due, self._next_tick = TICKS_CAUGHT_UP_MAX, now + tick
         else:
-            self._last_tick += due * self._tick_seconds
+            self._next_tick += due * tick
         for _ in range(due):
             self.raft.tick()
         self.raft.meet(self.raft.node_id, *self._introduction)
-        next_tick = self._last_tick + self._tick_seconds
-        self._context.set_timer("raft", max(0.0, next_tick - now), Tick())
+
+    def _plan_waking(self) -> None:
+        """An idle node sleeps through the ticks in which nothing would happen."""
+        now, asleep = self._context.now(), min(self.raft.ticks_until_due(), TICKS_CAUGHT_UP_MAX) - 1
+        wanted = self._next_tick + asleep * self._tick_seconds
+        if wanted < self._wakes_at or self._wakes_at <= now + SAME_MOMENT:
+            self._wakes_at = wanted
+            self._context.set_timer("raft", max(0.0, wanted - now), Tick())

@@ -29,7 +29,6 @@ from raftkv.raft.messages import (
     PersistMark,
     PreVote,
     PreVoteResponse,
-    ReadIndex,
     ReadState,
     RequestVote,
     SnapshotChunk,
@@ -134,6 +133,15 @@ class Raft:
             if not self.disk_stalled:
                 election.campaign(self)
 
+    def ticks_until_due(self) -> int:
+        """How many ticks may pass at once as things stand, the last of which may do something: at least 1, at
+        most a heartbeat's worth. A shell that sleeps for so long and calls ``tick`` so often is not late."""
+        if snapshot.forgets(self):
+            return 1
+        if self.leadership:
+            return self.leadership.ticks_until_due()
+        return max(1, min(self.options.heartbeat_ticks, self.election_timeout - self.election_elapsed))
+
     def step(self, message: Message) -> None:
         """A message has arrived. Stale terms are answered or dropped here. Senders that this node's
         configuration does not know are heard all the same: it may be the one that is behind (§6)."""
@@ -189,12 +197,7 @@ class Raft:
 
     def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...], priority: int = 0) -> None:
         """A node has said which data folder it is, where it is reached, and how much it wants to lead."""
-        if name in self.configuration.names:
-            self.priorities[name] = priority
-        member = self.configuration.member(name)
-        may_note = self.role is not Role.FOLLOWER
-        if may_note and member and (member.incarnation, member.address) != (incarnation, address):
-            self.heard[name] = (incarnation, address)
+        membership.meet(self, name, incarnation, address, priority)
 
     def read_index(self, context: int) -> None:
         """Ask from which index on the applied state is fresh; a ``ReadState`` answers.
@@ -204,11 +207,8 @@ class Raft:
         if self.leadership:
             if not self.leadership.add_read(self.node_id, context):
                 self.read_states.append(ReadState(context, None))
-        elif self.leader_id is not None:
-            self.forwarded_reads[context] = 0
-            self.send(ReadIndex(self.node_id, self.leader_id, self.current_term, context))
         else:
-            self.read_states.append(ReadState(context, None))
+            follower.ask_leader(self, context)
 
     def persisted(self, mark: PersistMark) -> None:
         """The write of this mark, and every one before it, is durable."""

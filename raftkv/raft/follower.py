@@ -13,6 +13,7 @@ from raftkv.raft.messages import (
     HeartbeatResponse,
     InstallSnapshot,
     Message,
+    ReadIndex,
     ReadIndexResponse,
     ReadState,
     RequestVote,
@@ -111,6 +112,15 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
     if raft.forwarded_reads.pop(message.context, None) is not None:
         raft.read_states.append(ReadState(message.context, message.read_index))
+
+
+def ask_leader(raft: Raft, context: int) -> None:
+    """From which index on a read is fresh."""
+    if raft.leader_id is None:
+        raft.read_states.append(ReadState(context, None))
+        return
+    raft.forwarded_reads[context] = 0
+    raft.send(ReadIndex(raft.node_id, raft.leader_id, raft.current_term, context))
 
 
 def expire_reads(raft: Raft) -> None:

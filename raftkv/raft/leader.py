@@ -99,6 +99,12 @@ class Leadership:
         else:
             self._spread_commit()
 
+    def ticks_until_due(self) -> int:
+        """See ``Raft.ticks_until_due``."""
+        if any(self._lacks_commit(progress) for progress in self.progress.values()):
+            return 1
+        return self._raft.options.heartbeat_ticks - self.heartbeat_elapsed
+
     def _quorum_active(self) -> bool:
         active = {self._raft.node_id}
         for peer, progress in self.progress.items():
@@ -110,8 +116,11 @@ class Leadership:
     def _spread_commit(self) -> None:
         """Tell followers of a commit that no append has carried yet, at most once a tick."""
         for peer, progress in self.progress.items():
-            if progress.commit_sent < min(progress.match_index, self._raft.log.commit_index):
+            if self._lacks_commit(progress):
                 self._send_heartbeat(peer, progress)
+
+    def _lacks_commit(self, progress: Progress) -> bool:
+        return progress.commit_sent < min(progress.match_index, self._raft.log.commit_index)
 
     def _send_heartbeat(self, peer: NodeId, progress: Progress) -> None:
         raft = self._raft

@@ -20,7 +20,7 @@ from raftkv.raft.configuration import MEMBERS_MAX, Configuration, Member, Part
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import TimeoutNow
 from raftkv.raft.progress import ProgressState
-from raftkv.raft.state import Membership
+from raftkv.raft.state import Membership, Role
 from raftkv.types import NodeId
 
 if TYPE_CHECKING:
@@ -135,6 +135,19 @@ def _with_learner(now: Configuration, change: AddLearner) -> Configuration | Ref
     if taken.intersection(change.address):
         return Refusal.ADDRESS_TAKEN
     return now.with_member(Member(change.name, Part.LEARNER, "", change.address))
+
+
+def meet(raft: Raft, name: NodeId, incarnation: str, address: tuple[str, ...], priority: int) -> None:
+    """Who may lead notes what differs from the configuration; ``advance`` puts it there."""
+    if name in raft.configuration.names:
+        raft.priorities[name] = priority
+    member = raft.configuration.member(name)
+    if (
+        raft.role is not Role.FOLLOWER
+        and member is not None
+        and (member.incarnation, member.address) != (incarnation, address)
+    ):
+        raft.heard[name] = (incarnation, address)
 
 
 def news(raft: Raft) -> Membership | None:

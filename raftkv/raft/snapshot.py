@@ -63,10 +63,15 @@ def _affordable(raft: Raft, mark: SnapshotMark, entries_max: int, bytes_max: int
     return max(0, count)
 
 
+def forgets(raft: Raft) -> bool:
+    """Whether there is more to let go of, a part each tick."""
+    return raft.snapshot is not None and raft.snapshot.index - raft.retained > raft.log.offset_index
+
+
 def forget(raft: Raft) -> None:
     """Let go of a part of what the snapshot stands for, but for what followers may still ask for."""
     mark, log, options = raft.snapshot, raft.log, raft.options
-    if mark is None or mark.index - raft.retained <= log.offset_index:
+    if mark is None or not forgets(raft):
         return
     target = mark.index - raft.retained
     if raft.leadership:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import msgpack
+from collections import Counter
+from typing import Any
 
+import msgpack
+import pytest
+
+from raftkv.actors.node import Node
 from raftkv.errors import OutcomeUnknown, Unavailable
 from raftkv.kv.commands import Code, Op
 from raftkv.observe.shapes import between
@@ -223,3 +228,31 @@ def test_a_client_of_another_version_is_told_which_one_this_node_speaks() -> Non
     world.ask_node("odd", leader, msgpack.packb([9, "virtual", [], "whatever comes later"]))
     world.run(0.1)
     assert [msgpack.unpackb(frame) for frame in frames] == [[1, []]]
+
+
+def test_an_idle_node_sleeps_through_ticks_and_a_commit_is_spread_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.user()
+    client.put("a", "1")
+    settle(world, client)
+    world.run(1.0)
+    turns = Counter[Node]()
+    take = Node.turn
+
+    def counted(self: Node, *arrived: Any) -> None:
+        turns[self] += 1
+        take(self, *arrived)
+
+    monkeypatch.setattr(Node, "turn", counted)
+    world.run(10.0)
+    for name in world.names:
+        # There were 1,000 ticks, but only 200 heartbeats, each answered by two, and 100 snapshots.
+        assert turns[world.node(name)] < (800 if name == leader else 600)
+    client.put("b", "2")
+    settle(world, client)
+    done = world.now
+    world.reach(lambda: all(len(world.node(name).store.machine) == 2 for name in world.names))
+    assert world.now - done <= 0.025, "not only with the next heartbeat"

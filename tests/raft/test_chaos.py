@@ -6,15 +6,18 @@ must converge.
 
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
 
 from raftkv.raft import AddLearner, Change, Promote, Raft, Remove, Replace, Role
+from raftkv.raft.messages import Heartbeat, PreVote
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
 STEPS = 600
 SEEDS = 30
+SLEEP_SHARE = 0.01
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -55,12 +58,32 @@ def run_schedule(seed: int, churn: bool = False) -> RaftCluster:
             if raft.role is Role.LEADER and rng.random() < 0.3:
                 cluster.propose(raft.node_id, f"c{step}")
                 cluster.read(raft.node_id, step)
+            if rng.random() < SLEEP_SHARE:
+                _check_sleep(raft)
             if rng.random() < change_share:
                 for peer in raft.configuration.learners:
                     raft.meet(peer, "1", ())
                 raft.change_membership(_draw_change(raft, cluster, rng))
     _converge(cluster)
     return cluster
+
+
+def _check_sleep(raft: Raft) -> None:
+    """A shell that sleeps as long as ``ticks_until_due`` allows sends nothing late, and starts no election
+    early."""
+    sleeper = copy.deepcopy(raft)
+    while sleeper.ready():
+        pass
+    role, term, asleep = sleeper.role, sleeper.current_term, sleeper.ticks_until_due()
+    assert 1 <= asleep <= OPTIONS.heartbeat_ticks
+    for _ in range(asleep - 1):
+        sleeper.tick()
+    sent = sleeper.ready()
+    if sleeper.role is role:  # a leader may have lost its quorum or its disk
+        assert sleeper.current_term == term
+        assert not sent or not any(isinstance(each, Heartbeat | PreVote) for each in sent.messages)
+    else:
+        assert (role, sleeper.role) == (Role.LEADER, Role.FOLLOWER)
 
 
 def _draw_change(raft: Raft, cluster: RaftCluster, rng: random.Random) -> Change:
