@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.run import Cluster, Row
+from benchmarks.cluster import Cluster, Row
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.discovery import find
 from raftkv.cluster.live import LiveFeed

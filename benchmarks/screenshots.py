@@ -15,7 +15,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from benchmarks.run import Cluster
+from benchmarks.cluster import Cluster
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.discovery import find
 from raftkv.cluster.live import LiveFeed

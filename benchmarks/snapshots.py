@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.run import Cluster, Row
+from benchmarks.cluster import Cluster, Row
 from raftkv.client import Client
 from raftkv.cluster.discovery import find
 from raftkv.kv import Command, Op, Restoration, StateMachine

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run import Cluster, Row
+from benchmarks.cluster import Cluster, Row
 from raftkv.client import Client
 from raftkv.cluster.discovery import find
 

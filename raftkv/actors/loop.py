@@ -64,7 +64,9 @@ def run_node(
         peer = zmq_ports.peer_port(context, me.peer)
         control = zmq_ports.client_port(context, me.control)
         status = zmq_ports.status_port(context, me.status)
-        gc.disable()  # see _tune_interpreter; millions of objects are about to be made
+        # See _tune_interpreter; millions of objects are about to be made, none of them garbage.
+        gc.collect()
+        gc.disable()
         volume, recovered = Volume.open(directory, identity, options)
         disk = DiskThread(volume)
         world = NodeWorld(
@@ -142,9 +144,7 @@ def _tune_interpreter() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     # The log and the state are millions of small tuples without cycles: reference counts free
     # them, and a collector that walks them all would stop the node for longer than a heartbeat.
-    gc.collect()
     gc.freeze()
-    gc.disable()
 
 
 def _catch_signals(node: Node) -> tuple[int, Callable[[], None]]:

@@ -85,10 +85,9 @@ class StateMachine:
         """Apply the command at ``index``. None for bytes that are no command: nobody waits for them."""
         self.applied_index = index
         try:
-            fields = decode_flat(data)
+            client_id, born, sequence, floor, op, *arguments = decode_flat(data)
         except ValueError:
             return None
-        client_id, born, sequence, floor, op = fields[:5]
         session = self.sessions.enter(client_id, born, index)
         if session is None:
             return Applied(client_id, sequence, Answer(Code.SESSION_EXPIRED, self.revision))
@@ -107,9 +106,10 @@ class StateMachine:
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
-            self._room = session.room
+            if op == Op.TXN:
+                self._room = session.room
             try:
-                answer = handler(self, *fields[5:])
+                answer = handler(self, *arguments)
             except InvalidRequest as error:
                 answer = Answer(Code.INVALID, self.revision, str(error))
             except Refused as refused:

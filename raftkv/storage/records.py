@@ -137,7 +137,7 @@ def decode(segment: int, data: bytes, offset: int, base: int = 0) -> Record | No
 
 def judge(segment: int, data: bytes, offset: int) -> Judgement:
     """What it means that there is no valid record at ``offset``."""
-    dirty_end = len(data.rstrip(b"\0"))
+    dirty_end = offset + len(data[offset:].rstrip(b"\0"))  # what is before is not copied
     if dirty_end <= offset:
         return Judgement(Verdict.END, "", offset)
     later = _find_header(segment, data, offset + ALIGNMENT)

@@ -27,6 +27,8 @@ FORMAT_VERSION = 2
 """2: a header may say that the log starts anew there."""
 _NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
 _ENTRY_TYPES = (int, int, int, bytes)
+_new = tuple.__new__
+"""A named tuple without its constructor in Python: of a million entries it takes a fifth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,22 +200,23 @@ class Reader:
             self._recovered.hard_state = _hard_state(hard_state)
         entries = self._recovered.entries
         for row in rows:
-            entry = Entry(*row)
-            if tuple(map(type, entry)) != _ENTRY_TYPES:
+            if tuple(map(type, row)) != _ENTRY_TYPES:
                 raise ValueError("an entry with fields of the wrong type")
-            if entry.kind == EntryKind.CONFIGURATION:
-                Configuration.decode(entry.data)
-            last_index = entries[-1].index if entries else self._offset_index
-            if not 0 < entry.index <= last_index + 1:
-                raise self._corrupt(offset, f"entry {entry.index} after entry {last_index}")
-            if entry.index <= self._offset_index:
+            entry: Entry = _new(Entry, row)
+            index, term, kind, data = entry
+            if kind == EntryKind.CONFIGURATION:
+                Configuration.decode(data)
+            last_index = entries[-1][0] if entries else self._offset_index
+            if not 0 < index <= last_index + 1:
+                raise self._corrupt(offset, f"entry {index} after entry {last_index}")
+            if index <= self._offset_index:
                 # It overwrote what stood in segments that are gone; the snapshot knows what came of it.
                 entries.clear()
-                self._offset_index, self._offset_term = entry.index - 1, 0
-            elif entry.index <= last_index:
-                del entries[entry.index - self._offset_index - 1 :]
-            if entries and entry.term < entries[-1].term:
-                raise self._corrupt(offset, f"entry {entry.index} has a lower term than the one before it")
+                self._offset_index, self._offset_term = index - 1, 0
+            elif index <= last_index:
+                del entries[index - self._offset_index - 1 :]
+            if entries and term < entries[-1][1]:
+                raise self._corrupt(offset, f"entry {index} has a lower term than the one before it")
             entries.append(entry)
 
     def _hold_against_snapshot(self) -> None:
