@@ -1,9 +1,11 @@
 """The dashboard: polls the feed, keeps the state, turns keys into actions.
 
 Theory of operation: one timer, ``FRAME_SECONDS`` apart, drains the feed into the reducer and onto the
-tape, and draws what changed, so floods of events are coalesced by construction. Only the page on screen
-is filled. Actions block and run in thread workers; what comes of them returns as a message, and through
-the reducer like all else. Which moment is shown is the viewer's business (``viewing``).
+tape, and draws what changed, so floods of events are coalesced by construction. What tells of something
+is drawn at once; numbers that merely move, as often as a tenth of a core allows (``Pace``): the cluster
+needs the machine more. Only the page on screen is filled. Actions block and run in thread workers; what
+comes of them returns as a message, and through the reducer like all else. Which moment is shown is the
+viewer's business (``viewing``).
 """
 
 from __future__ import annotations
@@ -58,7 +60,28 @@ from raftkv.tui.widgets.tab_bar import TabBar
 from raftkv.tui.widgets.time_bar import TimeBar
 
 FRAME_SECONDS = 0.1
+MOVING_SHARE = 0.1
+"""Of a core, for drawing numbers that merely move."""
+MOVING_SECONDS_MAX = 0.5
+"""After which they are drawn all the same."""
 WIDTH_MIN, HEIGHT_MIN = 80, 24
+
+
+class Pace:
+    """When to draw again what merely moves: once all that was done since the last picture, which that
+    made necessary as well, is no more than ``share`` of the time since."""
+
+    def __init__(self, share: float = MOVING_SHARE) -> None:
+        self._share = share
+        self._drawn_at = -MOVING_SECONDS_MAX
+        self._used = 0.0
+
+    def allows(self, now: float) -> bool:
+        passed = now - self._drawn_at
+        return passed >= MOVING_SECONDS_MAX or time.process_time() - self._used <= self._share * passed
+
+    def drawn(self, now: float) -> None:
+        self._drawn_at, self._used = now, time.process_time()
 
 
 class Dashboard(TimeOperations):
@@ -119,7 +142,8 @@ class Dashboard(TimeOperations):
         tape = recording.tape if recording else Tape(feed.names())
         mode = Mode.REPLAY if recording else Mode.SIMULATED if simulation else Mode.LIVE
         self.viewer = Viewer(tape, origin, mode)
-        self._drawn_at = clock()
+        self._ticked_at = time.monotonic()
+        self.pace = Pace()
         self._filter = ""
         self._page = TABS[0].name
         self._header = Lines(id="header")
@@ -176,13 +200,16 @@ class Dashboard(TimeOperations):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        passed, self._drawn_at = min(1.0, max(0.0, now - self._drawn_at)), now
+        passed, self._ticked_at = min(1.0, max(0.0, now - self._ticked_at)), now
         self.viewer.advance(passed)
         names = tuple(self.feed.names())
         roster = [RosterChanged(names)] if names != self.state.names else []
         news = self.staging.tick(passed if self.present else 0.0) if self.staging else self.feed.poll()
+        told = self.state.lines_total
         self.ingest([*roster, *news])
-        self.draw()
+        if self.state.lines_total != told or self.viewer.mode is not Mode.LIVE or self.pace.allows(now):
+            self.draw()
+            self.pace.drawn(now)
 
     def ingest(self, items: Sequence[Item]) -> None:
         if items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from textual.pilot import Pilot
 
 from raftkv.observe import LogEntry
-from raftkv.tui.app import Dashboard
+from raftkv.tui.app import Dashboard, Pace
 from raftkv.tui.ports import FeedItem
 from raftkv.types import LogIndex, Term
 from tests.tui.fakes import NOON, Clock, RecordingActions, ScriptedFeed, ScriptedLessons, ScriptedLookups
@@ -24,7 +25,7 @@ def make_dashboard(
 ) -> Dashboard:
     """Clocks that stand still, so that the same script always draws the same screen."""
     feed = ScriptedFeed(names, items)
-    return Dashboard(
+    app = Dashboard(
         feed,
         RecordingActions(),
         scripted_lookups(),
@@ -33,6 +34,8 @@ def make_dashboard(
         clock=Clock(),
         wall=lambda: NOON,
     )
+    app.pace = Pace(math.inf)  # however slow the machine is
+    return app
 
 
 def scripted_lookups() -> ScriptedLookups:
@@ -98,6 +101,7 @@ async def session(
     app = Dashboard(
         feed, actions, lookups, lessons, owns_cluster=owns_cluster, clock=clock, wall=lambda: NOON
     )
+    app.pace = Pace(math.inf)
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Session(app, pilot, feed, actions, clock, lookups, lessons)
         await running.until(lambda: feed.polls > 1)

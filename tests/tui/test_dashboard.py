@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from raftkv.observe import DiskFault, LinkFault
+from raftkv.tui.app import MOVING_SECONDS_MAX, Pace
 from raftkv.tui.commands import COMMANDS, LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
@@ -292,3 +294,15 @@ async def test_nine_nodes_fit(size: tuple[int, int]) -> None:
         assert screen.count("follower") >= 8
         assert "k kill" in screen
         assert screen.count("[7]") >= 9 * 10
+
+
+def test_what_merely_moves_is_drawn_as_often_as_there_is_time_for_it() -> None:
+    now = 100.0
+    hurried, calm = Pace(0.0), Pace(math.inf)
+    assert hurried.allows(now)
+    for pace in (hurried, calm):
+        pace.drawn(now)
+        sum(range(100_000))  # takes some of the processor
+    assert calm.allows(now + 0.01)
+    assert not hurried.allows(now + MOVING_SECONDS_MAX / 2)
+    assert hurried.allows(now + MOVING_SECONDS_MAX)
