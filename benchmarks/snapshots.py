@@ -28,7 +28,7 @@ from raftkv.kv import Command, Op, Restoration, StateMachine
 KEYS = 1_000_000
 VALUE_BYTES = 128
 PAIRS_A_WRITE = 1000
-READY_POLL_SECONDS = 0.05
+READY_POLL_SECONDS = 0.2
 NEVER = 2_000_000_000
 
 

@@ -41,10 +41,14 @@ def test_the_commands_are_those_of_the_contract() -> None:
     }
 
 
+def test_a_short_flag_asks_for_help_as_well() -> None:
+    for path in ((), ("put",), ("chaos",), ("chaos", "kill")):
+        assert invoke(*path, "-h").stdout == invoke(*path, "--help").stdout
+
+
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_fits_the_screen(path: tuple[str, ...], flag: str) -> None:
-    done = invoke(*path, flag)
+def test_help_fits_the_screen(path: tuple[str, ...]) -> None:
+    done = invoke(*path, "--help")
     assert (done.exit_code, done.stderr) == (Exit.DONE, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Usage: ")

@@ -14,6 +14,7 @@ import msgpack
 import pytest
 import zmq
 
+from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.kv.commands import Command, Op
 from raftkv.raft.messages import HeartbeatResponse, RequestVote
 from raftkv.types import LogIndex, NodeId, Term
@@ -64,8 +65,10 @@ def port_of(cluster: LocalCluster, offset: int, position: int) -> int:
 
 
 def rejected(cluster: LocalCluster, position: int) -> int:
-    count: int = json.loads(cluster.ok("info", f"n{position + 1}", "--json"))["frames_rejected"]
-    return count
+    with ControlClient() as client:
+        name, endpoint = f"n{position + 1}", f"tcp://127.0.0.1:{port_of(cluster, CONTROL, position)}"
+        found = await_condition(lambda: snapshots(client, {name: endpoint}, 5.0)[name], f"{name} to answer")
+    return found.frames_rejected
 
 
 def cluster_name(cluster: LocalCluster) -> str:

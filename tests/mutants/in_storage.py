@@ -104,8 +104,8 @@ MUTANTS = (
         "13",
         Edit(
             Reader._replay,
-            "del entries[entry.index - self._offset_index - 1 :]",
-            "entries[entry.index - 1] = entry; continue",
+            "del entries[index - self._offset_index - 1 :]",
+            "entries[index - 1] = entry; continue",
         ),
     ),
     _mutant(

@@ -132,7 +132,7 @@ CRASHED = (
 
 def fails(seed: int) -> bool:
     try:
-        return run_seed(seed, nodes=3, seconds=3.0).violation is not None
+        return run_seed(seed, nodes=3, seconds=2.0).violation is not None
     except Exception:  # a bug may surface as anything
         return True
 
