@@ -50,7 +50,7 @@ def _panel(left: float, width: float, title: str, series: dict[str, list[Point]]
     for power in range(low, high + 1):
         y = up(10.0**power)
         parts.append(f'<path d="M{left:.1f} {y:.1f}h{width:.1f}" stroke="#ddd"/>')
-        parts.append(_text(left - 6, y + 4, f"{10.0**power:,g}", "end"))
+        parts.append(_text(left - 6, y + 4, f"{10**power:,}" if power >= 0 else f"{10.0**power:g}", "end"))
     parts += [_text(across(x), HEIGHT - MARGIN_BOTTOM + 18, f"{x:g}", "middle") for x in sorted(set(xs))]
     parts.append(_text(left + width / 2, HEIGHT - 12, "clients, each with one request outstanding", "middle"))
     for name, points in series.items():

@@ -98,7 +98,9 @@ class LeaseInfo:
 
 
 def entry_of(key: bytes, item: Any, revision: int) -> Entry:
-    return Entry(key, *KeyValue(*item), revision)
+    """Raises TypeError or ValueError for what is none."""
+    value, create_revision, mod_revision, version, lease = item
+    return Entry(key, value, create_revision, mod_revision, version, lease, revision)
 
 
 def event_of(row: Any, revision: int) -> Event:
