@@ -1,12 +1,13 @@
 """Publishes how this node stands (ten times a second) and every event as it happens.
 
-PUB drops what nobody takes: events are numbered, and every snapshot carries the last number, so a
-listener sees the gap and knows how things stand all the same.
+The socket drops what nobody takes: events are numbered, and every snapshot carries the last number, so a
+listener sees the gap and knows how things stand all the same. It also says who listens (``Audience``):
+a snapshot that nobody asked for is not even made, which under load took a tenth of a leader's time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from raftkv.actors.messages import Note, Rejected, Tick, Trace
@@ -18,6 +19,36 @@ from raftkv.wire import status as wire
 SNAPSHOT_SECONDS = 0.1
 REJECTED_EVENT_SECONDS = 1.0
 """A flood of bad frames must not become a flood of events."""
+
+
+FRAMES_A_TICK_MAX = 1024
+"""Of listeners that come and go; more than that are looked at in the next turn."""
+
+
+class Audience:
+    """Whether anybody listens to ``topic``, from what a ZeroMQ XPUB says: a byte 1 (somebody has come) or 0
+    (the last one has gone) and the prefix of the topics that they want.
+
+    Bounded: of all that a stranger may subscribe to, only prefixes of ``topic`` are kept."""
+
+    def __init__(self, topic: bytes) -> None:
+        self._topic = topic
+        self._prefixes: set[bytes] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._prefixes)
+
+    def hear(self, frame: Sequence[bytes]) -> None:
+        word, prefix = frame[0][:1], frame[0][1:]
+        if len(frame) != 1 or not self._topic.startswith(prefix):
+            return
+        if word == _COMES:
+            self._prefixes.add(prefix)
+        elif word == _GOES:
+            self._prefixes.discard(prefix)
+
+
+_COMES, _GOES = b"\1", b"\0"
 
 
 class StatusActor:
@@ -37,6 +68,7 @@ class StatusActor:
         self._report = report
         self._sequence = 0
         self._rejected_at: dict[str, float] = {}
+        self._audience = Audience(wire.TOPIC_SNAPSHOT)
         self.frames_rejected = 0
         context.set_timer("status", SNAPSHOT_SECONDS, Tick())
 
@@ -51,10 +83,20 @@ class StatusActor:
             case Rejected():
                 self._on_rejected(message)
             case Tick():
-                self._context.set_timer("status", SNAPSHOT_SECONDS, Tick())
-                self._port.send((wire.TOPIC_SNAPSHOT, wire.encode_snapshot(self.snapshot())))
+                self._tick()
             case _:
                 raise AssertionError(f"status got {message}")
+
+    def _tick(self) -> None:
+        frames = self._port.receive(FRAMES_A_TICK_MAX)
+        for frame in frames:
+            self._audience.hear(frame)
+        if len(frames) == FRAMES_A_TICK_MAX:
+            self._context.set_timer("status", 0.0, Tick())
+            return
+        self._context.set_timer("status", SNAPSHOT_SECONDS, Tick())
+        if self._audience:
+            self._port.send((wire.TOPIC_SNAPSHOT, wire.encode_snapshot(self.snapshot())))
 
     def snapshot(self) -> NodeSnapshot:
         return self._snapshot(self._sequence, self.frames_rejected)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -224,11 +224,12 @@ class History:
             self.record(*event)
 
 
-def event_rows(events: Iterable[Event], known: set[bytes]) -> Iterator[tuple[Any, ...]]:
-    """As a snapshot holds them: ``before`` only where no earlier event of the same snapshot left it."""
+def event_rows(events: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
+    """As a snapshot holds them: ``before`` only where no earlier event of the same snapshot left it. Those
+    begin with a whole revision, so what is younger than the first was left by one of them."""
+    first = _event_revision(events[0]) if events else 0
     for key, item, before in events:
-        yield (key, tuple(item), None if before is None or key in known else tuple(before))
-        known.add(key)
+        yield (key, item, None if before is None or before[2] >= first else before)
 
 
 def event_of(row: Any, items: dict[bytes, KeyValue], last: dict[bytes, KeyValue]) -> Event:

@@ -79,7 +79,7 @@ class Capture:
         self._leases = [view[:3] for view in machine.leases.views()]
         events = machine.history.kept_events()
         self._events = len(events)
-        self._history = event_rows(events, set())
+        self._history = event_rows(events)
         self._counts = [0, 0, 0, 0]
         self._walked = False
 
