@@ -5,7 +5,7 @@
     clients ──ROUTER── gateway ──▶ raft ──▶ storage ── thread ── wal/
                          ▲ │        │ ▲
                          │ └▶ store ◀┘ └──▶ peers ──DEALER──▶ other nodes' ROUTER
-    operators ─ROUTER─ control      status ──PUB──▶ dashboards
+    operators ─ROUTER─ control      status ──XPUB─▶ dashboards
 
 An actor is a plain class: ``handle(message)`` and, for some, ``end_of_turn()``. It sees a
 ``Context`` (send, timers, the time, randomness) and, where it talks to the outside, a ``Port`` of
