@@ -2,7 +2,7 @@
 
 The socket drops what nobody takes: events are numbered, and every snapshot carries the last number, so a
 listener sees the gap and knows how things stand all the same. It also says who listens (``Audience``):
-a snapshot that nobody asked for is not even made, which under load took a tenth of a leader's time.
+a snapshot that nobody asked for is not even made.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ REJECTED_EVENT_SECONDS = 1.0
 
 FRAMES_A_TICK_MAX = 1024
 """Of listeners that come and go; more than that are looked at in the next turn."""
+_COMES, _GOES = b"\1", b"\0"
 
 
 class Audience:
@@ -46,9 +47,6 @@ class Audience:
             self._prefixes.add(prefix)
         elif word == _GOES:
             self._prefixes.discard(prefix)
-
-
-_COMES, _GOES = b"\1", b"\0"
 
 
 class StatusActor:

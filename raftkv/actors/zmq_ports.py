@@ -27,7 +27,7 @@ RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
-"""Plain numbers: to combine members of an enum takes as long as sending a frame."""
+"""Plain numbers: to combine two members of an enum takes 1.4 µs (Python 3.11), each time."""
 
 
 class ZmqPort:
