@@ -166,7 +166,10 @@ class Node:
                 if self._believes(message):
                     self._end(Stop("no member of the cluster", _expulsion(self._me.name, message)))
             case SoftStateChanged():
-                if self._leaving and message.state.leader_id not in (None, self._me.name):
+                if self.raft.raft.retired and not self._leaving:
+                    self._leaving = Stop("no member of the cluster", _removed(self._me.name))
+                    self._leave()
+                elif self._leaving and message.state.leader_id not in (None, self._me.name):
                     self._leave()
             case _HandOverEnds():
                 self._leave()
@@ -354,11 +357,13 @@ def _founding(config: ClusterConfig, name: NodeId) -> Configuration:
     return Configuration(tuple(Member(node.name, address=node.endpoints()) for node in founders))
 
 
+def _removed(name: NodeId, by: str = "") -> RemovedNode:
+    return RemovedNode(f"node {name} was removed from the cluster{by}: its data is of no more use")
+
+
 def _expulsion(name: NodeId, expelled: Expelled) -> NotAMember:
     if not expelled.known:
-        return RemovedNode(
-            f"node {name} was removed from the cluster, says {expelled.peer}: its data is of no more use"
-        )
+        return _removed(name, f", says {expelled.peer}")
     return NotAMember(
         f"node {name} has a new data folder, but {expelled.peer} knows it by the one it had before. A node "
         "that forgot what it promised must not come back under its old name. Put the old folder back, or let "

@@ -51,7 +51,7 @@ class NodeProcess:
         )
         self._process.start()
         theirs.close()
-        self.state = "starting"
+        self._listens = self._paused = self._ended = False
         self.failure: str | None = None
         """Why the node could not start or had to stop, in one line."""
         self.since = time.monotonic()
@@ -60,6 +60,16 @@ class NodeProcess:
     def pid(self) -> int:
         assert self._process.pid is not None
         return self._process.pid
+
+    @property
+    def state(self) -> str:
+        """starting, running, paused or exited, as far as it was looked at. Whoever is paused while it starts
+        is paused: nobody else would know that it has to be resumed."""
+        if self._ended:
+            return "exited"
+        if self._paused:
+            return "paused"
+        return "running" if self._listens else "starting"
 
     @property
     def exit_code(self) -> int | None:
@@ -72,24 +82,25 @@ class NodeProcess:
             while self._pipe.poll():
                 message = json.loads(self._pipe.recv_bytes())
                 if message.get("ready"):
-                    self.state = "running"
+                    self._listens = True
                 else:
                     self.failure = str(message.get("failed"))
         except (EOFError, OSError):
             pass  # it is gone, or about to be: the exit code tells
         if self._process.exitcode is not None:
-            self.state = "exited"
+            self._ended = True
         if self.state != before:
             self.since = time.monotonic()
         return self.state != before
 
     def signal(self, number: signal.Signals) -> None:
+        before = self.state
         if self._process.exitcode is None:
             os.kill(self.pid, number)
-        if number is signal.SIGSTOP and self.state == "running":
-            self.state, self.since = "paused", time.monotonic()
-        elif number is signal.SIGCONT and self.state == "paused":
-            self.state, self.since = "running", time.monotonic()
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            self._paused = number is signal.SIGSTOP
+        if self.state != before:
+            self.since = time.monotonic()
 
     def end(self, timeout: float) -> None:
         """Politely if it can hear, by force when ``timeout`` seconds were not enough."""

@@ -75,6 +75,8 @@ class Raft:
         """What a leader, or one to be, has heard of members that the configuration does not say yet."""
         self.membership: Membership | None = None
         """As it was last handed out."""
+        self.retired = False
+        """It has led the cluster to where it is no member, and nobody will ever talk to it again."""
         self.incarnation = incarnation
         self.founding = Founding(self, listed)
         self.role = Role.FOLLOWER

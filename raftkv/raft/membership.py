@@ -215,6 +215,7 @@ def _retire(raft: Raft) -> None:
     ]
     if ready:
         raft.send(TimeoutNow(raft.node_id, ready[0], raft.current_term))
+    raft.retired = True
     raft.step_down(trace.REASON_REMOVED)
 
 

@@ -138,6 +138,18 @@ def test_processes_come_back_by_themselves(chaos: Chaos, target: Target) -> None
     assert processes(target)[node].pid == pid
 
 
+def test_a_node_that_is_paused_while_it_starts_is_paused_and_resumed(chaos: Chaos, target: Target) -> None:
+    """Found by a torture on a slow machine: shown as running, and left standing still by 'heal'."""
+    node = follower(chaos)
+    chaos.restart(node)
+    chaos.pause(node, None)
+    for _ in range(20):  # whatever it had said before the signal came has been heard by then
+        assert processes(target)[node].state == "paused"
+    chaos.heal_all()
+    await_condition(lambda: views(target)[node], "the node to answer")
+    assert processes(target)[node].state == "running"
+
+
 def test_transfer_finds_the_leader_itself(chaos: Chaos) -> None:
     node = follower(chaos)
     assert chaos.transfer(node) == f"raftkv transfer {node}"

@@ -158,6 +158,21 @@ def test_pitfall_18_a_node_that_was_removed_is_told_and_ends() -> None:
     assert f"node {gone} was removed from the cluster" in str(machine.node.stopped.error)
 
 
+def test_pitfall_18_a_leader_that_was_removed_ends_by_itself() -> None:
+    """Nobody talks to it any more, and what others could tell it knows already. Found by a torture: it ran on
+    for good."""
+    world = World(4)
+    leader = world.await_leader()
+    world.run(2.0)
+    machine = world.machine(leader)
+    world.control(leader, "change_members", change="remove", name=leader)
+    world.reach(lambda: leader not in world.machines)
+    assert machine.node.stopped
+    assert str(machine.node.stopped.error).startswith(f"node {leader} was removed from the cluster: ")
+    world.reach(lambda: world.leader() is not None)
+    assert leader not in world.members()
+
+
 # -- 23
 
 

@@ -3,14 +3,15 @@ so each attempt begins by tidying up after the one before."""
 
 from __future__ import annotations
 
-from raftkv.cluster.control import ControlClient
+from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.members import LocalNodes, Members, Row
 from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED
-from raftkv.errors import RaftkvError
+from raftkv.errors import RaftkvError, Unavailable
 
 CHANGE_SECONDS = 4.0
 """For one change. The nemesis waits for it, and mends nothing meanwhile."""
 LAUNCHER_SECONDS = 15.0
+ANSWER_SECONDS = 1.0
 GONE = (EXIT_NO_MEMBER, EXIT_REMOVED)
 
 
@@ -45,13 +46,27 @@ class Churn:
             self._tidy(client, *self._tools(client))
 
     def settle(self) -> None:
-        """Every member votes."""
+        """Every member votes, and nobody else runs. Raises ``RaftkvError`` as long as that cannot be had."""
         with ControlClient() as client:
             members, local = self._tools(client)
             rows = self._tidy(client, members, local)
             for row in rows.values():
                 if row.part == "learner":
                     members.promote(row.name)
+            for name in self._controls.keys() - rows.keys():
+                if not self._knows_it_has_left(client, name):
+                    raise Unavailable(f"{name} is no member, and does not know it yet")
+                local.drop(name)  # killed just when it had led the others to where it is none, and back again
+                self._forget(name)
+
+    def _knows_it_has_left(self, client: ControlClient, name: str) -> bool:
+        view = snapshots(client, {name: self._controls[name]}, ANSWER_SECONDS)[name]
+        return bool(
+            view
+            and view.members
+            and view.configuration_committed
+            and name not in {member.name for member in view.members}
+        )
 
     def _tools(self, client: ControlClient) -> tuple[Members, LocalNodes]:
         return Members(client, self._controls, CHANGE_SECONDS), LocalNodes(client, self._launcher)
@@ -65,9 +80,12 @@ class Churn:
             if process["name"] not in rows and process["exit_code"] in GONE:
                 local.drop(process["name"])
                 self._forget(process["name"])
-        for name in rows.keys() - {process["name"] for process in found}:
+        running = {process["name"] for process in found}
+        for name in rows.keys() - running:
             members.remove(name)  # added, and never started
             del rows[name]
+        for name in self._controls.keys() - running - rows.keys():
+            self._forget(name)  # it was told by the cluster that it has left, and the launcher has dropped it
         for row in rows.values():
             self._know(row.name, row.address)
         return rows

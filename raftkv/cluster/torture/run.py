@@ -11,7 +11,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from raftkv.cluster.chaos import Chaos
@@ -42,6 +44,8 @@ SNAPSHOT = SnapshotConfig(entries=300, retain_entries=50)
 STATUS_SECONDS = 0.5
 UNDO_SECONDS = 0.3
 """Until what could not be undone is tried again."""
+DIARY = "torture.log"
+"""In the folder: each stroke and its end, and what the launcher said, when by the clock of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Torture:
     def __init__(self, options: TortureOptions, say: Callable[[str], None]) -> None:
         """``say`` gets a line for each stroke, from another thread."""
         self._options = options
-        self._say = say
+        self._tell = say
         self._rng = random.Random(options.seed)
         self._launcher = Launcher(
             options.data,
@@ -70,6 +74,7 @@ class Torture:
             base_port=options.base_port,
             segment_mib=SEGMENT_MIB,
             snapshot=SNAPSHOT,
+            report=self._note,
         )
         self._failures: list[BaseException] = []
         """Of the other threads."""
@@ -160,6 +165,15 @@ class Torture:
         )
         return report
 
+    def _say(self, line: str) -> None:
+        self._note(line)
+        self._tell(line)
+
+    def _note(self, line: str) -> None:
+        """For whoever looks into the folder of a run that failed; from any thread."""
+        with suppress(OSError), (self._options.data / DIARY).open("a", encoding="utf-8") as diary:
+            diary.write(f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {line}\n")
+
     # -- breaking, in a thread of its own
 
     def _strike(self, nemesis: Nemesis, controls: dict[str, str]) -> None:
@@ -238,8 +252,12 @@ class Torture:
         while not healed and load.now() < deadline:
             try:
                 nemesis.heal()
-                healed = len(nemesis.pids()) == len(controls)
-            except RaftkvError:
+                running = nemesis.pids()
+                healed = len(running) == len(controls)
+                self._note(f"healed as far as can be: {', '.join(running)} of {', '.join(controls)} run")
+            except RaftkvError as error:
+                self._note(f"not healed yet: {error}")
+            if not healed:
                 load.work(load.now() + 0.2)
         if striker.is_alive() or not healed:
             self._problems.append(f"not everything could be healed within {SETTLE_SECONDS:g} s")
