@@ -8,6 +8,7 @@ from typing import Any
 from raftkv.actors.messages import (
     Apply,
     Step,
+    Tick,
 )
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.snapshot_messages import (
@@ -94,6 +95,34 @@ def test_a_snapshot_installed_goes_before_the_first_chunk_of_the_next() -> None:
     actor.end_of_turn()
     order = [type(message) for to, message in context.sent if to == "store"]
     assert order == [SwapState, Restore]
+
+
+def taken(name: NodeId, until: int, every: int) -> list[int]:
+    """The entries at which a voter that is small takes its snapshots."""
+    context = Recorded()
+    founders = Configuration.of([N1, N2, N3])
+    raft = Raft(name, founders, RaftOptions(), random.Random(1), HardState(Term(3), None, LogIndex(0)))
+    rule = SnapshotRule(every, 1 << 20)
+    actor = RaftActor(context, raft, 0.01, rule, ("i", ()), Retention(100, 1000, 1 << 20))
+    found: list[int] = []
+    for index in range(1, until + 1):
+        raft.log.append_no_op(Term(3))
+        raft.log.commit_to(LogIndex(index))
+        raft.log.take_committed(1)
+        raft.applied(LogIndex(index))
+        actor.handle(Tick())
+        for message in context.of(TakeSnapshot):
+            found.append(message.index)
+            actor.handle(SnapshotEnded(SnapshotMark(message.index, Term(3), index, 1), 0))
+        context.sent.clear()
+    return found
+
+
+def test_voters_take_their_snapshots_at_different_entries() -> None:
+    assert taken(N1, 2000, 900) == [900, 1800]
+    assert taken(N2, 2000, 900) == [300, 1200]
+    assert taken(N3, 2000, 900) == [600, 1500]
+    assert taken(NodeId("n4"), 2000, 900) == [900, 1800]
 
 
 def apply(store: StoreActor, first: int, last: int) -> None:
