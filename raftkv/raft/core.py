@@ -75,8 +75,7 @@ class Raft:
         """What a leader, or one to be, has heard of members that the configuration does not say yet."""
         self.membership: Membership | None = None
         """As it was last handed out."""
-        self.retired = False
-        """It has led the cluster to where it is no member, and nobody will ever talk to it again."""
+        self.retired = False  # it has led the others to where it is no member: nobody will talk to it again
         self.incarnation = incarnation
         self.founding = Founding(self, listed)
         self.role = Role.FOLLOWER
@@ -92,7 +91,6 @@ class Raft:
         self.priorities: dict[NodeId, int] = {}
         self.ticks_since_ranked_led = NEVER_TICKS
         self.commit_heard = BEFORE_LOG
-
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
         self._writes_open = 0
