@@ -144,6 +144,12 @@ MUTANTS = (
         Edit(membership.advance, "elif raft.node_id not in now.voters:", "elif False:"),
     ),
     _mutant(
+        "removed-leader-runs-on",
+        "a leader that has committed its own removal waits for somebody to tell it",
+        "18",
+        Edit(membership._retire, "raft.retired = True", "raft.retired = False"),
+    ),
+    _mutant(
         "removed-leader-leaves-too-early",
         "a node that a configuration leaves out gives up before that is committed",
         "§6",
