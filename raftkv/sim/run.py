@@ -306,7 +306,11 @@ class Run:
 
         def over() -> bool:
             self._revive()
-            return not twin.leases and all(observer.revision == twin.revision for observer in self.observers)
+            reachable = [self.world.config.node(name).client for name in self.world.members()]
+            return not twin.leases and all(
+                observer.revision == twin.revision or observer.is_stranded(reachable)
+                for observer in self.observers
+            )
 
         if not (yield Until(over, patience)):
             behind = [observer.revision for observer in self.observers]

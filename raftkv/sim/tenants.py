@@ -10,7 +10,7 @@ time, no lease may end while its holder can believe in it, and the tokens writte
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from raftkv.client import requests, txn
 from raftkv.client.scripts import Pause, Script
@@ -44,6 +44,12 @@ class Observer:
     @property
     def revision(self) -> int:
         return self._watch.revision
+
+    def is_stranded(self, reachable: Collection[str]) -> bool:
+        """It was given endpoints of nodes that are gone for good before any of them had told it of others: no
+        client could do better."""
+        core = self._client.core
+        return not core.hellos and core.endpoints.isdisjoint(reachable)
 
     def _begin(self, after: int) -> Watch:
         watch = Watch(b"", b"", after, 0, self._on_events, self._on_error)

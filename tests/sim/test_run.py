@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.system import System
 from raftkv.kv import Code
 from raftkv.sim import nemesis as nemesis_module
+from raftkv.sim.clients import SimClient
 from raftkv.sim.run import Outcome, run_seed
+from raftkv.sim.schedule import Schedule
 from raftkv.sim.swarm import Fault
+from raftkv.sim.tenants import Observer
 from raftkv.sim.world import World
 from raftkv.wire.client import Kind
 
@@ -53,6 +58,33 @@ def test_a_cluster_that_commits_but_tells_nobody_fails(monkeypatch: pytest.Monke
     outcome = run()
     assert outcome.committed > 10
     assert "a request was not answered within" in str(outcome.violation)
+
+
+def test_a_cluster_that_tells_no_observer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = GatewayActor._on_request
+
+    def deaf(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+        if request[1] != Kind.WATCH:
+            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GatewayActor, "_on_request", deaf)
+    assert "observers are at [0] of" in str(run(seed=1).violation)
+
+
+def test_an_observer_that_knows_only_a_node_that_is_gone_is_no_failure() -> None:
+    """Its first word was lost, and then that node lost its folder. Whoever knows one that can be reached is
+    waited for."""
+    assert run_seed(102905, seconds=3.0).violation is None
+
+    class Nowhere:
+        schedule = Schedule()
+
+        def send_to_node(self, sender: str, endpoint: str, frame: bytes) -> None:
+            """Lost."""
+
+    observer = Observer(SimClient(Nowhere(), "o", ["tcp://127.0.0.1:1"], random.Random(1)))
+    assert observer.is_stranded(["tcp://127.0.0.1:2"])
+    assert not observer.is_stranded(["tcp://127.0.0.1:2", "tcp://127.0.0.1:1"])
 
 
 def test_what_a_node_raises_is_a_violation_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
