@@ -104,8 +104,8 @@ MUTANTS = (
         "13",
         Edit(
             Reader._replay,
-            "del entries[index - self._offset_index - 1 :]",
-            "entries[index - 1] = entry; continue",
+            "last_term = self._cut(index)",
+            "entries[index - 1] = _new(Entry, row); continue",
         ),
     ),
     _mutant(
