@@ -99,11 +99,6 @@ class ClientCore:
         return len(self._calls)
 
     @property
-    def endpoints(self) -> frozenset[str]:
-        """Of all nodes that it knows."""
-        return frozenset(self._peers)
-
-    @property
     def hellos(self) -> dict[str, HelloDetail]:
         """The latest HELLO of each endpoint that answered one."""
         return {endpoint: hello for endpoint, (hello, _) in self.heard().items()}

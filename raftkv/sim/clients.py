@@ -22,6 +22,7 @@ class SimClient:
 
     def __init__(self, world: Surroundings, name: str, endpoints: Sequence[str], rng: random.Random) -> None:
         self.name = name
+        self.given = frozenset(endpoints)
         self.core = ClientCore(endpoints, rng)
         self._world = world
         self._frozen_until = 0.0

@@ -48,8 +48,7 @@ class Observer:
     def is_stranded(self, reachable: Collection[str]) -> bool:
         """It was given endpoints of nodes that are gone for good before any of them had told it of others: no
         client could do better."""
-        core = self._client.core
-        return not core.hellos and core.endpoints.isdisjoint(reachable)
+        return not self._client.core.hellos and self._client.given.isdisjoint(reachable)
 
     def _begin(self, after: int) -> Watch:
         watch = Watch(b"", b"", after, 0, self._on_events, self._on_error)
