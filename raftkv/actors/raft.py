@@ -154,38 +154,44 @@ class RaftActor:
                 raise AssertionError(f"raft got {message}")
 
     def end_of_turn(self) -> None:
-        send = self._context.send
         # Of this very moment: what is read now was asked before it, even if this turn was held up.
         self.raft.now_us = int(self._context.fresh_now() * 1e6)
-        while ready := self.raft.ready():
-            if ready.mark or ready.messages_after_append:
-                write = Write(
-                    ready.mark, ready.hard_state, ready.entries, ready.messages_after_append, ready.anew
-                )
-                send("storage", write)
-            if ready.messages:
-                self._send(ready.messages)
-            if ready.events:
-                send("status", Trace(ready.events))
-            if ready.soft_state:
-                # Ahead of the results: they belong to whoever the gateway still holds.
-                send("gateway", SoftStateChanged(ready.soft_state))
-                for actor in ("leases", "node"):
-                    send(actor, SoftStateChanged(ready.soft_state))
-            if ready.membership:
-                for actor in ("peers", "leases", "node"):
-                    send(actor, MembershipChanged(ready.membership))
-            if ready.chunks or ready.installed:
-                self._restore(ready)
-            if ready.committed:
-                send("store", Apply(ready.committed))
-                self.raft.applied(ready.committed[-1].index)
-                self._bytes_applied += size_of(ready.committed)
-            for context, read_index in ready.read_states:
-                send("gateway", ReadIndexReady(context, read_index))
-            if len(ready.committed) < self.raft.options.committed_entries_max:
-                break  # nothing is left that this turn has not handed out
+        ready = self.raft.ready()
+        if ready:
+            self._carry_out(ready)
         self._plan_waking()
+
+    def _carry_out(self, ready: Ready) -> None:
+        send = self._context.send
+        if ready.mark or ready.messages_after_append:
+            write = Write(
+                ready.mark, ready.hard_state, ready.entries, ready.messages_after_append, ready.anew
+            )
+            send("storage", write)
+        if ready.messages:
+            self._send(ready.messages)
+        if ready.events:
+            send("status", Trace(ready.events))
+        if ready.soft_state:
+            # Ahead of the results: they belong to whoever the gateway still holds.
+            send("gateway", SoftStateChanged(ready.soft_state))
+            for actor in ("leases", "node"):
+                send(actor, SoftStateChanged(ready.soft_state))
+        if ready.membership:
+            for actor in ("peers", "leases", "node"):
+                send(actor, MembershipChanged(ready.membership))
+        if ready.chunks or ready.installed:
+            self._restore(ready)
+        if ready.committed:
+            send("store", Apply(ready.committed))
+            self.raft.applied(ready.committed[-1].index)
+            self._bytes_applied += size_of(ready.committed)
+        for context, read_index in ready.read_states:
+            send("gateway", ReadIndexReady(context, read_index))
+        if len(ready.committed) == self.raft.options.committed_entries_max:
+            # Perhaps there is more, but first whatever has arrived: a node that starts with a long log would
+            # be deaf until all of it is applied.
+            self._context.set_timer("raft", 0.0, Tick())
 
     def _send(self, messages: list[Message]) -> None:
         chunks = [message for message in messages if isinstance(message, InstallSnapshot)]

@@ -144,9 +144,9 @@ class StoreActor:
         self._serve_waiting()
 
     def _apply_part(self, entries: list[Entry], results: list[Applied]) -> None:
-        machine = self.machine
+        machine, command = self.machine, EntryKind.COMMAND
         for index, _, kind, data in entries:
-            if kind == EntryKind.COMMAND:
+            if kind == command:
                 applied = machine.apply(index, data)
                 if applied is not None:
                     results.append(applied)

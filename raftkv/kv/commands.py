@@ -83,11 +83,11 @@ def decode_flat(data: bytes) -> tuple[Any, ...]:
     of thousands of times a second. Raises ValueError for anything that is no command."""
     try:
         fields: tuple[Any, ...] = msgpack.unpackb(data, use_list=False, strict_map_key=False)
-        if type(fields) is not tuple:
-            raise ValueError("not an array")  # a map or a byte string has slices of its own
-        client_id, born, sequence, floor, op = fields[:5]
-    except (TypeError, ValueError, RecursionError, msgpack.UnpackException) as error:
+        # A map or a byte string has items of its own.
+        if type(fields) is tuple and (
+            type(fields[0]) is type(fields[1]) is type(fields[2]) is type(fields[3]) is type(fields[4]) is int
+        ):
+            return fields
+    except (TypeError, ValueError, IndexError, RecursionError, msgpack.UnpackException) as error:
         raise ValueError(f"no command: {type(error).__name__}") from error
-    if not (type(client_id) is type(born) is type(sequence) is type(floor) is type(op) is int):
-        raise ValueError("no command: its head is not five numbers")
-    return fields
+    raise ValueError("no command: its head is not five numbers")

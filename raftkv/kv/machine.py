@@ -37,6 +37,8 @@ from raftkv.kv.snapshot import CHUNK_BYTES, Capture
 DEFAULT_LIMITS = SessionLimits()
 _new = new
 _TOMBSTONE_VALUE = b""
+_TXN: int = Op.TXN.value
+"""Looked up twice for every command, and naming a member of an enum costs as much as a check of a pair."""
 
 
 class Applied(NamedTuple):
@@ -106,7 +108,7 @@ class StateMachine:
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
-            if op == Op.TXN:
+            if op == _TXN:
                 self._room = session.room
             try:
                 answer = handler(self, *arguments)
@@ -119,7 +121,7 @@ class StateMachine:
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
         session.keep(sequence, answer)
-        if op == Op.TXN:
+        if op == _TXN:
             session.weigh()
         applied: Applied = _new(Applied, (client_id, sequence, answer))
         return applied

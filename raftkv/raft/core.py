@@ -247,7 +247,7 @@ class Raft:
     def ready(self) -> Ready | None:
         """Everything that has to happen now, each thing handed out once; None when there is nothing.
 
-        Ask until None: committed entries come in parts of ``committed_entries_max``."""
+        Committed entries come in parts of ``committed_entries_max``: after a full one there may be more."""
         if self.leadership:
             membership.advance(self)
         if self.leadership:

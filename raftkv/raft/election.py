@@ -83,8 +83,9 @@ def start_election(raft: Raft, reason: str) -> None:
 
 
 def on_timeout_now(raft: Raft, message: TimeoutNow) -> None:
-    """Only of the leader that we follow; with a hung disk our vote for ourselves would never leave."""
-    if not _may_lead(raft) or raft.disk_stalled:
+    """Only of the leader that we follow; with a hung disk our vote for ourselves would never leave, and
+    with much to apply first our clients would have to wait."""
+    if not _may_lead(raft) or raft.disk_stalled or raft.log.unapplied > raft.options.unapplied_entries_max:
         return
     if message.sender == raft.leader_id:
         start_election(raft, trace.REASON_TRANSFER)

@@ -136,6 +136,8 @@ class Leadership:
         raft = self._raft
         if self.transferee is not None:
             return Proposal.BUSY  # or the log would move on under whoever is to take over
+        if raft.log.unapplied > raft.options.unapplied_entries_max:
+            return Proposal.BUSY  # or it would be committed, and given up before it is answered
         size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
         if self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max:
             return Proposal.BUSY

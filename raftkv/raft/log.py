@@ -78,6 +78,11 @@ class RaftLog:
     def last_term(self) -> Term:
         return self.entries[-1].term if self.entries else self.offset_term
 
+    @property
+    def unapplied(self) -> int:
+        """How many committed entries the state machine has still before it."""
+        return self.commit_index - self.last_applied
+
     def compact(self, index: LogIndex) -> None:
         """Forget the entries up to ``index``, which are applied."""
         assert self.offset_index <= index <= self.last_applied
@@ -188,7 +193,8 @@ class RaftLog:
         return max(dropped, 0)
 
     def _note_configurations(self, entries: Sequence[Entry]) -> None:
-        for entry in [entry for entry in entries if entry.kind == EntryKind.CONFIGURATION]:
+        configuration = EntryKind.CONFIGURATION
+        for entry in [entry for entry in entries if entry.kind == configuration]:
             self.configurations.append(entry.index, Configuration.decode(entry.data))
 
     def take_unhanded(self) -> list[Entry]:

@@ -52,8 +52,11 @@ class RaftOptions:
     lease_us: int = 0
     """How long after a heartbeat that a quorum has answered its leader may serve reads without another one,
     in microseconds; 0: not at all. The same on all nodes."""
-    committed_entries_max: int = 4096
-    """Per Ready, so that one long catch-up does not starve the timers."""
+    committed_entries_max: int = 2048
+    """Per Ready, so that a long catch-up does not starve the timers: some ten milliseconds."""
+    unapplied_entries_max: int = 8192
+    """Committed ones. A leader that is further behind, as after a start with a long log, answers BUSY, and
+    nobody takes over on a leader's word who is."""
     inflight_chunks_max: int = 4
     """Of a snapshot, per peer: few, so that appends and heartbeats to others never wait long."""
     retained_entries: int = 10_000

@@ -58,6 +58,8 @@ class Fault(StrEnum):
 WEATHER = frozenset({Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER})
 SPARES = 2
 """Nodes that may join, where members change."""
+PARTS_BEHIND_MAX = 4
+"""So many turns' worth of committed entries a leader may still have to apply."""
 LEASES_SHARE = 0.5
 PREFERRED_SHARE = 0.2
 """Of worlds in which one node is to lead if it can."""
@@ -161,6 +163,7 @@ def _draw_world(rng: random.Random, nodes: int, faults: frozenset[Fault]) -> Wor
         lagging_entries_max=rng.choice((100_000, 50, 5)),
         forgotten_entries_max=rng.choice((10_000, 7)),
     )
+    tuning = replace(tuning, unapplied_entries_max=PARTS_BEHIND_MAX * tuning.committed_entries_max)
     return replace(options, tuning=tuning)
 
 
