@@ -65,7 +65,7 @@ def test_a_node_with_a_long_log_answers_its_leader_before_all_of_it_is_applied()
     for turn in range(1, 10):
         context.timers.clear()
         actor.end_of_turn()
-        applied += [len(apply.entries) for apply in context.take(Apply)]
+        applied.append(sum(len(apply.entries) for apply in context.take(Apply)))
         answers = [message for send in context.take(Send) for message in send.messages]
         if any(isinstance(message, HeartbeatResponse) for message in answers):
             answered_after = answered_after or turn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftkv.raft import Raft, RaftLog, follower
+from raftkv.raft import Raft, RaftLog, election, follower
 from raftkv.raft.leader import Leadership
 from raftkv.raft.progress import Progress
 from raftkv.raft.read_index import ReadIndexQueue
@@ -19,6 +19,22 @@ LOG = (
         "an entry of an earlier term is committed because a majority holds it",
         "1",
         Edit(Leadership.maybe_commit, " and log.matches(index, raft.current_term)", ""),
+    ),
+    _mutant(
+        "leader-behind-takes-writes",
+        "a leader with much to apply takes writes whose answers come too late",
+        "39",
+        Edit(Leadership.propose, "raft.log.unapplied > raft.options.unapplied_entries_max", "False"),
+    ),
+    _mutant(
+        "node-behind-takes-over",
+        "a node with much to apply becomes leader because the leader asks it to",
+        "22",
+        Edit(
+            election.on_timeout_now,
+            " or raft.log.unapplied > raft.options.unapplied_entries_max",
+            "",
+        ),
     ),
     _mutant(
         "leader-counts-itself-early",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.storage import StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.core import ClientCore
@@ -119,6 +120,16 @@ KV = (
 )
 
 ACTORS = (
+    _actors(
+        "deaf-until-all-is-applied",
+        "a node that starts with a long log applies all of it in one turn",
+        "39",
+        Edit(
+            RaftActor.end_of_turn,
+            "ready = self.raft.ready()\n    if ready:\n",
+            "while ready := self.raft.ready():\n",
+        ),
+    ),
     _actors(
         "released-on-submit",
         "acknowledgements and marks are released when a write begins, not when it is durable",
