@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from raftkv.cluster.launcher import Launcher
 
 DETACH_SECONDS = 45.0
+"""Without a word of the launcher."""
 DOWN_SECONDS = 20.0
 RESIZE_SECONDS = 120.0
 LAUNCHER_LOG = "launcher.log"
@@ -200,6 +201,8 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
 
 def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool) -> None:
     """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
+    from raftkv.cluster.awaiting import TO_APPLY
+
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / LAUNCHER_LOG
     command = [sys.executable, "-m", "raftkv", "up", "--headless", "--data", str(folder)]
@@ -211,9 +214,15 @@ def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: 
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    deadline = time.monotonic() + DETACH_SECONDS
+    heard, deadline = 0, time.monotonic() + DETACH_SECONDS
     while time.monotonic() < deadline:
         text = log_path.read_bytes()[begin:].decode("utf-8", "replace")
+        lines = text.split("\n")[:-1]
+        if len(lines) > heard:  # as long as it gets on it is waited for
+            for line in lines[heard:]:
+                if TO_APPLY in line:
+                    note(line)
+            heard, deadline = len(lines), time.monotonic() + DETACH_SECONDS
         ready = [line for line in text.splitlines() if line.startswith("ready: ")]
         if ready:
             note(ready[0])

@@ -20,6 +20,7 @@ from typing import Any
 import zmq
 
 from raftkv.cluster import local, run_state
+from raftkv.cluster.awaiting import Awaiting
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
@@ -38,13 +39,10 @@ from raftkv.wire.packing import REQUEST_BYTES_MAX
 
 START_SECONDS = 60.0
 """For all nodes to listen, on a slow machine under load: whoever cannot start ends at once, and says so."""
-LEADER_SECONDS = 30.0
-"""Until it says that there is none; a slow machine under load needs some of it."""
 END_SECONDS = 6.0
 POLL_SECONDS = 0.02
 _OUTAGES = ("kill", "stop", "pause")
 """What may be asked for with a lifetime."""
-LEADER_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +157,22 @@ class Launcher:
     def _await_leader(self, socket: zmq.Socket[bytes]) -> None:
         """Serve as usual meanwhile: a cluster without a leader can be talked to as well."""
         endpoints = {str(node.name): node.control for node in self.config.nodes}
-        deadline = time.monotonic() + LEADER_SECONDS
+        awaiting = Awaiting(time.monotonic())
         with ControlClient() as client:
             while not self._stop.is_set():
-                for name, found in snapshots(client, endpoints, 0.5).items():
-                    # Its first entry, the no-op of its term, is applied: reads and writes are served.
-                    if found and found.role == "leader" and found.applied_index == found.last_index:
-                        clients = ",".join(node.client for node in self.config.nodes)
-                        count = len(self.config.nodes)
-                        self._report(f"ready: {count} nodes, leader {name}, client endpoints {clients}")
-                        self.ready.set()
-                        return
-                if time.monotonic() > deadline:
-                    self._report(f"no leader after {LEADER_SECONDS:g} s; the nodes go on trying")
+                nodes = snapshots(client, endpoints, 0.5).values()
+                leader = awaiting.look(time.monotonic(), nodes)
+                if leader:
+                    clients = ",".join(node.client for node in self.config.nodes)
+                    count = len(self.config.nodes)
+                    self._report(f"ready: {count} nodes, leader {leader.name}, client endpoints {clients}")
+                    self.ready.set()
                     return
-                self._serve(socket, LEADER_POLL_SECONDS)
+                if awaiting.line:
+                    self._report(awaiting.line)
+                if awaiting.over:
+                    return
+                self._serve(socket, awaiting.pause(time.monotonic()))
 
     def _end_all(self) -> None:
         alive = [process for process in self._processes.values() if process.exit_code is None]

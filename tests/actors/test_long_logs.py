@@ -104,9 +104,9 @@ def test_a_node_far_behind_with_applying_does_not_take_over() -> None:
     raft = recovered([N1, N2, N3], committed=8, count=8)
     raft.step(Heartbeat(N2, N1, TERM, LogIndex(8), 0, 1))
     raft.step(TimeoutNow(N2, N1, TERM))
-    assert raft.role is Role.FOLLOWER
+    assert raft.status().role is Role.FOLLOWER
     ready = raft.ready()
     assert ready
     raft.applied(raft.log.delivered_index)
     raft.step(TimeoutNow(N2, N1, TERM))
-    assert raft.role is Role.CANDIDATE
+    assert raft.status().role is Role.CANDIDATE
