@@ -19,6 +19,7 @@ Row = tuple[str, ...]
 """What was measured, its goal, the figure, and what else is to be said of it."""
 Results = dict[str, Any]
 VALUE_BYTES = 128
+ANSWERED_SECONDS = 30.0
 
 
 class Cluster:
@@ -57,17 +58,21 @@ class Cluster:
     ) -> Results:
         """The JSON of ``raftkv bench``, and the CPU time of all nodes for one request."""
         arguments = ["bench", operation, "--clients", str(clients), "--total", str(total), "--json"]
-        before = self.cpu_seconds()
+        processes = self.processes()
+        before = cpu_seconds(processes)
         found: Results = json.loads(self.raftkv(*arguments, "--value-size", str(value), *more))
-        found["cpu_us_per_op"] = round((self.cpu_seconds() - before) / total * 1e6, 1)
+        found["cpu_us_per_op"] = round((cpu_seconds(processes) - before) / total * 1e6, 1)
         return found
 
     def processes(self) -> list[psutil.Process]:
-        return [psutil.Process(node["pid"]) for node in self.status()["nodes"] if node["alive"]]
-
-    def cpu_seconds(self) -> float:
-        times = [process.cpu_times() for process in self.processes()]
-        return float(sum(each.user + each.system for each in times))
+        """Of all nodes. One that is busy may not answer at once, and would be missing in what is added up."""
+        deadline = time.monotonic() + ANSWERED_SECONDS
+        while True:
+            nodes = self.status()["nodes"]
+            if all(node["alive"] for node in nodes):
+                return [psutil.Process(node["pid"]) for node in nodes]
+            if time.monotonic() > deadline:
+                raise SystemExit("a node does not answer")
 
     def resident_mib(self) -> float:
         """Of the largest node."""
@@ -84,6 +89,11 @@ class Cluster:
                 return
             time.sleep(0.1)
         raise SystemExit("the cluster does not come back")
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return float(sum(each.user + each.system for each in times))
 
 
 def latency(found: Results) -> str:

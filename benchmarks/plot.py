@@ -15,7 +15,8 @@ Point = tuple[float, float]
 
 def plot(results: dict[str, Any]) -> str:
     """``results`` of ``throughput.rows``."""
-    measured = [found for found in results.values() if "floor" in found and found["value_size"] == 128]
+    tables = [found for found in results.values() if isinstance(found, dict)]
+    measured = [found for found in tables if "floor" in found and found["value_size"] == 128]
     rates: dict[str, list[Point]] = {}
     delays: dict[str, list[Point]] = {}
     for found in measured:
