@@ -242,7 +242,7 @@ class Node:
             state.role.value,
             state.current_term,
             state.leader_id,
-            self.store.machine.applied_index,
+            self.raft.raft.log.commit_index,
             nodes,
             self._world.boot,
         )

@@ -188,9 +188,9 @@ class RaftActor:
             self._bytes_applied += size_of(ready.committed)
         for context, read_index in ready.read_states:
             send("gateway", ReadIndexReady(context, read_index))
-        if len(ready.committed) == self.raft.options.committed_entries_max:
-            # Perhaps there is more, but first whatever has arrived: a node that starts with a long log would
-            # be deaf until all of it is applied.
+        if self.raft.log.unapplied:
+            # First whatever has arrived: a node that starts with a long log would be deaf until all of it is
+            # applied.
             self._context.set_timer("raft", 0.0, Tick())
 
     def _send(self, messages: list[Message]) -> None:

@@ -335,7 +335,7 @@ class ClientCore:
             return (call.request_id, *call.fields)
         if session.born is None:
             known = [
-                peer.hello.applied_index
+                peer.hello.commit_index
                 for peer in self._peers.values()
                 if peer.hello and peer.hello_at > session.hello_after
             ]

@@ -35,7 +35,10 @@ class Awaiting:
         self.line = None
         leader = max((each for each in nodes if each and each.role == "leader"), key=_term, default=None)
         if leader:
-            goal = self._goals.setdefault((leader.name, leader.term), leader.last_index)
+            goal = self._goals.get((leader.name, leader.term))
+            if goal is None:  # what another one had done is no measure for it
+                goal = self._goals[leader.name, leader.term] = leader.last_index
+                self._furthest, self._got_on = leader.applied_index, now
             if leader.applied_index >= goal:
                 return leader
             if leader.applied_index > self._furthest:

@@ -1,7 +1,7 @@
 """A mutating command as it travels from the client through the log to the state machine.
 
 MessagePack array ``[client_id, born, sequence, floor, op, …arguments]``, encoded once by the
-client. ``client_id`` is random (63 bits); ``born`` an applied index the client saw before it first
+client. ``client_id`` is random (63 bits); ``born`` a committed index the client saw before it first
 wrote; ``sequence`` counts its writes from 1; ``floor`` is the lowest sequence it still waits for.
 What they are for stands in ``sessions``.
 """

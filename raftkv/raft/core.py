@@ -84,6 +84,7 @@ class Raft:
         self.candidacy: Candidacy | None = None
         self.election_elapsed = 0
         self.election_timeout = self._draw_election_timeout()
+        self.timeouts_behind = 0  # in a row, with much to apply
         self.quiet_ticks = 0 if options.lease_us else options.election_ticks_min
         """Since a leader was heard; with leases a start counts: the last life may have promised."""
         self.now_us = 0
@@ -129,9 +130,7 @@ class Raft:
         self.quiet_ticks += 1
         if self.election_elapsed >= self.election_timeout:
             self.reset_election_timer()
-            # With a hung disk no vote of ours could leave, and raising our term would make us deaf.
-            if not self.disk_stalled:
-                election.campaign(self)
+            election.on_timeout(self)
 
     def ticks_until_due(self) -> int:
         """How many ticks may pass at once as things stand, the last of which may do something: at least 1, at
@@ -247,7 +246,7 @@ class Raft:
     def ready(self) -> Ready | None:
         """Everything that has to happen now, each thing handed out once; None when there is nothing.
 
-        Committed entries come in parts of ``committed_entries_max``: after a full one there may be more."""
+        Committed entries come in parts: there may be more."""
         if self.leadership:
             membership.advance(self)
         if self.leadership:
@@ -263,7 +262,8 @@ class Raft:
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
             self._handed_state = state
             self._writes_open += 1
-        committed = self.log.take_committed(self.options.committed_entries_max)
+        limits = self.options
+        committed = self.log.take_committed(limits.committed_entries_max, limits.committed_bytes_max)
         soft_state = self._take_soft_state()
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from raftkv.raft.core import Raft
 
 
+TIMEOUTS_LEFT_TO_OTHERS = 4
+"""Of so many in a row, a node that is behind with applying uses the last."""
+
+
 class Candidacy:
     """One campaign's votes; gone as soon as the campaign is."""
 
@@ -34,6 +38,17 @@ class Candidacy:
             votes, needed = count_votes(self.votes, raft.configuration)
             raft.trace(trace.VoteReceived(term, voter, granted, self.pre, votes, needed))
         return tally(self.votes, raft.configuration)
+
+
+def on_timeout(raft: Raft) -> None:
+    """No leader was heard for an election timeout.
+
+    With a hung disk no vote of ours could leave, and raising our term would make us deaf. With much to apply
+    first we could lead, but serve nobody: others go first, though not for ever, as all may be like this."""
+    behind = raft.log.unapplied > raft.options.unapplied_entries_max
+    raft.timeouts_behind = raft.timeouts_behind + 1 if behind else 0
+    if not raft.disk_stalled and raft.timeouts_behind % TIMEOUTS_LEFT_TO_OTHERS == 0:
+        campaign(raft)
 
 
 def campaign(raft: Raft) -> None:

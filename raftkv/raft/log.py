@@ -214,14 +214,16 @@ class RaftLog:
         assert self.commit_index <= index <= self.last_index, (self.commit_index, index, self.last_index)
         self.commit_index = index
 
-    def take_committed(self, count_max: int) -> list[Entry]:
-        """The next committed entries for the state machine, at most ``count_max`` at a time."""
+    def take_committed(self, count_max: int, bytes_max: int) -> list[Entry]:
+        """The next committed entries for the state machine, at most ``count_max`` at a time, and no more than
+        fit into ``bytes_max``, but for a single one."""
         if self.delivered_index == self.commit_index:
             return []
         first = LogIndex(self.delivered_index + 1)
         last = LogIndex(min(self.commit_index, self.delivered_index + count_max))
-        self.delivered_index = last
-        return self.slice(first, last)
+        taken = self.slice_bytes(first, last, bytes_max)
+        self.delivered_index = taken[-1].index
+        return taken
 
     def first_index_of_term_at(self, index: LogIndex) -> LogIndex:
         """The first index that shares the term of the entry at ``index``: the conflict hint."""

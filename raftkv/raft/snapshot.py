@@ -78,7 +78,8 @@ def forget(raft: Raft) -> None:
         for progress in raft.leadership.progress.values():
             if progress.alive and progress.state is ProgressState.REPLICATE:
                 target = min(target, max(progress.match_index, mark.index - raft.lagging))
-    target = min(target, log.offset_index + options.forgotten_entries_max)
+    # What is still to be applied, or to be handed to storage, is none of it, whatever the snapshot says.
+    target = min(target, log.last_applied, log.handed_index, log.offset_index + options.forgotten_entries_max)
     if target > log.offset_index:
         log.compact(LogIndex(target))
         if target == mark.index - raft.retained:
@@ -158,10 +159,10 @@ def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:
 
 
 def _install(raft: Raft, mark: SnapshotMark) -> None:
-    """All of it is durable. An entry of its index may have been committed meanwhile: then the log has gone
+    """All of it is durable. An entry of its index may have been applied meanwhile: then the log has gone
     on by itself, and the snapshot is no more than a newer one to forget by."""
     log = raft.log
-    if mark.index > log.commit_index:
+    if mark.index > log.last_applied:
         configuration = Configuration.decode(mark.configuration) if mark.configuration else None
         kept = log.restore(mark.index, mark.term, configuration)
         raft.installed = mark

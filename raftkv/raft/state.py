@@ -53,7 +53,9 @@ class RaftOptions:
     """How long after a heartbeat that a quorum has answered its leader may serve reads without another one,
     in microseconds; 0: not at all. The same on all nodes."""
     committed_entries_max: int = 2048
-    """Per Ready, so that a long catch-up does not starve the timers: some ten milliseconds."""
+    """Per Ready, so that a long catch-up does not starve the timers: some ten milliseconds,"""
+    committed_bytes_max: int = 1 << 20
+    """and no more than so much of them: a single command may set a thousand keys."""
     unapplied_entries_max: int = 8192
     """Committed ones. A leader that is further behind, as after a start with a long log, answers BUSY, and
     nobody takes over on a leader's word who is."""

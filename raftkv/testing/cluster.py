@@ -189,6 +189,7 @@ class LocalCluster:
             return (
                 len(alive) == len(views)
                 and any(view.role == "leader" for view in alive)
+                and all(view.applied_index == view.commit_index for view in alive)
                 and len({(view.term, view.leader, view.applied_index) for view in alive}) == 1
             )
 

@@ -78,7 +78,7 @@ class HelloDetail(NamedTuple):
     role: str
     term: int
     leader: str | None
-    applied_index: int
+    commit_index: int
     nodes: tuple[tuple[str, str, str, str], ...]
     """(name, client endpoint, control endpoint, status endpoint) of every node."""
     boot: int = 0
@@ -141,7 +141,7 @@ def decode_responses(data: bytes) -> list[Response]:
 def decode_hello(detail: Any) -> HelloDetail:
     try:
         hello = HelloDetail(*detail)
-        shape = tuple(map(type, (hello.cluster, hello.term, hello.applied_index, hello.nodes, hello.boot)))
+        shape = tuple(map(type, (hello.cluster, hello.term, hello.commit_index, hello.nodes, hello.boot)))
         expect(shape == (str, int, int, tuple, int), "no hello")
         expect(hello.leader is None or type(hello.leader) is str, "no hello")
         for node in hello.nodes:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from raftkv.actors.messages import Apply, Send, Step, Tick
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.kv import Retention
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
-from raftkv.raft.messages import Heartbeat, HeartbeatResponse, TimeoutNow
+from raftkv.raft.messages import (
+    AppendEntries,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    PreVote,
+    SnapshotMark,
+    TimeoutNow,
+)
 from raftkv.types import LogIndex, NodeId, Term
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
@@ -110,3 +119,53 @@ def test_a_node_far_behind_with_applying_does_not_take_over() -> None:
     raft.applied(raft.log.delivered_index)
     raft.step(TimeoutNow(N2, N1, TERM))
     assert raft.status().role is Role.CANDIDATE
+
+
+def campaigns(raft: Raft) -> bool:
+    """Whether it does, after an election timeout without a leader."""
+    for _ in range(raft.election_timeout):
+        raft.tick()
+    ready = raft.ready()
+    return ready is not None and any(isinstance(each, PreVote) for each in ready.messages)
+
+
+def test_others_go_first_where_nobody_leads_but_not_for_ever() -> None:
+    raft = recovered([N1, N2, N3], committed=8, count=8)
+    found = [campaigns(raft) for _ in range(8)]
+    assert found == [False, False, False, True] * 2, "it never gets to apply anything here"
+    raft.applied(raft.log.delivered_index)
+    assert campaigns(raft)
+
+
+def test_a_snapshot_that_the_log_has_overtaken_but_the_state_has_not_is_installed() -> None:
+    """It was handed out whole when another leader's entries committed beyond it. Taken for one of our own,
+    the log would be cut beyond what is applied."""
+    options = replace(OPTIONS, retained_entries=0)
+    entries = [Entry(LogIndex(index), TERM, EntryKind.COMMAND, b"x") for index in range(1, 51)]
+    state = HardState(TERM, None, LogIndex(50))
+    raft = Raft(N1, Configuration.of([N1, N2, N3]), options, random.Random(1), state, entries)
+    mark = SnapshotMark(LogIndex(60), TERM, 7, 1)
+    raft.step(InstallSnapshot(N2, N1, TERM, mark, 0, b"state"))
+    ready = raft.ready()
+    assert ready
+    assert [chunk.mark for chunk in ready.chunks] == [mark]
+    raft.applied(raft.log.delivered_index)
+    more = [Entry(LogIndex(index), TERM, EntryKind.COMMAND, b"x") for index in range(51, 71)]
+    raft.step(AppendEntries(N3, N1, Term(2), LogIndex(50), TERM, more, LogIndex(70)))
+    assert raft.log.commit_index == 70
+    raft.chunk_stored(mark.id, 0)
+    raft.tick()
+    assert raft.log.last_applied == 60
+    ready = raft.ready()
+    assert ready
+    assert ready.installed == mark
+    assert ready.committed[0].index == 61
+    assert ready.anew is None, "the log goes on"
+
+
+def test_a_part_of_what_is_committed_is_bounded_in_bytes_too() -> None:
+    raft = recovered([N1, N2, N3], committed=8, count=8)
+    raft.options = replace(OPTIONS, committed_bytes_max=1)
+    ready = raft.ready()
+    assert ready
+    assert len(ready.committed) == 1, "a single one always fits"

@@ -108,7 +108,7 @@ def taken(name: NodeId, until: int, every: int) -> list[int]:
     for index in range(1, until + 1):
         raft.log.append_no_op(Term(3))
         raft.log.commit_to(LogIndex(index))
-        raft.log.take_committed(1)
+        raft.log.take_committed(1, 1 << 20)
         raft.applied(LogIndex(index))
         actor.handle(Tick())
         for message in context.of(TakeSnapshot):

@@ -28,6 +28,14 @@ def test_another_leader_begins_with_a_log_of_its_own() -> None:
     assert awaiting.look(0.3, [leader(10, 10), leader(11, 11, term=8, name="n2")])
 
 
+def test_what_one_leader_had_done_is_no_measure_for_the_next() -> None:
+    awaiting = Awaiting(0.0)
+    assert awaiting.look(0.0, [leader(900, 1000)]) is None
+    for second in range(1, 100):
+        assert awaiting.look(float(second), [leader(second, 1000, term=8, name="n2")]) is None
+        assert not awaiting.over
+
+
 def test_a_leader_with_a_long_log_is_waited_for_as_long_as_it_gets_on() -> None:
     awaiting = Awaiting(0.0)
     said = []

@@ -190,7 +190,13 @@ MUTANTS = (
         "hung-disk-campaigns",
         "a node whose disk hangs raises its term with every election timeout",
         "15",
-        Edit(Raft.tick, "if not self.disk_stalled:", "if True:"),
+        Edit(election.on_timeout, "if not raft.disk_stalled and ", "if "),
+    ),
+    _mutant(
+        "node-behind-campaigns",
+        "a node with much to apply leads although others could serve at once",
+        "22",
+        Edit(election.on_timeout, "raft.timeouts_behind % TIMEOUTS_LEFT_TO_OTHERS == 0", "True"),
     ),
     _mutant(
         "rejection-keeps-the-timer",

@@ -87,7 +87,14 @@ MUTANTS = (
         "a snapshot older than what is committed is installed",
         "28",
         Edit(snapshot.on_install_snapshot, "if mark.index <= log.commit_index:", "if False:"),
-        Edit(snapshot._install, "if mark.index > log.commit_index:", "if True:"),
+        Edit(snapshot._install, "if mark.index > log.last_applied:", "if True:"),
+    ),
+    _mutant(
+        Part.RAFT,
+        "committed-taken-for-applied",
+        "a snapshot is not installed once its entry is committed, though it is not applied",
+        "29",
+        Edit(snapshot._install, "if mark.index > log.last_applied:", "if mark.index > log.commit_index:"),
     ),
     _mutant(
         Part.RAFT,
