@@ -46,8 +46,8 @@ def load(data: Path) -> RunState | None:
     except FileNotFoundError:
         return None  # its launcher is only starting
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        # What JSON holds may be no text: a lone surrogate cannot even be printed.
-        cause = str(error).encode("utf-8", "backslashreplace").decode()
+        # What JSON holds may be no text, or several lines of it: a lone surrogate cannot even be printed.
+        cause = str(error).encode("unicode_escape").decode()
         raise LaunchError(f"{path} cannot be read: {cause}") from None
 
 

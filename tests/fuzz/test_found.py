@@ -77,6 +77,10 @@ FOUND: dict[str, tuple[str, list[bytes]]] = {
         "run-state",
         [b'{"cluster": "c", "launcher_pid": 7, "launcher": "x", "nodes": [{"\\ud800": "x"}]}'],
     ),
+    "a run state with a name of two lines": (
+        "run-state",
+        [b'{"cluster": "c", "launcher_pid": 7, "launcher": "x", "nodes": [{"a\\nb": "x"}]}'],
+    ),
     "a run state too deep to be read": ("run-state", [b"[" * 100_000]),
     "a run state of the wrong types": (
         "run-state",

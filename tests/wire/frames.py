@@ -166,7 +166,7 @@ hellos = st.builds(
     role=names,
     term=counts,
     leader=st.none() | names,
-    applied_index=counts,
+    commit_index=counts,
     nodes=st.lists(st.tuples(names, endpoints, endpoints, endpoints), max_size=4).map(tuple),
     boot=counts,
 )
