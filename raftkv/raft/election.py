@@ -40,13 +40,17 @@ class Candidacy:
         return tally(self.votes, raft.configuration)
 
 
+def is_behind(raft: Raft) -> bool:
+    """With so much to apply first, as after a start with a long log, that clients would have to wait."""
+    return raft.log.unapplied > raft.options.unapplied_entries_max
+
+
 def on_timeout(raft: Raft) -> None:
     """No leader was heard for an election timeout.
 
     With a hung disk no vote of ours could leave, and raising our term would make us deaf. With much to apply
     first we could lead, but serve nobody: others go first, though not for ever, as all may be like this."""
-    behind = raft.log.unapplied > raft.options.unapplied_entries_max
-    raft.timeouts_behind = raft.timeouts_behind + 1 if behind else 0
+    raft.timeouts_behind = raft.timeouts_behind + 1 if is_behind(raft) else 0
     if not raft.disk_stalled and raft.timeouts_behind % TIMEOUTS_LEFT_TO_OTHERS == 0:
         campaign(raft)
 
@@ -100,7 +104,7 @@ def start_election(raft: Raft, reason: str) -> None:
 def on_timeout_now(raft: Raft, message: TimeoutNow) -> None:
     """Only of the leader that we follow; with a hung disk our vote for ourselves would never leave, and
     with much to apply first our clients would have to wait."""
-    if not _may_lead(raft) or raft.disk_stalled or raft.log.unapplied > raft.options.unapplied_entries_max:
+    if not _may_lead(raft) or raft.disk_stalled or is_behind(raft):
         return
     if message.sender == raft.leader_id:
         start_election(raft, trace.REASON_TRANSFER)

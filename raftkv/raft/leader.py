@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftkv.raft import snapshot, trace
+from raftkv.raft.election import is_behind
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
     AppendEntries,
@@ -136,7 +137,7 @@ class Leadership:
         raft = self._raft
         if self.transferee is not None:
             return Proposal.BUSY  # or the log would move on under whoever is to take over
-        if raft.log.unapplied > raft.options.unapplied_entries_max:
+        if is_behind(raft):
             return Proposal.BUSY  # or it would be committed, and given up before it is answered
         size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
         if self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max:

@@ -57,8 +57,8 @@ class RaftOptions:
     committed_bytes_max: int = 1 << 20
     """and no more than so much of them: a single command may set a thousand keys."""
     unapplied_entries_max: int = 8192
-    """Committed ones. A leader that is further behind, as after a start with a long log, answers BUSY, and
-    nobody takes over on a leader's word who is."""
+    """Committed ones. A leader that is further behind answers BUSY, and others that are leave it to the rest
+    to lead (``election.is_behind``)."""
     inflight_chunks_max: int = 4
     """Of a snapshot, per peer: few, so that appends and heartbeats to others never wait long."""
     retained_entries: int = 10_000

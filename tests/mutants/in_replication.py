@@ -24,17 +24,13 @@ LOG = (
         "leader-behind-takes-writes",
         "a leader with much to apply takes writes whose answers come too late",
         "39",
-        Edit(Leadership.propose, "raft.log.unapplied > raft.options.unapplied_entries_max", "False"),
+        Edit(Leadership.propose, "is_behind(raft)", "False"),
     ),
     _mutant(
         "node-behind-takes-over",
         "a node with much to apply becomes leader because the leader asks it to",
         "22",
-        Edit(
-            election.on_timeout_now,
-            " or raft.log.unapplied > raft.options.unapplied_entries_max",
-            "",
-        ),
+        Edit(election.on_timeout_now, " or is_behind(raft)", ""),
     ),
     _mutant(
         "leader-counts-itself-early",

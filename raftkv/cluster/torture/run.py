@@ -267,9 +267,9 @@ class Torture:
             self._problems.append(f"{key} is not served {SETTLE_SECONDS:g} s after everything was healed")
         while load.now() < deadline + SETTLE_SECONDS:
             views = self._compare(controls)
-            # The second: nodes that apply a long log part by part may be equal half-way.
-            indexes = {(view.applied_index, view.applied_index == view.commit_index) for view in views}
-            if len(views) == len(controls) and len(indexes) == 1 and next(iter(indexes))[1]:
+            # All of it: nodes that apply a long log part by part may be equal half-way.
+            whole = all(view.applied_index == view.commit_index for view in views)
+            if len(views) == len(controls) and whole and len({view.applied_index for view in views}) == 1:
                 self._problems += tenants.problems(SETTLE_SECONDS)
                 return
             load.work(load.now() + 0.1)
