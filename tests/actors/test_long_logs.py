@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
 
-from raftkv.actors.messages import Apply, Send, Step, Tick
+from raftkv.actors.messages import Apply, Send, Step
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.kv import Retention
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
@@ -20,41 +19,11 @@ from raftkv.raft.messages import (
     TimeoutNow,
 )
 from raftkv.types import LogIndex, NodeId, Term
+from tests.actors.recorded import Recorded
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
 OPTIONS = RaftOptions(committed_entries_max=3, unapplied_entries_max=6)
 TERM = Term(1)
-
-
-class Turns:
-    """A context that keeps what is sent, and when to wake."""
-
-    def __init__(self) -> None:
-        self.random = random.Random(1)
-        self.sent: list[Any] = []
-        self.timers: list[float] = []
-
-    def now(self) -> float:
-        return 0.0
-
-    fresh_now = true_now = now
-
-    def send(self, to: str, message: Any) -> None:
-        del to
-        self.sent.append(message)
-
-    def set_timer(self, to: str, delay: float, message: Any) -> None:
-        assert (to, type(message)) == ("raft", Tick)
-        self.timers.append(delay)
-
-    def set_true_timer(self, to: str, delay: float, message: Any) -> None:
-        raise AssertionError("nothing of the core's concerns the operator's clock")
-
-    def take(self, kind: type) -> list[Any]:
-        """What was sent of that kind since it was last asked."""
-        found = [message for message in self.sent if isinstance(message, kind)]
-        self.sent = [message for message in self.sent if not isinstance(message, kind)]
-        return found
 
 
 def recovered(members: list[NodeId], committed: int, count: int) -> Raft:
@@ -65,20 +34,21 @@ def recovered(members: list[NodeId], committed: int, count: int) -> Raft:
 
 
 def test_a_node_with_a_long_log_answers_its_leader_before_all_of_it_is_applied() -> None:
-    context = Turns()
+    context = Recorded()
     raft = recovered([N1, N2, N3], committed=8, count=8)
     actor = RaftActor(context, raft, 0.01, SnapshotRule(1000, 1 << 20), ("", ()), Retention(0, 0, 0))
     actor.handle(Step([Heartbeat(N2, N1, TERM, LogIndex(8), 0, 1)]))
     applied: list[int] = []
     answered_after = None
     for turn in range(1, 10):
-        context.timers.clear()
+        context.sent.clear()
+        context.delays.clear()
         actor.end_of_turn()
-        applied.append(sum(len(apply.entries) for apply in context.take(Apply)))
-        answers = [message for send in context.take(Send) for message in send.messages]
+        applied.append(sum(len(apply.entries) for apply in context.of(Apply)))
+        answers = [message for send in context.of(Send) for message in send.messages]
         if any(isinstance(message, HeartbeatResponse) for message in answers):
             answered_after = answered_after or turn
-        if 0.0 not in context.timers:
+        if 0.0 not in context.delays:
             break
     assert applied == [3, 3, 2], "a part each turn, and the next turn follows at once"
     assert answered_after == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from raftkv.actors.messages import (
     Apply,
@@ -24,38 +23,10 @@ from raftkv.kv import Command, Op, Retention, StateMachine
 from raftkv.raft import Configuration, Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.types import LogIndex, NodeId, Term
+from tests.actors.recorded import Recorded
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
 RULE = SnapshotRule(1000, 1 << 20)
-
-
-class Recorded:
-    """A context that keeps what is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any]] = []
-        self.random = random.Random(1)
-
-    def now(self) -> float:
-        return 0.0
-
-    def send(self, to: str, message: Any) -> None:
-        self.sent.append((to, message))
-
-    def fresh_now(self) -> float:
-        return self.now()
-
-    def true_now(self) -> float:
-        return self.now()
-
-    def set_true_timer(self, to: str, delay: float, message: Any) -> None:
-        self.set_timer(to, delay, message)
-
-    def set_timer(self, to: str, delay: float, message: Any) -> None:
-        del to, delay, message
-
-    def of(self, kind: type) -> list[Any]:
-        return [message for _, message in self.sent if isinstance(message, kind)]
 
 
 def chunks_of(index: int) -> list[bytes]:
