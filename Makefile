@@ -55,9 +55,9 @@ screenshots: $(VENV)/.bench-installed
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --seeds $(SEEDS) --torture-seconds $(TORTURE_SECONDS)
 
-# Plants bugs one at a time and shows which layer of the tests notices each.
+# Plants bugs one at a time and shows the first layer of the tests that notices each; without --first, all of them.
 mutants: $(STAMP)
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.mutants --first --jobs 2
 
 fuzz: $(VENV)/.fuzz-installed
 	$(BIN)/python -m tests.fuzz.run_atheris --seconds $(FUZZ_SECONDS)

@@ -83,7 +83,8 @@ def _describe_body(message: Message) -> str:
             text = f"commit {message.leader_commit}"
             return text + (f" round {message.read_round}" if message.read_round else "")
         case HeartbeatResponse():
-            return f"round {message.read_round}" if message.read_round else ""
+            words = [f"round {message.read_round}"] if message.read_round else []
+            return " ".join([*words, "behind"] if message.behind else words)
         case ReadIndex():
             return f"context {message.context}"
         case ReadIndexResponse():

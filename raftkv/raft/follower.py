@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
+from raftkv.raft.election import is_behind
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -106,7 +107,8 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
         raft.log.commit_to(commit)
     term, read_round, session = raft.current_term, message.read_round, message.session
     sent_us = message.sent_us if raft.options.lease_us else 0
-    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, session, sent_us))
+    behind = is_behind(raft)
+    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, session, sent_us, behind))
 
 
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:

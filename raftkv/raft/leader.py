@@ -186,17 +186,17 @@ class Leadership:
         raft = self._raft
         if self.transferee is not None:
             return False
+        able = self._able_to_lead()
         if to is None:
-            peers = [peer for peer in self.progress if peer in raft.configuration.voters]
-            to = max(peers, key=self._readiness, default=None)
-        if to not in self.progress or to not in raft.configuration.voters:
+            to = max(able, key=self._readiness, default=None)
+        if to not in able:
             return False
         self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
         raft.trace(trace.TransferStarted(raft.current_term, to))
         return True
 
     def _give_way(self) -> None:
-        """Let a voter lead that ranks higher and is up to date. Not at once, and seldom: one that comes and
+        """Let a voter lead that ranks higher and could. Not at once, and seldom: one that comes and
         goes must not take the cluster's leadership with it each time."""
         raft = self._raft
         self._checks_until_giving_way -= 1
@@ -205,14 +205,16 @@ class Leadership:
         if self._checks_until_giving_way > 0 or self.transferee is not None or lately:
             return
         ranks, mine = raft.priorities, raft.options.priority
-        ready = [
-            peer
-            for peer in self.progress
-            if ranks.get(peer, 0) > mine and peer in raft.configuration.voters and self.caught_up(peer)
-        ]
+        able = self._able_to_lead()
+        ready = [peer for peer in able if ranks.get(peer, 0) > mine and self.caught_up(peer)]
         if ready and not raft.configuration.joint:
             self._checks_until_giving_way = CHECKS_BETWEEN_GIVING_WAY
             self.begin_transfer(max(ready, key=lambda peer: ranks[peer]))
+
+    def _able_to_lead(self) -> list[NodeId]:
+        """Voters, but for those that would ignore ``TimeoutNow`` while clients wait."""
+        voters, books = self._raft.configuration.voters, self.progress
+        return [peer for peer in books if peer in voters and not books[peer].behind]
 
     def _readiness(self, peer: NodeId) -> tuple[LogIndex, bool]:
         """Whoever lacks least, and of those one that was heard since the quorum was last checked."""
@@ -368,6 +370,7 @@ class Leadership:
         progress = self._heard(message)
         if progress is None:
             return
+        progress.behind = message.behind
         self.reads.confirmed_by(message.sender, message.read_round)
         progress.acked_us = max(progress.acked_us, min(message.sent_us, self._raft.now_us))
         if progress.stream:

@@ -185,6 +185,8 @@ class HeartbeatResponse(Message):
     read_round: int
     session: int = 0
     sent_us: int = 0
+    behind: bool = False
+    """With so much to apply first that it would not take over."""
 
 
 @dataclass(slots=True)

@@ -57,6 +57,7 @@ class Stream:
 class Progress:
     __slots__ = (
         "acked_us",
+        "behind",
         "commit_sent",
         "inflight_bytes",
         "inflights",
@@ -88,6 +89,8 @@ class Progress:
         """Heard from since the last check of the quorum,"""
         self.was_active = False
         """and between that and the one before."""
+        self.behind = False
+        """With applying: it would not take over."""
         self.commit_sent = LogIndex(0)
         self.match_at_heartbeat = LogIndex(0)
 

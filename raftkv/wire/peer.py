@@ -130,6 +130,7 @@ _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
 """Beyond sender, to (both in the frame's head) and term (always second in an item)."""
 _OTHER_TYPES: dict[str, type] = {
+    "behind": bool,
     "called": str,
     "configuration": bytes,
     "data": bytes,

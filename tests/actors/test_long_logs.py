@@ -9,6 +9,7 @@ from raftkv.actors.messages import Apply, Send, Step
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.kv import Retention
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
+from raftkv.raft.leader import CHECKS_BEFORE_GIVING_WAY
 from raftkv.raft.messages import (
     AppendEntries,
     Heartbeat,
@@ -20,6 +21,7 @@ from raftkv.raft.messages import (
 )
 from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
+from tests.support.raft_cluster import RaftCluster
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
 OPTIONS = RaftOptions(committed_entries_max=3, unapplied_entries_max=6)
@@ -89,6 +91,47 @@ def test_a_node_far_behind_with_applying_does_not_take_over() -> None:
     raft.applied(raft.log.delivered_index)
     raft.step(TimeoutNow(N2, N1, TERM))
     assert raft.status().role is Role.CANDIDATE
+
+
+def test_a_node_far_behind_with_applying_says_so_to_its_leader() -> None:
+    raft = recovered([N1, N2, N3], committed=8, count=8)
+    said = []
+    for _ in range(2):
+        raft.step(Heartbeat(N2, N1, TERM, LogIndex(8), 0, 1))
+        ready = raft.ready()
+        assert ready
+        said += [each.behind for each in ready.messages if isinstance(each, HeartbeatResponse)]
+        raft.applied(raft.log.delivered_index)
+    assert said == [True, False]
+
+
+def test_leadership_is_handed_to_nobody_who_would_not_take_it() -> None:
+    cluster = RaftCluster(3)
+    leader = cluster.elect("n1")
+    leader.priorities = {N2: 1}
+
+    def hears(peer: NodeId, behind: bool) -> None:
+        leader.step(HeartbeatResponse(peer, N1, leader.current_term, 0, behind=behind))
+
+    hears(N2, True)
+    assert not leader.transfer_leadership(N2)
+    for _ in range(2 * CHECKS_BEFORE_GIVING_WAY * leader.options.election_ticks_min):
+        hears(N2, True)  # what ranks higher does not count yet
+        cluster.tick("n1")
+        assert leader.status().transferee is None
+    hears(N3, True)
+    assert not leader.transfer_leadership(), "nobody could"
+    hears(N3, False)
+    assert leader.transfer_leadership()
+    assert leader.status().transferee == N3
+
+
+def test_leadership_goes_to_whoever_was_behind_once_it_is_no_longer() -> None:
+    cluster = RaftCluster(3)
+    leader = cluster.elect("n1")
+    for behind in (True, False):
+        leader.step(HeartbeatResponse(N2, N1, leader.current_term, 0, behind=behind))
+    assert leader.transfer_leadership(N2)
 
 
 def campaigns(raft: Raft) -> bool:

@@ -33,6 +33,18 @@ LOG = (
         Edit(election.on_timeout_now, " or is_behind(raft)", ""),
     ),
     _mutant(
+        "handed-to-one-behind",
+        "leadership is handed to a node that will not take it, while clients wait",
+        "22",
+        Edit(Leadership._able_to_lead, " and not books[peer].behind", ""),
+    ),
+    _mutant(
+        "node-behind-keeps-it-to-itself",
+        "a node with much to apply does not tell its leader",
+        "22",
+        Edit(follower.on_heartbeat, "is_behind(raft)", "False"),
+    ),
+    _mutant(
         "leader-counts-itself-early",
         "a leader counts its own copy before its disk has it",
         "4",

@@ -55,6 +55,12 @@ class Layer(StrEnum):
     ENUMERATION = "enumeration"
 
 
+QUICKEST_FIRST = (
+    *(Layer.GOLDEN, Layer.UNIT, Layer.PAPER, Layer.KV, Layer.CLIENT, Layer.STORAGE),
+    *(Layer.ACTORS, Layer.PITFALLS, Layer.ENUMERATION, Layer.SIMULATION),
+)
+"""Of those that are asked about the same code."""
+
 PATHS: dict[Layer, tuple[str, ...]] = {
     Layer.PAPER: ("tests/paper",),
     Layer.UNIT: ("tests/raft",),

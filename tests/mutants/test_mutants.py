@@ -14,7 +14,7 @@ from raftkv.kv import StateMachine
 from raftkv.raft import Raft
 from raftkv.sim.run import run_seed
 from tests.mutants.__main__ import main
-from tests.mutants.layers import PATHS, Layer, Verdict, tell_stories
+from tests.mutants.layers import PATHS, QUICKEST_FIRST, Layer, Verdict, tell_stories
 from tests.mutants.mutants import BY_NAME, MUTANTS
 from tests.mutants.planting import Edit, Mutant, Part, PlantError
 from tests.storage.enumeration import Operation, Start, enumerate_workload
@@ -190,6 +190,19 @@ def test_a_planted_session_of_pytest_fails_and_says_where(
     found = Verdict(**row["layers"][Layer.PITFALLS])
     assert found.killed
     assert "::test_pitfall_11_an_answer_of_an_earlier_term" in found.how
+
+
+def test_the_first_layer_that_notices_may_be_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    layers = "simulation,golden"
+    arguments = ["--mutant", "old-term-committed-by-count", "--layers", layers, "--seeds", "1", "--json"]
+    assert main([*arguments, "--first"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert list(row["layers"]) == [Layer.GOLDEN], "the quicker one goes first"
+    assert row["layers"][Layer.GOLDEN]["killed"]
+
+
+def test_a_layer_that_is_asked_about_everything_has_its_place_among_the_quick() -> None:
+    assert sorted(QUICKEST_FIRST) == sorted(Layer)
 
 
 def test_a_layer_that_fails_on_sound_code_says_nothing_about_mutants(

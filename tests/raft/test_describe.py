@@ -53,6 +53,7 @@ LINES: list[tuple[Message, str]] = [
     (Heartbeat(A, B, T, FOUR, 0), "n1→n2 Heartbeat term 3 commit 4"),
     (Heartbeat(A, B, T, FOUR, 9), "n1→n2 Heartbeat term 3 commit 4 round 9"),
     (HeartbeatResponse(A, B, T, 0), "n1→n2 HeartbeatResponse term 3"),
+    (HeartbeatResponse(A, B, T, 0, behind=True), "n1→n2 HeartbeatResponse term 3 behind"),
     (ReadIndex(A, B, T, 7), "n1→n2 ReadIndex term 3 context 7"),
     (ReadIndexResponse(A, B, T, 7, FOUR), "n1→n2 ReadIndexResponse term 3 context 7 index 4"),
     (TimeoutNow(A, B, T), "n1→n2 TimeoutNow term 3"),
