@@ -1,16 +1,18 @@
-"""etcd beside raftkv on the same machine, in the same run.
+"""etcd beside raftkv on the same machine, by turns.
 
     python -m benchmarks.etcd
 
-Needs ``etcd`` on PATH, and one of its own load generators: ``benchmark`` (tools/benchmark of its sources), or
-``etcdctl``, whose ``check perf`` has 1,000 clients write for a minute, 15,000 times a second at most. Says so
-and leaves it at that where they are not. Three etcd nodes with their own defaults, on loopback.
+Needs ``etcd`` on PATH; says so and leaves it at that where it is not. Three etcd nodes with their own
+defaults, on loopback, whose leader is asked by as many clients as raftkv's is (``etcd_load``). Where there is
+``etcdctl`` too, its own load follows as an outside witness: ``check perf`` has 1,000 clients write for a
+minute, 15,000 times a second at most.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -21,18 +23,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import etcd_load
 from benchmarks.cluster import VALUE_BYTES, Cluster, Results, Row, tell
 
 NODES = 3
 BASE_PORT = 24_790
-PUTS = {1: 4_000, 16: 20_000, 64: 40_000, 512: 60_000}
-RANGES = {1: 6_000, 64: 40_000, 512: 60_000}
+PLAN = (
+    *(("put", 1, 4_000, VALUE_BYTES), ("put", 16, 20_000, VALUE_BYTES), ("put", 64, 40_000, VALUE_BYTES)),
+    *(("put", 512, 60_000, VALUE_BYTES), ("put", 512, 40_000, 1024)),
+    *(("get", 1, 6_000, VALUE_BYTES), ("get", 64, 40_000, VALUE_BYTES), ("get", 512, 60_000, VALUE_BYTES)),
+)
+"""Operation, clients, requests, bytes of a value."""
+CONNECTIONS = 1
+"""Which serves etcd best on two cores, and is what raftkv's load uses."""
+KEY_SPACE = 10_000
 READY_SECONDS = 30.0
 CHECK_CLIENTS, CHECK_VALUE_BYTES, CHECK_RATE_MAX = 1000, 1024, 15_000
 """Of ``etcdctl check perf --load=xl``."""
 _CHECKED = re.compile(r"Throughput (?:is|too low:) ([0-9]+) writes/s")
-_RATE = re.compile(r"Requests/sec:\s*([0-9.]+)")
-_P99 = re.compile(r"99% in ([0-9.]+) secs")
 
 
 @contextlib.contextmanager
@@ -82,35 +90,6 @@ def _await_ports(started: list[subprocess.Popen[bytes]]) -> None:
             time.sleep(0.1)
 
 
-def load(endpoints: list[str], operation: str, clients: int, total: int) -> tuple[float, float]:
-    """Requests a second, and their p99 in milliseconds."""
-    connections = str(min(clients, 100))
-    command = [
-        "benchmark",
-        f"--endpoints={','.join(endpoints)}",
-        "--conns",
-        connections,
-        "--clients",
-        str(clients),
-    ]
-    if operation == "put":
-        more = [
-            "put",
-            "--total",
-            str(total),
-            "--key-size=16",
-            f"--val-size={VALUE_BYTES}",
-            "--key-space-size=10000",
-        ]
-    else:
-        more = ["range", "key", "--consistency=l", "--total", str(total)]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
-    rate, p99 = _RATE.search(done.stdout), _P99.search(done.stdout)
-    if done.returncode or not rate or not p99:
-        raise SystemExit(f"benchmark {operation}: {done.stderr or done.stdout}")
-    return float(rate[1]), 1000 * float(p99[1])
-
-
 def check_perf(results: Results) -> list[Row]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, running(Path(folder)) as endpoints:
         command = ["etcdctl", f"--endpoints={','.join(endpoints)}", "check", "perf", "--load=xl"]
@@ -129,32 +108,59 @@ def check_perf(results: Results) -> list[Row]:
     return [(f"put, {CHECK_CLIENTS:,} clients, raftkv to etcd (etcdctl check perf)", "2 ×", text, capped)]
 
 
+def by_turns(results: Results) -> list[Row]:
+    """Each line of the plan on the one and then on the other, as the machine changes from minute to minute.
+    Both are there all the time; what is not asked is idle."""
+    found: list[Row] = []
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as folder,
+        running(Path(folder)) as endpoints,
+        Cluster(Path(folder)) as cluster,
+    ):
+        leader = etcd_load.leader_of(endpoints)
+        if leader is None:
+            raise SystemExit("etcd does not elect a leader")
+        every = (b"bench/%012d" % number for number in range(KEY_SPACE))
+        _ask_etcd(leader, every, "put", 64, KEY_SPACE, VALUE_BYTES)
+        for operation, clients, total, size in PLAN:
+            theirs = _ask_etcd(leader, _drawn(), operation, clients, total, size)
+            ours = cluster.bench(operation, clients, total, value=size)
+            results[f"etcd {operation} {clients} {size}"] = {"etcd": theirs, "raftkv": ours}
+            what = f"{operation}, {clients} clients" + (f", {size:,} bytes" if size != VALUE_BYTES else "")
+            share = ours["ops_per_second"] / theirs["ops_per_second"]
+            text = f"{share:.1f} × ({ours['ops_per_second']:,.0f} to {theirs['ops_per_second']:,.0f})"
+            tails = [f"{spent['p50']:.2f} / {spent['p99']:.1f}" for spent in map(_latency, (ours, theirs))]
+            goal = "2 ×" if clients > 1 else "lower latency" if operation == "put" else ""
+            found.append((f"{what}, raftkv to etcd", goal, text, f"p50 / p99 {tails[0]} to {tails[1]} ms"))
+    return found
+
+
+def _drawn() -> Iterator[bytes]:
+    draw = random.Random(0).randrange
+    while True:
+        yield b"bench/%012d" % draw(KEY_SPACE)
+
+
+def _ask_etcd(
+    leader: str, keys: Iterator[bytes], operation: str, clients: int, total: int, size: int
+) -> Results:
+    shape = {"clients": clients, "connections": CONNECTIONS, "total": total}
+    found = etcd_load.run(leader, operation, keys, value=bytes(size), **shape).summary()
+    if found["errors"]:
+        raise SystemExit(f"etcd refused {found['errors']} of {total} requests")
+    return found
+
+
+def _latency(found: Results) -> dict[str, float]:
+    spent: dict[str, float] = found["latency_ms"]
+    return spent
+
+
 def rows(results: Results) -> list[Row]:
     if shutil.which("etcd") is None:
         print("no comparison with etcd: it is not on PATH", file=sys.stderr)
         return []
-    if shutil.which("benchmark") is None:
-        if shutil.which("etcdctl"):
-            return check_perf(results)
-        print("no comparison with etcd: neither benchmark nor etcdctl is on PATH", file=sys.stderr)
-        return []
-    plan = [("put", *each) for each in PUTS.items()] + [("get", *each) for each in RANGES.items()]
-    theirs: dict[tuple[str, int], tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, running(Path(folder)) as endpoints:
-        load(endpoints, "put", 16, 2_000)
-        for operation, clients, total in plan:
-            theirs[operation, clients] = load(endpoints, operation, clients, total)
-    found: list[Row] = []
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
-        for operation, clients, total in plan:
-            ours = cluster.bench(operation, clients, total)
-            rate, p99 = theirs[operation, clients]
-            results[f"etcd {operation} {clients}"] = {"etcd": [rate, p99], "raftkv": ours}
-            share = ours["ops_per_second"] / rate
-            text = f"{share:.1f} × ({ours['ops_per_second']:,.0f} to {rate:,.0f})"
-            tail = f"p99 {ours['latency_ms']['p99']:.1f} to {p99:.1f} ms"
-            found.append((f"{operation}, {clients} clients, raftkv to etcd", "2 ×", text, tail))
-    return found
+    return by_turns(results) + (check_perf(results) if shutil.which("etcdctl") else [])
 
 
 if __name__ == "__main__":
