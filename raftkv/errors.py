@@ -65,8 +65,8 @@ class CorruptLog(StorageError):
     def __init__(self, file: str, offset: int, cause: str) -> None:
         super().__init__(
             f"damaged log: {file} at byte {offset}: {cause}; "
-            "nothing was changed. Put the file back from a copy. Do not start the node on an empty folder: "
-            "it would forget its votes and what it acknowledged, and writes could be lost"
+            "nothing was changed. Let another node take this one's place (members replace), or begin anew "
+            "from a backup: an older copy of the file, or an empty folder, has forgotten votes and writes"
         )
         self.file = file
         self.offset = offset

@@ -95,7 +95,7 @@ def backup(
         progress = _Progress("chunks copied")
         made = back_up(client, target.controls[node], cluster, file, revision, timeout, progress.show)
         progress.end()
-    _tell(made, json)
+    tell(made, json)
 
 
 def restore(
@@ -141,7 +141,7 @@ def restore(
         backups.restore_local(made, folder, nodes, progress.show)
         note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
     progress.end()
-    _tell(made, json)
+    tell(made, json)
 
 
 def recover(
@@ -192,7 +192,7 @@ def recover(
     finally:
         lock.release()
     note(f"recovered; start it with 'raftkv up --data {folder}'. What was there is in {made.path.parent}")
-    _tell(made, json)
+    tell(made, json)
 
 
 def _confirmed() -> bool:
@@ -201,7 +201,7 @@ def _confirmed() -> bool:
     return input("type 'yes' to go on: ").strip() == "yes"
 
 
-def _tell(made: Backup, json: bool) -> None:
+def tell(made: Backup, json: bool) -> None:
     from raftkv.cluster.backup import size_in_words
 
     if json:

@@ -115,7 +115,8 @@ def dump(
 ) -> None:
     """Print every key and value, in byte order, in a form that 'load' restores.
 
-    Read in pages: while others write, the pages are of different moments.
+    Read in pages, all of them of one revision, however much others write meanwhile; with --node, the pages
+    are of the moments at which that node is asked for them.
     """
     low = argument_bytes(prefix)
     with connect(find_target(endpoints, config, data), timeout) as client:

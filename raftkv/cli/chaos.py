@@ -139,7 +139,10 @@ def partition(
 ) -> None:
     """Block all links between the groups; nodes named in none form one more."""
     _check_lifetime(seconds)
-    sides = [[name.strip() for name in group.split(",") if name.strip()] for group in groups]
+    sides = [[name.strip() for name in group.split(",")] for group in groups]
+    for group, names in zip(groups, sides, strict=True):
+        if not all(names):
+            raise ConfigError(f"group {group!r} lacks a name between its commas")
     with _chaos(endpoints, config, data) as chaos:
         chaos.partition(sides, seconds)
     note(f"partitioned{_ending(seconds)}")
@@ -248,6 +251,8 @@ def disk(
 
     if not 0 <= slow <= DELAY_MS_MAX:
         raise ConfigError(f"--slow {slow:g}: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
+    if sum((bool(slow), full, fail)) > 1:
+        raise ConfigError("a disk is one of slow, full and broken: give one of --slow, --full and --fail")
     _check_lifetime(seconds)
     fault = DiskFault(slow, full, fail)
     with _chaos(endpoints, config, data) as chaos:

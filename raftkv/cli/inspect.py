@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raftkv.cli.backup import tell
 from raftkv.cli.options import Json
 from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, emit_json, fail, note
 from raftkv.errors import ConfigError, CorruptLog, StorageError
@@ -40,8 +41,23 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="inspect")
 
 
-def verify(folder: Folder, json: Json = False) -> None:
-    """Check every record of every log in DIR; exit 1 when one is damaged."""
+def verify(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE",
+            help="A cluster's folder, a node's folder in it, a node's log folder (wal), or a backup.",
+            show_default=False,
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Check every record of every log in DIR, or every byte of a backup; exit 1 when one is damaged."""
+    if folder.is_file():
+        from raftkv.cluster.backup import read_backup
+
+        tell(read_backup(folder), json)
+        return
     reports = []
     damaged = False
     for wal in _find_logs(folder):

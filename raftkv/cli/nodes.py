@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ DETACH_SECONDS = 45.0
 DOWN_SECONDS = 20.0
 RESIZE_SECONDS = 120.0
 LAUNCHER_LOG = "launcher.log"
+_TOLD = re.compile(r"raftkv: |ready: |node \S+ |without |no leader |the leader |\S+ leads, ")
+"""What the lines of a launcher begin with; its nodes write into the same log, and so does Python."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +50,9 @@ def up(
     headless: Annotated[bool, typer.Option("--headless", help="No dashboard: a line an event.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background until 'down'.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the folder's cluster first.")] = False,
+    degraded: Annotated[
+        bool, typer.Option("--degraded", help="Go without nodes that cannot start, if a majority can.")
+    ] = False,
     record: Record = None,
 ) -> None:
     """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal.
@@ -61,13 +67,21 @@ def up(
     if detach:
         if record:
             raise ConfigError("--record needs this process to stay: leave --detach out")
-        _up_detached(folder, nodes, base_port, fresh)
+        _up_detached(folder, nodes, base_port, fresh, degraded)
         return
     from raftkv.cluster.launcher import Launcher
 
     # The dashboard draws on stderr, so that is the one that must be a terminal too.
     attended = not headless and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    launcher = Launcher(folder, nodes=nodes, base_port=base_port, fresh=fresh, echo=not attended, report=note)
+    launcher = Launcher(
+        folder,
+        nodes=nodes,
+        base_port=base_port,
+        fresh=fresh,
+        degraded=degraded,
+        echo=not attended,
+        report=note,
+    )
     if attended:
         _up_with_dashboard(launcher, folder, record)
         return
@@ -199,38 +213,67 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
     note(f"stopped; the data is in {folder}, 'raftkv up' goes on from there")
 
 
-def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool) -> None:
+def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool, degraded: bool) -> None:
     """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
-    from raftkv.cluster.awaiting import TO_APPLY
-
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / LAUNCHER_LOG
     command = [sys.executable, "-m", "raftkv", "up", "--headless", "--data", str(folder)]
     command += ["--nodes", str(nodes)] if nodes is not None else []
     command += ["--base-port", str(base_port)] if base_port is not None else []
     command += ["--fresh"] if fresh else []
+    command += ["--degraded"] if degraded else []
     with log_path.open("ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+    try:
+        failure = _await_ready(process, log_path, begin)
+    except KeyboardInterrupt:
+        _end_launcher(process)
+        raise
+    except typer.Exit:
+        if new and not (folder / "cluster.toml").exists():  # refused before there was anything
+            with suppress(OSError):
+                log_path.unlink()
+                (folder / "LOCK").unlink(missing_ok=True)
+                folder.rmdir()
+        raise
+    if failure:
+        _end_launcher(process)
+        raise LaunchError(f"{failure}; see {log_path}")
+
+
+def _await_ready(process: subprocess.Popen[bytes], log_path: Path, begin: int) -> str | None:
+    """Tell what the launcher says until it is ready, as long as it gets on; why it is not, in the end.
+
+    The log holds what its nodes have to say too, and those without a leader never fall silent."""
+    from raftkv.cluster.awaiting import GOES_ON
+
     heard, deadline = 0, time.monotonic() + DETACH_SECONDS
     while time.monotonic() < deadline:
+        ended = process.poll() is not None
         text = log_path.read_bytes()[begin:].decode("utf-8", "replace")
-        lines = text.split("\n")[:-1]
-        if len(lines) > heard:  # as long as it gets on it is waited for
-            for line in lines[heard:]:
-                if TO_APPLY in line:
-                    note(line)
-            heard, deadline = len(lines), time.monotonic() + DETACH_SECONDS
-        ready = [line for line in text.splitlines() if line.startswith("ready: ")]
-        if ready:
-            note(ready[0])
-            return
-        if process.poll() is not None:
-            reasons = [line for line in text.splitlines() if line.startswith("raftkv: ")]
+        lines = [line for line in text.split("\n")[:-1] if _TOLD.match(line)]
+        for line in lines[heard:]:
+            deadline = time.monotonic() + DETACH_SECONDS
+            if line.endswith(GOES_ON):
+                return line.removesuffix(GOES_ON)
+            if not line.startswith("raftkv: "):
+                note(line)
+            if line.startswith("ready: "):
+                return None
+        heard = len(lines)
+        if ended:
+            reasons = [line for line in lines if line.startswith("raftkv: ")]
             fail(reasons[-1].removeprefix("raftkv: ") if reasons else f"it ended early; see {log_path}")
             raise typer.Exit(process.returncode or 1)
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGTERM)
-    raise LaunchError(f"the cluster is not ready after {DETACH_SECONDS:g} s; see {log_path}")
+    return f"the cluster is not ready after {DETACH_SECONDS:g} s"
+
+
+def _end_launcher(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(DOWN_SECONDS)

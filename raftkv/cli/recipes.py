@@ -52,10 +52,11 @@ def lock(
     """Run COMMAND while holding the lock NAME, and exit as it does.
 
     COMMAND finds the fencing token, which grows with every holder, in RAFTKV_LOCK_TOKEN. If the lock is
-    lost meanwhile, COMMAND is ended (SIGTERM, later SIGKILL) and the exit code is 1."""
+    lost meanwhile, COMMAND is ended (SIGTERM, later SIGKILL) and the exit code is 1. Only a SIGKILL of
+    this process leaves COMMAND running without the lock: that is what the token is for."""
     from raftkv.recipes import Lock
 
-    signal.signal(signal.SIGTERM, _on_terminate)
+    _let_go_when_told()
     with connect(find_target(endpoints, config, data), timeout) as client:
         held = Lock(client, argument_bytes(name), ttl)
         if not held.acquire(wait or None):
@@ -89,7 +90,7 @@ def elect(
 
     if listen == (value is not None):
         raise ConfigError("give either a VALUE to stand with, or --listen")
-    signal.signal(signal.SIGTERM, _on_terminate)
+    _let_go_when_told()
     with connect(find_target(endpoints, config, data), timeout) as client:
         election = Election(client, argument_bytes(name), ttl)
         if value is None:
@@ -170,10 +171,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _on_terminate(number: int, frame: object) -> None:
-    """What is held is given back however this process is asked to end."""
-    del number, frame
-    raise KeyboardInterrupt("SIGTERM")
+def _let_go_when_told() -> None:
+    """What is held is given back however this process is asked to end; a terminal that is closed asks too."""
+
+    def interrupt(number: int, frame: object) -> None:
+        del frame
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, interrupt)
 
 
 def _exit_code(status: int) -> int:

@@ -14,6 +14,7 @@ import typer
 from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_target
 from raftkv.cli.output import as_text, note
+from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
     from raftkv.client import Client
@@ -66,10 +67,12 @@ def _converse(client: Client) -> None:
         except KeyboardInterrupt:
             note("")
             continue
-        words = _words(line)
-        if words is None:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            note(f"raftkv: {error}")
             continue
-        if words[0] in ("exit", "quit"):
+        if words[:1] in (["exit"], ["quit"]):
             break
         _carry_out(words)
     if readline:
@@ -80,31 +83,24 @@ def _converse(client: Client) -> None:
 
 
 def _obey() -> None:
-    for line in sys.stdin:
-        words = _words(line)
-        if words is None:
-            continue
-        if words[0] in ("exit", "quit"):
+    for number, line in enumerate(sys.stdin, start=1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise ConfigError(f"line {number}: {error}") from None
+        if words[:1] in (["exit"], ["quit"]):
             return
         code = _carry_out(words)
         if code:
             raise typer.Exit(code)
 
 
-def _words(line: str) -> list[str] | None:
-    """None for an empty line, a comment, or one that cannot be split."""
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError as error:
-        note(f"raftkv: {error}")
-        return None
-    return words or None
-
-
 def _carry_out(words: list[str]) -> int:
     """Run one command in this process; its exit code."""
     from raftkv.cli.app import app
 
+    if not words:
+        return 0
     if words == ["help"]:
         note("commands: " + " ".join(COMMANDS) + "; 'COMMAND --help' explains one")
         return 0

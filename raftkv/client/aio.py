@@ -47,7 +47,7 @@ class AsyncClient:
     """
 
     def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        self.timeout = timeout
+        self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
 
     async def __aenter__(self) -> AsyncClient:

@@ -44,7 +44,7 @@ class Client:
     """
 
     def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        self.timeout = timeout
+        self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
 
     def __enter__(self) -> Client:

@@ -22,9 +22,11 @@ from raftkv.client.types import (
 from raftkv.errors import InvalidRequest, shown
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
+from raftkv.kv.limits import LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN
 from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
 
 Answer = TypeVar("Answer")
+TIMEOUT_SECONDS_MAX = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,11 @@ def compact(revision: int) -> Request[int]:
 
 def grant(ttl: float) -> Request[int]:
     """``ttl`` in seconds. The answer is the lease's id."""
-    if not 0 < ttl < 1e9:
-        raise InvalidRequest(f"a time to live of {ttl!r} seconds: expected a number above 0")
+    if type(ttl) not in (int, float) or not LEASE_TTL_MS_MIN <= ttl * 1000 <= LEASE_TTL_MS_MAX:
+        raise InvalidRequest(
+            f"a time to live of {shown(ttl)} s: a lease lives for {LEASE_TTL_MS_MIN / 1000:g} s "
+            f"to {LEASE_TTL_MS_MAX // 1000:,} s"
+        )
     return Request((Op.LEASE_GRANT, round(ttl * 1000)), lambda response: int(response.detail[0]), True)
 
 
@@ -242,10 +247,21 @@ def to_number(value: Any, what: str) -> int:
 
 def to_bytes(value: Bytes) -> bytes:
     if isinstance(value, str):
-        return value.encode("utf-8")
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"no text: {value[error.start]!r} has no place in UTF-8") from None
     if not isinstance(value, bytes):
         raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
     return value
+
+
+def to_timeout(seconds: float) -> float:
+    if type(seconds) not in (int, float) or not 0 < seconds <= TIMEOUT_SECONDS_MAX:
+        raise InvalidRequest(
+            f"timeout: expected seconds above 0, at most {TIMEOUT_SECONDS_MAX:g}, found {shown(seconds)}"
+        )
+    return seconds
 
 
 def to_key(key: Bytes) -> bytes:

@@ -11,7 +11,8 @@ SILENT_SECONDS = 30.0
 of it."""
 TOLD_SECONDS = 2.0
 """Between two lines on how far a leader is with a long log."""
-TO_APPLY = "entries to apply before it serves"
+GOES_ON = "; the nodes go on trying"
+"""Ends the last line about a cluster that is not ready."""
 ASKED_SECONDS_MIN, ASKED_SECONDS_MAX = 0.02, 0.2
 
 
@@ -45,11 +46,12 @@ class Awaiting:
                 self._furthest, self._got_on = leader.applied_index, now
             if now - self._told >= TOLD_SECONDS:
                 self._told = now
-                self.line = f"{leader.name} leads, and has {goal - leader.applied_index:,} {TO_APPLY}"
+                left = goal - leader.applied_index
+                self.line = f"{leader.name} leads, and has {left:,} entries to apply before it serves"
         if now - self._got_on > SILENT_SECONDS:
             self.over = True
             what = "the leader gets no further" if leader else "no leader"
-            self.line = f"{what} after {SILENT_SECONDS:g} s; the nodes go on trying"
+            self.line = f"{what} after {SILENT_SECONDS:g} s{GOES_ON}"
         return None
 
     def pause(self, now: float) -> float:

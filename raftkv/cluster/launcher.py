@@ -22,7 +22,7 @@ import zmq
 from raftkv.cluster import local, run_state
 from raftkv.cluster.awaiting import Awaiting
 from raftkv.cluster.control import ControlClient, snapshots
-from raftkv.cluster.process import EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
+from raftkv.cluster.process import EXIT_DAMAGED, EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.config import ENDPOINTS, ClusterConfig, NodeConfig, SnapshotConfig, is_name
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
@@ -62,21 +62,27 @@ class Launcher:
         nodes: int | None = None,
         base_port: int | None = None,
         fresh: bool = False,
+        degraded: bool = False,
         segment_mib: int | None = None,
         snapshot: SnapshotConfig | None = None,
         echo: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``segment_mib``, ``snapshot``: of a new cluster; ``echo``: nodes print their events to stderr;
+        """``degraded``: without the nodes that cannot start, if a majority can.
+        ``segment_mib``, ``snapshot``: of a new cluster; ``echo``: nodes print their events to stderr;
         ``report`` gets the launcher's own lines."""
         self._data = data
+        self._degraded = degraded
         self._echo = echo
         self._report = report
+        new = not data.exists()
         self._lock = local.FolderLock(data)
         try:
             self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh, segment_mib, snapshot)
         except BaseException:
             self._lock.release()
+            if new:
+                self._lock.remove()
             raise
         self._processes: dict[str, NodeProcess] = {}
         self._mourned: set[str] = set()
@@ -132,11 +138,15 @@ class Launcher:
         while any(process.state == "starting" for process in self._processes.values()):
             for process in self._processes.values():
                 process.poll()
-                if process.exit_code in (EXIT_NO_MEMBER, EXIT_REMOVED):
+            ended = [process for process in self._processes.values() if process.state == "exited"]
+            majority = 2 * len(ended) < len(self._processes)
+            for process in ended:
+                if process.exit_code in (EXIT_NO_MEMBER, EXIT_REMOVED) or (self._degraded and majority):
                     continue  # the others are a cluster without it
-                if process.state == "exited":
-                    why = process.failure or f"its process ended with code {process.exit_code}"
-                    raise LaunchError(f"node {process.name} cannot start: {why}")
+                why = process.failure or f"its process ended with code {process.exit_code}"
+                if process.exit_code == EXIT_DAMAGED and majority:
+                    why += "; 'raftkv up --degraded' starts the others without it"
+                raise LaunchError(f"node {process.name} cannot start: {why}")
             if self._stop.is_set():
                 return
             if time.monotonic() > deadline:
@@ -168,11 +178,21 @@ class Launcher:
                     self._report(f"ready: {count} nodes, leader {leader.name}, client endpoints {clients}")
                     self.ready.set()
                     return
+                if awaiting.over:
+                    self._report_majority()
                 if awaiting.line:
                     self._report(awaiting.line)
                 if awaiting.over:
                     return
                 self._serve(socket, awaiting.pause(time.monotonic()))
+
+    def _report_majority(self) -> None:
+        gone = [process.name for process in self._processes.values() if process.state == "exited"]
+        if 2 * len(gone) >= len(self._processes):
+            self._report(
+                f"without {', '.join(gone)} there is no majority: bring one of them back, or read "
+                "'raftkv recover --help' if their folders are lost"
+            )
 
     def _end_all(self) -> None:
         alive = [process for process in self._processes.values() if process.exit_code is None]
@@ -194,8 +214,8 @@ class Launcher:
                 code = process.exit_code or 0
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
                 why = f": {process.failure}" if process.failure else ""
-                back = f"; 'raftkv chaos restart {process.name}' brings it back"
-                self._report(f"node {process.name} {how}{why}" + back * (code < EXIT_NO_MEMBER))
+                hint = f"; 'raftkv chaos restart {process.name}' brings it back" * (code < EXIT_NO_MEMBER)
+                self._report(f"node {process.name} {how}{why}{hint}")
                 if code == EXIT_REMOVED:
                     with suppress(OSError):  # it is tried again when the node is dropped by hand
                         self._drop(process)
@@ -233,10 +253,12 @@ class Launcher:
         seconds = _lifetime(request.arguments.get("seconds"))
         match request.verb:
             case "kill":
+                self._require_something_to_end(process)
                 self._mourned.add(process.name)
                 process.signal(signal.SIGKILL)
                 process.wait(END_SECONDS)
             case "stop":
+                self._require_something_to_end(process)
                 self._mourned.add(process.name)
                 process.end(END_SECONDS)
             case "pause":
@@ -306,6 +328,12 @@ class Launcher:
         local.write_config(changed)
         self.config = changed
         self._save_state()
+
+    def _require_something_to_end(self, process: NodeProcess) -> None:
+        """Or whoever tests with it believes in a fault that never was. One that was to come back can still be
+        ended for good."""
+        if process.exit_code is not None and process.name not in self._outages:
+            raise RaftkvError(f"node {process.name} has exited already")
 
     @staticmethod
     def _require_alive(process: NodeProcess) -> None:

@@ -34,7 +34,8 @@ class FolderLock:
 
     def __init__(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(data / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = data / "LOCK"
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for _ in range(_LOCK_TRIES):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,6 +50,12 @@ class FolderLock:
 
     def release(self) -> None:
         os.close(self._fd)
+
+    def remove(self) -> None:
+        """With the folder, if nothing else is in it: of a cluster that was refused before it was made."""
+        with suppress(OSError):
+            self._path.unlink()
+            self._path.parent.rmdir()
 
 
 def is_locked(data: Path) -> bool:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from raftkv.config import load
-from raftkv.errors import ConfigError, NotAMember, RaftkvError, RemovedNode
+from raftkv.errors import ConfigError, CorruptLog, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
 NODE_LOG_BYTES_MAX = 8 << 20
@@ -33,6 +33,8 @@ EXIT_NO_MEMBER = 3
 """The cluster knows this node by another data folder: to start it again would not help."""
 EXIT_REMOVED = 4
 """It was removed from the cluster."""
+EXIT_DAMAGED = 5
+"""What it has on disk is not what it wrote."""
 
 
 class NodeProcess:
@@ -159,6 +161,8 @@ def _exit_code(error: RaftkvError) -> int:
         return EXIT_REMOVED
     if isinstance(error, NotAMember):
         return EXIT_NO_MEMBER
+    if isinstance(error, CorruptLog):
+        return EXIT_DAMAGED
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
 
 

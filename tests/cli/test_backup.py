@@ -55,6 +55,8 @@ def test_a_backup_holds_everything_written_before_and_makes_a_cluster(
     made = json.loads(done.stdout)
     assert made["file"] == str(file)
     assert made["bytes"] == file.stat().st_size
+    verified = cluster.run("inspect", "verify", str(file), "--json")
+    assert (verified.returncode, json.loads(verified.stdout)) == (0, made)
     everything = ok(cluster, "scan").decode()
     assert made["revision"] == status(cluster)["nodes"][0]["revision"]
     # What comes later is not in it.
@@ -103,6 +105,8 @@ def test_what_is_no_backup_is_refused_and_makes_nothing(
         file.write_text("key\tvalue\n" * 100)
     else:
         file.unlink()
+    if damage != "absent":
+        assert str(file) in refused(invoke(cluster, "inspect", "verify", str(file)), 1)
     done = invoke(cluster, "restore", str(file), "--data", str(tmp_path / "new"))
     complaint = refused(done, 2 if damage == "absent" else 1)
     assert str(file) in complaint

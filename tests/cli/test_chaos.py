@@ -72,6 +72,14 @@ def test_isolate_shows_on_every_link_and_heal_removes_it(cluster: LocalCluster) 
     assert faults(cluster) == {}
 
 
+def test_what_contradicts_itself_is_refused_and_breaks_nothing(cluster: LocalCluster) -> None:
+    for options in (["--full", "--slow", "5"], ["--full", "--fail"], ["--slow", "5", "--fail"]):
+        assert "one of slow, full and broken" in refused(invoke(cluster, "chaos", "disk", "n3", *options), 2)
+    for group in (",,", "n1,", ""):
+        assert "lacks a name" in refused(invoke(cluster, "chaos", "partition", group, "n3"), 2)
+    assert faults(cluster) == {}
+
+
 @needs_mending
 def test_an_isolated_leader_loses_its_office_and_nothing_is_lost(cluster: LocalCluster) -> None:
     leader = await_leader(cluster)
@@ -138,6 +146,8 @@ def test_kill_and_restart(cluster: LocalCluster) -> None:
     assert f"{follower}\tno answer" in ping.stdout.decode().splitlines()
     assert "does not answer" in refused(invoke(cluster, "info", follower, "--timeout", "0.5"), 3)
     assert "restart" in refused(invoke(cluster, "chaos", "pause", follower), 2)
+    for verb in ("kill", "stop"):
+        assert "has exited already" in refused(invoke(cluster, "chaos", verb, follower), 2)
     assert done(cluster, "restart", follower) == f"restarted {follower}"
     await_all_alive(cluster)
     assert pids(cluster)[follower] != pid
@@ -218,7 +228,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(cluster: LocalCluste
         (["link", "n1", "n9", "--block"], "n1, n2, n3"),
         (["partition", "n1,n2,n3"], "two sides"),
         (["partition", "n1,n2", "n2,n3"], "two groups"),
-        (["partition", ","], "two sides"),
+        (["partition", ","], "lacks a name"),
         (["link", "n1", "n1", "--block"], "two different ends"),
         (["link", "n1", "n2", "--drop", "1.5"], "--drop 1.5"),
         (["link", "n1", "n2", "--delay=-1"], "--delay"),

@@ -182,13 +182,14 @@ def test_a_command_runs_under_a_lock_and_its_exit_code_counts(cluster: LocalClus
     assert ok(cluster, "get", "--prefix", "job/") == b"", "it was given back"
 
 
-def test_a_lock_that_somebody_else_holds_is_waited_for(cluster: LocalCluster) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_lock_that_somebody_else_holds_is_waited_for(cluster: LocalCluster, number: signal.Signals) -> None:
     holder = start(cluster, "lock", "busy")
     assert holder.stdout
     assert holder.stdout.readline().startswith("busy: held, token ")
     taken = invoke(cluster, "lock", "busy", "--wait", "0.2")
     assert "somebody else has held it" in refused(taken, 1)
-    holder.send_signal(signal.SIGTERM)
+    holder.send_signal(number)
     assert holder.wait(DEADLINE_SECONDS) == 130
     holder.communicate()
     assert cluster.run("lock", "busy", "--wait", "60", "--", "true").returncode == 0
@@ -218,6 +219,13 @@ def test_the_shell_obeys_lines_and_stops_at_the_first_that_fails(cluster: LocalC
     assert invoke(cluster, "get", "shell/b").returncode == 1
     assert cluster.run("shell", stdin=b"up\n").returncode == 2
     assert cluster.run("shell", stdin=b"exit\nput shell/b never\n").returncode == 0
+
+
+def test_the_shell_stops_at_a_line_that_it_cannot_read(cluster: LocalCluster) -> None:
+    done = cluster.run("shell", stdin=b'put shell/c 1\nput shell/d "2\nput shell/d 3\n')
+    assert (done.returncode, done.stdout) == (2, b"OK\n")
+    assert done.stderr == b"raftkv: line 2: No closing quotation\n"
+    assert invoke(cluster, "get", "shell/d").returncode == 1
 
 
 def test_completion_knows_commands_and_keys(cluster: LocalCluster) -> None:

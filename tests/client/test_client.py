@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -129,10 +130,19 @@ def test_what_can_never_succeed_is_refused_at_once(client: Client) -> None:
         lambda: client.put("k" * 4097, "x"),
         lambda: client.put("k", bytes((1 << 20) + 1)),
         lambda: client.get(""),
+        lambda: client.put("k", "\ud800"),
+        lambda: client.lease(0.05),
+        lambda: client.lease(1e30),
         lambda: Client([]),
     ):
         with pytest.raises(InvalidRequest):
             broken()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), None, "5"])
+def test_a_timeout_that_is_none_is_refused_at_once(seconds: Any) -> None:
+    with pytest.raises(InvalidRequest, match="timeout: expected seconds above 0"):
+        Client(["tcp://127.0.0.1:1"], timeout=seconds)
 
 
 def test_threads_survive_a_change_of_leader_and_nothing_is_lost_or_doubled(

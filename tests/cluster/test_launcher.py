@@ -152,7 +152,9 @@ def test_a_port_in_use_is_named(cluster: LocalCluster, tmp_path: Path) -> None:
 
 def test_numbers_of_nodes_that_make_no_sense(tmp_path: Path) -> None:
     for count in ("0", "-1", "10"):
-        assert "1 to 9 nodes" in refused(raftkv("up", f"--nodes={count}", folder=tmp_path))
+        for how in ("--headless", "--detach"):
+            assert "1 to 9 nodes" in refused(raftkv("up", f"--nodes={count}", how, folder=tmp_path))
+    assert not (tmp_path / ".raftkv").exists(), "nothing is left of what was refused"
 
 
 def test_down_without_a_cluster(tmp_path: Path) -> None:
@@ -284,16 +286,42 @@ def up_fails(data: Path) -> str:
 
 def test_a_damaged_log_is_refused_by_file_and_offset_and_left_as_it_is(data: Path) -> None:
     path = segment(data, "n1")
-    start, end = spans(path)[3]
-    content = bytearray(path.read_bytes())
-    content[(start + end) // 2] ^= 0x40
-    path.write_bytes(content)
+    start, _ = spans(path)[3]
+    damage(path)
     text = up_fails(data)
     assert text.startswith("raftkv: node n1 cannot start: damaged log: ")
     assert f"{path.name} at byte {start}: " in text
     assert "nothing was changed" in text
+    assert text.endswith("'raftkv up --degraded' starts the others without it")
     alone = opened("node", "n1", "--config", ".raftkv/cluster.toml", folder=data.parent)
     assert path.name in refused(alone, 1)
+
+
+def damage(path: Path) -> None:
+    start, end = spans(path)[3]
+    content = bytearray(path.read_bytes())
+    content[(start + end) // 2] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_the_others_start_without_a_damaged_node_if_they_are_told_to_and_are_enough(data: Path) -> None:
+    folder = data.parent
+    damage(segment(data, "n1"))
+    up = opened("up", "--detach", "--degraded", folder=folder)
+    try:
+        assert up.returncode == 0, up.stderr
+        why, ready = up.stderr.decode().splitlines()
+        assert why.startswith("node n1 exited with code 5: damaged log: ")
+        assert ready.startswith("ready: ")
+        assert raftkv("get", "key/0", folder=folder).stdout == b"x" * 100 + b"\n"
+        assert raftkv("members", "replace", "n1", "--timeout", "60", folder=folder).returncode == 0
+    finally:
+        assert raftkv("down", folder=folder).returncode == 0
+    damage(segment(data, "n2"))
+    damage(segment(data, "n3"))
+    refused_now = opened("up", "--headless", "--degraded", folder=folder)
+    assert refused_now.returncode == 2
+    assert "cannot start: damaged log: " in refused_now.stderr.decode()
 
 
 def test_a_node_that_cannot_start_closes_what_it_opened(data: Path) -> None:

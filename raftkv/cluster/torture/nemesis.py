@@ -170,7 +170,7 @@ class Nemesis:
                 return node, lambda: self._restart([node])
             case Fault.KILL_ALL:
                 self._claim(*(f"process {name}" for name in self.names))
-                for name in self.names:
+                for name in self.pids():
                     chaos.kill(name, None)
                 return "all", lambda: self._restart(self.names)
             case Fault.REPLACE:
