@@ -55,7 +55,11 @@ class Styled(Widget):
             for text, style in line
             if text
         ]
-        return Strip(segments).adjust_cell_length(self.size.width, base + over)
+        strip, width = Strip(segments), self.size.width
+        if strip.cell_length > width and strip.crop(width - 1).text.strip():
+            # What is cut off shows that something is.
+            strip = Strip([*strip.crop(0, width - 1), Segment("…", base + over)])
+        return strip.adjust_cell_length(width, base + over)
 
 
 class Lines(Styled):
