@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
+import click
 import typer
 from typer.core import TyperGroup
 
@@ -39,12 +40,20 @@ from raftkv.errors import RaftkvError
 class _Commands(TyperGroup):
     """Turns what a command raises into one line on stderr and the contract's exit code."""
 
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            _tell_usage(error)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             try:
                 return super().invoke(ctx)
             finally:
                 flush()  # here, not at the interpreter's end, where nobody could answer for it
+        except click.UsageError as error:
+            _tell_usage(error)
         except RaftkvError as error:
             fail(str(error))
             raise typer.Exit(exit_code_of(error)) from None
@@ -59,6 +68,21 @@ class _Commands(TyperGroup):
             _discard_output()
             fail(f"{error.filename or 'output'}: {error.strerror or error}")
             raise typer.Exit(Exit.USAGE) from None
+
+
+def _tell_usage(error: click.UsageError) -> NoReturn:
+    """In one line as well. Raises ``typer.Exit``, or the error itself where it asks for the help text."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+        raise error
+    path, text = error.ctx.command_path, " ".join(error.format_message().split()).rstrip(".")
+    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        text += ", and '--' goes before arguments that begin with a dash"
+    if isinstance(error.ctx.command, click.Group):
+        more = f"'{path} --help' lists what there is"
+    else:
+        more = " ".join(error.ctx.get_usage().replace("Usage:", "usage:", 1).split())
+    fail(f"{text[:1].lower()}{text[1:]}; {more}")
+    raise typer.Exit(Exit.USAGE) from None
 
 
 def _discard_output() -> None:
@@ -109,7 +133,6 @@ for module in (
     admin,
     backup,
     chaos,
-    scenario,
     inspect,
     work,
     check,

@@ -78,3 +78,26 @@ def test_version_and_no_arguments() -> None:
     nothing = invoke()
     assert (nothing.exit_code, nothing.stdout) == (Exit.USAGE, "")
     assert "Commands:" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["put"], "missing argument 'KEY'; usage: raftkv put [OPTIONS] KEY VALUE"),
+        (
+            ["put", "x", "-5"],
+            "no such option: -5, and '--' goes before arguments that begin with a dash; usage:",
+        ),
+        (["put", "x", "--valeu"], "no such option: --valeu; usage: raftkv put"),
+        (["get", "a", "b", "c"], "got unexpected extra arguments (b c); usage: raftkv get"),
+        (["get", "--timeout", "x", "a"], "invalid value for '--timeout': 'x' is not a valid float; usage:"),
+        (["bogus"], "no such command 'bogus'; 'raftkv --help' lists what there is"),
+        (["--bogus"], "no such option: --bogus; 'raftkv --help' lists what there is"),
+        (["chaos", "kil"], "no such command 'kil'. Did you mean 'kill'?; 'raftkv chaos --help' lists"),
+    ],
+)
+def test_a_command_that_is_wrong_is_told_in_one_line(arguments: list[str], said: str) -> None:
+    done = invoke(*arguments)
+    assert (done.exit_code, done.stdout) == (Exit.USAGE, "")
+    assert done.stderr.startswith(f"raftkv: {said}")
+    assert done.stderr.count("\n") == 1
