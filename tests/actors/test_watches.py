@@ -285,6 +285,22 @@ def test_without_credit_nothing_comes_and_nothing_is_kept() -> None:
     assert stage.heard(number) == stage.expected(number, 0)
 
 
+def test_a_watch_that_keeps_up_and_runs_out_of_credit_misses_nothing() -> None:
+    stage = Stage()
+    number = stage.begin(b"", b"", 0, 3)
+    for turn in range(10):
+        stage.do(Op.PUT, b"a", b"%d" % turn)
+        stage.turn()
+        stage.turn()  # from the second one on it keeps up
+    assert len(stage.context.replies) == 3, "as many answers as it asked for"
+    stage.read()
+    stage.request(number, 5)
+    stage.turn()
+    assert len(stage.context.replies) == 1, "all that was missed in one answer"
+    stage.read()
+    assert stage.heard(number) == stage.expected(number, 0)
+
+
 def test_whoever_is_too_late_is_told_so_though_nobody_else_watches() -> None:
     stage = Stage()
     for turn in range(4):
