@@ -117,6 +117,7 @@ class Launcher:
                     self._start_all()
                     self._save_state()
                     self.started.set()
+                    self._report_ends()  # ahead of the word that the others are ready
                     self._await_leader(socket)
                     while not self._stop.is_set():
                         self._serve(socket, POLL_SECONDS)
@@ -206,7 +207,7 @@ class Launcher:
 
     # -- while it runs
 
-    def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
+    def _report_ends(self) -> None:
         for process in list(self._processes.values()):
             process.poll()
             if process.state == "exited" and process.name not in self._mourned:
@@ -219,6 +220,9 @@ class Launcher:
                 if code == EXIT_REMOVED:
                     with suppress(OSError):  # it is tried again when the node is dropped by hand
                         self._drop(process)
+
+    def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
+        self._report_ends()
         self._bring_back()
         if not socket.poll(int(wait * 1000)):
             return

@@ -184,6 +184,8 @@ def test_a_command_runs_under_a_lock_and_its_exit_code_counts(cluster: LocalClus
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_lock_that_somebody_else_holds_is_waited_for(cluster: LocalCluster, number: signal.Signals) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever runs the tests ignores that signal, and so does what they start")
     holder = start(cluster, "lock", "busy")
     assert holder.stdout
     assert holder.stdout.readline().startswith("busy: held, token ")
