@@ -38,7 +38,7 @@ from raftkv.wire.client import Kind, Reply, Request
 
 BYTES_A_TURN_MAX = 8 << 20
 PAST_BYTES = 3 << 20
-"""What a range of the past is taken for, besides: it may have to go through all that has changed since."""
+"""What a read of the past is taken for, besides: it may have to go through all that has changed since."""
 LEASE_KEYS_SHOWN_MAX = 1000
 TIDY_SECONDS = 0.005
 """Between two steps of letting go of what was compacted."""
@@ -251,8 +251,8 @@ class StoreActor:
             answer_bytes = len(detail.value) if type(detail) is KeyValue else 0
             if request[1] in (Kind.RANGE, Kind.LEASES):
                 answer_bytes = RANGE_BYTES_MAX
-                if request[1] == Kind.RANGE and request[-2]:  # of the past: takes longer than its size says
-                    size += PAST_BYTES
+            if request[-2] and request[1] != Kind.LEASES:  # of the past: takes longer than its size says
+                size += PAST_BYTES
             replies.append((identity, answer, answer_bytes))
             linearizable += not request[-1]
             size += _ANSWER_BYTES + answer_bytes

@@ -11,7 +11,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 ActorName = str
 
@@ -31,16 +31,10 @@ class Port(Protocol):
 
 
 class Actor(Protocol):
+    """One that gathers during a turn and acts at its end has ``end_of_turn()`` as well: everything that came
+    in this turn has been handled then."""
+
     def handle(self, message: Any) -> None: ...
-
-
-@runtime_checkable
-class Gathering(Protocol):
-    """An actor that gathers during a turn and acts at its end."""
-
-    def end_of_turn(self) -> None:
-        """Everything that came in this turn has been handled: send what was gathered."""
-        ...
 
 
 class Context(Protocol):
@@ -92,8 +86,9 @@ class System:
     def add(self, name: ActorName, actor: Actor) -> None:
         """Actors that have an ``end_of_turn`` end their turns in the order in which they were added."""
         self._mailboxes[name] = _Mailbox(actor)
-        if isinstance(actor, Gathering):
-            self._endings.append(actor.end_of_turn)
+        end_of_turn: Callable[[], None] | None = getattr(actor, "end_of_turn", None)
+        if end_of_turn:
+            self._endings.append(end_of_turn)
 
     @property
     def random(self) -> random.Random:

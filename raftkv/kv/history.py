@@ -2,8 +2,9 @@
 
 An *event* is ``(key, item, before)``: what a change left and what it replaced. A deletion leaves a
 *tombstone*, an item of version 0. ``events`` holds them in the order of their revisions, several of one
-revision where a transaction changed several keys. ``older`` holds, for each key, the versions that a later
-event replaced, ascending, tombstones included; ``gone`` the keys that exist in ``older`` only.
+revision where a transaction changed several keys. There is no index by key: what a key held as of a revision
+is what its first change since has replaced, so a read of the past goes through what has changed since,
+and a write, of which there are many more, pays for an append and no more.
 
 Invariants: the store as of any revision from ``compacted`` on can be read; every event after ``compacted``
 can be replayed; what is before is forgotten at once by every answer, and in small steps by the memory, as a
@@ -14,10 +15,11 @@ alone: a transaction that reads the past must fail on all nodes or on none (PITF
 from __future__ import annotations
 
 import heapq
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from itertools import islice
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -30,8 +32,9 @@ EVENT_BYTES = 400
 MARKS_MAX = 4096
 TIDY_EVENTS = 2000
 """Dropped from memory in one step: less than a millisecond."""
-_SPARE_EVENTS = 8192
-_mod_revision: Any = itemgetter(2)
+SPARE_EVENTS = 8192
+SPARE_BYTES = 8 << 20
+"""Compacted events that stay in memory for watchers who are a moment behind: so many, in so many bytes."""
 
 
 def _event_revision(event: Event) -> int:
@@ -53,20 +56,24 @@ class History:
         self.events: list[Event] = []
         self.first_number = 0
         """Of ``events[0]``, counted since the beginning of this life: what watchers keep their place by."""
-        self.bytes = 0
-        """Of the events after ``compacted``."""
-        self.older: dict[bytes, list[KeyValue]] = {}
-        self.gone: SortedList = SortedList()
         self.marks: deque[tuple[int, int]] = deque()
         """(log time, revision then), ascending."""
+        self._sums = array("q")
+        """For each of ``events``, the bytes of all events up to it since the beginning of this life."""
         self._kept = 0
         """Where in ``events`` what is kept begins."""
-        self._tidied = 0
-        """What is before is out of ``older`` as well."""
+        self._total_bytes = 0
+        self._compacted_bytes = 0
+        """Of that, what is not kept."""
 
     def __len__(self) -> int:
         """How many events can be replayed."""
         return len(self.events) - self._kept
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the events after ``compacted``."""
+        return self._total_bytes - self._compacted_bytes
 
     @property
     def last_number(self) -> int:
@@ -76,20 +83,8 @@ class History:
     def record(self, key: bytes, item: KeyValue, before: KeyValue | None) -> None:
         """``item`` has replaced ``before``. Once for every key of a revision, at most."""
         self.events.append((key, item, before))
-        if before is not None:
-            self.bytes += EVENT_BYTES + len(key) + len(before[0])
-            chain = self.older.get(key)
-            if chain is None:
-                self.older[key] = chain = [before]
-            else:
-                chain.append(before)
-            if not item[3]:
-                chain.append(item)
-                self.gone.add(key)
-        else:
-            self.bytes += EVENT_BYTES + len(key)
-            if key in self.older:
-                self.gone.discard(key)
+        self._total_bytes += EVENT_BYTES + len(key) + (0 if before is None else len(before[0]))
+        self._sums.append(self._total_bytes)
 
     # -- the past
 
@@ -97,43 +92,33 @@ class History:
         """What ``key`` held as of ``revision``, which is not compacted; ``present`` is what it holds now."""
         if present is not None and present[2] <= revision:
             return present
-        chain = self.older.get(key)
-        if chain is None:
-            return None
-        place = bisect_right(chain, revision, key=_mod_revision)
-        found = chain[place - 1] if place else None
-        return found if found is not None and found[3] else None
+        events = self.events
+        for place in range(self._first_after(revision), len(events)):
+            changed, _, before = events[place]
+            if changed == key:
+                return before
+        return None
 
     def range_at(self, items: dict[bytes, KeyValue], keys: SortedList, query: RangeQuery) -> RangeResult:
         """``keys`` and ``items`` are the present. Costs what is given back, and what has changed since."""
         start, end, limit, reverse, keys_only, count_only, revision = query
-        total = self._count_at(items, keys, query)
+        changed: dict[bytes, KeyValue | None] = {}
+        for key, _, before in islice(self.events, self._first_after(revision), None):
+            if start <= key and (key < end or not end) and key not in changed:
+                changed[key] = before
+        first: int = keys.bisect_left(start)
+        total: int = max(0, (keys.bisect_left(end) if end else len(keys)) - first)
+        total += sum([(before is not None) - (key in items) for key, before in changed.items()])
         if count_only or not total:
             return RangeResult([], total, False)
+        gone = sorted([key for key in changed if key not in items], reverse=reverse)
+        present = keys.irange(start, end or None, inclusive=(True, False), reverse=reverse)
         page = Page(limit, keys_only)
-        bounds: dict[str, Any] = {"inclusive": (True, False), "reverse": reverse}
-        candidates = heapq.merge(
-            keys.irange(start, end or None, **bounds),
-            self.gone.irange(start, end or None, **bounds),
-            reverse=reverse,
-        )
-        for key in candidates:
-            item = self.version_at(key, items.get(key), revision)
+        for key in heapq.merge(present, gone, reverse=reverse):
+            item = changed[key] if key in changed else items[key]
             if item is not None and not page.add(key, item):
                 break
         return RangeResult(page.items, total, len(page.items) < total)
-
-    def _count_at(self, items: dict[bytes, KeyValue], keys: SortedList, query: RangeQuery) -> int:
-        start, end, revision = query.start, query.end, query.revision
-        first: int = keys.bisect_left(start)
-        total: int = max(0, (keys.bisect_left(end) if end else len(keys)) - first)
-        seen = set()
-        for index in range(self._first_after(revision), len(self.events)):
-            key, _, before = self.events[index]
-            if key not in seen and start <= key and (key < end or not end):
-                seen.add(key)
-                total += (before is not None) - (key in items)
-        return total
 
     def changes_since(self, revision: int) -> int:
         """What reading the store as of ``revision`` may have to go through."""
@@ -167,21 +152,20 @@ class History:
         if revision <= self.compacted:
             return
         self.compacted = revision
-        until = self._first_after(revision)
-        for index in range(self._kept, until):
-            self.bytes -= _weight(self.events[index])
-        self._kept = until
+        self._kept = self._first_after(revision)
+        if self._kept:
+            self._compacted_bytes = self._sums[self._kept - 1]
 
     def retain(self, retention: Retention, revision: int, now_ms: int) -> None:
         """Forget what need not be kept at ``revision``, which is the present one."""
         oldest = revision - retention.revisions
         while self.marks and self.marks[0][0] <= now_ms - retention.age_ms:
             oldest = max(oldest, self.marks.popleft()[1])
-        excess, index = self.bytes - retention.bytes_max, self._kept
-        while excess > 0 and index < len(self.events):
-            excess -= _weight(self.events[index])
-            oldest = max(oldest, _event_revision(self.events[index]))
-            index += 1
+        if self.kept_bytes > retention.bytes_max:
+            # The first event after which no more is kept than may be.
+            excess = self.kept_bytes - retention.bytes_max
+            last = bisect_left(self._sums, self._compacted_bytes + excess, lo=self._kept)
+            oldest = max(oldest, _event_revision(self.events[last]))
         self.compact(min(oldest, revision))
 
     def mark(self, now_ms: int, revision: int) -> None:
@@ -191,27 +175,18 @@ class History:
         if len(self.marks) > MARKS_MAX:
             self.marks = deque(list(self.marks)[::2])
 
-    def tidy(self, count: int = TIDY_EVENTS) -> bool:
-        """Let go of some of what is not kept. Whether there is more of it."""
-        until = min(self._kept, self._tidied + count)
-        dropped: dict[bytes, int] = {}
-        for key, item, before in self.events[self._tidied : until]:
-            dropped[key] = dropped.get(key, 0) + (before is not None) + (not item[3])
-        for key, versions in dropped.items():
-            chain = self.older.get(key)
-            if chain is None or not versions:
-                continue
-            del chain[:versions]
-            if not chain:
-                del self.older[key]
-                self.gone.discard(key)
-        self._tidied = until
-        if until > _SPARE_EVENTS and until > len(self.events) // 2:
-            del self.events[:until]
-            self.first_number += until
-            self._kept -= until
-            self._tidied = 0
-        return self._tidied < self._kept
+    def tidy(self, count: int = TIDY_EVENTS, spare: int = SPARE_EVENTS) -> bool:
+        """Let go of some of what is not kept, but for some that is spared. Whether there is more of it."""
+        heavy = bisect_right(self._sums, self._compacted_bytes - SPARE_BYTES, hi=self._kept)
+        superfluous = max(self._kept - spare, heavy)
+        if superfluous <= 0:
+            return False
+        dropped = min(superfluous, count)
+        del self.events[:dropped]
+        del self._sums[:dropped]
+        self.first_number += dropped
+        self._kept -= dropped
+        return dropped < superfluous
 
     # -- snapshots
 
@@ -257,8 +232,3 @@ def _item(fields: Any) -> KeyValue:
         raise ValueError("an item with fields of the wrong type")
     item: KeyValue = new(KeyValue, fields)
     return item
-
-
-def _weight(event: Event) -> int:
-    key, _, before = event
-    return EVENT_BYTES + len(key) + (0 if before is None else len(before[0]))

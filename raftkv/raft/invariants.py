@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from raftkv.raft.core import Raft
 from raftkv.raft.log import RaftLog
@@ -131,9 +130,9 @@ class ClusterHistory:
         self._before_term: dict[Term, tuple[int, int]] = {}
         """How many of those were looked at for a leader of this term, and the position after the last one
         that is of an earlier term."""
-        self._checked: WeakKeyDictionary[Raft, LogIndex] = WeakKeyDictionary()
-        """How far each core's commits were compared."""
-        self._matched: WeakKeyDictionary[Raft, tuple[LogIndex, Entry | None]] = WeakKeyDictionary()
+        self._checked: dict[NodeId, tuple[Raft, LogIndex]] = {}
+        """How far the commits of each node's core, as it was last seen, were compared."""
+        self._matched: dict[NodeId, tuple[Raft, LogIndex, Entry | None]] = {}
         """Where each core's log began and what ended it when it was last compared with all others."""
 
     def check_cluster(self, nodes: Iterable[Raft]) -> list[str]:
@@ -153,10 +152,10 @@ class ClusterHistory:
         """The same, when ``raft`` is the only one that has changed since the last look."""
         found = self._check_committed(raft)
         offset, last = raft.log.offset_index, raft.log.entries[-1] if raft.log.entries else None
-        before = self._matched.get(raft)
+        before = self._matched.get(raft.node_id)
         # Most steps leave the log as it was; a log that changed ends with another object.
-        if before is None or before[1] is not last or before[0] != offset:
-            self._matched[raft] = (offset, last)
+        if before is None or before[0] is not raft or before[1] != offset or before[2] is not last:
+            self._matched[raft.node_id] = (raft, offset, last)
             for other in alive:
                 if other is not raft:
                     found += _check_log_matching(raft, other)
@@ -168,7 +167,8 @@ class ClusterHistory:
         """No two nodes ever commit different entries at one index."""
         found: list[str] = []
         log = raft.log
-        checked = self._checked.get(raft, 0)
+        seen = self._checked.get(raft.node_id)
+        checked = seen[1] if seen and seen[0] is raft else 0
         if checked == log.commit_index:
             return found
         first = max(log.first_index, checked + 1)
@@ -178,7 +178,7 @@ class ClusterHistory:
                 self._committed_in.append(raft.current_term)
             elif self.committed[entry.index - 1] != entry:
                 found.append(f"{raft.node_id}: committed another entry at {entry.index}")
-        self._checked[raft] = log.commit_index
+        self._checked[raft.node_id] = (raft, log.commit_index)
         return found
 
     def _check_leader(self, leader: Raft) -> list[str]:

@@ -149,7 +149,7 @@ def _make(kind: type[Made], found: Any) -> Made:
     """The dataclass of these fields, each checked against its annotation."""
     expect(type(found) is dict and all(type(name) is str for name in found), "no status frame")
     try:
-        made = kind(**found)
+        made: Made = kind(**found)
     except TypeError as error:
         raise WireError(f"no {kind.__name__}") from error
     for field in fields(made):

@@ -7,8 +7,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from raftkv.kv import Code, Op, Refused, StateMachine
-from raftkv.kv.history import EVENT_BYTES, MARKS_MAX, History
+from raftkv.kv import Code, KeyValue, Op, Refused, StateMachine
+from raftkv.kv.history import EVENT_BYTES, MARKS_MAX, SPARE_BYTES, SPARE_EVENTS, History
 from tests.kv.support import Client
 
 FOR_EVER = (1 << 30, 1 << 40, 1 << 40)
@@ -59,7 +59,7 @@ def test_no_more_than_so_many_bytes_are_kept() -> None:
     one = EVENT_BYTES + len(b"k") + 1000
     pass_time(machine, 1000, (1 << 30, 1 << 40, 3 * one))
     assert machine.history.compacted == 7
-    assert machine.history.bytes <= 3 * one
+    assert machine.history.kept_bytes <= 3 * one
 
 
 def test_what_is_not_kept_is_let_go_of_step_by_step() -> None:
@@ -67,14 +67,27 @@ def test_what_is_not_kept_is_let_go_of_step_by_step() -> None:
     client.do(Op.DELETE, b"k")
     client.put(b"other", b"v")
     client.do(Op.COMPACT, 12)
-    assert list(machine.history.gone) == [b"k"]
     steps = 0
-    while machine.history.tidy(3):
+    while machine.history.tidy(3, 0):
         steps += 1
     assert steps == 3
-    assert not machine.history.older
-    assert not machine.history.gone
-    assert machine.history.bytes == 0
+    assert not machine.history.events
+    assert machine.history.kept_bytes == 0
+
+
+def test_what_is_spared_for_watchers_is_bounded_in_number_and_in_bytes() -> None:
+    for value, most in ((b"v", SPARE_EVENTS), (bytes(1 << 20), SPARE_BYTES >> 20)):
+        history = History()
+        item = KeyValue(value, 1, 1, 1, 0)
+        for revision in range(1, SPARE_EVENTS + 100):
+            history.record(b"k", KeyValue(value, 1, revision, revision, 0), item)
+        history.compact(SPARE_EVENTS + 99)
+        while history.tidy():
+            pass
+        assert len(history) == 0
+        assert most - 2 <= len(history.events) <= most
+        newest = history.replay(history.last_number - 1, 2)
+        assert [event[1].mod_revision for event in newest] == [SPARE_EVENTS + 99]
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,18 @@ MUTANTS = (
         "past-one-revision-late",
         "a read of the past misses what was written at that very revision",
         "37",
-        Edit(History.version_at, "bisect_right(chain, revision", "bisect_right(chain, revision - 1"),
+        Edit(
+            History._first_after,
+            "bisect_right(self.events, revision",
+            "bisect_right(self.events, revision - 1",
+        ),
     ),
     _mutant(
         Part.KV,
         "past-without-what-is-gone",
         "a range of the past leaves out keys that were deleted since",
         "37",
-        Edit(History.range_at, "self.gone.irange(start, end or None, **bounds)", "()"),
+        Edit(History.range_at, "heapq.merge(present, gone, reverse=reverse)", "present"),
     ),
     _mutant(
         Part.KV,
@@ -49,9 +53,9 @@ MUTANTS = (
         "compaction drops the version that is still to be read at its revision",
         "37",
         Edit(
-            History.tidy,
-            "(before is not None) + (not item[3])",
-            "(before is not None) + (not item[3]) + 1",
+            History.compact,
+            "self._kept = self._first_after(revision)",
+            "self._kept = self._first_after(revision) + 1",
         ),
     ),
     _mutant(
