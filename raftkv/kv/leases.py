@@ -7,7 +7,7 @@ the renewal that it waited for in vain. If another renewal came first in the log
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raftkv.errors import InvalidRequest
 from raftkv.kv.commands import Code
@@ -58,7 +58,7 @@ class Leases:
         lease = self._table.get(lease_id)
         return lease is not None and lease.renewed_index == renewed_index
 
-    def grant(self, index: int, ttl_ms: int) -> int:
+    def grant(self, index: int, ttl_ms: Any) -> int:
         """The new lease's id: the index of the entry that grants it, which no other has."""
         if type(ttl_ms) is not int or not LEASE_TTL_MS_MIN <= ttl_ms <= LEASE_TTL_MS_MAX:
             raise InvalidRequest(

@@ -153,7 +153,7 @@ class StateMachine:
         if kept:
             self.history.retain(kept, self.revision, self.sessions.now_ms)
 
-    def _put(self, key: bytes, value: bytes, lease: int = 0) -> Answer:
+    def _put(self, key: Any, value: Any, lease: Any = 0) -> Answer:
         check_pair(key, value)
         if lease or type(lease) is not int:
             self._check_lease(lease)
@@ -177,17 +177,17 @@ class StateMachine:
             self._set(key, value, 0)
         return Answer(Code.OK, self.revision, len(pairs))
 
-    def _delete(self, key: bytes) -> Answer:
+    def _delete(self, key: Any) -> Answer:
         check_bytes(key)
         check_key(key)
         return self._remove([key] if key in self.items else [])
 
-    def _delete_range(self, start: bytes, end: bytes) -> Answer:
+    def _delete_range(self, start: Any, end: Any) -> Answer:
         check_bytes(start, end)
         keys = list(self.keys.irange(start, end or None, inclusive=(True, False)))
         return self._remove(keys)
 
-    def _compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> Answer:
+    def _compare_and_set(self, key: Any, expected: Any, value: Any) -> Answer:
         check_pair(key, value)
         if expected is not None:
             check_bytes(expected)
@@ -218,12 +218,12 @@ class StateMachine:
                 self._store(key, item, self.items.get(key))
         return Answer(Code.OK, self.revision, answer)
 
-    def _grant_lease(self, ttl_ms: int) -> Answer:
+    def _grant_lease(self, ttl_ms: Any) -> Answer:
         lease_id = self.leases.grant(self.applied_index, ttl_ms)
         self._note_lease(lease_id, ttl_ms)
         return Answer(Code.OK, self.revision, (lease_id, ttl_ms))
 
-    def _revoke_lease(self, lease_id: int) -> Answer:
+    def _revoke_lease(self, lease_id: Any) -> Answer:
         self._check_lease(lease_id)
         deleted = self._end_lease(lease_id)
         return Answer(Code.OK, self.revision, deleted)
@@ -236,7 +236,7 @@ class StateMachine:
         left = tuple([self.leases.renew(self.applied_index, lease_id) for lease_id in lease_ids])
         return Answer(Code.OK, self.revision, left)
 
-    def _compact(self, revision: int) -> Answer:
+    def _compact(self, revision: Any) -> Answer:
         if type(revision) is not int or revision < 1:
             raise InvalidRequest("a revision is a number above 0")
         self._check_revision(revision)

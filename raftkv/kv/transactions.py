@@ -12,7 +12,7 @@ transaction fails follows from the log alone.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from operator import eq, gt, lt, ne
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,8 @@ class Step(IntEnum):
     """compares, success, failure"""
 
 
-_RELATIONS = {Relation.EQUAL: eq, Relation.NOT_EQUAL: ne, Relation.LESS: lt, Relation.GREATER: gt}
-_FIELD = {
+_RELATIONS: dict[int, Callable[[Any, Any], bool]] = {Relation.EQUAL: eq, Relation.NOT_EQUAL: ne, Relation.LESS: lt, Relation.GREATER: gt}
+_FIELD: dict[int, str] = {
     Target.VALUE: "value",
     Target.VERSION: "version",
     Target.CREATE_REVISION: "create_revision",
@@ -160,7 +160,7 @@ class Draft:
     def _get(self, key: bytes) -> KeyValue | None:
         return self.changes[key] if key in self.changes else self._machine.items.get(key)
 
-    def _holds(self, target: Target, relation: Relation, start: bytes, end: bytes | None, value: Any) -> bool:
+    def _holds(self, target: int, relation: int, start: bytes, end: bytes | None, value: Any) -> bool:
         """Of a range every key must; of an empty one, what a missing key has."""
         compares, field = _RELATIONS[relation], _FIELD[target]
         if end is None:
