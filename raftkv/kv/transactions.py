@@ -61,7 +61,12 @@ class Step(IntEnum):
     """compares, success, failure"""
 
 
-_RELATIONS: dict[int, Callable[[Any, Any], bool]] = {Relation.EQUAL: eq, Relation.NOT_EQUAL: ne, Relation.LESS: lt, Relation.GREATER: gt}
+_RELATIONS: dict[int, Callable[[Any, Any], bool]] = {
+    Relation.EQUAL: eq,
+    Relation.NOT_EQUAL: ne,
+    Relation.LESS: lt,
+    Relation.GREATER: gt,
+}
 _FIELD: dict[int, str] = {
     Target.VALUE: "value",
     Target.VERSION: "version",
@@ -151,8 +156,8 @@ class Draft:
         match step:
             case (Step.PUT, key, value, lease):
                 return self._put(key, value, lease)
-            case (Step.RANGE, *fields):
-                return self._range(*fields)
+            case (Step.RANGE, start, end, limit, reverse, keys_only, count_only, revision):
+                return self._range(start, end, limit, reverse, keys_only, count_only, revision)
             case (Step.DELETE, start, end):
                 return self._delete(start, end)
         return self.run(*step[1:])

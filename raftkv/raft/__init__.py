@@ -8,11 +8,11 @@ write is durable, applies ``committed``, serves ``read_states``. Nothing in here
 shell's: it takes them (``snapshot_taken``), reads the chunks that are to be sent, stores those that
 arrive (``chunk_stored``); the core decides who needs one, what the log may forget, and what is void.
 
-Modules, leaves first: ``messages``, ``configuration``, ``trace`` and ``state`` (data), ``quorum`` and
-``log`` (no knowledge of roles), ``progress`` and ``read_index`` (a leader's books), ``snapshot``, ``leader``,
-``membership``, ``follower``, ``election`` (what each role does), ``founding`` (before there is a cluster),
-``dispatch`` (a message to its handler), ``core`` (the one owner of term, vote, role and log), ``invariants``
-and ``describe`` (for whoever watches).
+Modules, leaves first: ``options``, ``messages``, ``configuration``, ``trace`` and ``state`` (data),
+``quorum`` and ``log`` (no knowledge of roles), ``progress`` and ``read_index`` (a leader's books),
+``snapshot``, ``leader``, ``membership``, ``follower``, ``election`` (what each role does), ``founding``
+(before there is a cluster), ``dispatch`` (a message to its handler), ``core`` (the one owner of term, vote,
+role and log), ``invariants`` and ``describe`` (for whoever watches).
 """
 
 from raftkv.raft.configuration import Configuration, Member, Part
@@ -29,7 +29,8 @@ from raftkv.raft.messages import (
     SnapshotChunk,
     SnapshotMark,
 )
-from raftkv.raft.state import Membership, Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.options import RaftOptions
+from raftkv.raft.state import Membership, Proposal, Ready, Role, SoftState
 from raftkv.raft.status import RaftStatus
 
 __all__ = [

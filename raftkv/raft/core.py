@@ -34,8 +34,9 @@ from raftkv.raft.messages import (
     SnapshotChunk,
     SnapshotMark,
 )
+from raftkv.raft.options import RaftOptions
 from raftkv.raft.snapshot import Incoming
-from raftkv.raft.state import Membership, Proposal, RaftOptions, Ready, Role, SoftState
+from raftkv.raft.state import Membership, Proposal, Ready, Role, SoftState
 from raftkv.raft.status import RaftStatus, status_of
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -96,7 +97,6 @@ class Raft:
         self._durable_term = state.current_term
         self._writes_open = 0
         self._stalled_ticks = 0
-
         self.retained, self.lagging = options.retained_entries, options.lagging_entries_max
         """Entries kept behind the snapshot: always, and for a follower that is alive."""
         self.incoming: Incoming | None = None
