@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ Row = tuple[str, ...]
 """What was measured, its goal, the figure, and what else is to be said of it."""
 Results = dict[str, Any]
 VALUE_BYTES = 128
+PYTHON = os.environ.get("RAFTKV_PYTHON") or sys.executable
+"""Whose raftkv is measured."""
 ANSWERED_SECONDS = 30.0
 
 
@@ -40,7 +43,8 @@ class Cluster:
         self.raftkv("down")
 
     def raftkv(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "raftkv", *arguments, "--data", str(self.folder / ".raftkv")]
+        # -P: that interpreter's raftkv, whatever lies in the folder this was started in.
+        command = [PYTHON, "-P", "-m", "raftkv", *arguments, "--data", str(self.folder / ".raftkv")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
+from raftkv.client.framing import bytes_in, take_frame
 from raftkv.client.keeping import Keeper
 from raftkv.client.watching import Watches
 from raftkv.errors import (
@@ -31,7 +32,7 @@ from raftkv.errors import (
     VersionMismatch,
     WireError,
 )
-from raftkv.kv.commands import Code, Command
+from raftkv.kv.commands import Code, encode_flat
 from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire import client as wire
 from raftkv.wire.client import HelloDetail, Kind, Request, Response
@@ -50,9 +51,8 @@ RESEND_SECONDS = 1.0
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
 DEADLINES_SLACK = 1024
-FRAME_REQUESTS_MAX = 1024
-FIELDS_BYTES = 32
-"""Of a request besides its byte strings, at most."""
+_OK, _WRITE = Code.OK.value, Kind.WRITE.value
+"""Of every write; to name a member of an enum costs as much as a check."""
 
 
 class _Peer:
@@ -199,9 +199,7 @@ class ClientCore:
         frames = []
         for endpoint, peer in self._peers.items():
             while peer.outbox:
-                count = _count_that_fits(peer.outbox)
-                frames.append((endpoint, wire.encode_requests(self.cluster, peer.outbox[:count])))
-                del peer.outbox[:count]
+                frames.append((endpoint, take_frame(self.cluster, peer.outbox)))
         return frames
 
     # -- what watches need
@@ -319,7 +317,7 @@ class ClientCore:
             if call.request is None:
                 self._wait_for_hello(call, now)
                 return
-            if sum([len(part) for part in call.request if type(part) is bytes]) > REQUEST_BYTES_MAX:
+            if bytes_in(call.request) > REQUEST_BYTES_MAX:
                 self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
                 return
         call.open = True
@@ -342,10 +340,9 @@ class ClientCore:
             if not known:
                 return None
             session.born = max(known)
-        op, *arguments = call.fields
         floor = next(iter(session.waiting))
-        command = Command(session.client_id, session.born, call.sequence, floor, op, tuple(arguments))
-        return (call.request_id, Kind.WRITE, session.client_id, call.sequence, command.encode())
+        command = encode_flat((session.client_id, session.born, call.sequence, floor, *call.fields))
+        return (call.request_id, _WRITE, session.client_id, call.sequence, command)
 
     def _wait_for_hello(self, call: Call, now: float) -> None:
         call.open = False
@@ -355,7 +352,7 @@ class ClientCore:
 
     def _on_response(self, call: Call, response: Response, now: float) -> None:
         code = response.code
-        if code in (Code.OK, Code.COMPARE_FAILED):
+        if code == _OK or code == Code.COMPARE_FAILED:
             call.response = response
             self._finish(call)
         elif error := final_error(code, response.detail):
@@ -428,13 +425,3 @@ class ClientCore:
         held, self._held = self._held, {}
         for call in held.values():
             self._dispatch(call, now)
-
-
-def _count_that_fits(requests: list[Request]) -> int:
-    """How many of the first requests one frame holds: at least one, which the server takes alone."""
-    size = 0
-    for count, request in enumerate(requests[:FRAME_REQUESTS_MAX]):
-        size += FIELDS_BYTES + sum([len(part) for part in request if type(part) is bytes])
-        if count and size > REQUEST_BYTES_MAX:
-            return count
-    return min(len(requests), FRAME_REQUESTS_MAX)

@@ -68,14 +68,19 @@ class Command(NamedTuple):
     arguments: tuple[Any, ...]
 
     def encode(self) -> bytes:
-        packed: bytes = msgpack.packb((*self[:5], *self.arguments))
-        return packed
+        return encode_flat((*self[:5], *self.arguments))
 
     @staticmethod
     def decode(data: bytes) -> Command:
         """Raises ValueError for anything that is no command."""
         client_id, born, sequence, floor, op, *arguments = decode_flat(data)
         return Command(client_id, born, sequence, floor, op, tuple(arguments))
+
+
+def encode_flat(fields: tuple[Any, ...]) -> bytes:
+    """``(client_id, born, sequence, floor, op, *arguments)``"""
+    packed: bytes = msgpack.packb(fields)
+    return packed
 
 
 def decode_flat(data: bytes) -> tuple[Any, ...]:

@@ -12,12 +12,12 @@ from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.core import (
     BUSY_SECONDS,
     DESERT_SECONDS,
-    FRAME_REQUESTS_MAX,
     HELLO_SECONDS,
     RESEND_SECONDS,
     SILENCE_SECONDS,
     ClientCore,
 )
+from raftkv.client.framing import FRAME_REQUESTS_MAX
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.wire.client import (
