@@ -68,38 +68,37 @@ soak: $(STAMP)
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants --first --jobs 2
 
-fuzz: # From a copy: the extensions are built beside their sources, where they would hide later changes.
-$(COMPILED)/.installed: pyproject.toml $(shell find raftkv -name '*.py')
-	rm -rf $(COMPILED)/source
-	test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
-	mkdir $(COMPILED)/source
-	cp -r raftkv pyproject.toml README.md LICENSE $(COMPILED)/source
-	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--force-reinstall $(COMPILED)/source
-	rm -rf $(COMPILED)/source
-	touch $@
-
-$(VENV)/.fuzz-installed
+fuzz: $(VENV)/.fuzz-installed
 	$(BIN)/python -m tests.fuzz.run_atheris --seconds $(FUZZ_SECONDS)
 
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
 $(RUN): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raftkv needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e .
+	$(BIN)/python $(INSTALL) -e .
 	touch $@
 
 $(STAMP): $(RUN)
-	$(INSTALL) -e '.[dev]'
+	$(BIN)/python $(INSTALL) -e '.[dev]'
 	touch $@
 
 $(VENV)/.bench-installed: $(STAMP)
-	$(INSTALL) -e '.[bench]'
+	$(BIN)/python $(INSTALL) -e '.[bench]'
 	touch $@
 
 $(VENV)/.fuzz-installed: $(STAMP)
-	$(INSTALL) -e '.[fuzz]'
+	$(BIN)/python $(INSTALL) -e '.[fuzz]'
+	touch $@
+
+# From a copy: the extensions are built beside their sources, where they would hide later changes.
+$(COMPILED)/.installed: pyproject.toml $(shell find raftkv -name '*.py')
+	test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
+	rm -rf $(COMPILED)/source
+	mkdir $(COMPILED)/source
+	cp -r raftkv pyproject.toml README.md LICENSE $(COMPILED)/source
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(COMPILED)/bin/python $(INSTALL) --force-reinstall $(COMPILED)/source
+	rm -rf $(COMPILED)/source
 	touch $@
 
 clean:

@@ -22,7 +22,7 @@ code  name          fields
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from itertools import starmap
@@ -145,7 +145,10 @@ _OTHER_TYPES: dict[str, type] = {
 _TYPES = {
     kind: tuple(_OTHER_TYPES.get(name, int) for name in ("term", *names)) for kind, names in _FIELDS.items()
 }
-_GETTERS = {kind: attrgetter("term", *names) for kind, names in _FIELDS.items()}
+_GETTERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter("term", *names) if names else lambda message: (message.term,)
+    for kind, names in _FIELDS.items()
+}
 
 
 def encode(
@@ -180,8 +183,7 @@ def _encode_item(item: Item) -> tuple[Any, ...]:
     if isinstance(item, Lapsed):
         return (_Other.LAPSED.value, item.term, item.lapses)
     kind = type(item)
-    values = _GETTERS[kind](item)
-    return (_CODES[kind], *values) if type(values) is tuple else (_CODES[kind], values)
+    return (_CODES[kind], *_GETTERS[kind](item))
 
 
 def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
