@@ -25,7 +25,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
@@ -125,6 +124,10 @@ _CODES: dict[type[Message], int] = {
     messages.FoundingAnswer: 19,
     messages.FoundingEntry: 20,
 }
+ENTRY_FIELDS = len(Entry._fields)
+_CONFIGURATION = EntryKind.CONFIGURATION.value
+_new: Any = tuple.__new__
+"""Of a named tuple, without a call into Python."""
 _FOUNDING = (messages.FoundingCall, messages.FoundingAnswer, messages.FoundingEntry)
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
@@ -254,37 +257,37 @@ def _decode_snapshot(
     counts = (term, number, session, *row[:-1])
     if len(row) != len(SnapshotMark._fields) or not all(map(_is_count, counts)) or max(counts) > COUNT_MAX:
         raise WireError("no mark of a snapshot")
+    _expect_configuration(row[-1])
     mark = SnapshotMark(*row)
-    _expect_configuration(mark.configuration)
     if min(counts) < 0 or not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
         raise WireError("a chunk of no snapshot")
     return InstallSnapshot(sender, to, Term(term), mark, number, data, session)
 
 
 def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list[Entry]:
-    """Indexes without a gap, terms that never fall and never exceed the sender's."""
-    try:
-        entries = list(starmap(Entry, rows))
-    except TypeError as error:
-        raise WireError("no entry") from error
-    if entries:
-        expected = entries[0].index
-        if not _is_count(expected):
+    """Indexes without a gap, terms that never fall and never exceed the sender's. No row becomes an entry
+    before it was looked at."""
+    expected = None
+    for row in rows:
+        if type(row) is not tuple or len(row) != ENTRY_FIELDS:
             raise WireError("no entry")
-        for index, term, kind, data in entries:
-            if (
-                not (type(index) is int and type(term) is int and type(kind) is int)
-                or type(data) is not bytes
-                or index != expected
-                or not term_min <= term <= term_max
-                or kind < 0
-            ):
-                raise WireError("entries out of order, or a field that is none")
-            if kind == EntryKind.CONFIGURATION:
-                _expect_configuration(data)
-            term_min = term
-            expected = LogIndex(expected + 1)
-    return entries
+        index, term, kind, data = row
+        if expected is None:
+            expect(_is_count(index), "no entry")
+            expected = index
+        if (
+            not (type(index) is int and type(term) is int and type(kind) is int)
+            or type(data) is not bytes
+            or index != expected
+            or not term_min <= term <= term_max
+            or kind < 0
+        ):
+            raise WireError("entries out of order, or a field that is none")
+        if kind == _CONFIGURATION:
+            _expect_configuration(data)
+        term_min = term
+        expected += 1
+    return [_new(Entry, row) for row in rows]
 
 
 def _check_founding(values: tuple[Any, ...]) -> None:
