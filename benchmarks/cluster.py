@@ -43,9 +43,9 @@ class Cluster:
         self.raftkv("down")
 
     def raftkv(self, *arguments: str) -> str:
-        # -P: that interpreter's raftkv, whatever lies in the folder this was started in.
-        command = [PYTHON, "-P", "-m", "raftkv", *arguments, "--data", str(self.folder / ".raftkv")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [PYTHON, "-m", "raftkv", *arguments, "--data", str(self.folder / ".raftkv")]
+        # From there that interpreter finds its own raftkv, and not the one of a checkout.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
         if done.returncode:
             raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
         return done.stdout
