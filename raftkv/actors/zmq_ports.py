@@ -9,6 +9,7 @@ high-water marks bound what a slow one can make us hold, ``LINGER 0`` lets a nod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import zmq
 
@@ -27,24 +28,33 @@ RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 """Plain numbers: to combine two members of an enum takes 1.4 µs (Python 3.11), each time."""
 
 
 class ZmqPort:
-    __slots__ = ("socket",)
+    __slots__ = ("_heads", "socket")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
+        self._heads = 1 if socket.socket_type == zmq.ROUTER else 0
+        """Parts that have another one behind them in any case: whom a frame is from."""
 
     def receive(self, frames_max: int) -> list[list[bytes]]:
         frames: list[list[bytes]] = []
-        receive, option = self.socket.recv, self.socket.getsockopt
+        receive: Any = self.socket.recv
+        option: Any = self.socket.getsockopt
         try:
             for _ in range(frames_max):
                 parts = [receive(_NOBLOCK)]
                 frames.append(parts)
+                if self._heads:
+                    parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
                     parts.append(receive(_NOBLOCK))
+                # Mostly there is one, and to ask takes half of what ``Again`` does (3.6 to 8.3 µs).
+                if len(frames) == 1 and not option(_EVENTS) & _POLLIN:
+                    break
         except zmq.Again:
             pass
         return frames

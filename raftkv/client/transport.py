@@ -14,6 +14,7 @@ from raftkv.client.core import ClientCore
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
+_NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class Transport:
@@ -55,7 +56,9 @@ class Transport:
         now = time.monotonic()
         with suppress(zmq.Again):
             while True:
-                self.core.on_frame(endpoint, socket.recv(zmq.NOBLOCK), now)
+                self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
+                if not int(socket.getsockopt(_EVENTS)) & _POLLIN:  # takes half of what ``Again`` does
+                    break
 
     def flush(self) -> None:
         """Send what is due, without waiting for anything."""
