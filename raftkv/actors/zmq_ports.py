@@ -37,7 +37,7 @@ class ZmqPort:
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
-        self._heads = 1 if socket.socket_type == zmq.ROUTER else 0
+        self._heads = 1 if socket.getsockopt(zmq.TYPE) == zmq.ROUTER else 0
         """Parts that have another one behind them in any case: whom a frame is from."""
 
     def receive(self, frames_max: int) -> list[list[bytes]]:
