@@ -118,3 +118,30 @@ def test_the_marks_of_time_are_bounded() -> None:
         history.mark(number, number)
     assert len(history.marks) <= MARKS_MAX
     assert list(history.marks) == sorted(history.marks)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_range_of_the_past_has_what_was_deleted_since_in_its_place(reverse: bool) -> None:
+    machine, client = written(1)
+    for key in (b"a", b"z"):
+        client.put(key, b"v")
+    client.do(Op.DELETE, b"k")
+    client.put(b"b", b"later")
+    found = machine.range(b"", b"", reverse=reverse, revision=3)
+    assert [key for key, _ in found.items] == sorted([b"a", b"k", b"z"], reverse=reverse)
+    assert (found.total, found.more) == (3, False)
+    assert [key for key, _ in machine.range(b"", b"", 2, revision=3).items] == [b"a", b"k"]
+
+
+def test_a_key_reads_as_of_the_very_revision_that_wrote_it_and_of_the_earliest_that_is_kept() -> None:
+    machine, client = written(9)
+    client.do(Op.COMPACT, 4)
+    for revision in range(4, 10):
+        item = machine.get(b"k", revision)
+        assert item
+        assert item.mod_revision == revision
+    while machine.history.tidy(1, 0):
+        pass
+    earliest = machine.get(b"k", 4)
+    assert earliest
+    assert earliest.mod_revision == 4
