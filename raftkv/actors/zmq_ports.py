@@ -33,12 +33,12 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class ZmqPort:
-    __slots__ = ("_heads", "socket")
+    __slots__ = ("_addressed", "socket")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
-        self._heads = 1 if socket.getsockopt(zmq.TYPE) == zmq.ROUTER else 0
-        """Parts that have another one behind them in any case: whom a frame is from."""
+        self._addressed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
+        """Every frame begins with whom it is from, and another part follows in any case."""
 
     def receive(self, frames_max: int) -> list[list[bytes]]:
         frames: list[list[bytes]] = []
@@ -48,7 +48,7 @@ class ZmqPort:
             for _ in range(frames_max):
                 parts = [receive(_NOBLOCK)]
                 frames.append(parts)
-                if self._heads:
+                if self._addressed:
                     parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
                     parts.append(receive(_NOBLOCK))

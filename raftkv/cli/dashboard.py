@@ -197,6 +197,8 @@ def serve(arguments: list[str], port: int, source: str) -> None:
     import shlex
     import socket
 
+    from raftkv.cluster.ourselves import own_command
+
     try:
         from textual_serve.server import Server
     except ImportError:
@@ -208,7 +210,7 @@ def serve(arguments: list[str], port: int, source: str) -> None:
         except OSError as error:
             raise ConfigError(f"--port {port}: cannot listen there: {error.strerror}; give another") from None
     # A shell runs it, and is to be replaced: so the visitor's process knows whose child it is.
-    command = "exec " + shlex.join([sys.executable, "-m", "raftkv", "tui", *arguments])
+    command = "exec " + shlex.join(own_command("tui", *arguments))
     note(f"the dashboard of {source} is at http://{LOOPBACK}:{port}; Ctrl-C ends it")
     server = Server(command, host=LOOPBACK, port=port, title="raftkv")
     server.console.quiet = True

@@ -215,10 +215,12 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
 
 def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool, degraded: bool) -> None:
     """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
+    from raftkv.cluster.ourselves import own_command
+
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / LAUNCHER_LOG
-    command = [sys.executable, "-m", "raftkv", "up", "--headless", "--data", str(folder)]
+    command = own_command("up", "--headless", "--data", str(folder))
     command += ["--nodes", str(nodes)] if nodes is not None else []
     command += ["--base-port", str(base_port)] if base_port is not None else []
     command += ["--fresh"] if fresh else []

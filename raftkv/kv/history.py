@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
 
-from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, new
+from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult
+from raftkv.types import new
 
 Event = tuple[bytes, KeyValue, KeyValue | None]
 EVENT_BYTES = 400

@@ -19,7 +19,7 @@ from raftkv.errors import InvalidRequest
 from raftkv.kv import transactions
 from raftkv.kv.commands import Code, Op, decode_flat
 from raftkv.kv.history import History, Retention
-from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, Refused, new
+from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, Refused
 from raftkv.kv.leases import Leases
 from raftkv.kv.limits import (
     CLOCK_STEP_MS_MAX,
@@ -33,6 +33,7 @@ from raftkv.kv.limits import (
 )
 from raftkv.kv.sessions import Answer, SessionLimits, Sessions, weight
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture
+from raftkv.types import new
 
 DEFAULT_LIMITS = SessionLimits()
 _new = new

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -70,6 +69,7 @@ class LocalCluster:
     def _start(self, base_port: int) -> None:
         from raftkv.cluster.chaos import Chaos
         from raftkv.cluster.discovery import find
+        from raftkv.cluster.ourselves import own_command
 
         if self._folder is None:
             self._temporary = tempfile.mkdtemp(prefix="raftkv-")
@@ -77,7 +77,7 @@ class LocalCluster:
         assert data is not None
         arguments = [str(data), str(self._nodes), str(base_port)]
         self._host = subprocess.Popen(
-            [sys.executable, "-m", "raftkv.testing.host", *arguments],
+            own_command(*arguments, module="raftkv.testing.host"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from raftkv.config import is_endpoint
 from raftkv.errors import WireError
+from raftkv.types import new
 from raftkv.wire.packing import REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
@@ -61,10 +62,6 @@ Request = tuple[Any, ...]
 
 Reply = tuple[int, int, int, Any]
 """The fields of a ``Response`` as a node writes them: a plain tuple, for the same reason."""
-
-
-_new: Any = tuple.__new__
-"""Of a named tuple, without a call into Python."""
 
 
 class Response(NamedTuple):
@@ -134,11 +131,11 @@ def decode_responses(data: bytes) -> list[Response]:
     _, responses = content
     expect(type(responses) is tuple, "no response frame")
     for response in responses:
-        if type(response) is not tuple or len(response) != 4:
+        if type(response) is not tuple or len(response) != len(Response._fields):
             raise WireError("no response")
         if not type(response[0]) is type(response[1]) is int:
             raise WireError("no response")
-    return [_new(Response, response) for response in responses]
+    return [new(Response, response) for response in responses]
 
 
 def decode_hello(detail: Any) -> HelloDetail:

@@ -32,7 +32,7 @@ from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError
 from raftkv.raft import Configuration, messages
 from raftkv.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, Message, SnapshotMark
-from raftkv.types import LogIndex, NodeId, Term
+from raftkv.types import LogIndex, NodeId, Term, new
 from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
@@ -124,10 +124,7 @@ _CODES: dict[type[Message], int] = {
     messages.FoundingAnswer: 19,
     messages.FoundingEntry: 20,
 }
-ENTRY_FIELDS = len(Entry._fields)
 _CONFIGURATION = EntryKind.CONFIGURATION.value
-_new: Any = tuple.__new__
-"""Of a named tuple, without a call into Python."""
 _FOUNDING = (messages.FoundingCall, messages.FoundingAnswer, messages.FoundingEntry)
 _CLASSES = {code: kind for kind, code in _CODES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind))[3:] for kind in _CODES}
@@ -269,7 +266,7 @@ def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list
     before it was looked at."""
     expected = None
     for row in rows:
-        if type(row) is not tuple or len(row) != ENTRY_FIELDS:
+        if type(row) is not tuple or len(row) != len(Entry._fields):
             raise WireError("no entry")
         index, term, kind, data = row
         if expected is None:
@@ -287,7 +284,7 @@ def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list
             _expect_configuration(data)
         term_min = term
         expected += 1
-    return [_new(Entry, row) for row in rows]
+    return [new(Entry, row) for row in rows]
 
 
 def _check_founding(values: tuple[Any, ...]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from itertools import takewhile
 from pathlib import Path
 
 from raftkv.client import Event
+from raftkv.cluster.ourselves import own_command
 
 EXITS = frozenset({0, 1, 3, 4})
 """Done, somebody else had the lock, nobody answered, unknown: anything else is a mistake."""
@@ -37,7 +37,7 @@ class Commands:
     def lock(self) -> None:
         """One turn with a lock of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "raftkv", "lock", NAME, *self._flags, "--wait", "5", "--", "true"],
+            own_command("lock", NAME, *self._flags, "--wait", "5", "--", "true"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -73,7 +73,7 @@ class Commands:
 
     def _start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "raftkv", *arguments, *self._flags, "--timeout", "60"],
+            own_command(*arguments, *self._flags, "--timeout", "60"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,64 @@
+"""Frames through a real socket: none, one, several, each whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from raftkv.actors import zmq_ports
+from raftkv.actors.zmq_ports import ZmqPort
+
+DEADLINE_MS = 30_000
+
+
+@pytest.fixture
+def ports() -> Iterator[tuple[ZmqPort, zmq.Socket[bytes]]]:
+    """A bound port and somebody who writes to it."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        port = zmq_ports.client_port(context, "tcp://127.0.0.1:*")
+        writer = context.socket(zmq.DEALER)
+        writer.setsockopt(zmq.IDENTITY, b"w")
+        writer.connect(port.socket.get_string(zmq.LAST_ENDPOINT))
+        yield port, writer
+    finally:
+        context.destroy(linger=0)
+
+
+def received(port: ZmqPort, count: int, frames_max: int = 100) -> list[list[bytes]]:
+    """As many frames, however they arrive."""
+    frames: list[list[bytes]] = []
+    while len(frames) < count:
+        assert port.socket.poll(DEADLINE_MS), "nothing arrived in time"
+        some = port.receive(frames_max)
+        assert 0 < len(some) <= frames_max
+        frames += some
+    return frames
+
+
+def test_none(ports: tuple[ZmqPort, zmq.Socket[bytes]]) -> None:
+    assert ports[0].receive(10) == []
+
+
+@pytest.mark.parametrize("parts", [[b"one"], [b""], [b"one", b"two"], [b"", b"two", b"three"]])
+def test_one_frame_comes_whole_and_alone(
+    ports: tuple[ZmqPort, zmq.Socket[bytes]], parts: list[bytes]
+) -> None:
+    port, writer = ports
+    writer.send_multipart(parts)
+    assert received(port, 1) == [[b"w", *parts]]
+    assert port.receive(10) == []
+
+
+@pytest.mark.parametrize("frames_max", [1, 7, 100])
+def test_several_come_in_order_no_more_than_are_asked_for(
+    ports: tuple[ZmqPort, zmq.Socket[bytes]], frames_max: int
+) -> None:
+    port, writer = ports
+    sent = [[b"%d" % number] * (1 + number % 3) for number in range(50)]
+    for parts in sent:
+        writer.send_multipart(parts)
+    assert received(port, len(sent), frames_max) == [[b"w", *parts] for parts in sent]
+    assert port.receive(10) == []
