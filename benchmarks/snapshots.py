@@ -154,31 +154,36 @@ def compaction(results: dict[str, Any]) -> list[Row]:
 
 
 def a_million_entries(results: dict[str, Any]) -> list[Row]:
-    """Start of a node after as many, which has to read them all only where nobody has let it compact."""
+    """Start of a node after as many: it has to apply them all only if it never took a snapshot."""
     rows: list[Row] = []
-    for compacts, what in ((True, "that has written"), (False, "whose log holds")):
-        seconds, entries = start_of_a_node(compacts)
-        results[f"restart_seconds, {'compacting' if compacts else 'growing'}"] = seconds
-        found = f"{seconds:.1f} s ({entries:,} of them in its log)"
-        rows.append((f"start of a node {what} a million log entries", "10 s", found))
+    for compacts, what in (
+        (True, "that has written a million log entries"),
+        (False, "whose log holds a million, as it never took a snapshot"),
+    ):
+        ready, applied, entries = start_of_a_node(compacts)
+        results[f"restart_seconds, {what}"] = (ready, applied)
+        found = f"{ready:.1f} and {applied:.1f} s ({entries:,} in its log)"
+        rows.append((f"start of a node {what}: it answers, and has applied all", "10 s", found))
     return rows
 
 
-def start_of_a_node(compacts: bool) -> tuple[float, int]:
-    """Seconds until it has applied all that it had; how many entries were in its log."""
+def start_of_a_node(compacts: bool) -> tuple[float, float, int]:
+    """Seconds until it answers, and until it has applied all it had; how many entries its log held."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
         if not compacts:
             never_compacts(cluster)
         cluster.bench("put", 512, KEYS)
         found = cluster.status()
         victim = next(node for node in found["nodes"] if node["name"] != found["leader"])
-        cluster.raftkv("chaos", "kill", victim["name"])
+        name, target = victim["name"], victim["applied_index"]
+        cluster.raftkv("chaos", "kill", name)
         begin = time.monotonic()
-        cluster.raftkv("chaos", "restart", victim["name"])
-        target = victim["applied_index"]
-        await_state(cluster, lambda nodes: (nodes[victim["name"]]["applied_index"] or 0) >= target)
-        seconds = time.monotonic() - begin
-    return seconds, victim["last_index"] - victim["first_index"] + 1
+        cluster.raftkv("chaos", "restart", name)
+        await_state(cluster, lambda nodes: nodes[name]["applied_index"] is not None)
+        ready = time.monotonic() - begin
+        await_state(cluster, lambda nodes: (nodes[name]["applied_index"] or 0) >= target)
+        applied = time.monotonic() - begin
+    return ready, applied, victim["last_index"] - victim["first_index"] + 1
 
 
 def _resident_mib(pid: int) -> float:
