@@ -113,8 +113,15 @@ def as_field(value: bytes) -> str:
 def from_field(field: bytes) -> bytes:
     """The inverse of ``as_field``. Raises ValueError for broken base64."""
     if field.startswith(BASE64_PREFIX.encode()):
-        return base64.b64decode(field[len(BASE64_PREFIX) :], validate=True)
+        return _from_base64(field[len(BASE64_PREFIX) :])
     return field
+
+
+def _from_base64(text: str | bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:  # of binascii's making, which says nothing to whoever wrote the line
+        raise ValueError("what should be base64 is not") from None
 
 
 def as_json(value: bytes) -> str | dict[str, str]:
@@ -129,5 +136,5 @@ def from_json(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8")
     if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
-        return base64.b64decode(value["base64"], validate=True)
+        return _from_base64(value["base64"])
     raise ValueError(f"neither a string nor {{'base64': …}}: {value!r}")
