@@ -154,8 +154,9 @@ class RaftActor:
                 raise AssertionError(f"raft got {message}")
 
     def end_of_turn(self) -> None:
-        # Of this very moment: what is read now was asked before it, even if this turn was held up.
-        self.raft.now_us = int(self._context.fresh_now() * 1e6)
+        if self.raft.options.lease_us:
+            # Of this very moment: what is read now was asked before it, even if this turn was held up.
+            self.raft.now_us = int(self._context.fresh_now() * 1e6)
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)

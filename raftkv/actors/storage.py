@@ -216,9 +216,9 @@ class StorageActor:
             self._context.send("peers", Send(messages))
 
     def _signal(self, full: bool) -> None:
-        pressure = DiskPressure(full, self._queue_bytes > BACKLOG_BYTES_MAX)
-        if pressure != self._pressure:
-            self._pressure = pressure
+        backlogged, known = self._queue_bytes > BACKLOG_BYTES_MAX, self._pressure
+        if full is not known.full or backlogged is not known.backlogged:
+            self._pressure = pressure = DiskPressure(full, backlogged)
             self._context.send("raft", pressure)
             self._context.send("gateway", pressure)
 

@@ -79,8 +79,12 @@ class Configuration:
     def votes(self, name: NodeId) -> bool:
         return name in self.voters or name in self.outgoing
 
+    @cached_property
+    def _by_name(self) -> dict[NodeId, Member]:
+        return {member.name: member for member in self.members}
+
     def member(self, name: NodeId) -> Member | None:
-        return next((member for member in self.members if member.name == name), None)
+        return self._by_name.get(name)
 
     def with_member(self, changed: Member) -> Configuration:
         """``changed`` in place of the member of its name, or as a new one."""

@@ -102,8 +102,9 @@ class Leadership:
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""
-        if any(self._lacks_commit(progress) for progress in self.progress.values()):
-            return 1
+        for progress in self.progress.values():
+            if self._lacks_commit(progress):
+                return 1
         return self._raft.options.heartbeat_ticks - self.heartbeat_elapsed
 
     def _quorum_active(self) -> bool:
@@ -244,16 +245,17 @@ class Leadership:
     def replicate(self) -> None:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
         options, log = self._raft.options, self._raft.log
+        last_index = log.last_index
         for peer, progress in self.progress.items():
             if progress.next_index <= log.offset_index or progress.stream:
                 snapshot.send_chunks(self._raft, peer, progress)
                 continue
             while progress.can_send(options.inflight_messages_max, options.inflight_bytes_max) and (
-                progress.state is ProgressState.PROBE or progress.next_index <= log.last_index
+                progress.state is ProgressState.PROBE or progress.next_index <= last_index
             ):
                 entries: list[Entry] = []
-                if progress.next_index <= log.last_index:
-                    entries = log.slice_bytes(progress.next_index, log.last_index, options.append_bytes_max)
+                if progress.next_index <= last_index:
+                    entries = log.slice_bytes(progress.next_index, last_index, options.append_bytes_max)
                 self._send_append(peer, progress, entries)
                 progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size_of(entries))
 
@@ -313,6 +315,8 @@ class Leadership:
 
     def serve_reads(self) -> None:
         """Open a round for the reads that wait, and answer those whose round is confirmed."""
+        if not self.reads.waiting and not self.reads.open_round:
+            return
         raft = self._raft
         # Before the no-op of this term commits, commit_index may lag what an earlier leader
         # has told its clients (PITFALLS 31).

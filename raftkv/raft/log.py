@@ -16,16 +16,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from raftkv.raft.configuration import Configuration, Configurations
 from raftkv.raft.messages import Entry, EntryKind
-from raftkv.types import LogIndex, Term
+from raftkv.types import LogIndex, Term, new
 
 BEFORE_LOG = LogIndex(0)
 BEFORE_TERMS = Term(0)
 SLICE_ENTRIES_MAX = 8192
 ENTRY_OVERHEAD_BYTES = 32
 NOBODY = Configuration()
+_data = itemgetter(Entry._fields.index("data"))
 
 
 class RaftLog:
@@ -147,7 +149,7 @@ class RaftLog:
         """A leader appends what its clients proposed."""
         index = self.last_index + 1
         kind = EntryKind.COMMAND
-        self.entries += [Entry(LogIndex(i), term, kind, data) for i, data in enumerate(commands, start=index)]
+        self.entries += [new(Entry, (i, term, kind, data)) for i, data in enumerate(commands, start=index)]
 
     def append_clock(self, term: Term, data: bytes) -> None:
         self.entries.append(Entry(LogIndex(self.last_index + 1), term, EntryKind.CLOCK, data))
@@ -199,11 +201,12 @@ class RaftLog:
 
     def take_unhanded(self) -> list[Entry]:
         """What storage has not been given yet; given from now on."""
-        if self.handed_index == self.last_index:
+        last = self.last_index
+        if self.handed_index == last:
             return []
         first = LogIndex(self.handed_index + 1)
-        self.handed_index = self.last_index
-        return self.slice(first, self.last_index)
+        self.handed_index = last
+        return self.slice(first, last)
 
     def persisted_to(self, index: LogIndex, term: Term) -> None:
         """Storage confirmed everything up to ``index``, whose entry had ``term`` when written."""
@@ -241,7 +244,7 @@ class RaftLog:
 
 def size_of(entries: Sequence[Entry]) -> int:
     """Bytes on the wire and on disk, about. Empty commands count too."""
-    return sum([len(entry.data) for entry in entries]) + ENTRY_OVERHEAD_BYTES * len(entries)
+    return sum(map(len, map(_data, entries))) + ENTRY_OVERHEAD_BYTES * len(entries)
 
 
 def _term(entry: Entry) -> Term:

@@ -153,9 +153,10 @@ def meet(raft: Raft, name: NodeId, incarnation: str, address: tuple[str, ...], p
 def news(raft: Raft) -> Membership | None:
     """Who belongs to the cluster, if that has changed since it was last asked."""
     known, now = raft.membership, raft.log.configurations
-    if known and known.latest is now.latest and known.latest_index == now.latest_index:
-        settled = known.committed_index == now.latest_index
-        if settled or raft.log.commit_index < now.latest_index:
+    latest_index = now.latest_index
+    if known and known.latest is now.latest and known.latest_index == latest_index:
+        settled = known.committed_index == latest_index
+        if settled or raft.log.commit_index < latest_index:
             return None
     if now.latest != (known.latest if known else now.founding):
         described = now.latest.describe()

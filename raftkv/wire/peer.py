@@ -25,8 +25,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError
@@ -37,6 +38,8 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, u
 
 VERSION = 1
 _INCARNATION = re.compile("[0-9A-Za-z]{0,64}")
+_FRAME_TYPES = (int, str, str, str, str, int, tuple)
+SENDERS_REMEMBERED = 64
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
 
@@ -96,8 +99,7 @@ Item = Message | Forward | StateDigest | Introduction | Disowned | Lapsed
 """All that a frame may carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerFrame:
+class PeerFrame(NamedTuple):
     cluster: str
     sender: NodeId
     incarnation: str
@@ -159,19 +161,29 @@ def encode(
 
 def decode(data: bytes) -> PeerFrame:
     content = unpack(data, FRAME_BYTES_MAX)
-    expect(type(content) is tuple and len(content) > 0, "no peer frame")
+    if type(content) is not tuple or not content:
+        raise WireError("no peer frame")
     expect_version(content[0], VERSION, "peer")
-    expect(len(content) == 7, "no peer frame")
+    if tuple(map(type, content)) != _FRAME_TYPES:
+        raise WireError("no peer frame")
     _, cluster, sender, incarnation, to, boot, items = content
-    expect(type(cluster) is type(sender) is type(incarnation) is type(to) is str, "no peer frame")
-    expect(type(boot) is int and type(items) is tuple, "no peer frame")
+    _check_sender(sender, incarnation)
+    decoded = tuple([_decode_item(sender, to, item) for item in items])
+    return PeerFrame(cluster, sender, incarnation, to, boot, decoded)
+
+
+@lru_cache(maxsize=SENDERS_REMEMBERED)
+def _check_sender(sender: str, incarnation: str) -> None:
+    """What a node calls itself is the same in all its frames."""
     expect(_INCARNATION.fullmatch(incarnation) is not None, "no incarnation")
     expect(is_name(sender), "a sender whose name is none")
-    decoded = tuple([_decode_item(NodeId(sender), NodeId(to), item) for item in items])
-    return PeerFrame(cluster, NodeId(sender), incarnation, NodeId(to), boot, decoded)
 
 
 def _encode_item(item: Item) -> tuple[Any, ...]:
+    kind = type(item)
+    code = _CODES.get(kind)  # type: ignore[arg-type]
+    if code is not None:
+        return (code, *_GETTERS[kind](item))
     if isinstance(item, Forward):
         return (_Other.FORWARD.value, item.commands)
     if isinstance(item, StateDigest):
@@ -180,14 +192,13 @@ def _encode_item(item: Item) -> tuple[Any, ...]:
         return (_Other.INTRODUCTION.value, item.address, item.priority)
     if isinstance(item, Disowned):
         return (_Other.DISOWNED.value, item.incarnation, item.index, item.known)
-    if isinstance(item, Lapsed):
-        return (_Other.LAPSED.value, item.term, item.lapses)
-    kind = type(item)
-    return (_CODES[kind], *_GETTERS[kind](item))
+    assert isinstance(item, Lapsed)
+    return (_Other.LAPSED.value, item.term, item.lapses)
 
 
 def _decode_item(sender: NodeId, to: NodeId, item: Any) -> Item:
-    expect(type(item) is tuple and len(item) >= 2, "no peer item")
+    if type(item) is not tuple or len(item) < 2:
+        raise WireError("no peer item")
     code = item[0]
     kind = _CLASSES.get(code) if type(code) is int else None
     if kind is None:
