@@ -34,6 +34,7 @@ def transfer(
     config: Config = None,
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Move leadership to NODE; exit 1 when another node leads afterwards.
 
@@ -55,7 +56,10 @@ def transfer(
             leaders = [view for view in views.values() if view and view.role == "leader"]
             leader = max(leaders, key=lambda view: view.term, default=None)
             if leader and leader.name == node:
-                emit(f"{node} leads, term {leader.term}")
+                if json:
+                    emit_json({"leader": node, "term": leader.term})
+                else:
+                    emit(f"{node} leads, term {leader.term}")
                 return
             if leader and not leader.transferee and leader.name == asked:
                 fail(f"{node} did not take over in time; {leader.name} goes on leading")

@@ -43,6 +43,7 @@ def snapshot(
     config: Config = None,
     data: Data = None,
     timeout: Timeout = 60.0,
+    json: Json = False,
 ) -> None:
     """Have nodes take a snapshot now and cut their logs short; they do so by themselves as well.
 
@@ -61,12 +62,17 @@ def snapshot(
         chosen = {name: view for name, view in views.items() if view and node in (None, name)}
         if not chosen:
             raise Unavailable(f"{node or 'no node'} {'does not answer' if node else 'answers'}")
+        taken = []
         for name, view in chosen.items():
             if not view.applied_index:
                 note(f"{name}: nothing to take a snapshot of")
                 continue
             mark = take_snapshot(client, target.controls[name], view.revision, deadline)
-            emit(f"{name}: snapshot of entry {mark.index}, term {mark.term}")
+            taken.append({"node": name, "index": mark.index, "term": mark.term})
+            if not json:
+                emit(f"{name}: snapshot of entry {mark.index}, term {mark.term}")
+    if json:
+        emit_json({"snapshots": taken})
 
 
 def backup(

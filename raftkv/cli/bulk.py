@@ -5,8 +5,9 @@ from __future__ import annotations
 import json as json_module
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -63,9 +64,7 @@ def load(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="The file to read; '-' for stdin.", show_default=False)
     ],
-    format_: Annotated[
-        Format, typer.Option("--format", help="auto: jsonl for a name that ends so, else tsv.")
-    ] = Format.AUTO,
+    format_: Annotated[Format, typer.Option("--format", help="auto: as the first line looks.")] = Format.AUTO,
     in_flight: Annotated[int, typer.Option(metavar="N", help="Requests in flight.", min=1, max=4096)] = 512,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -80,15 +79,15 @@ def load(
     """
     from raftkv.client.pipeline import Pipeline
 
-    kind = _format_of(format_, file)
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout) as pipeline:
+        lines, kind = _told_apart(stream, format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         progress = _Progress(total)
         unreadable: RaftkvError | None = None
         try:
-            for consumed in _feed(stream, kind, file, pipeline):
+            for consumed in _feed(lines, kind, file, pipeline):
                 progress.show(pipeline, consumed)
                 if pipeline.errors:
                     break  # --timeout has passed in vain: the rest would only wait as long, batch by batch
@@ -121,9 +120,12 @@ def dump(
     low = argument_bytes(prefix)
     with connect(find_target(endpoints, config, data), timeout) as client:
         endpoint = _endpoint_of(client, node) if node else None
-        if endpoint:
-            _catch_up(client, endpoint, str(node))
-        for entry in client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint):
+        confirmed = _catch_up(client, endpoint) if endpoint else True
+        entries = iter(client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint))
+        first = list(islice(entries, 1))  # raises where that node does not answer at all
+        if not confirmed:
+            note(STALE_NOTE.format(node))
+        for entry in chain(first, entries):
             if json or format_ is Format.JSONL:
                 line = {"key": as_json(entry.key), "value": as_json(entry.value)}
                 emit(json_module.dumps(line, ensure_ascii=False))
@@ -138,18 +140,24 @@ def _endpoint_of(client: Client, node: str) -> str:
     return nodes[node]
 
 
-def _catch_up(client: Client, endpoint: str, node: str) -> None:
+def _catch_up(client: Client, endpoint: str) -> bool:
     """One linearizable read there: afterwards its own state holds all that was acknowledged before."""
     try:
         client.catch_up(endpoint)
     except Unavailable:
-        note(STALE_NOTE.format(node))
+        return False
+    return True
 
 
-def _format_of(asked: Format, name: str) -> Format:
+def _told_apart(stream: IO[bytes], asked: Format, name: str) -> tuple[Iterator[bytes], Format]:
+    """All lines, and what they are: 'dump' writes no tab into JSON, and one into every other line."""
+    if asked is Format.AUTO and name.endswith((".jsonl", ".ndjson", ".json")):
+        asked = Format.JSONL
     if asked is not Format.AUTO:
-        return asked
-    return Format.JSONL if name.endswith((".jsonl", ".ndjson", ".json")) else Format.TSV
+        return iter(stream), asked
+    first = stream.readline()
+    kind = Format.JSONL if first.startswith(b"{") and b"\t" not in first else Format.TSV
+    return chain([first] if first else [], stream), kind
 
 
 def _open(file: str) -> IO[bytes]:
@@ -163,10 +171,10 @@ def _open(file: str) -> IO[bytes]:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _feed(stream: IO[bytes], kind: Format, name: str, pipeline: Pipeline) -> Iterator[int]:
+def _feed(lines: Iterable[bytes], kind: Format, name: str, pipeline: Pipeline) -> Iterator[int]:
     """Submit every line; yields the bytes consumed so far."""
     consumed = 0
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(lines, start=1):
         consumed += len(line)
         content = line.removesuffix(b"\n")
         if content:
@@ -190,7 +198,11 @@ def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
             raise ValueError("no tab between key and value")
         return from_field(key), from_field(value)
     except (ValueError, KeyError, RecursionError) as error:
-        what = f"no field {error}" if isinstance(error, KeyError) else error
+        what: object = error
+        if isinstance(error, KeyError):
+            what = f"no field {error}"
+        elif isinstance(error, json_module.JSONDecodeError):
+            what = f"not JSON: {error.msg} at column {error.colno}"
         raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
 
 

@@ -9,7 +9,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, as_text, emit, emit_json, note
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
     from raftkv.client import Entry
@@ -163,7 +163,8 @@ def scan(
 def cas(
     key: Key,
     expected: Annotated[
-        str, typer.Argument(metavar="EXPECTED", help="What KEY must hold.", show_default=False)
+        str,
+        typer.Argument(metavar="EXPECTED", help="What KEY must hold; '-' reads stdin.", show_default=False),
     ],
     new: Annotated[
         str | None,
@@ -186,7 +187,9 @@ def cas(
     else:
         if new is None:
             raise ConfigError("give KEY, EXPECTED and NEW; or --absent, KEY and NEW")
-        wanted, content = argument_bytes(expected), read_value(new)
+        if expected == new == "-":
+            raise ConfigError("only one of EXPECTED and NEW can come from stdin")
+        wanted, content = read_value(expected), read_value(new)
     with connect(find_target(endpoints, config, data), timeout) as client:
         result = client.cas(argument_bytes(key), wanted, content)
     current = result.current.value if result.current else None
@@ -209,7 +212,12 @@ def read_value(value: str) -> bytes:
         return argument_bytes(value)
     if sys.stdin is None or sys.stdin.closed:
         raise ConfigError("'-' reads the value from stdin, but stdin is closed")
-    return sys.stdin.buffer.read()
+    from raftkv.kv.limits import VALUE_BYTES_MAX
+
+    found = sys.stdin.buffer.read(VALUE_BYTES_MAX + 1)
+    if len(found) > VALUE_BYTES_MAX:  # without reading on: there may be no end of it
+        raise InvalidRequest(f"the value on stdin has over {VALUE_BYTES_MAX:,} bytes, which is the limit")
+    return found
 
 
 def entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:

@@ -210,10 +210,12 @@ def _meaning(entry: Entry) -> dict[str, Any]:
     import msgpack
 
     from raftkv.kv.commands import Command, Op
-    from raftkv.raft import EntryKind
+    from raftkv.raft import Configuration, EntryKind
 
     if not entry.data:
         return {"op": "no_op"}
+    if entry.kind == EntryKind.CONFIGURATION:
+        return {"op": "configuration", "members": Configuration.decode(entry.data).describe()}
     if entry.kind == EntryKind.CLOCK:
         elapsed_ms, _, ended = msgpack.unpackb(entry.data)
         return {"op": "clock", "ms": elapsed_ms, "leases_ended": [lease_id for lease_id, _ in ended]}

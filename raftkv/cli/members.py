@@ -93,6 +93,7 @@ def add(
     config: Config = None,
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Add a learner; 'members promote' lets it vote.
 
@@ -102,7 +103,7 @@ def add(
     address = tuple(addresses or ())
     with _members(endpoints, config, data, timeout) as (members, local):
         name = _add(members, local, name, address)
-    emit(f"{name} joins as a learner; let it vote with 'raftkv members promote {name}'")
+    _tell(json, f"{name} joins as a learner; let it vote with 'raftkv members promote {name}'", added=name)
 
 
 def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
@@ -136,11 +137,12 @@ def promote(
     config: Config = None,
     data: Data = None,
     timeout: LongTimeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Let a learner vote. Waits until it has caught up; refused if it has not when the time is over."""
     with _members(endpoints, config, data, timeout) as (members, _), _progress(name) as waiting:
         members.promote(name, waiting)
-    emit(f"{name} votes")
+    _tell(json, f"{name} votes", promoted=name)
 
 
 def remove(
@@ -149,6 +151,7 @@ def remove(
     config: Config = None,
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
 ) -> None:
     """Take a node out of the cluster.
 
@@ -159,7 +162,7 @@ def remove(
         members.remove(name)
         if local:
             local.drop(name)
-    emit(f"{name} has left the cluster")
+    _tell(json, f"{name} has left the cluster", removed=name)
 
 
 def replace(
@@ -176,6 +179,7 @@ def replace(
     config: Config = None,
     data: Data = None,
     timeout: LongTimeout = REPLACE_SECONDS,
+    json: Json = False,
 ) -> None:
     """Let another node take the place of NAME.
 
@@ -200,7 +204,14 @@ def replace(
             members.replace(name, new, waiting)
         if local:
             local.drop(name)
-    emit(f"{new} has taken the place of {name}")
+    _tell(json, f"{new} has taken the place of {name}", removed=name, promoted=new)
+
+
+def _tell(json: bool, text: str, **document: str) -> None:
+    if json:
+        emit_json(document)
+    else:
+        emit(text)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def _snapshots(target: Target, timeout: float, name: str | None = None) -> dict[
 def status_document(found: dict[str, NodeSnapshot | None]) -> dict[str, Any]:
     """What ``status --json`` prints; at least one node has answered."""
     leader = _leader(found)
-    nodes = [_node_json(name, snapshot) for name, snapshot in found.items()]
+    nodes = [_node_json(name, snapshot, _endpoints(name, found)) for name, snapshot in found.items()]
     term = max(snapshot.term for snapshot in found.values() if snapshot)
     return {"leader": leader.name if leader else None, "term": term, "nodes": nodes}
 
@@ -138,14 +138,26 @@ def _leader(found: dict[str, NodeSnapshot | None]) -> NodeSnapshot | None:
 
 _COPIED = (
     *("role", "term", "leader", "commit_index", "applied_index", "last_index", "first_index"),
-    *("revision", "log_bytes", "pid", "client_endpoint", "peer_endpoint", "state_digest"),
+    *("revision", "log_bytes", "pid", "state_digest"),
 )
 
 
-def _node_json(name: str, snapshot: NodeSnapshot | None) -> dict[str, Any]:
+def _endpoints(name: str, found: dict[str, NodeSnapshot | None]) -> dict[str, str | None]:
+    """As the node says itself, or else as another one knows them."""
+    snapshot = found[name]
+    client, peer = (snapshot.client_endpoint, snapshot.peer_endpoint) if snapshot else (None, None)
+    for view in found.values():
+        for member in view.members if view and not snapshot else ():
+            if member.name == name and member.address:
+                peer, client = member.address[:2]
+    return {"client_endpoint": client, "peer_endpoint": peer}
+
+
+def _node_json(name: str, snapshot: NodeSnapshot | None, endpoints: dict[str, str | None]) -> dict[str, Any]:
     return {
         "name": name,
         **{field: getattr(snapshot, field) if snapshot else None for field in _COPIED},
+        **endpoints,
         "alive": snapshot is not None,
         "alarms": list(snapshot.alarms) if snapshot else [],
         "faults": _faults(snapshot),

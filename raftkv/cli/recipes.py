@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, argument_bytes, as_json, as_text, emit, emit_json, fail, flush, note
-from raftkv.errors import ConfigError
+from raftkv.errors import ClientError, ConfigError
 
 if TYPE_CHECKING:
     from raftkv.client import Client, Entry
@@ -68,7 +69,7 @@ def lock(
             _announce(name, held.token, json)
             _hold(held, f"lock {name}")
         finally:
-            held.release()
+            _give_back(held.release, f"lock {name}")
 
 
 def elect(
@@ -103,7 +104,7 @@ def elect(
             _announce(name, election.token, json)
             _hold(election, f"office {name}")
         finally:
-            election.resign()
+            _give_back(election.resign, f"office {name}")
 
 
 def _listen(client: Client, name: str, json: bool) -> None:
@@ -133,6 +134,14 @@ def _hold(held: object, what: str) -> None:
         idle.wait(LOOK_SECONDS)
     fail(f"{what} was lost: its lease has ended")
     raise typer.Exit(Exit.NO)
+
+
+def _give_back(release: Callable[[], None], what: str) -> None:
+    """Whatever becomes of that, it is no part of how the command ended."""
+    try:
+        release()
+    except ClientError as error:
+        note(f"raftkv: {what} could not be given back ({error}); it ends with its lease")
 
 
 def _run(command: list[str], held: Lock, name: str) -> int:

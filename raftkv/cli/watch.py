@@ -52,9 +52,9 @@ def watch(
 
 def _print(event: Event, json: bool) -> None:
     if json:
-        document: dict[str, Any] = {"type": event.type.value, "key": as_json(event.key)}
+        value = as_json(event.value) if event.version else None
+        document: dict[str, Any] = {"type": event.type.value, "key": as_json(event.key), "value": value}
         if event.version:
-            document["value"] = as_json(event.value)
             document["create_revision"] = event.create_revision
         document["mod_revision"] = event.mod_revision
         if event.version:

@@ -72,6 +72,7 @@ class Call:
         self.uncertain = False
         self.started = 0.0
         self.sent_at = 0.0
-        self.why = "no node answered"
+        self.why = ""
+        """Not yet, as far as anybody has said."""
         self.response: Response | None = None
         self.error: ClientError | None = None

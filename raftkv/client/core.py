@@ -391,7 +391,13 @@ class ClientCore:
         if is_write and (call.open or call.uncertain):
             self._finish(call, OutcomeUnknown("no answer in time: the request may or may not have happened"))
         else:
-            self._finish(call, Unavailable(f"{call.why} in time: nothing happened{self._mismatch}"))
+            why = call.why
+            if call.target in (None, ANY_NODE) and any(
+                peer.hello and peer.hello_at >= call.started for peer in self._peers.values()
+            ):
+                why = why or "the cluster has no leader"
+            why = why or "no node answered"
+            self._finish(call, Unavailable(f"{why} in time: nothing happened{self._mismatch}"))
 
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 from raftkv.cli.output import Exit
+from raftkv.cluster.ourselves import own_command
 from tests.cli.asserting import Done, await_leader, invoke, ok, refused, status
-from tests.support.processes import LocalCluster, await_condition
+from tests.support.processes import (
+    DEADLINE_SECONDS,
+    LocalCluster,
+    await_condition,
+    environment,
+    local_cluster,
+    raftkv,
+)
 
 
 def test_leadership_moves_to_the_node_that_is_named(cluster: LocalCluster) -> None:
@@ -48,8 +58,47 @@ def test_a_node_that_is_down_does_not_take_over(cluster: LocalCluster) -> None:
 
 
 def test_an_unknown_node_is_refused(cluster: LocalCluster) -> None:
+    leader = await_leader(cluster)
+    found = json.loads(ok(cluster, "transfer", leader, "--json"))
+    assert (list(found), found["leader"]) == (["leader", "term"], leader)
     complaint = refused(invoke(cluster, "transfer", "n9"), 2)
     assert complaint == "no node named 'n9'; the nodes are n1, n2, n3"
+
+
+def test_what_is_known_of_a_node_that_is_down(cluster: LocalCluster) -> None:
+    before = {node["name"]: node for node in cluster.await_all_alive()["nodes"]}
+    leader = await_leader(cluster)
+    dead = next(name for name in before if name != leader)
+    ok(cluster, "chaos", "kill", dead)
+    try:
+        found = {node["name"]: node for node in status(cluster)["nodes"]}[dead]
+        assert (found["alive"], found["role"], found["pid"]) == (False, None, None)
+        for field in ("client_endpoint", "peer_endpoint"):
+            assert found[field] == before[dead][field], "the others know where it is reached"
+        assert "nothing happened" in refused(invoke(cluster, "dump", "--node", dead, "--timeout", "1"), 3)
+    finally:
+        ok(cluster, "chaos", "restart", dead)
+    cluster.await_all_alive()
+
+
+def test_a_lock_that_is_lost_with_the_cluster_exits_as_a_lost_lock(tmp_path: Path) -> None:
+    """However giving it back ends; and that nobody leads is another thing than that nobody answers."""
+    with local_cluster(tmp_path) as cluster:
+        command = ["lock", "lk", "--ttl", "1", "--timeout", "2", "--", "sleep", "600"]
+        holder = subprocess.Popen(
+            own_command(*command), cwd=tmp_path, stderr=subprocess.PIPE, env=environment(), text=True
+        )
+        try:
+            await_condition(lambda: cluster.run("get", "--prefix", "lk/").stdout, "the lock to be taken")
+            cluster.ok("chaos", "kill", "n1")
+            cluster.ok("chaos", "kill", "n2")
+            _, told = holder.communicate(timeout=4 * DEADLINE_SECONDS)
+        finally:
+            holder.kill()
+        assert holder.returncode == 1, told
+        assert "lock lk was lost: its lease has ended; sleep was ended" in told
+        complaint = refused(raftkv("put", "a", "1", "--timeout", "2", folder=tmp_path), 3)
+        assert complaint == "the cluster has no leader in time: nothing happened"
 
 
 def test_alarms_are_listed_and_cleared(cluster: LocalCluster) -> None:

@@ -27,6 +27,8 @@ def snapshots_are_taken(cluster: LocalCluster) -> None:
     assert all(f"snapshot of entry {index}, term " in line for line in lines)
     # With nothing new there is nothing to do; the one that is there is named again.
     assert ok(cluster, "snapshot", "n2").decode().splitlines() == [lines[1]]
+    (again,) = json.loads(ok(cluster, "snapshot", "n2", "--json"))["snapshots"]
+    assert (again["node"], again["index"]) == ("n2", index)
     # Whoever leads now has a snapshot of the same entry, and goes on from there.
     ok(cluster, "put", "after", "snapshot")
     assert ok(cluster, "get", "before") == b"snapshot\n"

@@ -45,9 +45,20 @@ def test_load_of_what_dump_wrote_restores_it(cluster: LocalCluster, form: str) -
     dumped = quiet(cluster.run("dump", "--prefix", "round/", "--format", form))
     assert dumped.count(b"\n") == len(AWKWARD)
     assert quiet(cluster.run("delete", "--prefix", "round/")) == b"%d\n" % len(AWKWARD)
-    assert quiet(cluster.run("load", "-", "--format", form, stdin=dumped)) == b"%d\n" % len(AWKWARD)
+    assert quiet(cluster.run("load", "-", stdin=dumped)) == b"%d\n" % len(AWKWARD), "told by its first line"
     found = [json.loads(line) for line in cluster.ok("dump", "--prefix", "round/", "--json").splitlines()]
     assert found == sorted(lines, key=lambda line: from_json(line["key"]))
+
+
+def test_a_name_or_a_flag_comes_before_what_the_first_line_looks_like(cluster: LocalCluster) -> None:
+    (cluster.folder / "rows").write_text('{"key": "told/a", "value": "1"}\n')
+    assert ok(cluster, "load", "rows") == b"1\n"
+    assert "no tab" in refused(invoke(cluster, "load", "rows", "--format", "tsv"), 2)
+    (cluster.folder / "rows.jsonl").write_text('{"key":\t"told/b", "value": "2"}\n')
+    assert ok(cluster, "load", "rows.jsonl") == b"1\n"
+    ok(cluster, "load", "-", stdin=b"{told/c\tno JSON\n")
+    assert ok(cluster, "get", "{told/c") == b"no JSON\n"
+    assert ok(cluster, "scan", "--prefix", "told/") == b"told/a\t1\ntold/b\t2\n"
 
 
 def test_dump_comes_in_byte_order_in_both_forms(cluster: LocalCluster) -> None:
@@ -93,7 +104,7 @@ def test_only_the_first_tab_divides_and_an_end_of_line_may_be_missing(cluster: L
         ("tsv", b"base64:!!\tx", "base64"),
         ("tsv", b"k" * 4097 + b"\tx", "4,097 bytes"),
         ("tsv", b"bad/large\t" + b"v" * ((1 << 20) + 1), "1,048,577 bytes"),
-        ("jsonl", b"{", "line 1"),
+        ("jsonl", b"{", "not JSON: Expecting property name enclosed in double quotes at column 2"),
         ("jsonl", b"[1]", "no JSON object"),
         ("jsonl", b'"text"', "no JSON object"),
         ("jsonl", b'{"key": "bad/a"}', "no field 'value'"),

@@ -103,6 +103,9 @@ def test_cas_says_on_stderr_what_stands_in_its_way(cluster: LocalCluster) -> Non
     absent = invoke(cluster, "cas", "cas/nobody", "1", "2")
     assert (absent.returncode, absent.stderr) == (1, b"compare failed: no key of that name\n")
     assert ok(cluster, "get", "cas/a") == b"2\n"
+    assert quiet(invoke(cluster, "cas", "cas/a", "-", "\n", stdin=b"2")) == b"OK\n", "what it must hold"
+    assert quiet(invoke(cluster, "cas", "cas/a", "\n", "-", stdin=b"3")) == b"OK\n", "or what it shall"
+    assert "only one" in refused(invoke(cluster, "cas", "cas/a", "-", "-", stdin=b"3"), 2)
 
 
 def test_cas_in_json(cluster: LocalCluster) -> None:
@@ -167,7 +170,9 @@ def test_limits_are_told_in_one_line(cluster: LocalCluster) -> None:
     assert quiet(invoke(cluster, "put", "limit/value", "-", stdin=largest)) == b"OK\n"
     assert quiet(invoke(cluster, "get", "limit/value")) == largest + b"\n"
     too_large = invoke(cluster, "put", "limit/value", "-", stdin=largest + b"v")
-    assert "1,048,577 bytes; the limit is 1,048,576" in refused(too_large, 2)
+    assert "over 1,048,576 bytes" in refused(too_large, 2)
+    endless = run_with(["put", "limit/value", "-"], cluster.folder, shell='"$@" </dev/zero')
+    assert "over 1,048,576 bytes" in refused(endless, 2)
     assert quiet(invoke(cluster, "delete", "limit/value")) == b"1\n"
 
 

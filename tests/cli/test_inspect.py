@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raftkv.kv.commands import Command, Op
-from raftkv.raft import Entry, HardState
+from raftkv.raft import Configuration, Entry, EntryKind, HardState
 from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.processes import raftkv
@@ -78,6 +78,17 @@ def test_entries_are_listed_with_what_they_do(tmp_path: Path) -> None:
     shown = [json.loads(line) for line in part.stdout.splitlines()]
     assert [entry["index"] for entry in shown] == [3, 4]
     assert shown[0] == {"index": 3, "term": 2, "bytes": shown[0]["bytes"], "op": "put", "key": "k1"}
+
+
+def test_who_belongs_to_the_cluster_is_an_entry_like_others(tmp_path: Path) -> None:
+    wal = tmp_path / "wal"
+    log, _ = Wal.open(OsDirectory(wal), Identity("c", NodeId("n1"), "life"), WalOptions(segment_bytes=1024))
+    members = Configuration.of([NodeId("n1"), NodeId("n2")])
+    entry = Entry(LogIndex(1), Term(1), EntryKind.CONFIGURATION, members.encode())
+    log.append(HardState(Term(1), None, LogIndex(0)), [entry])
+    log.close()
+    done = raftkv("inspect", "log", str(wal), folder=tmp_path)
+    assert done.stdout.decode().split()[3:] == ["configuration", "voters", "n1", "n2"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -112,7 +112,8 @@ def test_a_watch_prints_a_line_an_event(cluster: LocalCluster) -> None:
         "version": 1,
         "lease": 0,
     }
-    assert gone == {"type": "delete", "key": "seen/a", "mod_revision": first + 2, "previous": "1"}
+    left = {"type": "delete", "key": "seen/a", "value": None, "mod_revision": first + 2, "previous": "1"}
+    assert gone == left
 
 
 def start(cluster: LocalCluster, *arguments: str) -> subprocess.Popen[str]:

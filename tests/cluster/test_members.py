@@ -102,7 +102,7 @@ def test_a_cluster_grows_shrinks_and_refuses_what_makes_no_sense(tmp_path: Path)
         cluster.ok("put", "a", "1")
         assert b"the cluster in .raftkv has 5 voters" in cluster.run("up", "--nodes", "5").stderr
         assert voters(cluster) == ["n1", "n2", "n3", "n4", "n5"]
-        cluster.ok("members", "add")
+        assert json.loads(cluster.ok("members", "add", "--json")) == {"added": "n6"}
         assert members(cluster)["n6"]["part"] == "learner"
         status = {node["name"]: node["role"] for node in cluster.status()["nodes"]}
         assert status["n6"] == "learner"
@@ -145,7 +145,8 @@ def test_a_node_that_lost_its_folder_is_told_what_to_do(tmp_path: Path) -> None:
             lambda: f"node {wiped} exited with code 3" in cluster.log(), f"{wiped} to be turned away"
         )
         assert f"node {wiped} has a new data folder" in cluster.log()
-        cluster.ok("members", "replace", wiped)
+        done = json.loads(cluster.ok("members", "replace", wiped, "--json"))
+        assert (list(done), done["removed"]) == (["removed", "promoted"], wiped)
         assert "n4" in voters(cluster)
         assert wiped not in members(cluster)
         assert cluster.ok("get", "a") == b"1\n"
