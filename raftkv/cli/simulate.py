@@ -199,7 +199,7 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         return
     spawn = multiprocessing.get_context("spawn")
     done = 0
-    pool = ProcessPoolExecutor(workers, spawn, _ignore_interrupt)
+    pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
     try:
         for outcome in pool.map(job, seeds):
             done += 1
@@ -213,10 +213,13 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the parent, which ends its workers."""
+def _begin_worker() -> None:
+    """Ctrl-C is for the parent, which ends its workers; killed, it could not, and each waits for ever."""
     import signal
 
+    from raftkv.cluster.ourselves import die_with_parent
+
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

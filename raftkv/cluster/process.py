@@ -7,7 +7,6 @@ is stopped by a signal at that moment reads no pipe: for that one the kernel is 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
@@ -19,13 +18,13 @@ from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from raftkv.cluster.ourselves import die_with_parent
 from raftkv.config import load
 from raftkv.errors import ConfigError, CorruptLog, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
 NODE_LOG_BYTES_MAX = 8 << 20
 """Of a node's own log of events; at a start with more, it begins anew."""
-_PR_SET_PDEATHSIG = 1
 _SPAWN = multiprocessing.get_context("spawn")
 EXIT_CONFIG = 2
 EXIT_FAILED = 1
@@ -122,7 +121,7 @@ class NodeProcess:
 
 def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connection) -> None:
     """The node's process begins here."""
-    _die_with_parent()
+    die_with_parent()
     # Ctrl-C reaches the whole terminal group: only the launcher answers it, and tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(log_folder)
@@ -164,8 +163,3 @@ def _exit_code(error: RaftkvError) -> int:
     if isinstance(error, CorruptLog):
         return EXIT_DAMAGED
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

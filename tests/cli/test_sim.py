@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from raftkv.cli.app import app
+from raftkv.cluster.ourselves import own_command
 from raftkv.sim.twin import Twin, Violation
-from tests.support.processes import raftkv
+from tests.support.processes import await_condition, is_alive, raftkv
 
 SHORT = ("--seconds", "1")
 
@@ -152,3 +156,29 @@ def test_the_end_of_a_worker_is_told_with_the_seed_to_go_on_from(monkeypatch: py
     done = run("--seed", "40", "--seeds", "3")
     assert done.exit_code == 2
     assert "at seed 40 or soon after; go on with --seed 40" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only there it is seen who a process began")
+def test_workers_do_not_outlive_whoever_began_them(tmp_path: Path) -> None:
+    """Killed, it tells them nothing; they would wait for their next seed for ever."""
+    if os.cpu_count() == 1:
+        pytest.skip("on one processor there are no workers")
+    sim = subprocess.Popen(own_command("sim", "--seeds", "1000"), stderr=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        begun = await_condition(lambda: busy_workers(sim.pid), "workers to work")
+    finally:
+        sim.kill()
+        sim.wait()
+    await_condition(lambda: not any(map(is_alive, begun)), "the workers to end")
+
+
+def busy_workers(parent: int) -> list[int]:
+    """Those that have burned a second and a half, and so have begun with a seed; all of them, or none yet."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"--multiprocessing-fork" in (path / "cmdline").read_bytes():
+                fields = (path / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == parent:
+                    found[int(path.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return list(found) if len(found) > 1 and min(found.values()) > 1.5 else []
