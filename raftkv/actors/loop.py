@@ -28,6 +28,8 @@ SWITCH_INTERVAL_SECONDS = 0.0002
 ``docs/performance.md`` has what other values gave."""
 DISK_CLOSE_SECONDS = 5.0
 IDLE_SECONDS_MAX = 1.0
+SIGNALS_READ = 512
+"""At once; of more the rest wakes the loop again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guar
                     readable.append(port_name)
                 elif source == disk.wake_fd:
                     results = disk.collect()
+                elif source == wake_fd:
+                    os.read(wake_fd, SIGNALS_READ)  # or a leader would spin until it has handed over
                 elif guard and source == guard.fd:
                     node.stop("the launcher is gone")
             node.turn(readable, results)
