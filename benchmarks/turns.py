@@ -68,21 +68,13 @@ def measure(clients: int, total: int) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         cluster = prepare(Path(folder), NODES, None, fresh=False)
         config = Path(folder) / "cluster.toml"
-        nodes = [_start("--config", str(config), "--node", node.name) for node in cluster.nodes]
+        names = [node.name for node in cluster.nodes]
+        nodes = [_start("benchmarks.turns", "--config", str(config), "--node", name) for name in names]
         try:
-            bench = [
-                sys.executable,
-                "-m",
-                "raftkv",
-                "bench",
-                "put",
-                "--clients",
-                str(clients),
-                "--total",
-                str(total),
-            ]
-            bench += ["--config", str(config), "--timeout", str(ANSWERED_SECONDS), "--json"]
-            load_generator = subprocess.Popen(bench, stdout=subprocess.PIPE, text=True)
+            load = (
+                f"bench put --clients {clients} --total {total} --timeout {ANSWERED_SECONDS} --json".split()
+            )
+            load_generator = _start("raftkv", *load, "--config", str(config))
             idle = _idle_cores(load_generator)
             rate = json.loads(load_generator.communicate()[0])["ops_per_second"]
         finally:
@@ -100,10 +92,8 @@ def measure(clients: int, total: int) -> None:
             print(f"| {what} | {share:,.0f} | {before / count / 1000:.0f} | {within / count / 1000:.0f} |")
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.turns", *arguments], stdout=subprocess.PIPE, text=True
-    )
+def _start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 def _idle_cores(during: subprocess.Popen[str]) -> float:

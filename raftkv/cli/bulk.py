@@ -64,7 +64,9 @@ def load(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="The file to read; '-' for stdin.", show_default=False)
     ],
-    format_: Annotated[Format, typer.Option("--format", help="auto: as the first line looks.")] = Format.AUTO,
+    format_: Annotated[
+        Format, typer.Option("--format", help="auto: as the name or the first line says.")
+    ] = Format.AUTO,
     in_flight: Annotated[int, typer.Option(metavar="N", help="Requests in flight.", min=1, max=4096)] = 512,
     endpoints: Endpoints = None,
     config: Config = None,

@@ -239,7 +239,6 @@ def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: 
         if new and not (folder / "cluster.toml").exists():  # refused before there was anything
             with suppress(OSError):
                 log_path.unlink()
-                (folder / "LOCK").unlink(missing_ok=True)
                 folder.rmdir()
         raise
     if failure:

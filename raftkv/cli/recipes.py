@@ -17,7 +17,7 @@ from raftkv.errors import ClientError, ConfigError
 
 if TYPE_CHECKING:
     from raftkv.client import Client, Entry
-    from raftkv.recipes import Lock
+    from raftkv.recipes import Election, Lock
 
 LOOK_SECONDS = 0.05
 END_SECONDS = 5.0
@@ -69,7 +69,7 @@ def lock(
             _announce(name, held.token, json)
             _hold(held, f"lock {name}")
         finally:
-            _give_back(held.release, f"lock {name}")
+            _give_back(held, held.release, f"lock {name}")
 
 
 def elect(
@@ -104,7 +104,7 @@ def elect(
             _announce(name, election.token, json)
             _hold(election, f"office {name}")
         finally:
-            _give_back(election.resign, f"office {name}")
+            _give_back(election, election.resign, f"office {name}")
 
 
 def _listen(client: Client, name: str, json: bool) -> None:
@@ -127,21 +127,23 @@ def _announce(name: str, token: int, json: bool) -> None:
         flush()
 
 
-def _hold(held: object, what: str) -> None:
+def _hold(held: Lock | Election, what: str) -> None:
     """Until interrupted; raises when it is lost."""
     idle = threading.Event()
-    while held.held:  # type: ignore[attr-defined]  # a Lock or an Election
+    while held.held:
         idle.wait(LOOK_SECONDS)
     fail(f"{what} was lost: its lease has ended")
     raise typer.Exit(Exit.NO)
 
 
-def _give_back(release: Callable[[], None], what: str) -> None:
+def _give_back(held: Lock | Election, release: Callable[[], None], what: str) -> None:
     """Whatever becomes of that, it is no part of how the command ended."""
+    had = held.held
     try:
         release()
     except ClientError as error:
-        note(f"raftkv: {what} could not be given back ({error}); it ends with its lease")
+        if had:
+            note(f"raftkv: {what} could not be given back ({error}); it ends with its lease")
 
 
 def _run(command: list[str], held: Lock, name: str) -> int:

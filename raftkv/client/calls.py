@@ -73,6 +73,6 @@ class Call:
         self.started = 0.0
         self.sent_at = 0.0
         self.why = ""
-        """Not yet, as far as anybody has said."""
+        """Not done yet, as far as anybody has said."""
         self.response: Response | None = None
         self.error: ClientError | None = None

@@ -391,13 +391,14 @@ class ClientCore:
         if is_write and (call.open or call.uncertain):
             self._finish(call, OutcomeUnknown("no answer in time: the request may or may not have happened"))
         else:
-            why = call.why
-            if call.target in (None, ANY_NODE) and any(
-                peer.hello and peer.hello_at >= call.started for peer in self._peers.values()
-            ):
-                why = why or "the cluster has no leader"
-            why = why or "no node answered"
+            why = call.why or self._silence(call)
             self._finish(call, Unavailable(f"{why} in time: nothing happened{self._mismatch}"))
+
+    def _silence(self, call: Call) -> str:
+        """Why nobody has said anything to that request: it waits for a leader, or for an answer."""
+        leaders = [hello.leader for hello, told_at in self.heard().values() if told_at >= call.started]
+        leaderless = not call.open and leaders and not any(leaders)
+        return "the cluster has no leader" if leaderless else "no node answered"
 
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]

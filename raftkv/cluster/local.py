@@ -30,12 +30,13 @@ _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
 
 
 class FolderLock:
-    """Held by the launcher as long as it runs; the kernel lets go of it however that ends."""
+    """Held by the launcher as long as it runs; the kernel lets go of it however that ends. On the folder
+    itself: a file that is locked can be deleted, and another one locked under its name."""
 
     def __init__(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        self._path = data / "LOCK"
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = data
+        self._fd = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for _ in range(_LOCK_TRIES):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,16 +53,15 @@ class FolderLock:
         os.close(self._fd)
 
     def remove(self) -> None:
-        """With the folder, if nothing else is in it: of a cluster that was refused before it was made."""
+        """With the folder, if nothing is in it: of a cluster that was refused before it was made."""
         with suppress(OSError):
-            self._path.unlink()
-            self._path.parent.rmdir()
+            self._path.rmdir()
 
 
 def is_locked(data: Path) -> bool:
     """Whether a launcher runs on this folder."""
     try:
-        fd = os.open(data / "LOCK", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

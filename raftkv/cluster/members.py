@@ -144,7 +144,12 @@ class Members:
         ``OutcomeUnknown``."""
         taken, refused = False, None
         while True:
-            view = self.leader()
+            try:
+                view = self.leader()
+            except Unavailable:
+                if taken:
+                    break  # the leader that took it is gone, and no other one in sight
+                raise
             waiting(view)
             settled = view.configuration_committed and not any(
                 member.part in (Part.INCOMING.value, Part.OUTGOING.value) for member in view.members

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from raftkv.errors import DataFolderLocked, DiskFull, StorageFailed
+from raftkv.errors import DataFolderLocked, DiskFull, ForeignData, StorageFailed
 
 NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, quota exceeded, and the limit on a file's size (``ulimit -f``)."""
@@ -109,10 +109,13 @@ class OsFile:
 
 
 class OsDirectory:
-    """A real folder; made, with its parents, if it is absent."""
+    """A real folder; made, with its parents, if it is absent. Raises ``ForeignData`` where it cannot be."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        for place in (path, *path.parents):
+            if place.exists() and not place.is_dir():
+                raise ForeignData(f"data folder {path} cannot be made: {place} is a file")
         missing = [folder for folder in [path, *path.parents] if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
@@ -142,11 +145,14 @@ class OsDirectory:
         _sync_folder(self._path)
 
     def lock(self) -> None:
+        """On the folder itself: a file that is locked can be deleted, and another locked under its name."""
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fd = os.open(self._path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(folder)
             os.close(fd)
             by = f"process {holder}" if holder else "another process"
             raise DataFolderLocked(
@@ -155,7 +161,8 @@ class OsDirectory:
         with suppress(OSError):  # the pid is for people; the lock itself needs no space
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
-        self._lock_fd = fd
+        os.close(fd)
+        self._lock_fd = folder
 
 
 class ReadOnlyDirectory:

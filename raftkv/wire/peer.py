@@ -40,6 +40,7 @@ VERSION = 1
 _INCARNATION = re.compile("[0-9A-Za-z]{0,64}")
 _FRAME_TYPES = (int, str, str, str, str, int, tuple)
 SENDERS_REMEMBERED = 64
+"""Of those whose names were found to be in order."""
 COUNT_MAX = 1 << 62
 """No term or index comes near; beyond it the serialiser's integers end."""
 

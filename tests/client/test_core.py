@@ -372,6 +372,17 @@ def test_a_write_that_was_never_sent_did_not_happen() -> None:
     assert "no node answered" in str(call.error)
 
 
+@pytest.mark.parametrize(
+    ("leader", "why"), [(None, "the cluster has no leader in time"), ("n2", "no node answered in time")]
+)
+def test_that_nobody_leads_is_another_thing_than_that_nobody_answers(leader: str | None, why: str) -> None:
+    talk = Talk()
+    call = talk.get(timeout=0.3)
+    talk.hello("n1", leader)  # and n2, who may lead, says nothing
+    talk.wait(0.4)
+    assert str(call.error) == f"{why}: nothing happened"
+
+
 def test_an_open_read_did_not_happen_at_the_deadline() -> None:
     talk = Talk().led_by("n1")
     call = talk.get(timeout=0.1)

@@ -13,7 +13,7 @@ import pytest
 from raftkv.client import Client
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.members import Members
-from tests.cli.asserting import invoke, ok
+from tests.cli.asserting import await_leader, invoke, ok
 from tests.support.processes import LocalCluster, await_condition, local_cluster
 
 pytestmark = pytest.mark.cluster
@@ -173,6 +173,19 @@ def test_a_node_that_hears_of_its_removal_leaves_by_itself(tmp_path: Path) -> No
         await_condition(lambda: "node n3 has left" in cluster.log(), "the launcher to let it go")
         assert "n3" not in {node["name"] for node in cluster.status()["nodes"]}
         assert 'name = "n3"' not in (tmp_path / ".raftkv" / "cluster.toml").read_text()
+
+
+def test_a_change_that_costs_the_leader_its_majority_is_of_unknown_outcome(tmp_path: Path) -> None:
+    """It is in the log of the leader that took it, and ends once a majority is back."""
+    with local_cluster(tmp_path) as cluster:
+        leader = await_leader(cluster)
+        dead, leaving = (node["name"] for node in cluster.status()["nodes"] if node["name"] != leader)
+        cluster.ok("chaos", "kill", dead)
+        done = cluster.run("members", "remove", leaving, "--timeout", "10")
+        assert (done.returncode, done.stdout) == (4, b""), done.stderr
+        assert b"the change is not committed after 10 s; it may yet be" in done.stderr
+        cluster.ok("chaos", "restart", dead)
+        await_condition(lambda: voters(cluster) == sorted((leader, dead)), f"{leaving} to be gone")
 
 
 def test_nodes_that_are_started_one_by_one_wait_for_each_other(tmp_path: Path) -> None:

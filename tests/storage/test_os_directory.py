@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import CorruptLog, DataFolderLocked
+from raftkv.errors import CorruptLog, DataFolderLocked, ForeignData
 from raftkv.storage import Append, OsDirectory, Recovered, Volume, WalOptions
 from raftkv.storage.files import OsFile
 from raftkv.storage.recovery import segment_name
@@ -112,6 +112,22 @@ def test_a_lock_is_held_against_another_process_and_ends_with_it(tmp_path: Path)
         holder.kill()
         holder.wait(10)
     assert read_all(tmp_path).entries == []
+
+
+def test_a_lock_is_held_whatever_becomes_of_the_file_that_names_its_holder(tmp_path: Path) -> None:
+    volume, _, directory = start(tmp_path)
+    (tmp_path / "LOCK").unlink()
+    with pytest.raises(DataFolderLocked, match="in use by another process"):
+        start(tmp_path)
+    volume.close()
+    end(directory)
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "n1").write_text("")
+    for path in (tmp_path / "n1", tmp_path / "n1" / "wal"):
+        with pytest.raises(ForeignData, match=f"{path} cannot be made: {tmp_path / 'n1'} is a file"):
+            OsDirectory(path)
 
 
 def test_a_refused_start_leaves_the_lock_of_the_holder_alone(tmp_path: Path) -> None:
