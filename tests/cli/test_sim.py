@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from raftkv.cli.app import app
 from raftkv.cluster.ourselves import own_command
 from raftkv.sim.twin import Twin, Violation
-from tests.support.processes import await_condition, is_alive, raftkv
+from tests.support.processes import await_condition, children_of, is_alive, raftkv
 
 SHORT = ("--seconds", "1")
 
@@ -175,10 +175,9 @@ def test_workers_do_not_outlive_whoever_began_them(tmp_path: Path) -> None:
 def busy_workers(parent: int) -> list[int]:
     """Those that have burned a second and a half, and so have begun with a seed; all of them, or none yet."""
     found = {}
-    for path in Path("/proc").glob("[0-9]*"):
+    for pid in children_of(parent):
         with contextlib.suppress(OSError):
-            if b"--multiprocessing-fork" in (path / "cmdline").read_bytes():
-                fields = (path / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == parent:
-                    found[int(path.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            if b"--multiprocessing-fork" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                found[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return list(found) if len(found) > 1 and min(found.values()) > 1.5 else []

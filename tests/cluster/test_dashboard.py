@@ -19,6 +19,7 @@ from tests.support.processes import (
     DEADLINE_SECONDS,
     LocalCluster,
     await_condition,
+    children_of,
     environment,
     free_base_port,
     is_alive,
@@ -153,19 +154,6 @@ async def test_the_same_dashboard_in_a_browser(tmp_path: Path) -> None:
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=60)
         await_condition(lambda: not any(map(is_alive, children)), "no visitor's process to be left")
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it has just ended
-            if int(fields[1]) == pid:
-                found.append(int(entry.name))
-    return found
 
 
 def test_what_a_terminal_is_needed_for_says_so(tmp_path: Path) -> None:
