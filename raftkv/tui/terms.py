@@ -42,6 +42,11 @@ class Terms:
     def last_term(self) -> int:
         return self.runs[-1][1] if self.runs else UNKNOWN
 
+    @property
+    def highest_term(self) -> int:
+        """Not always the last: a name may stand for another log than when its beginning was told."""
+        return max((term for _, term in self.runs), default=UNKNOWN)
+
 
 NONE = Terms()
 

@@ -11,7 +11,7 @@ from raftkv.tui.view.faults import fault_time, faults, faults_line
 from raftkv.tui.view.lanes import lanes
 from raftkv.tui.view.matrix import MatrixShape, link_matrix, matrix_shape
 from raftkv.tui.view.spans import length, plain
-from tests.tui.fakes import START, leader_snapshot, process, snapshot
+from tests.tui.fakes import START, leader_snapshot, process, snapshot, tail
 from tests.tui.scenes import BLOCK, FIVE, NAMES, NINE, SLOW, election, healthy, state_of
 
 # -- the matrix --------------------------------------------------------------------------------
@@ -109,6 +109,17 @@ def test_a_dead_leaders_longer_log_stays_in_sight() -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_lanes_fit(width: int) -> None:
     assert all(length(line) <= width for line in lanes(state_of(*election()), START, width))
+
+
+@pytest.mark.parametrize("width", range(80, 100))
+def test_lanes_fit_where_a_log_of_lower_terms_has_taken_the_place_of_another(width: int) -> None:
+    """The cluster behind a name began anew; what the old one's log held is still in sight."""
+    before = snapshot("n1", last_index=1006, tail=tail(1001, *[123456] * 6))
+    after = snapshot("n1", last_index=1006, tail=tail(1006, 1), time=START + 0.1)
+    state = state_of(before, after, snapshot("n2", last_index=0), snapshot("n3", last_index=0))
+    drawn = lanes(state, START, width)
+    assert "123456" in plain(drawn[1])
+    assert all(length(line) <= width for line in drawn)
 
 
 # -- faults ------------------------------------------------------------------------------------

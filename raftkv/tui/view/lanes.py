@@ -21,7 +21,7 @@ _SKEW_SECONDS = 0.3
 
 def lanes(state: State, now: float, width: int) -> tuple[Line, ...]:
     label = max(5, name_width(state)) + 4
-    cell = 2 + max(1, max(len(str(node.terms.last_term)) for node in state.nodes))
+    cell = 2 + max(1, max(len(str(node.terms.highest_term)) for node in state.nodes))
     columns = max(1, (width - label - NOTE_WIDTH) // cell)
     end = _right_edge(state, now, columns)
     known = min((node.terms.first for node in state.nodes if node.terms.runs), default=1)
