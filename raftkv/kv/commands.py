@@ -57,6 +57,9 @@ class Code(IntEnum):
     LEADER_CHANGED = 13
 
 
+_HEAD_FIELDS = 5
+
+
 class Command(NamedTuple):
     """The decoded form."""
 
@@ -83,16 +86,25 @@ def encode_flat(fields: tuple[Any, ...]) -> bytes:
     return packed
 
 
+NOT_MESSAGEPACK = (TypeError, ValueError, RecursionError, msgpack.UnpackException)
+"""What ``unpackb`` may raise for bytes from anywhere."""
+
+
 def decode_flat(data: bytes) -> tuple[Any, ...]:
-    """``(client_id, born, sequence, floor, op, *arguments)``: what the state machine takes apart, tens
-    of thousands of times a second. Raises ValueError for anything that is no command."""
+    """The inverse. Raises ValueError for anything that is no command."""
     try:
         fields: tuple[Any, ...] = msgpack.unpackb(data, use_list=False, strict_map_key=False)
-        # A map or a byte string has items of its own.
-        if type(fields) is tuple and (
-            type(fields[0]) is type(fields[1]) is type(fields[2]) is type(fields[3]) is type(fields[4]) is int
-        ):
-            return fields
-    except (TypeError, ValueError, IndexError, RecursionError, msgpack.UnpackException) as error:
+    except NOT_MESSAGEPACK as error:
         raise ValueError(f"no command: {type(error).__name__}") from error
-    raise ValueError("no command: its head is not five numbers")
+    if not has_head(fields):
+        raise ValueError("no command: its head is not five numbers")
+    return fields
+
+
+def has_head(fields: Any) -> bool:
+    """Whether it begins as a command does. A map or a byte string has items of its own."""
+    return (
+        type(fields) is tuple
+        and len(fields) >= _HEAD_FIELDS
+        and type(fields[0]) is type(fields[1]) is type(fields[2]) is type(fields[3]) is type(fields[4]) is int
+    )

@@ -1,0 +1,131 @@
+"""A plain put, which is written out for speed, does exactly what the way for all commands does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from raftkv.kv import Applied, Command, Op, StateMachine
+from raftkv.kv.commands import NOT_MESSAGEPACK
+from raftkv.kv.limits import KEY_BYTES_MAX, SESSION_WINDOW, VALUE_BYTES_MAX
+from raftkv.kv.snapshot import Capture
+from raftkv.kv.transactions import Step
+
+LEASE = 1
+"""Granted by the first entry, so that is its id."""
+GRANT = Command(9, 0, 1, 1, Op.LEASE_GRANT, (1000,))
+
+keys = st.sampled_from([b"a", b"b", b"c"])
+values = st.binary(max_size=2)
+put = st.tuples(st.just(Op.PUT), keys, values)
+others = st.one_of(
+    st.tuples(st.just(Op.PUT), keys, values, st.just(LEASE)),
+    st.tuples(st.just(Op.DELETE), keys),
+    st.tuples(st.just(Op.COMPARE_AND_SET), keys, values, values),
+    st.tuples(st.just(Op.DELETE_RANGE), keys, keys),
+    st.tuples(st.just(Op.TXN), st.just(()), st.just([(Step.RANGE, b"a", b"c", 0, 0, 0, 0, 0)]), st.just(())),
+)
+sequences = st.integers(0, 5) | st.integers(SESSION_WINDOW - 1, SESSION_WINDOW + 3)
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> bytes:
+    op, *arguments = draw(put | put | others)
+    head = (draw(st.integers(1, 3)), draw(st.integers(0, 30)), draw(sequences), draw(st.integers(0, 4)))
+    return Command(*head, op, tuple(arguments)).encode()
+
+
+def captured(capture: Capture) -> list[bytes]:
+    """A snapshot holds all of the state, so two with the same bytes are of the same state."""
+    chunks, last = [], False
+    while not last:
+        chunk, last = capture.next_chunk()
+        chunks.append(chunk)
+    return chunks
+
+
+def fields_of(data: bytes) -> Any:
+    try:
+        return msgpack.unpackb(data, use_list=False, strict_map_key=False)
+    except NOT_MESSAGEPACK:
+        return None
+
+
+def both(log: list[bytes], captured_at: int) -> None:
+    """Apply ``log`` either way, while a snapshot is taken, and compare all there is."""
+    machines = StateMachine(), StateMachine()
+    captures = []
+    for index, data in enumerate([GRANT.encode(), *log], start=1):
+        if index == captured_at:
+            captures = [machine.begin_capture(1) for machine in machines]
+        assert machines[0].apply(index, data) == machines[1]._apply_any(index, fields_of(data))
+        assert machines[0].applied_index == machines[1].applied_index == index
+    if captures:
+        assert captured(captures[0]) == captured(captures[1])
+    one_state, two_state = [captured(machine.begin_capture()) for machine in machines]
+    assert one_state == two_state
+    assert machines[0].leases.find(LEASE).keys == machines[1].leases.find(LEASE).keys
+    assert machines[0].history.events == machines[1].history.events
+    assert machines[0].history.kept_bytes == machines[1].history.kept_bytes
+    assert list(machines[0].keys) == list(machines[1].keys) == sorted(machines[0].items)
+
+
+OFF_ITS_LEASE = [
+    Command(1, 0, 1, 1, Op.PUT, (b"a", b"1", LEASE)).encode(),
+    Command(1, 0, 2, 2, Op.PUT, (b"a", b"2")).encode(),
+]
+
+
+@given(st.lists(commands(), max_size=30), st.integers(0, 20))
+@settings(max_examples=500, deadline=None)
+@example(OFF_ITS_LEASE, 3)
+def test_whatever_came_before_and_whatever_is_under_way(log: list[bytes], captured_at: int) -> None:
+    both(log, captured_at)
+
+
+HEAD = (1, 0, 1, 0, Op.PUT.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (*HEAD, b"", b"v"),
+        (*HEAD, b"k" * KEY_BYTES_MAX, b"v"),
+        (*HEAD, b"k" * (KEY_BYTES_MAX + 1), b"v"),
+        (*HEAD, b"k", bytes(VALUE_BYTES_MAX)),
+        (*HEAD, b"k", bytes(VALUE_BYTES_MAX + 1)),
+        (*HEAD, "k", b"v"),
+        (*HEAD, b"k", None),
+        (*HEAD, b"k"),
+        (*HEAD, b"k", b"v", False),
+        (True, *HEAD[1:], b"k", b"v"),
+        (*HEAD[:4], True, b"k", b"v"),
+        (*HEAD[:2], 1.0, *HEAD[3:], b"k", b"v"),
+        (*HEAD[:4], 11, b"k", b"v"),
+        {5: 0, 0: 0, 2: 0, 3: 0, Op.PUT.value: 0, b"k": 0, b"v": 0},
+        b"\x01\x00\x01\x00\x01kv",
+        7,
+    ],
+    ids=lambda fields: repr(fields)[:40],
+)
+def test_what_is_not_quite_a_plain_put(fields: object) -> None:
+    both([msgpack.packb(fields), *[b"", b"\xc1", msgpack.packb(fields)[:-1]]], 0)
+
+
+def test_a_map_is_no_command_even_if_its_keys_look_like_one() -> None:
+    lookalike = msgpack.packb({5: 0, 0: 0, 2: 0, 3: 0, 1: 0, b"k": 0, b"v": 0})
+    machine = StateMachine()
+    assert machine.apply(1, lookalike) is None
+    assert not machine.items
+
+
+def test_a_client_that_was_forgotten_is_told_so() -> None:
+    machine = StateMachine()
+    machine.sessions.horizon = 5
+    applied = machine.apply(9, Command(1, 4, 1, 1, Op.PUT, (b"k", b"v")).encode())
+    assert isinstance(applied, Applied)
+    assert not machine.items
