@@ -99,7 +99,8 @@ class Bench:
             self._prepare()
             begin = time.monotonic()
             for _ in range(result.clients):
-                self._ask(transport.core.new_session())
+                session = transport.core.new_session()
+                self._ask(session, partial(self._on_done, session))
             while self._finished < result.total:
                 transport.pump(PUMP_SECONDS)
                 self._progress(self._finished)
@@ -132,7 +133,7 @@ class Bench:
         if errors:
             raise errors[0]
 
-    def _ask(self, session: Session) -> None:
+    def _ask(self, session: Session, done: Callable[[Call], None]) -> None:
         """The next request of one logical client, if there are any left."""
         if self._started == self._result.total:
             return
@@ -140,7 +141,6 @@ class Bench:
         now = time.monotonic()
         key = _key(int(self._random.random() * self._key_space))  # a third of what randrange takes
         share = self._write_share
-        done = partial(self._on_done, session)
         if share == 1.0 or (share and self._random.random() < share):
             call = Call((Op.PUT, key, self._value), now + self._timeout, done, session)
         else:
@@ -155,7 +155,7 @@ class Bench:
             self._result.errors += 1
         else:
             self._result.latencies.append(time.monotonic() - call.started)
-        self._ask(session)
+        self._ask(session, call.done)
 
 
 def _key(number: int) -> bytes:

@@ -14,7 +14,7 @@ ANY_NODE = "*"
 class Session:
     """One writer's identity: its sequence of writes, each applied exactly once."""
 
-    __slots__ = ("born", "client_id", "hello_after", "last_sequence", "waiting")
+    __slots__ = ("born", "client_id", "hello_after", "last_sequence", "oldest", "waiting")
 
     def __init__(self, client_id: int, hello_after: float) -> None:
         self.client_id = client_id
@@ -23,8 +23,22 @@ class Session:
         """An applied index known before the first write; set at the first send, from a HELLO that is
         younger than ``hello_after``."""
         self.last_sequence = 0
-        self.waiting: dict[int, None] = {}
-        """Sequences not answered yet, ascending."""
+        self.oldest = 1
+        """The lowest sequence not answered yet; the next one when all are."""
+        self.waiting: set[int] = set()
+        """Sequences not answered yet."""
+
+    def begin(self) -> int:
+        """The sequence of the next write."""
+        self.last_sequence = sequence = self.last_sequence + 1
+        self.waiting.add(sequence)
+        return sequence
+
+    def end(self, sequence: int) -> None:
+        """That one was answered, or given up."""
+        self.waiting.discard(sequence)
+        while self.oldest <= self.last_sequence and self.oldest not in self.waiting:
+            self.oldest += 1
 
 
 class Call:

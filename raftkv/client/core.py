@@ -15,6 +15,7 @@ earlier try went unanswered, or was answered with "the leader changed") make a p
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Sequence
 
@@ -50,7 +51,9 @@ RESEND_SECONDS = 1.0
 """A request open for this long is sent again: a follower may have lost it on the way to the leader."""
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
-DEADLINES_SLACK = 1024
+LOOK_SECONDS = 1e-6
+"""For each open call, between two looks for those whose time is up: a small share of the time, and at most
+10 ms late with 10,000 of them."""
 _OK, _WRITE = Code.OK.value, Kind.WRITE.value
 """Of every write; to name a member of an enum costs as much as a check."""
 
@@ -84,7 +87,8 @@ class ClientCore:
         self._retries: list[tuple[float, int, Call]] = []
         self._mismatch = ""
         """What a node of another version was heard to speak."""
-        self._deadlines: list[tuple[float, int, Call]] = []
+        self._overdue_at = math.inf
+        """No open call's time is up before that."""
         self._last_id = 0
         self._target: str | None = None
         self._hello_due = -1.0
@@ -119,15 +123,9 @@ class ClientCore:
         call.started = now
         self._calls[call.request_id] = call
         if call.session:
-            call.session.last_sequence += 1
-            call.sequence = call.session.last_sequence
-            call.session.waiting[call.sequence] = None
-        heapq.heappush(self._deadlines, (call.deadline, call.request_id, call))
-        if len(self._deadlines) > 2 * len(self._calls) + DEADLINES_SLACK:
-            # Finished calls leave their deadline behind; without this a busy client would hold on
-            # to everything it has asked within a timeout.
-            self._deadlines = [item for item in self._deadlines if item[1] in self._calls]
-            heapq.heapify(self._deadlines)
+            call.sequence = call.session.begin()
+        if call.deadline < self._overdue_at:
+            self._overdue_at = call.deadline
         self._dispatch(call, now)
 
     def on_frame(self, endpoint: str, data: bytes, now: float) -> None:
@@ -157,10 +155,8 @@ class ClientCore:
 
     def on_time(self, now: float) -> None:
         self._now = now
-        while self._deadlines and self._deadlines[0][0] <= now:
-            call = heapq.heappop(self._deadlines)[2]
-            if call.request_id in self._calls:
-                self._expire(call)
+        if now >= self._overdue_at:
+            self._end_overdue(now)
         while self._retries and self._retries[0][0] <= now:
             call = heapq.heappop(self._retries)[2]
             if call.request_id in self._calls and not call.open:
@@ -175,11 +171,9 @@ class ClientCore:
 
     def next_timer(self, now: float) -> float:
         """When ``on_time`` is due at the latest."""
-        due = now + (HELLO_SECONDS if self._calls else 1.0)
+        due = min(now + (HELLO_SECONDS if self._calls else 1.0), self._overdue_at)
         if self._waiting:
             due = min(due, self._hello_due)
-        if self._deadlines:
-            due = min(due, self._deadlines[0][0])
         if self._retries:
             due = min(due, self._retries[0][0])
         return min(due, self.keeper.next_timer(now), self.watches.next_timer(now))
@@ -304,7 +298,7 @@ class ClientCore:
 
     def _dispatch(self, call: Call, now: float) -> None:
         session = call.session
-        if session and call.sequence >= next(iter(session.waiting)) + SESSION_WINDOW:
+        if session and call.sequence >= session.oldest + SESSION_WINDOW:
             self._held[call.request_id] = call
             return
         endpoint = call.target or self._target
@@ -340,8 +334,8 @@ class ClientCore:
             if not known:
                 return None
             session.born = max(known)
-        floor = next(iter(session.waiting))
-        command = encode_flat((session.client_id, session.born, call.sequence, floor, *call.fields))
+        head = session.client_id, session.born, call.sequence, session.oldest
+        command = encode_flat((*head, *call.fields))
         return (call.request_id, _WRITE, session.client_id, call.sequence, command)
 
     def _wait_for_hello(self, call: Call, now: float) -> None:
@@ -386,6 +380,15 @@ class ClientCore:
             return OutcomeUnknown("the cluster forgot this client while its request was open")
         return SessionExpired("the cluster has forgotten this client; the request was not applied")
 
+    def _end_overdue(self, now: float) -> None:
+        """Most calls are answered long before their time is up, so a submit only compares it, and here all
+        that are open are looked at."""
+        for call in self.calls():
+            if call.deadline <= now and call.request_id in self._calls:
+                self._expire(call)
+        earliest = min([call.deadline for call in self._calls.values()], default=math.inf)
+        self._overdue_at = max(earliest, now + len(self._calls) * LOOK_SECONDS)
+
     def _expire(self, call: Call) -> None:
         is_write = call.session is not None
         if is_write and (call.open or call.uncertain):
@@ -407,7 +410,7 @@ class ClientCore:
         for peer in self._peers.values():
             peer.calls.pop(call.request_id, None)
         if call.session:
-            call.session.waiting.pop(call.sequence, None)
+            call.session.end(call.sequence)
         call.open = False
         call.error = error
         call.done(call)

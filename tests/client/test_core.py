@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
 
@@ -18,7 +19,7 @@ from raftkv.client.core import (
     ClientCore,
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
-from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
+from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.wire.client import (
     FRAME_SLACK_BYTES,
@@ -419,7 +420,7 @@ def test_no_outcome_is_told_twice_whatever_comes_when() -> None:
         assert sorted(call.request_id for call in talk.done) == [call.request_id for call in calls]
         assert all((call.error is None) != (call.response is None) for call in calls)
         assert talk.core.calls_open == 0
-        assert talk.session.waiting == {}
+        assert talk.session.waiting == set()
 
 
 # -- what is no answer
@@ -589,14 +590,36 @@ def test_a_retry_is_byte_for_byte_the_first_try() -> None:
     assert talk.sent()[N2] == [tries[1]]
 
 
-def test_deadlines_of_finished_calls_are_forgotten() -> None:
+def test_a_call_that_is_over_leaves_nothing_behind() -> None:
+    """A busy client would hold on to everything it has asked within a timeout."""
     talk = Talk().led_by("n1")
-    for _ in range(10_000):
+    before = _calls_in_memory()
+    for _ in range(1_000):
         talk.answer(N1, talk.put(timeout=3600), Code.OK)
         talk.core.take_frames()
+        assert not talk.done.pop().error
     assert talk.core.calls_open == 0
-    assert len(talk.core._deadlines) < 5_000
-    assert not any(isinstance(call.error, ClientError) for call in talk.done)
+    assert _calls_in_memory() == before
+
+
+def _calls_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Call) for thing in gc.get_objects())
+
+
+def test_each_call_ends_when_its_own_time_is_up() -> None:
+    rng = random.Random(4)
+    talk = Talk().led_by("n1")
+    due: dict[int, float] = {}
+    for _ in range(300):
+        if rng.random() < 0.5:
+            call = talk.put(timeout=rng.uniform(0.005, 0.5))
+            due[call.request_id] = call.deadline
+        talk.wait(0.01)
+        assert all(due.pop(call.request_id) <= talk.now for call in talk.done)
+        assert all(deadline > talk.now - 0.001 for deadline in due.values())
+        assert talk.core.next_timer(talk.now) <= min(due.values(), default=talk.now + 1) + 0.001
+        talk.done.clear()
 
 
 def test_a_cluster_of_another_version_is_named_as_the_reason() -> None:

@@ -84,6 +84,21 @@ MUTANTS = (
     ),
     _mutant(
         Part.KV,
+        "put-leaves-its-key-on-the-lease",
+        "a key that was written anew without its lease goes when the lease ends",
+        "34",
+        Edit(StateMachine.apply, "self.leases.move(key, before[4], 0)", "pass"),
+    ),
+    _mutant(
+        Part.KV,
+        "map-taken-for-a-put",
+        "what only looks like a command when its fields are walked through is applied",
+        "38",
+        Edit(StateMachine.apply, "type(fields) is not tuple or len", "len"),
+        Edit(StateMachine.apply, "or fields[4] != _PUT", "or tuple(fields)[4] != _PUT"),
+    ),
+    _mutant(
+        Part.KV,
         "lease-renewed-too-late",
         "a renewal that came first in the log does not save a lease whose end was agreed on",
         "34",

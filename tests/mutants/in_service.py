@@ -30,25 +30,29 @@ KV = (
         "retry-applied-twice",
         "a retry is applied like a new request",
         "35",
-        Edit(StateMachine.apply, "if answer is not None:", "if False:"),
+        Edit(StateMachine.apply, "session is None or sequence in session.answers", "session is None"),
+        Edit(StateMachine._apply_any, "if answer is not None:", "if False:"),
     ),
     _kv(
         "dedupe-by-sequence-alone",
         "all clients share one session",
         "35",
         Edit(StateMachine.apply, "enter(client_id, born, index)", "enter(0, born, index)"),
+        Edit(StateMachine._apply_any, "enter(client_id, born, index)", "enter(0, born, index)"),
     ),
     _kv(
         "floor-ignored",
         "a stray copy of a request that its client has long forgotten is applied",
         "35",
-        Edit(StateMachine.apply, "if sequence < session.floor:", "if False:"),
+        Edit(StateMachine.apply, "not session.floor <= sequence", "not 0 <= sequence"),
+        Edit(StateMachine._apply_any, "if sequence < session.floor:", "if False:"),
     ),
     _kv(
         "floor-forgets-one-too-many",
         "the answer at the floor is forgotten although its client still waits for it",
         "35",
         Edit(StateMachine.apply, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
+        Edit(StateMachine._apply_any, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
     ),
     _kv(
         "forgotten-client-passes-for-new",
@@ -275,10 +279,8 @@ CLIENT = (
             "    session = call.session\n",
             "    session = call.session\n"
             "    if session and call.request:\n"
-            "        session.waiting.pop(call.sequence, None)\n"
-            "        session.last_sequence += 1\n"
-            "        call.sequence = session.last_sequence\n"
-            "        session.waiting[call.sequence] = None\n"
+            "        session.end(call.sequence)\n"
+            "        call.sequence = session.begin()\n"
             "        call.request = None\n",
         ),
     ),
@@ -296,7 +298,7 @@ CLIENT = (
         "floor-above-open-writes",
         "a client says that it waits for nothing older, while it does",
         "35",
-        Edit(ClientCore._make_request, "floor = next(iter(session.waiting))", "floor = call.sequence"),
+        Edit(ClientCore._make_request, "call.sequence, session.oldest", "call.sequence, call.sequence"),
     ),
     _client(
         "request-never-resent",

@@ -32,6 +32,7 @@ MUTANTS = (
         "snapshot-of-a-moving-state",
         "what is overwritten while a snapshot is taken is missing from it",
         "10",
+        Edit(StateMachine.apply, "if self.capture is not None:", "if False:"),
         Edit(StateMachine._store, "if self.capture is not None:", "if False:"),
     ),
     _mutant(
