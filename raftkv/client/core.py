@@ -305,7 +305,9 @@ class ClientCore:
         if endpoint is None or call.target == ANY_NODE:
             self._wait_for_hello(call, now)
             return
-        peer = self._peers.setdefault(endpoint, _Peer())
+        peer = self._peers.get(endpoint)
+        if peer is None:
+            peer = self._peers[endpoint] = _Peer()
         if call.request is None:
             call.request = self._make_request(call)
             if call.request is None:
