@@ -156,7 +156,8 @@ def remove(
     """Take a node out of the cluster.
 
     If it leads, another one takes over at once. Its process ends; its data is set aside where 'raftkv up'
-    runs it. The last voter cannot be removed.
+    runs it. The last voter cannot be removed, nor one without whom the others would be no quorum, as too
+    many of them are down: remove those first.
     """
     with _members(endpoints, config, data, timeout) as (members, local):
         members.remove(name)

@@ -16,6 +16,7 @@ from raftkv.config import NODES_MAX
 from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Part, Refusal, Role
+from raftkv.raft.quorum import majority
 
 POLL_SECONDS = 0.02
 ANSWER_SECONDS = 1.0
@@ -26,6 +27,8 @@ _PASSING = (
     Refusal.TRANSFER_UNDER_WAY,
 )
 """Over by themselves in a moment."""
+FIRST_ANSWERS_SECONDS = 1.0
+"""In which a leader that was only just elected has heard everybody who is there."""
 Waiting = Callable[[NodeSnapshot], None]
 """Gets the leader's view each time it was looked at."""
 
@@ -142,7 +145,7 @@ class Members:
     ) -> None:
         """Raises ``ConfigError`` when it is refused for good, ``Unavailable`` when it was never taken, and
         ``OutcomeUnknown``."""
-        taken, refused = False, None
+        taken, refused, begin = False, None, time.monotonic()
         while True:
             try:
                 view = self.leader()
@@ -156,7 +159,10 @@ class Members:
             )
             if settled and taken and done(view):
                 return
-            if settled or not taken:
+            risk = _quorum_at_risk(view, arguments) if settled and not taken else None
+            if risk and time.monotonic() >= begin + FIRST_ANSWERS_SECONDS:
+                raise ConfigError(f"{failure}: {risk}; nothing was changed")
+            if (settled or not taken) and not risk:
                 refused = self._ask(view, arguments)
                 if refused is Refusal.NO_LEARNER and settled and done(view):
                     return  # it votes already
@@ -230,6 +236,25 @@ def explain(refused: Refusal, arguments: dict[str, Any], view: NodeSnapshot) -> 
             return f"{learner} lacks {lag:,} entries" if alive else f"{learner} is not heard; is it running?"
         case _:
             return str(refused.value)
+
+
+def _quorum_at_risk(view: NodeSnapshot, arguments: dict[str, Any]) -> str | None:
+    """Why those who would vote afterwards could decide nothing, and what to do: the log takes a removal that
+    leaves two voters of whom one is dead, and is stuck with it."""
+    if arguments["change"] not in ("remove", "replace") or _part(view, arguments["name"]) != Part.VOTER.value:
+        return None
+    after = {member.name for member in view.members if member.part == Part.VOTER.value} - {arguments["name"]}
+    heard = {view.name, *(peer.name for peer in view.peers if peer.active)}
+    if new := arguments.get("new"):
+        after.add(new)
+        heard.add(new)  # or the change waits for it
+    silent = sorted(after - heard)
+    if not after or len(after) - len(silent) >= majority(len(after)):
+        return None
+    return (
+        f"of the {len(after)} voters that would be left {' and '.join(silent)} cannot be heard, which leaves"
+        f" no quorum; start {'it' if len(silent) == 1 else 'them'} again, or remove {silent[0]} first"
+    )
 
 
 def _member(view: NodeSnapshot, name: str) -> MemberSnapshot | None:

@@ -1,0 +1,133 @@
+"""What is said of a change of members, by what the leader shows and answers; no process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from raftkv.cluster.control import ControlClient
+from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, Members
+from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
+from raftkv.observe import MemberSnapshot, NodeSnapshot
+from raftkv.raft import Refusal
+from raftkv.types import NodeId
+from raftkv.wire.status import snapshot_to_map
+from tests.tui.fakes import leader_snapshot, peer_snapshot
+
+PATIENCE = 0.2
+"""Of a change that will not end."""
+
+
+def leading(voters: str, silent: str = "", learners: str = "", **changes: Any) -> NodeSnapshot:
+    """The view of the first of ``voters``, which leads."""
+    names = (voters + " " + learners).split()
+    return leader_snapshot(
+        names[0],
+        names,
+        peers=tuple(peer_snapshot(name, 1042, active=name not in silent.split()) for name in names[1:]),
+        members=tuple(
+            MemberSnapshot(NodeId(name), "voter" if name in voters.split() else "learner", "x", ())
+            for name in names
+        ),
+        **changes,
+    )
+
+
+class Nodes:
+    """One leader, whose view is looked up each time; ``taken`` hears of changes, and may refuse them."""
+
+    def __init__(
+        self, look: Callable[[], NodeSnapshot | None], taken: Callable[[], Refusal | None] = lambda: None
+    ) -> None:
+        self._look = look
+        self._taken = taken
+        self.asked: list[dict[str, Any]] = []
+
+    def ask_all(
+        self, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any
+    ) -> dict[str, tuple[bool, Any] | None]:
+        if verb == "status":
+            view = self._look()
+            return dict.fromkeys(endpoints, (True, snapshot_to_map(view)) if view else None)
+        self.asked.append(arguments)
+        refused = self._taken()
+        return dict.fromkeys(endpoints, (True, {"refused": refused.value if refused else None}))
+
+    def members(self, timeout: float = PATIENCE) -> Members:
+        return Members(cast(ControlClient, self), {"n1": "tcp://n1"}, timeout)
+
+
+@pytest.mark.parametrize(
+    ("voters", "silent", "leaving"),
+    [("n1 n2 n3", "n3", "n2"), ("n1 n2 n3", "n3", "n1"), ("n1 n2 n3 n4 n5", "n4 n5", "n2")],
+)
+def test_a_removal_that_would_leave_no_quorum_is_refused(voters: str, silent: str, leaving: str) -> None:
+    nodes = Nodes(lambda: leading(voters, silent))
+    with pytest.raises(
+        ConfigError, match=f"^{leaving} cannot be removed: .* no quorum; .*nothing was changed$"
+    ):
+        nodes.members(10).remove(leaving)
+    assert nodes.asked == []
+
+
+def test_a_removal_that_leaves_a_quorum_is_taken_whoever_is_silent() -> None:
+    nodes = Nodes(lambda: leading("n1 n2 n3 n4", "n4"))
+    with pytest.raises(OutcomeUnknown):
+        nodes.members().remove("n1")
+    assert nodes.asked
+
+
+def test_whoever_is_dead_can_always_be_removed_and_replaced() -> None:
+    nodes = Nodes(lambda: leading("n1 n2 n3", "n3", "n4"))
+    with pytest.raises(OutcomeUnknown):
+        nodes.members().remove("n3")
+    with pytest.raises(OutcomeUnknown):
+        nodes.members().replace("n3", "n4")
+    assert {each["change"] for each in nodes.asked} == {"remove", "replace"}
+
+
+def test_a_living_voter_is_replaced_while_another_is_dead() -> None:
+    """Whoever takes its place is waited for, so the two are a quorum."""
+    nodes = Nodes(lambda: leading("n1 n2 n3", "n3 n4", "n4"))
+    with pytest.raises(OutcomeUnknown):
+        nodes.members().replace("n2", "n4")
+    assert nodes.asked
+
+
+def test_a_leader_of_a_moment_ago_is_given_time_to_hear_the_others() -> None:
+    looks = iter([leading("n1 n2 n3", "n2 n3")] * 3)
+    gone = leading("n1 n3", "")
+    nodes = Nodes(lambda: next(looks, gone if nodes.asked else leading("n1 n2 n3")))
+    nodes.members(timeout=FIRST_ANSWERS_SECONDS + 10).remove("n2")
+    assert len(nodes.asked) == 1
+
+
+def test_a_change_that_was_taken_and_does_not_end_is_of_unknown_outcome() -> None:
+    under_way = leading("n1 n2 n3", configuration_committed=False)
+    nodes = Nodes(lambda: under_way if nodes.asked else leading("n1 n2 n3"))
+    with pytest.raises(OutcomeUnknown, match=f"not committed after {PATIENCE:g} s; it may yet be"):
+        nodes.members().remove("n2")
+    assert len(nodes.asked) == 1
+
+
+def test_a_change_whose_leader_is_gone_is_of_unknown_outcome() -> None:
+    nodes = Nodes(lambda: None if nodes.asked else leading("n1 n2 n3"))
+    with pytest.raises(OutcomeUnknown):
+        nodes.members().remove("n2")
+
+
+def test_a_change_that_nobody_took_did_not_happen() -> None:
+    nodes = Nodes(lambda: leading("n1 n2 n3"), lambda: Refusal.TRANSFER_UNDER_WAY)
+    with pytest.raises(Unavailable, match="leadership is being handed over; nothing was changed"):
+        nodes.members().remove("n2")
+    with pytest.raises(Unavailable, match="no leader within"):
+        Nodes(lambda: None).members().remove("n2")
+
+
+def test_the_last_voter_is_refused_by_whoever_leads() -> None:
+    nodes = Nodes(lambda: leading("n1"), lambda: Refusal.LAST_VOTER)
+    with pytest.raises(ConfigError, match="it is the last voter; nothing was changed"):
+        nodes.members().remove("n1")
+    assert nodes.asked
