@@ -93,6 +93,8 @@ class StorageActor:
         self._chunk_is_next = True
         self._job: DiskJob | None = None
         self._pressure = DiskPressure(False, False)
+        self._roomless = False
+        """The last snapshot was given up for want of space, which is said once."""
         self.syncs = Meter()
         self.bytes_used = bytes_used
 
@@ -179,6 +181,9 @@ class StorageActor:
         if isinstance(chunk, WriteChunk):
             job, stored = chunk.job, result.value is True
             self.bytes_used = result.log_bytes  # fewer, when the last one has made segments superfluous
+            if result.error and not self._roomless:
+                self._context.send("status", Note(events.SNAPSHOT_GIVEN_UP, {"cause": str(result.error)}))
+            self._roomless = bool(result.error) or (self._roomless and not (stored and job.last))
             self._context.send(
                 chunk.reply_to,
                 ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes),

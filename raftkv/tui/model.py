@@ -331,6 +331,7 @@ _MARKS = {
     events.NODE_FAULT_SET: ("!", "bad"),
     events.NODE_FAULT_HEALED: ("●", "good"),
     events.STATE_DIFFERS: ("!", "bad"),
+    events.SNAPSHOT_GIVEN_UP: ("!", "warn"),
     events.SNAPSHOT_REFUSED: ("!", "warn"),
     events.SPACE_LOW: ("!", "bad"),
     events.SPACE_BACK: ("●", "good"),

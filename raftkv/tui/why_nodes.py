@@ -74,6 +74,14 @@ def _snapshot_taken(node: str, fields: Fields) -> Reason:
     )
 
 
+def _snapshot_given_up(node: str, _: Fields) -> Reason:
+    return Reason(
+        f"The disk of {node} had no room for a snapshot. Nothing hangs on it but space: the whole log is kept "
+        "instead, and writes go on while there is room for them.",
+        "§7",
+    )
+
+
 def _snapshot_refused(node: str, _: Fields) -> Reason:
     return Reason(
         f"{node} takes no part of a snapshot that it cannot understand, and goes on with the state it has.",
@@ -123,6 +131,7 @@ OF_NODES: Mapping[str, Explain] = {
     events.NODE_FAULT_HEALED: _fault_healed,
     events.NODE_STOPPING: _stopping,
     events.SNAPSHOT_TAKEN: _snapshot_taken,
+    events.SNAPSHOT_GIVEN_UP: _snapshot_given_up,
     events.SNAPSHOT_REFUSED: _snapshot_refused,
     events.STATE_DIFFERS: _state_differs,
     events.FRAME_REJECTED: _frame_rejected,

@@ -6,6 +6,7 @@ import random
 
 from raftkv.actors.messages import (
     Apply,
+    Note,
     Step,
     Tick,
 )
@@ -18,10 +19,14 @@ from raftkv.actors.snapshot_messages import (
     TakeSnapshot,
     WriteChunk,
 )
+from raftkv.actors.storage import DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
+from raftkv.errors import DiskFull
 from raftkv.kv import Command, Op, Retention, StateMachine
+from raftkv.observe import DiskFault
 from raftkv.raft import Configuration, Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
 from raftkv.raft.messages import InstallSnapshot
+from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
 
@@ -141,3 +146,38 @@ def test_one_in_the_middle_is_given_up_for_a_leaders() -> None:
     (ended,) = context.of(SnapshotEnded)
     assert ended.mark is None
     assert store.machine.capture is None
+
+
+def test_want_of_room_for_a_snapshot_is_told_once_until_one_has_been_written() -> None:
+    """Without a word the log would only grow, until writes are refused."""
+    context, disk = Recorded(), Jobs()
+    storage = StorageActor(context, disk, 0)
+
+    def written(error: Exception | None, last: bool = True) -> list[str]:
+        context.sent.clear()
+        job = StoreChunk(SnapshotMark(LogIndex(9), Term(1), 7, 1), 0, b"", last)
+        storage.handle(WriteChunk(job, "store"))
+        storage.end_of_turn()
+        storage.handle(DiskResult(None if error else True, error, 0.0, 0, 0))
+        (stored,) = context.of(ChunkStored)
+        assert stored.stored is (error is None)
+        return [f"{note.kind}: {note.fields['cause']}" for note in context.of(Note)]
+
+    full = DiskFull("no space left")
+    assert written(None) == []
+    assert written(full) == ["SnapshotGivenUp: no space left"]
+    assert written(full) == []
+    assert written(None, last=False) == []
+    assert written(full) == [], "its beginning had room, and no more"
+    assert written(None) == []
+    assert written(full) == ["SnapshotGivenUp: no space left"]
+
+
+class Jobs:
+    """A disk whose results the test says."""
+
+    def submit(self, job: DiskJob) -> None:
+        del job
+
+    def set_fault(self, fault: DiskFault | None) -> None:
+        del fault

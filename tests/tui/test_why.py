@@ -117,6 +117,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     (events.SPACE_LOW, {"cause": "No space left on device"}, ()),
     (events.SPACE_BACK, {}, ()),
     (events.SNAPSHOT_TAKEN, {"index": 1036, "bytes": 4096}, ("1,036",)),
+    (events.SNAPSHOT_GIVEN_UP, {"cause": "no space"}, ()),
     (events.SNAPSHOT_REFUSED, {"cause": "another version"}, ()),
     (events.STATE_DIFFERS, {"peer": "n3", "index": 1036}, ("n3", "1,036")),
     (events.FRAME_REJECTED, {"socket": "peers", "cause": "no MessagePack", "count": 3}, ()),
