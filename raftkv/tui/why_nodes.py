@@ -76,7 +76,7 @@ def _snapshot_taken(node: str, fields: Fields) -> Reason:
 
 def _snapshot_given_up(node: str, _: Fields) -> Reason:
     return Reason(
-        f"The disk of {node} had no room for a snapshot. Nothing hangs on it but space: the whole log is kept "
+        f"The disk of {node} had no room for a snapshot. Nothing hangs on it but space: all the log is kept "
         "instead, and writes go on while there is room for them.",
         "§7",
     )
