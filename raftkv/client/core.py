@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
-from raftkv.client.framing import bytes_in, take_frame
+from raftkv.client.framing import Outbox, bytes_in
 from raftkv.client.keeping import Keeper
 from raftkv.client.watching import Watches
 from raftkv.errors import (
@@ -52,8 +52,7 @@ RESEND_SECONDS = 1.0
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
 LOOK_SECONDS = 1e-6
-"""For each open call, between two looks for those whose time is up: a small share of the time, and at most
-10 ms late with 10,000 of them."""
+"""For each open call, between two looks for those whose time is up: 10 ms with 10,000 of them."""
 _OK, _WRITE = Code.OK.value, Kind.WRITE.value
 """Of every write; to name a member of an enum costs as much as a check."""
 
@@ -69,7 +68,7 @@ class _Peer:
         self.sent_at = -1.0
         """Of the oldest request since it was last heard."""
         self.calls: dict[int, Call] = {}
-        self.outbox: list[Request] = []
+        self.outbox = Outbox()
 
 
 class ClientCore:
@@ -119,9 +118,9 @@ class ClientCore:
 
     def submit(self, call: Call, now: float) -> None:
         self._now = now
-        call.request_id = self.next_id()
+        self._last_id = call.request_id = request_id = self._last_id + 1
         call.started = now
-        self._calls[call.request_id] = call
+        self._calls[request_id] = call
         if call.session:
             call.sequence = call.session.begin()
         if call.deadline < self._overdue_at:
@@ -193,7 +192,7 @@ class ClientCore:
         frames = []
         for endpoint, peer in self._peers.items():
             while peer.outbox:
-                frames.append((endpoint, take_frame(self.cluster, peer.outbox)))
+                frames.append((endpoint, peer.outbox.take_frame(self.cluster)))
         return frames
 
     # -- what watches need
@@ -203,7 +202,7 @@ class ClientCore:
         return self._last_id
 
     def send(self, endpoint: str, request: Request) -> None:
-        self._peers[endpoint].outbox.append(request)
+        self._peers[endpoint].outbox.put(request, bytes_in(request))
 
     def greet(self, now: float) -> None:
         self._send_hellos(now)
@@ -229,7 +228,7 @@ class ClientCore:
         self._hello_gap = min(2 * self._hello_gap, HELLO_SECONDS)
         for peer in self._peers.values():
             if all(request[1] != Kind.HELLO for request in peer.outbox):
-                peer.outbox.append((0, Kind.HELLO))
+                peer.outbox.put((0, Kind.HELLO), 0)
 
     def _on_hello(self, endpoint: str, peer: _Peer, response: Response, now: float) -> None:
         try:
@@ -308,20 +307,22 @@ class ClientCore:
         peer = self._peers.get(endpoint)
         if peer is None:
             peer = self._peers[endpoint] = _Peer()
-        if call.request is None:
-            call.request = self._make_request(call)
-            if call.request is None:
+        request = call.request
+        if request is None:
+            call.request = request = self._make_request(call)
+            if request is None:
                 self._wait_for_hello(call, now)
                 return
-            if bytes_in(call.request) > REQUEST_BYTES_MAX:
-                self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
-                return
+        size = bytes_in(request)
+        if size > REQUEST_BYTES_MAX:
+            self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
+            return
         call.open = True
         call.sent_at = now
         if not peer.calls:
             peer.sent_at = now
         peer.calls[call.request_id] = call
-        peer.outbox.append(call.request)
+        peer.outbox.put(request, size)
 
     def _make_request(self, call: Call) -> Request | None:
         session = call.session

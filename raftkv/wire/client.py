@@ -71,6 +71,9 @@ class Response(NamedTuple):
     detail: Any
 
 
+_RESPONSE_FIELDS = len(Response._fields)
+
+
 class HelloDetail(NamedTuple):
     """What a node tells a client of itself and of its cluster. Terms and indexes as it knows them."""
 
@@ -131,9 +134,11 @@ def decode_responses(data: bytes) -> list[Response]:
     _, responses = content
     expect(type(responses) is tuple, "no response frame")
     for response in responses:
-        if type(response) is not tuple or len(response) != len(Response._fields):
-            raise WireError("no response")
-        if not type(response[0]) is type(response[1]) is int:
+        if (
+            type(response) is not tuple
+            or len(response) != _RESPONSE_FIELDS
+            or not type(response[0]) is type(response[1]) is int
+        ):
             raise WireError("no response")
     return [new(Response, response) for response in responses]
 
