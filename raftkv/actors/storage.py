@@ -95,6 +95,8 @@ class StorageActor:
         self._pressure = DiskPressure(False, False)
         self._roomless = False
         """The last snapshot was given up for want of space, which is said once."""
+        self._crowded = False
+        """The log had no room since the last chunk: what there was of a snapshot has made way for it."""
         self.syncs = Meter()
         self.bytes_used = bytes_used
 
@@ -181,9 +183,12 @@ class StorageActor:
         if isinstance(chunk, WriteChunk):
             job, stored = chunk.job, result.value is True
             self.bytes_used = result.log_bytes  # fewer, when the last one has made segments superfluous
-            if result.error and not self._roomless:
-                self._context.send("status", Note(events.SNAPSHOT_GIVEN_UP, {"cause": str(result.error)}))
-            self._roomless = bool(result.error) or (self._roomless and not (stored and job.last))
+            roomless = bool(result.error) or (self._crowded and not stored)
+            if roomless and not self._roomless:
+                cause = str(result.error or "the log took what room there was")
+                self._context.send("status", Note(events.SNAPSHOT_GIVEN_UP, {"cause": cause}))
+            self._roomless = roomless or (self._roomless and not (stored and job.last))
+            self._crowded = False
             self._context.send(
                 chunk.reply_to,
                 ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes),
@@ -200,6 +205,7 @@ class StorageActor:
             if not self._pressure.full:
                 self._context.send("status", Note(events.SPACE_LOW, {"cause": str(result.error)}))
             self._signal(True)
+            self._crowded = True
             self._context.set_timer("storage", RETRY_SECONDS, Tick())
             return
         if self._pressure.full:

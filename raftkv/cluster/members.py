@@ -28,7 +28,7 @@ _PASSING = (
 )
 """Over by themselves in a moment."""
 FIRST_ANSWERS_SECONDS = 1.0
-"""In which a leader that was only just elected has heard everybody who is there."""
+"""Of a leader: by then it has heard everybody who is there, also if it was only just elected."""
 Waiting = Callable[[NodeSnapshot], None]
 """Gets the leader's view each time it was looked at."""
 
@@ -145,7 +145,8 @@ class Members:
     ) -> None:
         """Raises ``ConfigError`` when it is refused for good, ``Unavailable`` when it was never taken, and
         ``OutcomeUnknown``."""
-        taken, refused, begin = False, None, time.monotonic()
+        taken, refused = False, None
+        risky: tuple[str, int, float] | None = None  # the leader, its term, and since when
         while True:
             try:
                 view = self.leader()
@@ -159,9 +160,13 @@ class Members:
             )
             if settled and taken and done(view):
                 return
-            risk = _quorum_at_risk(view, arguments) if settled and not taken else None
-            if risk and time.monotonic() >= begin + FIRST_ANSWERS_SECONDS:
-                raise ConfigError(f"{failure}: {risk}; nothing was changed")
+            risk = _quorum_at_risk(view, arguments)
+            if risk is None:
+                risky = None
+            elif risky is None or risky[:2] != (view.name, view.term):
+                risky = (view.name, view.term, time.monotonic())
+            elif time.monotonic() >= risky[2] + FIRST_ANSWERS_SECONDS:
+                break
             if (settled or not taken) and not risk:
                 refused = self._ask(view, arguments)
                 if refused is Refusal.NO_LEARNER and settled and done(view):
@@ -173,6 +178,12 @@ class Members:
             if self._left() <= 0:
                 break
             time.sleep(POLL_SECONDS)
+        if risky and taken:
+            raise OutcomeUnknown(
+                f"the change was asked for, and is not asked for again: {risk}; it may yet be made"
+            )
+        if risky:
+            raise ConfigError(f"{failure}: {risk}; nothing was changed")
         if taken:
             raise OutcomeUnknown(f"the change is not committed after {self._timeout:g} s; it may yet be")
         reason = explain(refused, arguments, view) if refused else "nobody took the request"
@@ -240,10 +251,12 @@ def explain(refused: Refusal, arguments: dict[str, Any], view: NodeSnapshot) -> 
 
 def _quorum_at_risk(view: NodeSnapshot, arguments: dict[str, Any]) -> str | None:
     """Why those who would vote afterwards could decide nothing, and what to do: the log takes a removal that
-    leaves two voters of whom one is dead, and is stuck with it."""
+    leaves two voters of whom one is dead, and is stuck with it. Who died within the last second may still
+    count as heard."""
     if arguments["change"] not in ("remove", "replace") or _part(view, arguments["name"]) != Part.VOTER.value:
         return None
-    after = {member.name for member in view.members if member.part == Part.VOTER.value} - {arguments["name"]}
+    staying = (Part.VOTER.value, Part.INCOMING.value)
+    after = {member.name for member in view.members if member.part in staying} - {arguments["name"]}
     heard = {view.name, *(peer.name for peer in view.peers if peer.active)}
     if new := arguments.get("new"):
         after.add(new)
@@ -320,7 +333,8 @@ def resize(members: Members, local: LocalNodes, count: int, report: Callable[[st
             members.promote(learner)
             report(f"{learner} votes")
         else:
-            leaving = next(row.name for row in reversed(voters) if not row.leads)
+            followers = [row for row in reversed(voters) if not row.leads]
+            leaving = min(followers, key=lambda row: row.lag is not None).name  # whoever is down goes first
             members.remove(leaving)
             local.drop(leaving)
             report(f"{leaving} has left")

@@ -43,7 +43,7 @@ def describe(event: Event) -> str:
         case events.SNAPSHOT_TAKEN:
             return f"snapshot of entry {fields['index']:,} taken, {fields['bytes']:,} bytes"
         case events.SNAPSHOT_GIVEN_UP:
-            return f"no room for a snapshot, so the log grows; tried again and again: {fields['cause']}"
+            return f"no room for a snapshot, tried again and again: {fields['cause']}"
         case events.SNAPSHOT_REFUSED:
             return f"the leader's snapshot cannot be used: {fields['cause']}"
         case events.STATE_DIFFERS:

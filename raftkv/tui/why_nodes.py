@@ -76,8 +76,8 @@ def _snapshot_taken(node: str, fields: Fields) -> Reason:
 
 def _snapshot_given_up(node: str, _: Fields) -> Reason:
     return Reason(
-        f"The disk of {node} had no room for a snapshot. Nothing hangs on it but space: all the log is kept "
-        "instead, and writes go on while there is room for them.",
+        f"The disk of {node} had no room for a snapshot, its own or the leader's. It is tried again and "
+        "again; until there is room, the log only grows, or the node stays behind.",
         "§7",
     )
 

@@ -9,6 +9,7 @@ from raftkv.actors.messages import (
     Note,
     Step,
     Tick,
+    Write,
 )
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.snapshot_messages import (
@@ -24,7 +25,16 @@ from raftkv.actors.store import StoreActor
 from raftkv.errors import DiskFull
 from raftkv.kv import Command, Op, Retention, StateMachine
 from raftkv.observe import DiskFault
-from raftkv.raft import Configuration, Entry, HardState, Raft, RaftOptions, SnapshotChunk, SnapshotMark
+from raftkv.raft import (
+    Configuration,
+    Entry,
+    HardState,
+    PersistMark,
+    Raft,
+    RaftOptions,
+    SnapshotChunk,
+    SnapshotMark,
+)
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
@@ -171,6 +181,18 @@ def test_want_of_room_for_a_snapshot_is_told_once_until_one_has_been_written() -
     assert written(full) == [], "its beginning had room, and no more"
     assert written(None) == []
     assert written(full) == ["SnapshotGivenUp: no space left"]
+    assert written(None) == []
+    # The log meets the full disk, and what there is of the snapshot makes way for it.
+    storage.handle(Write(PersistMark(LogIndex(1), Term(1), Term(1)), None, [], []))
+    storage.end_of_turn()
+    storage.handle(DiskResult(None, full, 0.0, 0, 0))
+    storage.handle(Tick())
+    storage.handle(DiskResult(True, None, 0.0, 0, 0))
+    context.sent.clear()
+    storage.handle(WriteChunk(StoreChunk(SnapshotMark(LogIndex(9), Term(1), 7, 1), 1, b"", False), "store"))
+    storage.end_of_turn()
+    storage.handle(DiskResult(False, None, 0.0, 0, 0))
+    assert [note.kind for note in context.of(Note)] == ["SnapshotGivenUp"]
 
 
 class Jobs:

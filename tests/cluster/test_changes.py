@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, Members
 from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Refusal
-from raftkv.types import NodeId
+from raftkv.types import NodeId, Term
 from raftkv.wire.status import snapshot_to_map
 from tests.tui.fakes import leader_snapshot, peer_snapshot
 
@@ -102,6 +103,38 @@ def test_a_leader_of_a_moment_ago_is_given_time_to_hear_the_others() -> None:
     nodes = Nodes(lambda: next(looks, gone if nodes.asked else leading("n1 n2 n3")))
     nodes.members(timeout=FIRST_ANSWERS_SECONDS + 10).remove("n2")
     assert len(nodes.asked) == 1
+
+
+def test_that_time_begins_when_the_leader_is_seen() -> None:
+    """A cluster without a leader takes longer than that to find one."""
+    begin = time.monotonic()
+
+    def look() -> NodeSnapshot | None:
+        since = time.monotonic() - begin - FIRST_ANSWERS_SECONDS
+        if since < 0.2:
+            return None
+        if since < 0.3:
+            return leading("n1 n2 n3", "n2 n3")
+        return leading("n1 n3" if nodes.asked else "n1 n2 n3")
+
+    nodes = Nodes(look)
+    nodes.members(timeout=FIRST_ANSWERS_SECONDS + 10).remove("n2")
+    assert len(nodes.asked) == 1
+
+
+def test_what_got_lost_with_a_leader_is_not_asked_of_the_next_if_it_misses_the_first() -> None:
+    nodes = Nodes(lambda: leading("n3 n2 n1", "n1", term=Term(8)) if nodes.asked else leading("n1 n2 n3"))
+    members = Members(cast(ControlClient, nodes), {"n1": "tcp://n1", "n3": "tcp://n3"}, 10)
+    with pytest.raises(OutcomeUnknown, match=r"not asked for again: of the 2 voters .* n1 cannot be heard"):
+        members.remove("n2")
+    assert len(nodes.asked) == 1
+
+
+def test_the_reason_is_given_however_short_the_time() -> None:
+    nodes = Nodes(lambda: leading("n1 n2 n3", "n3"))
+    with pytest.raises(ConfigError, match=r"n3 cannot be heard, .* no quorum; .*nothing was changed"):
+        nodes.members(0.05).remove("n2")
+    assert nodes.asked == []
 
 
 def test_a_change_that_was_taken_and_does_not_end_is_of_unknown_outcome() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from raftkv.kv import Applied, Command, Op, StateMachine
+from raftkv.kv import Applied, Code, Command, Op, SessionLimits, StateMachine
 from raftkv.kv.commands import NOT_MESSAGEPACK
 from raftkv.kv.limits import KEY_BYTES_MAX, SESSION_WINDOW, VALUE_BYTES_MAX
 from raftkv.kv.snapshot import Capture
@@ -57,7 +57,8 @@ def fields_of(data: bytes) -> Any:
 
 def both(log: list[bytes], captured_at: int) -> None:
     """Apply ``log`` either way, while a snapshot is taken, and compare all there is."""
-    machines = StateMachine(), StateMachine()
+    limits = SessionLimits(sessions_max=2)  # of three clients: one is forgotten again and again
+    machines = StateMachine(limits), StateMachine(limits)
     captures = []
     for index, data in enumerate([GRANT.encode(), *log], start=1):
         if index == captured_at:
@@ -68,6 +69,7 @@ def both(log: list[bytes], captured_at: int) -> None:
         assert captured(captures[0]) == captured(captures[1])
     one_state, two_state = [captured(machine.begin_capture()) for machine in machines]
     assert one_state == two_state
+    assert machines[0].sessions.horizon == machines[1].sessions.horizon
     assert machines[0].leases.find(LEASE).keys == machines[1].leases.find(LEASE).keys
     assert machines[0].history.events == machines[1].history.events
     assert machines[0].history.kept_bytes == machines[1].history.kept_bytes
@@ -128,4 +130,5 @@ def test_a_client_that_was_forgotten_is_told_so() -> None:
     machine.sessions.horizon = 5
     applied = machine.apply(9, Command(1, 4, 1, 1, Op.PUT, (b"k", b"v")).encode())
     assert isinstance(applied, Applied)
+    assert applied.answer.code == Code.SESSION_EXPIRED
     assert not machine.items

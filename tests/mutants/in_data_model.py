@@ -94,7 +94,7 @@ MUTANTS = (
         "map-taken-for-a-put",
         "what only looks like a command when its fields are walked through is applied",
         "38",
-        Edit(StateMachine.apply, "type(fields) is not tuple or len", "len"),
+        Edit(StateMachine.apply, "type(fields) is not tuple", "type(fields) not in (tuple, dict)"),
         Edit(StateMachine.apply, "or fields[4] != _PUT", "or tuple(fields)[4] != _PUT"),
     ),
     _mutant(
