@@ -118,9 +118,9 @@ class ClientCore:
 
     def submit(self, call: Call, now: float) -> None:
         self._now = now
-        self._last_id = call.request_id = request_id = self._last_id + 1
+        call.request_id = self.next_id()
         call.started = now
-        self._calls[request_id] = call
+        self._calls[call.request_id] = call
         if call.session:
             call.sequence = call.session.begin()
         if call.deadline < self._overdue_at:

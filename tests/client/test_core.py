@@ -14,6 +14,7 @@ from raftkv.client.core import (
     BUSY_SECONDS,
     DESERT_SECONDS,
     HELLO_SECONDS,
+    LOOK_SECONDS,
     RESEND_SECONDS,
     SILENCE_SECONDS,
     ClientCore,
@@ -630,3 +631,34 @@ def test_a_cluster_of_another_version_is_named_as_the_reason() -> None:
     assert type(call.error) is Unavailable
     assert f"{N2} speaks client protocol version 7; this side speaks version 1" in str(call.error)
     assert "install the same version of raftkv" in str(call.error)
+
+
+def test_many_calls_whose_time_is_up_at_different_moments_are_not_looked_at_for_each() -> None:
+    talk = Talk().led_by("n1")
+    calls = [talk.get(timeout=0.1 + number * 1e-6) for number in range(1000)]
+    talk.now = calls[0].deadline
+    talk.core.on_time(talk.now)
+    assert talk.done == calls[:1]
+    assert talk.core.next_timer(talk.now) >= talk.now + 999 * LOOK_SECONDS
+    talk.now = talk.core.next_timer(talk.now)
+    talk.core.on_time(talk.now)
+    assert len(talk.done) >= 999
+
+
+def test_whoever_asks_again_at_once_when_time_is_up_does_not_keep_the_others_waiting() -> None:
+    """Nor does it go round in that look for ever, though its time is up from the beginning."""
+    talk = Talk().led_by("n1")
+    tries: list[Call] = []
+
+    def again(call: Call) -> None:
+        tries.append(call)
+        talk.core.submit(Call(call.fields, call.deadline, again), talk.now)
+
+    fields = (Kind.GET, b"k", 0, False)
+    talk.core.submit(Call(fields, talk.now + 0.1, again), talk.now)
+    other = talk.get(timeout=0.1)
+    talk.now = other.deadline
+    talk.core.on_time(talk.now)
+    assert (len(tries), talk.done) == (1, [other])
+    talk.wait(0.01)
+    assert len(tries) > 1, "the next look ends it as well"
