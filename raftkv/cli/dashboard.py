@@ -15,10 +15,12 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
 from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.cli.showing import show
 from raftkv.errors import ConfigError, RaftkvError
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
+    from raftkv.tui.app import Dashboard
     from raftkv.tui.playback.files import Recording, RecordingFile
 
 WEB_PORT = 8484
@@ -60,7 +62,9 @@ def tui(
     require_terminal("the dashboard needs a terminal; 'raftkv status' does not")
     if WEB_DRIVER in os.environ:
         _end_with_the_server()
-    run_dashboard(find_whole_cluster(endpoints, config, data, timeout), owns_cluster=False, record=record)
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    with dashboard_of(target, owns_cluster=False, record=record) as dashboard:
+        show(dashboard)
 
 
 def replay(
@@ -84,7 +88,7 @@ def replay(
     from raftkv.tui.playback.replay import NoFeed
 
     names = found.about.names
-    Dashboard(NoFeed(names), None, owns_cluster=False, source=found.about.source, recording=found).run()
+    show(Dashboard(NoFeed(names), None, owns_cluster=False, source=found.about.source, recording=found))
 
 
 def _tell(found: Recording, html: Path | None, markdown: Path | None, summary: bool, json: bool) -> None:
@@ -132,7 +136,9 @@ def require_terminal(otherwise: str) -> None:
         raise ConfigError(otherwise)
 
 
-def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = None) -> None:
+@contextmanager
+def dashboard_of(target: Target, *, owns_cluster: bool, record: Path | None) -> Iterator[Dashboard]:
+    """To be shown; what it holds is let go of afterwards."""
     from raftkv.cluster.chaos import Chaos
     from raftkv.cluster.live import LiveFeed
     from raftkv.cluster.scenarios import Repertoire
@@ -142,7 +148,7 @@ def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = N
     feed = LiveFeed(target, chaos.load_report, chaos.meet)
     recorder = open_recording(record, feed.names(), target.source) if record else None
     try:
-        Dashboard(
+        yield Dashboard(
             feed,
             chaos,
             chaos,
@@ -150,7 +156,7 @@ def run_dashboard(target: Target, *, owns_cluster: bool, record: Path | None = N
             owns_cluster=owns_cluster,
             source=target.source,
             recorder=recorder,
-        ).run()
+        )
     finally:
         chaos.close()
     if recorder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.dashboard import Record, recording, run_dashboard
+from raftkv.cli.dashboard import Record, dashboard_of, recording
+from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.output import fail, note
 from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
 
@@ -85,8 +85,7 @@ def up(
     if attended:
         _up_with_dashboard(launcher, folder, record)
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: launcher.stop())
+    when_told_to_end(lambda _: launcher.stop())
     _run_headless(launcher, folder, record)
     note("stopped")
 
@@ -187,27 +186,38 @@ def _run_headless(launcher: Launcher, folder: Path, record: Path | None) -> None
 
 
 def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) -> None:
-    """The launcher in a thread of its own, which lives until the last node has ended."""
+    """The launcher in a thread of its own, which lives until the last node has ended. The dashboard does not
+    outlive it: whoever says ``down`` elsewhere ends both."""
+    from raftkv.cli.showing import show_until
     from raftkv.cluster.discovery import find
 
     failures: list[RaftkvError] = []
+    over = threading.Event()
 
     def run() -> None:
         try:
             launcher.run()
         except RaftkvError as error:
             failures.append(error)
+        finally:
+            over.set()
 
     thread = threading.Thread(target=run, name="launcher")
+
+    def end() -> None:
+        launcher.stop()
+        thread.join()
+
+    when_told_to_end(lambda _: launcher.stop())
     thread.start()
     try:
         while thread.is_alive() and not launcher.ready.wait(0.05):
             pass
         if thread.is_alive():
-            run_dashboard(find(None, None, folder), owns_cluster=True, record=record)
+            with dashboard_of(find(None, None, folder), owns_cluster=True, record=record) as dashboard:
+                show_until(over, dashboard, end)
     finally:
-        launcher.stop()
-        thread.join()
+        end()
     if failures:
         raise failures[0]
     note(f"stopped; the data is in {folder}, 'raftkv up' goes on from there")

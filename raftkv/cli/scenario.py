@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Endpoints, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, flush, note
 from raftkv.errors import ConfigError, Left, ScenarioFailed
@@ -18,8 +19,6 @@ from raftkv.errors import ConfigError, Left, ScenarioFailed
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
     from raftkv.cluster.scenarios import Scenario
-
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def register(app: typer.Typer) -> None:
@@ -94,7 +93,7 @@ def _ended_once() -> Iterator[list[int]]:
     """Signals that have asked for an end. The scenario hears of it where it waits, and mends what it broke;
     nothing may interrupt that."""
     ended: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: ended.append(number)) for number in ENDINGS}
+    before = when_told_to_end(ended.append)
     try:
         yield ended
     finally:

@@ -104,12 +104,13 @@ def _play(seed: int, nodes: int | None, seconds: float, faults: list[Fault] | No
     from datetime import datetime
 
     from raftkv.cli.dashboard import require_terminal
+    from raftkv.cli.showing import show
     from raftkv.sim.theatre import Theatre
     from raftkv.tui.app import Dashboard
 
     require_terminal("--tui needs a terminal; without it the seed is run at once")
     theatre = Theatre(seed, nodes=nodes, seconds=seconds, faults=faults, lock=threading.RLock())
-    Dashboard(
+    dashboard = Dashboard(
         theatre,
         theatre,
         theatre,
@@ -118,7 +119,8 @@ def _play(seed: int, nodes: int | None, seconds: float, faults: list[Fault] | No
         simulation=theatre,
         clock=lambda: theatre.now,
         wall=lambda: datetime(2000, 1, 1),  # so that events show the virtual time
-    ).run()
+    )
+    show(dashboard)
 
 
 def _conclude(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli.endings import ENDINGS, when_told_to_end
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
 from raftkv.errors import ConfigError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from raftkv.cluster.torture.load import Load
 
 HISTORY = "history.jsonl"
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +75,7 @@ def torture(
         history.open("a").close()  # better to fail now than when it is full
     seed = secrets.randbits(31) if seed is None else seed
     # However this is ended, what it started ends with it.
-    for number in ENDINGS:
-        signal.signal(number, _interrupt)
+    when_told_to_end(_interrupt)
     folder = data or Path(tempfile.mkdtemp(prefix="raftkv-torture-"))
     options = TortureOptions(folder, nodes, seconds, seed, chosen, users, keys, budget, base_port)
     _conclude(_run(options, history, keep=data is not None), json)
@@ -151,9 +150,9 @@ def _write_history(path: Path, load: Load) -> None:
         fail(f"{path}: the history cannot be written: {error.strerror}")
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(number: int) -> None:
     """Once is enough: while everything is being ended, nothing may interrupt that."""
-    del number, frame
+    del number
     for each in ENDINGS:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

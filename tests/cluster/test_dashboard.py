@@ -26,7 +26,7 @@ from tests.support.processes import (
     local_cluster,
     raftkv,
 )
-from tests.support.terminal import needs_tmux, terminal
+from tests.support.terminal import VanishingTerminal, needs_tmux, terminal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("dashboard")]
 
@@ -86,6 +86,55 @@ def test_a_cluster_that_goes_away_is_shown_as_gone_and_found_again(tmp_path: Pat
             screen.until("EXIT 0")
     finally:
         cluster.down()
+
+
+@needs_tmux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_a_dashboard_leaves_its_terminal_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with terminal(tmp_path) as screen:
+        screen.start(["up", "--base-port", str(free_base_port())], 80, 24)
+        screen.until("LIVE 3/3")
+        nodes = node_pids(tmp_path)
+        launcher = json.loads((tmp_path / ".raftkv" / "run.json").read_text())["launcher_pid"]
+        os.kill(launcher, number)
+        shown = screen.until("EXIT 0")
+        assert "stopped; the data is in .raftkv" in shown
+        assert "LIVE" not in shown
+        assert not any(map(is_alive, nodes))
+
+
+@needs_tmux
+def test_down_ends_the_dashboard_of_up_too(tmp_path: Path) -> None:
+    with terminal(tmp_path) as screen:
+        screen.start(["up", "--base-port", str(free_base_port())], 80, 24)
+        screen.until("LIVE 3/3")
+        screen.press("?")  # whatever is open
+        assert raftkv("down", folder=tmp_path).returncode == 0
+        assert "stopped; the data is in .raftkv" in screen.until("EXIT 0")
+
+
+def test_a_terminal_that_vanishes_takes_the_dashboard_and_its_cluster_along(tmp_path: Path) -> None:
+    with VanishingTerminal(tmp_path, "up", "--base-port", str(free_base_port())) as up:
+        up.until(b"LEADER")
+        nodes = node_pids(tmp_path)
+        up.vanish()
+    await_condition(lambda: not any(map(is_alive, nodes)), "no node's process to be left")
+    assert not (tmp_path / ".raftkv" / "run.json").exists()
+
+
+def test_a_terminal_that_vanishes_ends_a_dashboard_that_is_not_the_clusters(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        with VanishingTerminal(tmp_path, "tui", "--record", "seen.rec") as tui:
+            tui.until(b"LEADER")
+            await_condition(
+                lambda: raftkv("replay", "seen.rec", "--summary", folder=tmp_path).returncode == 0,
+                "a second of it to be recorded",
+            )
+            tui.vanish()
+        assert len(cluster.pids()) == 3
+        with VanishingTerminal(tmp_path, "replay", "seen.rec") as replay:
+            replay.until(b"REPLAY")
+            replay.vanish()
 
 
 @needs_tmux

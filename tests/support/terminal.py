@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -71,3 +75,49 @@ def terminal(folder: Path) -> Iterator[Terminal]:
         yield opened
     finally:
         opened.close()
+
+
+class VanishingTerminal:
+    """When it goes away raftkv in it gets no signal, as when the terminal's session is led by a ``make``."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (30, 100))
+        self._seen = bytearray()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "raftkv", *arguments],
+            cwd=folder,
+            env={**environment(), "TERM": "xterm-256color"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> VanishingTerminal:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        with suppress(OSError):
+            os.close(self._master)
+
+    def until(self, text: bytes) -> None:
+        def shown() -> bool:
+            assert self._process.poll() is None, self._seen[-2000:].decode()
+            while select.select([self._master], [], [], 0)[0]:
+                try:
+                    self._seen += os.read(self._master, 65536)
+                except OSError:  # the other end is closed
+                    break
+            return text in self._seen
+
+        await_condition(shown, repr(text))
+
+    def vanish(self) -> None:
+        """And raftkv with it, by itself."""
+        os.close(self._master)
+        self._process.wait(WAIT_SECONDS)

@@ -1,0 +1,21 @@
+"""The signals that ask a command to end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def when_told_to_end(act: Callable[[int], None]) -> dict[signal.Signals, Any]:
+    """Have ``act`` called with the number of each such signal; what was in its place before, to be restored.
+
+    A hang-up that is ignored from birth (``nohup``) stays ignored."""
+    before: dict[signal.Signals, Any] = {}
+    for number in ENDINGS:
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        before[number] = signal.signal(number, lambda number, _: act(number))
+    return before
