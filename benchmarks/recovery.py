@@ -1,4 +1,4 @@
-"""How long a cluster is away: a leader that is killed, a start, a command as a whole process.
+"""How long a cluster is away: a leader that is killed, or restarted politely; a start; a whole command.
 
 python -m benchmarks.recovery
 """
@@ -10,6 +10,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from raftkv.client import Client
 from raftkv.cluster.discovery import find
 
 FAILOVERS = 50
+RESTARTS = 20
 
 
 def failover(cluster: Cluster, results: Results) -> list[Row]:
@@ -42,6 +44,37 @@ def failover(cluster: Cluster, results: Results) -> list[Row]:
     return [(what, "0.5 / 1.2 s", measured)]
 
 
+def polite_restart(cluster: Cluster, results: Results) -> list[Row]:
+    """SIGTERM to the leader, and a start: the longest time between two acknowledged writes of one client that
+    always has one outstanding."""
+    longest = []
+    target = find(None, None, cluster.folder / ".raftkv")
+    with Client(target.clients, timeout=20.0) as client:
+        for number in range(RESTARTS):
+            leader = cluster.status()["leader"]
+            restart = threading.Thread(target=cluster.raftkv, args=("chaos", "restart", leader))
+            client.put("polite", str(number))
+            gaps = [0.0]
+            last = time.monotonic()
+            restart.start()
+            while restart.is_alive():
+                client.put("polite", f"{number} again")
+                now = time.monotonic()
+                gaps.append(now - last)
+                last = now
+            longest.append(max(gaps))
+            cluster.await_all()
+            print(
+                f"restart {number + 1} of {RESTARTS}: {longest[-1] * 1000:.0f} ms",
+                file=sys.stderr,
+                flush=True,
+            )
+    results["polite_restart_seconds"] = longest
+    measured = f"{statistics.median(longest) * 1000:.0f} / {max(longest) * 1000:.0f} ms"
+    what = f"polite restart of the leader: longest time without a write, median and worst of {RESTARTS}"
+    return [(what, "100 ms", measured)]
+
+
 def whole_processes(cluster: Cluster, results: Results) -> list[Row]:
     spent = []
     cluster.raftkv("put", "small", "value")
@@ -59,7 +92,11 @@ def whole_processes(cluster: Cluster, results: Results) -> list[Row]:
 
 def rows(results: Results) -> list[Row]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Cluster(Path(folder)) as cluster:
-        return [*whole_processes(cluster, results), *failover(cluster, results)]
+        return [
+            *whole_processes(cluster, results),
+            *failover(cluster, results),
+            *polite_restart(cluster, results),
+        ]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m benchmarks.turns
 
 Three nodes, each ``run_node`` itself with a clock around its turns. Ends by itself after a minute; prints a
-Markdown table for each number of clients.
+Markdown table for each number of clients. With ``--parts`` another clock goes around every actor and every
+call into ZeroMQ as well, which makes turns longer, and shows what they consist of.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.cluster import ANSWERED_SECONDS
-from raftkv.actors import loop
+from raftkv.actors import loop, zmq_ports
+from raftkv.actors import node as node_module
 from raftkv.actors.node import Node
 from raftkv.actors.storage import DiskResult
+from raftkv.actors.system import System
 from raftkv.cluster.local import prepare
 from raftkv.config import load
 from raftkv.raft import Role
@@ -31,8 +36,45 @@ CLIENTS = {1: 1500, 16: 16_000, 64: 40_000, 512: 80_000}
 """And how many puts they make."""
 WARM_UP_SECONDS = 1.0
 NODES = 3
+PARTS_SHOWN = 7
 RARE = 50
 """A kind of turns of which there are fewer than one in so many is left out."""
+
+
+class Parts:
+    """Wall-clock nanoseconds of the calls within a turn; of calls within calls, those of the inner ones."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inner = 0
+
+    def timed(self, what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            outer, self._inner = self._inner, 0
+            began = time.perf_counter_ns()
+            try:
+                return call(*arguments)
+            finally:
+                passed = time.perf_counter_ns() - began
+                self.spent[what] += passed - self._inner
+                self._inner = outer + passed
+
+        return run
+
+
+PARTS = Parts()
+
+
+class TimedActor:
+    def __init__(self, name: str, actor: Any) -> None:
+        self.handle = PARTS.timed(name, actor.handle)
+        if hasattr(actor, "end_of_turn"):
+            self.end_of_turn = PARTS.timed(name, actor.end_of_turn)
+
+
+class TimedSystem(System):
+    def add(self, name: Any, actor: Any) -> None:
+        super().add(name, TimedActor(name, actor))
 
 
 class TimedNode(Node):
@@ -40,15 +82,20 @@ class TimedNode(Node):
 
     spent: dict[str, list[int]]
     """Role and sources → number of turns, CPU nanoseconds before them (polling), and in them."""
+    parts: dict[str, Counter[str]]
+    """Role and sources → part → nanoseconds."""
     ended = time.thread_time_ns()
 
     def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
         began = time.thread_time_ns()
         readable, disk_results = list(readable), list(disk_results)
         role = "leader" if self.raft.raft.role is Role.LEADER else "follower"
+        PARTS.spent.clear()
         super().turn(readable, disk_results)
         sources = [*readable, *(["disk"] if disk_results else [])] or ["timer"]
-        row = TimedNode.spent.setdefault(f"{role}: {', '.join(sources)}", [0, 0, 0])
+        what = f"{role}: {', '.join(sources)}"
+        TimedNode.parts.setdefault(what, Counter()).update(PARTS.spent)
+        row = TimedNode.spent.setdefault(what, [0, 0, 0])
         now = time.thread_time_ns()
         row[0] += 1
         row[1] += began - self.ended
@@ -56,20 +103,26 @@ class TimedNode(Node):
         self.ended = now
 
 
-def run_timed(config: Path, name: str) -> None:
+def run_timed(config: Path, name: str, parts: bool) -> None:
     """One node, until SIGTERM; then its figures as JSON."""
-    TimedNode.spent = {}
-    setattr(loop, "Node", TimedNode)  # noqa: B010
+    TimedNode.spent, TimedNode.parts = {}, {}
+    put = setattr
+    put(loop, "Node", TimedNode)
+    if parts:
+        put(node_module, "System", TimedSystem)
+        for what in ("receive", "send"):
+            put(zmq_ports.ZmqPort, what, PARTS.timed(f"ZeroMQ {what}", getattr(zmq_ports.ZmqPort, what)))
     loop.run_node(load(config), name, report=lambda _: None)
-    print(json.dumps(TimedNode.spent))
+    print(json.dumps([TimedNode.spent, TimedNode.parts]))
 
 
-def measure(clients: int, total: int) -> None:
+def measure(clients: int, total: int, parts: bool) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         cluster = prepare(Path(folder), NODES, None, fresh=False)
         config = Path(folder) / "cluster.toml"
         names = [node.name for node in cluster.nodes]
-        nodes = [_start("benchmarks.turns", "--config", str(config), "--node", name) for name in names]
+        flags = ["--config", str(config), *(["--parts"] * parts)]
+        nodes = [_start("benchmarks.turns", *flags, "--node", name) for name in names]
         try:
             load = (
                 f"bench put --clients {clients} --total {total} --timeout {ANSWERED_SECONDS} --json".split()
@@ -80,16 +133,38 @@ def measure(clients: int, total: int) -> None:
         finally:
             for node in nodes:
                 node.terminate()
-        spent = [json.loads(node.communicate()[0]) for node in nodes]
+        answers = [json.loads(node.communicate()[0]) for node in nodes]
     print(f"\n{clients} clients, {rate:,.0f} puts a second, {idle:.1f} of {psutil.cpu_count()} cores idle\n")
-    print("| turn | for 1,000 puts | µs of CPU before it | in it |\n|---|---|---|---|")
+    _print_table([spent for spent, _ in answers], [consist for _, consist in answers] if parts else [], total)
+
+
+def _print_table(
+    spent: list[dict[str, list[int]]], consist: list[dict[str, dict[str, int]]], total: int
+) -> None:
+    print("| turn | for 1,000 puts | µs of CPU before it | in it |" + " parts of it, µs |" * bool(consist))
+    print("|---|---|---|---|" + "---|" * bool(consist))
+    turns = sum(row[0] for node in spent for row in node.values())
     for what in sorted({what for node in spent for what in node}):
         count, before, within = (
             sum(node.get(what, (0, 0, 0))[place] for node in spent) for place in range(3)
         )
-        if count * RARE >= sum(row[0] for node in spent for row in node.values()):
-            share = count / total * 1000
-            print(f"| {what} | {share:,.0f} | {before / count / 1000:.0f} | {within / count / 1000:.0f} |")
+        if count * RARE < turns:
+            continue
+        cells = [
+            what,
+            f"{count / total * 1000:,.0f}",
+            f"{before / count / 1000:.0f}",
+            f"{within / count / 1000:.0f}",
+        ]
+        if consist:
+            summed: Counter[str] = Counter()
+            for node in consist:
+                summed.update(node.get(what, {}))
+            largest = summed.most_common(PARTS_SHOWN)
+            cells.append(
+                ", ".join(f"{part} {nanoseconds / count / 1000:.0f}" for part, nanoseconds in largest)
+            )
+        print(f"| {' | '.join(cells)} |")
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[str]:
@@ -110,12 +185,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--node")
+    parser.add_argument("--parts", action="store_true", help="what the turns consist of, too")
     options = parser.parse_args()
     if options.node:
-        run_timed(options.config, options.node)
+        run_timed(options.config, options.node, options.parts)
         return
     for clients, total in CLIENTS.items():
-        measure(clients, total)
+        measure(clients, total, options.parts)
         sys.stdout.flush()
 
 

@@ -36,6 +36,11 @@ class File(Protocol):
         """Reserve ``size`` bytes, zeros where nothing was written."""
         ...
 
+    def zero_ahead(self, start: int, end: int) -> None:
+        """Write the zeros that these bytes are taken for already. Nothing that can be read changes, but the
+        blocks count as written, and a sync of what is put there needs no journal of the file system."""
+        ...
+
     def sync(self) -> None:
         """Make the bytes durable. After an error nothing is known about them (PITFALLS 6)."""
         ...
@@ -100,6 +105,9 @@ class OsFile:
 
     def allocate(self, size: int) -> None:
         os.posix_fallocate(self._fd, 0, size)
+
+    def zero_ahead(self, start: int, end: int) -> None:
+        self.write(start, [bytes(end - start)])
 
     def sync(self) -> None:
         os.fdatasync(self._fd)

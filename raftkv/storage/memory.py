@@ -82,6 +82,10 @@ class MemoryFile:
         for image in (self.live, self.durable):
             image.extend(bytes(max(0, size - len(image))))
 
+    def zero_ahead(self, start: int, end: int) -> None:
+        """Of no effect, as long as it is called for zeros."""
+        assert not any(self.live[start:end]), "zeros go only where nothing is"
+
     def sync(self) -> None:
         try:
             self._disk.before("sync")

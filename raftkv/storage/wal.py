@@ -41,6 +41,9 @@ from raftkv.storage.snapshots import find_latest
 from raftkv.types import LogIndex, Term
 
 _TEMPORARY = "next.tmp"
+ZERO_AHEAD_BYTES = 256 << 10
+"""Zeros are written this far ahead, at once: a sync of blocks that were only allocated has to journal that
+they hold something now, and takes half as long again (``docs/performance.md``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Wal:
         self._capacity = 0
         self._dirty_end = 0
         """Bytes up to here may hold parts of a write that found the disk full."""
+        self._zeroed_end = 0
+        """Blocks up to here have been written before, or are about to be."""
         self._earlier: deque[Segment] = deque()
         """All but the one that is written to."""
         self._first_index = 0
@@ -182,6 +187,9 @@ class Wal:
         assert self._file is not None
         buffers = records.encode(self._number, self._offset, kind, payload)
         end = self._offset + sum(map(len, buffers))
+        if end > self._zeroed_end:
+            self._zeroed_end = max(end, min(end + ZERO_AHEAD_BYTES, self._capacity))
+            self._file.zero_ahead(end, self._zeroed_end)
         self._dirty_end = end - len(buffers[-1]) + 1  # up to the end mark: that is what is erased first
         self._file.write(self._offset, buffers)
         sync(self._file)
@@ -229,7 +237,7 @@ class Wal:
             self._earlier.append(Segment(finished, self._number, self._first_index, self._offset))
             self.close()
         self._file, self._number, self._offset, self._capacity = file, number, start, capacity
-        self._first_index, self._dirty_end = first_index, 0
+        self._first_index, self._dirty_end, self._zeroed_end = first_index, 0, start
         self._last_index, self._last_term = last_index, last_term
 
     def _continue(self, reader: Reader) -> None:
@@ -243,7 +251,7 @@ class Wal:
         self._earlier.extend(earlier)
         file = self._directory.open(last.name)
         self._file, self._number, self._offset = file, last.number, reader.end
-        self._first_index = last.first_index
+        self._first_index, self._zeroed_end = last.first_index, reader.end
         if reader.dirty_end > reader.end:
             _erase(file, reader.end, reader.dirty_end)
         sync(file)

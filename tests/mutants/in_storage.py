@@ -43,6 +43,18 @@ MUTANTS = (
         Edit(Wal._continue, "sync(self._directory)", "pass"),
     ),
     _mutant(
+        "zeros-over-the-log",
+        "the zeros that go ahead of the records begin too early",
+        "9",
+        Edit(Wal._write, "zero_ahead(end, ", "zero_ahead(self._offset - 16, "),
+    ),
+    _mutant(
+        "zeros-beyond-the-segment",
+        "the zeros that go ahead of the records lengthen the file",
+        "9",
+        Edit(Wal._write, "min(end + ZERO_AHEAD_BYTES, self._capacity)", "end + ZERO_AHEAD_BYTES"),
+    ),
+    _mutant(
         "checksum-skips-the-length",
         "a record's length is not covered by any checksum",
         "9",

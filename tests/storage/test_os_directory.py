@@ -54,6 +54,15 @@ def read_all(folder: Path) -> Recovered:
     return recovered
 
 
+def test_zeros_ahead_change_nothing_that_can_be_read(tmp_path: Path) -> None:
+    file = OsDirectory(tmp_path).create("some.log")
+    file.allocate(100_000)
+    file.write(0, [b"x" * 5000])
+    file.zero_ahead(5000, 70_000)
+    assert file.read(0, 200_000) == b"x" * 5000 + bytes(95_000)
+    file.close()
+
+
 def test_what_was_appended_is_there_at_the_next_start(tmp_path: Path) -> None:
     for count in range(len(WRITES) + 1):
         folder = tmp_path / str(count)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from raftkv.storage import Identity, WalOptions
-from raftkv.storage.memory import MemoryDirectory
+from raftkv.storage import Identity, Wal, WalOptions
+from raftkv.storage.memory import MemoryDirectory, MemoryFile
 from raftkv.storage.records import HEADER_BYTES
 from raftkv.storage.recovery import segment_name
+from raftkv.storage.wal import ZERO_AHEAD_BYTES
 from tests.storage.support import (
     IDENTITY,
     N1,
@@ -41,6 +42,38 @@ def test_an_empty_folder_becomes_an_empty_log() -> None:
     assert recovered.cut is None
     assert directory.list() == [segment_name(1, 1)]
     assert wal.segment_count == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_zeros_go_ahead_of_the_records_and_never_beyond_the_segment(
+    monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    zeroed: list[tuple[int, int]] = []
+
+    def zero_ahead(file: MemoryFile, start: int, end: int) -> None:
+        assert not any(file.live[start:])
+        assert len(file.live) == options.segment_bytes
+        zeroed.append((start, end))
+
+    monkeypatch.setattr(MemoryFile, "zero_ahead", zero_ahead)
+    options = WalOptions(segment_bytes=2 * ZERO_AHEAD_BYTES + ZERO_AHEAD_BYTES // 2)
+    directory = MemoryDirectory()
+    wal, _ = Wal.open(directory, IDENTITY, options)
+    index = 0
+    while True:
+        index += 1
+        wal.append(None, entries(index, index, size=20_000))
+        if wal.segment_count > 1:
+            break
+        assert wal.bytes_used <= zeroed[-1][1], "a record has outrun the zeros"
+        if restarts and index == 3:
+            wal.close()
+            directory = directory.process_loss()
+            wal, _ = Wal.open(directory, IDENTITY, options)
+    first, *others = zeroed[:-1]
+    assert first == (first[0], first[0] + ZERO_AHEAD_BYTES)
+    assert len(others) == 2 + restarts
+    assert others[-1][1] == options.segment_bytes
 
 
 def test_what_was_appended_is_there_after_each_append() -> None:
