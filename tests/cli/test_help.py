@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import click
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
 from raftkv import __version__
-from raftkv.cli.app import app
+from raftkv.cli.app import MODULES, app
 from raftkv.cli.output import Exit
 
 COLUMNS = 100
@@ -19,8 +23,10 @@ COLUMNS = 100
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*path, name))
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            yield from commands(group.get_command(context, name), (*path, name))
 
 
 ALL = list(commands(typer.main.get_command(app)))
@@ -39,6 +45,25 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert {path[1] for path in ALL if len(path) == 2} >= {
         *("kill", "restart", "pause", "resume", "partition", "isolate", "link", "heal", "bridge", "ring"),
     }
+
+
+def test_every_module_registers_the_commands_that_are_looked_for_there() -> None:
+    for module, names in MODULES.items():
+        home = typer.Typer()
+        importlib.import_module(f"raftkv.cli.{module}").register(home)
+        assert list(typer.main.get_group(home).commands) == names.split()
+
+
+def test_a_command_loads_no_module_but_its_own() -> None:
+    lines = (
+        "import sys; from typer.testing import CliRunner; from raftkv.cli.app import app",
+        "assert CliRunner().invoke(app, ['get', '--help']).exit_code == 0",
+        "print(*sys.modules)",
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    assert set(re.findall(r"raftkv\.cli\.(\w+)", found.stdout)) & set(MODULES) == {"data"}
 
 
 def test_a_short_flag_asks_for_help_as_well() -> None:
