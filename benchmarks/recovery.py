@@ -10,8 +10,8 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.cluster import Cluster, Results, Row, tell
@@ -52,16 +52,17 @@ def polite_restart(cluster: Cluster, results: Results) -> list[Row]:
     with Client(target.clients, timeout=20.0) as client:
         for number in range(RESTARTS):
             leader = cluster.status()["leader"]
-            restart = threading.Thread(target=cluster.raftkv, args=("chaos", "restart", leader))
             client.put("polite", str(number))
             gaps = [0.0]
             last = time.monotonic()
-            restart.start()
-            while restart.is_alive():
-                client.put("polite", f"{number} again")
-                now = time.monotonic()
-                gaps.append(now - last)
-                last = now
+            with ThreadPoolExecutor(1) as worker:
+                restart = worker.submit(cluster.raftkv, "chaos", "restart", leader)
+                while not restart.done():
+                    client.put("polite", f"{number} again")
+                    now = time.monotonic()
+                    gaps.append(now - last)
+                    last = now
+            restart.result()
             longest.append(max(gaps))
             cluster.await_all()
             print(

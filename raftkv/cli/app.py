@@ -52,9 +52,12 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         del ctx
-        if name in _HOMES and name not in self.commands:
+        if name in self.commands:
+            return self.commands[name]
+        # For a name that there is not, all: the closest ones are looked for among them.
+        for module in (_HOMES[name],) if name in _HOMES else MODULES:
             home = typer.Typer(rich_markup_mode=None)
-            importlib.import_module(f"raftkv.cli.{_HOMES[name]}").register(home)
+            importlib.import_module(f"raftkv.cli.{module}").register(home)
             self.commands.update(typer.main.get_group(home).commands)
         return self.commands.get(name)
 

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,8 +63,8 @@ def tui(
     if WEB_DRIVER in os.environ:
         _end_with_the_server()
     target = find_whole_cluster(endpoints, config, data, timeout)
-    with dashboard_of(target, owns_cluster=False, record=record) as dashboard:
-        show(dashboard)
+    with dashboard_of(target, owns_cluster=False, record=record) as (dashboard, close):
+        show(dashboard, close)
 
 
 def replay(
@@ -137,8 +137,10 @@ def require_terminal(otherwise: str) -> None:
 
 
 @contextmanager
-def dashboard_of(target: Target, *, owns_cluster: bool, record: Path | None) -> Iterator[Dashboard]:
-    """To be shown; what it holds is let go of afterwards."""
+def dashboard_of(
+    target: Target, *, owns_cluster: bool, record: Path | None
+) -> Iterator[tuple[Dashboard, Callable[[], None]]]:
+    """To be shown; what it does to the cluster is ended afterwards, or by the call that comes with it."""
     from raftkv.cluster.chaos import Chaos
     from raftkv.cluster.live import LiveFeed
     from raftkv.cluster.scenarios import Repertoire
@@ -148,7 +150,7 @@ def dashboard_of(target: Target, *, owns_cluster: bool, record: Path | None) -> 
     feed = LiveFeed(target, chaos.load_report, chaos.meet)
     recorder = open_recording(record, feed.names(), target.source) if record else None
     try:
-        yield Dashboard(
+        dashboard = Dashboard(
             feed,
             chaos,
             chaos,
@@ -157,6 +159,7 @@ def dashboard_of(target: Target, *, owns_cluster: bool, record: Path | None) -> 
             source=target.source,
             recorder=recorder,
         )
+        yield dashboard, chaos.close
     finally:
         chaos.close()
     if recorder:

@@ -188,19 +188,16 @@ def _run_headless(launcher: Launcher, folder: Path, record: Path | None) -> None
 def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) -> None:
     """The launcher in a thread of its own, which lives until the last node has ended. The dashboard does not
     outlive it: whoever says ``down`` elsewhere ends both."""
-    from raftkv.cli.showing import show_until
+    from raftkv.cli.showing import Screen
     from raftkv.cluster.discovery import find
 
     failures: list[RaftkvError] = []
-    over = threading.Event()
 
     def run() -> None:
         try:
             launcher.run()
         except RaftkvError as error:
             failures.append(error)
-        finally:
-            over.set()
 
     thread = threading.Thread(target=run, name="launcher")
 
@@ -211,11 +208,13 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
     when_told_to_end(lambda _: launcher.stop())
     thread.start()
     try:
-        while thread.is_alive() and not launcher.ready.wait(0.05):
-            pass
-        if thread.is_alive():
-            with dashboard_of(find(None, None, folder), owns_cluster=True, record=record) as dashboard:
-                show_until(over, dashboard, end)
+        with Screen(lambda: not thread.is_alive(), end) as screen:
+            while thread.is_alive() and not launcher.ready.wait(0.05):
+                pass
+            if thread.is_alive():
+                target = find(None, None, folder)
+                with dashboard_of(target, owns_cluster=True, record=record) as (dashboard, _):
+                    screen.show(dashboard)
     finally:
         end()
     if failures:

@@ -90,7 +90,8 @@ class Launcher:
         self._outages: dict[str, _Outage] = {}
         """Of the nodes that are to come back by themselves. Whatever else somebody does to such a node's
         process, it is theirs from then on."""
-        self._stop = threading.Event()
+        self._stopping = False
+        """A plain one: it is set by signals too, and one may interrupt another."""
         self.started = threading.Event()
         """Set once the nodes listen."""
         self.ready = threading.Event()
@@ -102,7 +103,7 @@ class Launcher:
 
     def stop(self) -> None:
         """End everything; from any thread."""
-        self._stop.set()
+        self._stopping = True
 
     def run(self) -> None:
         """Until ``stop``, or ``down`` over the control socket. Raises ``LaunchError`` when a node
@@ -119,7 +120,7 @@ class Launcher:
                     self.started.set()
                     self._report_ends()  # ahead of the word that the others are ready
                     self._await_leader(socket)
-                    while not self._stop.is_set():
+                    while not self._stopping:
                         self._serve(socket, POLL_SECONDS)
                 except zmq.ZMQError as error:
                     raise LaunchError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
@@ -148,7 +149,7 @@ class Launcher:
                 if process.exit_code == EXIT_DAMAGED and majority:
                     why += "; 'raftkv up --degraded' starts the others without it"
                 raise LaunchError(f"node {process.name} cannot start: {why}")
-            if self._stop.is_set():
+            if self._stopping:
                 return
             if time.monotonic() > deadline:
                 raise LaunchError(f"the nodes do not listen after {START_SECONDS:g} s")
@@ -170,7 +171,7 @@ class Launcher:
         endpoints = {str(node.name): node.control for node in self.config.nodes}
         awaiting = Awaiting(time.monotonic())
         with ControlClient() as client:
-            while not self._stop.is_set():
+            while not self._stopping:
                 nodes = snapshots(client, endpoints, 0.5).values()
                 leader = awaiting.look(time.monotonic(), nodes)
                 if leader:
@@ -242,7 +243,7 @@ class Launcher:
             case "processes":
                 return [asdict(snapshot) for snapshot in self.processes()]
             case "down":
-                self._stop.set()
+                self._stopping = True
                 return None
             case "reserve_node":
                 node = self._reserve(request.arguments.get("node"))

@@ -118,6 +118,7 @@ def test_version_and_no_arguments() -> None:
         (["get", "--timeout", "x", "a"], "invalid value for '--timeout': 'x' is not a valid float; usage:"),
         (["bogus"], "no such command 'bogus'; 'raftkv --help' lists what there is"),
         (["--bogus"], "no such option: --bogus; 'raftkv --help' lists what there is"),
+        (["staus"], "no such command 'staus'. Did you mean 'status'?; 'raftkv --help' lists"),
         (["chaos", "kil"], "no such command 'kil'. Did you mean 'kill'?; 'raftkv chaos --help' lists"),
     ],
 )

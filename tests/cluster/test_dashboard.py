@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from raftkv.cli.showing import EXIT_HUNG_UP
 from tests.support.browser import needs_chromium, page
 from tests.support.processes import (
     DEADLINE_SECONDS,
@@ -131,6 +132,10 @@ def test_a_terminal_that_vanishes_ends_a_dashboard_that_is_not_the_clusters(tmp_
                 "a second of it to be recorded",
             )
             tui.vanish()
+        assert len(cluster.pids()) == 3
+        with VanishingTerminal(tmp_path, "tui") as tui:
+            tui.until(b"LEADER")
+            assert tui.end_with(signal.SIGTERM) in (0, EXIT_HUNG_UP)
         assert len(cluster.pids()) == 3
         with VanishingTerminal(tmp_path, "replay", "seen.rec") as replay:
             replay.until(b"REPLAY")

@@ -141,6 +141,29 @@ def test_a_torn_tail_that_cannot_be_zeroed_is_a_failed_disk() -> None:
 # -- not final
 
 
+@pytest.mark.parametrize("error_number", [errno.EIO, errno.ENOSPC, errno.EFBIG])
+def test_zeros_ahead_that_find_no_room_are_a_full_disk_and_any_other_error_is_final(
+    monkeypatch: pytest.MonkeyPatch, error_number: int
+) -> None:
+    directory = MemoryDirectory()
+    wal, _ = open_wal(directory)
+
+    def zero_ahead(file: MemoryFile, start: int, end: int) -> None:
+        monkeypatch.undo()
+        raise OSError(error_number, "made to fail")
+
+    monkeypatch.setattr(MemoryFile, "zero_ahead", zero_ahead)
+    with pytest.raises(StorageFailed if error_number == errno.EIO else DiskFull):
+        wal.append(*FIRST)
+    if error_number == errno.EIO:
+        with pytest.raises(StorageFailed):
+            wal.append(*FIRST)
+        assert state_of(reopen(directory)[1]) == replay([])
+    else:
+        wal.append(*FIRST)
+        assert state_of(reopen(directory)[1]) == replay([FIRST])
+
+
 @pytest.mark.parametrize("operation", ["create", "allocate", "write", "rename"])
 @pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_while_rolling_is_survived(operation: str, error_number: int) -> None:

@@ -54,11 +54,20 @@ def read_all(folder: Path) -> Recovered:
     return recovered
 
 
-def test_zeros_ahead_change_nothing_that_can_be_read(tmp_path: Path) -> None:
+def test_zeros_ahead_are_written_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = OsDirectory(tmp_path).create("some.log")
     file.allocate(100_000)
     file.write(0, [b"x" * 5000])
+    written: list[tuple[int, bytes]] = []
+    write = os.pwritev
+
+    def spy(fd: int, buffers: list[bytes], offset: int) -> int:
+        written.append((offset, b"".join(buffers)))
+        return write(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "pwritev", spy)
     file.zero_ahead(5000, 70_000)
+    assert written == [(5000, bytes(65_000))]
     assert file.read(0, 200_000) == b"x" * 5000 + bytes(95_000)
     file.close()
 
