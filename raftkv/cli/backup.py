@@ -67,7 +67,7 @@ def snapshot(
             if not view.applied_index:
                 note(f"{name}: nothing to take a snapshot of")
                 continue
-            mark = take_snapshot(client, target.controls[name], view.revision, deadline)
+            mark = take_snapshot(client, target.controls[name], view.applied_index, view.revision, deadline)
             taken.append({"node": name, "index": mark.index, "term": mark.term})
             if not json:
                 emit(f"{name}: snapshot of entry {mark.index}, term {mark.term}")
@@ -97,9 +97,12 @@ def backup(
         _, revision = reader.count()
         cluster = reader.hello().cluster
     with ControlClient() as client:
-        node = pick_node(snapshots(client, target.controls, min(1.0, timeout)))
+        views = snapshots(client, target.controls, min(1.0, timeout))
+        committed = max((view.commit_index for view in views.values() if view), default=0)
+        node = pick_node(views)
         progress = _Progress("chunks copied")
-        made = back_up(client, target.controls[node], cluster, file, revision, timeout, progress.show)
+        endpoint = target.controls[node]
+        made = back_up(client, endpoint, cluster, file, committed, revision, timeout, progress.show)
         progress.end()
     tell(made, json)
 

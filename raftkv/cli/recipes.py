@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, argument_bytes, as_json, as_text, emit, emit_json, fail, flush, note
 from raftkv.errors import ClientError, ConfigError
@@ -185,13 +186,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _let_go_when_told() -> None:
     """What is held is given back however this process is asked to end; a terminal that is closed asks too."""
 
-    def interrupt(number: int, frame: object) -> None:
-        del frame
+    def interrupt(number: int) -> None:
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-        signal.signal(signal.SIGHUP, interrupt)
+    when_told_to_end(interrupt)
 
 
 def _exit_code(status: int) -> int:

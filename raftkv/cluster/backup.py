@@ -46,12 +46,15 @@ class Backup:
     size: int
 
 
-def take_snapshot(client: ControlClient, endpoint: str, revision: int, deadline: float) -> SnapshotMark:
-    """Have the node take a snapshot that holds at least ``revision``; wait for it."""
+def take_snapshot(
+    client: ControlClient, endpoint: str, index: int, revision: int, deadline: float
+) -> SnapshotMark:
+    """Have the node take a snapshot of ``index`` and ``revision`` at least, and wait for it. Revisions alone
+    would not do: a lease that is granted, or a member that joins, is an entry and makes none."""
     while True:
         left = deadline - time.monotonic()
         mark = _mark_of(client.ask(endpoint, "snapshot_mark", max(0.01, left)))
-        if mark:
+        if mark and mark.index >= index:
             header = _chunk(client, endpoint, mark, 0, deadline)
             if header is not None and summary(header)["revision"] >= revision:
                 return mark
@@ -66,18 +69,19 @@ def back_up(
     endpoint: str,
     cluster: str,
     path: Path,
+    index: int,
     revision: int,
     timeout: float,
     progress: Progress,
 ) -> Backup:
-    """Write the state of the node at ``endpoint``, which holds at least ``revision``, to ``path``.
+    """Write the state of the node at ``endpoint``, of ``index`` and ``revision`` at least, to ``path``.
 
     ``timeout`` bounds every step, not the whole. Raises ``ConfigError`` when ``path`` exists,
     ``Unavailable``, ``StorageError``."""
     if path.exists():
         raise ConfigError(f"{path} exists already; a backup does not overwrite anything")
     for _ in range(TRIES):
-        mark = take_snapshot(client, endpoint, revision, time.monotonic() + timeout)
+        mark = take_snapshot(client, endpoint, index, revision, time.monotonic() + timeout)
         size = _copy(client, endpoint, cluster, path, mark, timeout, progress)
         if size:
             break

@@ -40,6 +40,26 @@ def snapshots_are_taken(cluster: LocalCluster) -> None:
     assert len(values) == 1 + found["keys"]
 
 
+def test_what_changes_no_revision_is_in_the_next_snapshot_and_backup_too(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    cluster.undisturbed(lambda: leases_are_saved(cluster, tmp_path))
+
+
+def leases_are_saved(cluster: LocalCluster, folder: Path) -> None:
+    ok(cluster, "put", "a", "key")
+    cluster.await_equal()
+    before = [row["index"] for row in json.loads(ok(cluster, "snapshot", "--json"))["snapshots"]]
+    ok(cluster, "lease", "grant", "3600")
+    cluster.await_equal()
+    index = status(cluster)["nodes"][0]["applied_index"]
+    assert index > max(before)
+    path = folder / f"of-{index}"
+    assert json.loads(ok(cluster, "backup", str(path), "--json"))["index"] >= index
+    for row in json.loads(ok(cluster, "snapshot", "--json"))["snapshots"]:
+        assert row["index"] >= index
+
+
 def test_a_node_that_does_not_exist_takes_no_snapshot(cluster: LocalCluster) -> None:
     assert "no node named 'n9'" in refused(invoke(cluster, "snapshot", "n9"), 2)
 

@@ -133,13 +133,32 @@ def test_a_terminal_that_vanishes_ends_a_dashboard_that_is_not_the_clusters(tmp_
             )
             tui.vanish()
         assert len(cluster.pids()) == 3
-        with VanishingTerminal(tmp_path, "tui") as tui:
-            tui.until(b"LEADER")
-            assert tui.end_with(signal.SIGTERM) in (0, EXIT_HUNG_UP)
-        assert len(cluster.pids()) == 3
         with VanishingTerminal(tmp_path, "replay", "seen.rec") as replay:
             replay.until(b"REPLAY")
             replay.vanish()
+
+
+def test_a_dashboard_whose_terminal_takes_nothing_is_ended_without_it() -> None:
+    lines = (
+        "import threading",
+        "from raftkv.cli import showing",
+        "class Stalled:",
+        "    is_running = True",
+        "    def exit(self): pass",
+        "    def call_later(self, call): pass",
+        "    def run(self): threading.Event().wait()",
+        "showing.QUIT_SECONDS = 0.0",
+        "with showing.Screen(lambda: True, lambda: print('left', flush=True)) as screen:",
+        "    screen.show(Stalled())",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (EXIT_HUNG_UP, b"left\n")
 
 
 @needs_tmux

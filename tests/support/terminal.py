@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import termios
@@ -20,8 +19,6 @@ import pytest
 from tests.support.processes import await_condition, environment
 
 WAIT_SECONDS = 60.0
-STALL_SECONDS = 3.0
-"""Until a dashboard has written more than a terminal holds that nobody reads, as a rule."""
 TMUX = shutil.which("tmux")
 needs_tmux = pytest.mark.skipif(TMUX is None, reason="no tmux on this machine")
 
@@ -119,12 +116,6 @@ class VanishingTerminal:
             return text in self._seen
 
         await_condition(shown, repr(text))
-
-    def end_with(self, number: signal.Signals) -> int:
-        """Nobody takes what raftkv writes any more; its exit code after that signal."""
-        time.sleep(STALL_SECONDS)
-        self._process.send_signal(number)
-        return self._process.wait(WAIT_SECONDS)
 
     def vanish(self) -> None:
         """And raftkv with it, by itself; its exit code depends on which of its threads notices first."""
