@@ -150,8 +150,15 @@ def test_a_node_that_is_paused_while_it_starts_is_paused_and_resumed(chaos: Chao
     assert processes(target)[node].state == "running"
 
 
-def test_transfer_finds_the_leader_itself(chaos: Chaos) -> None:
+def test_transfer_finds_the_leader_itself(chaos: Chaos, target: Target) -> None:
     node = follower(chaos)
+
+    def heard() -> bool:
+        leaders = [view for view in views(target).values() if view and view.role == "leader"]
+        return any(peer.active for view in leaders for peer in view.peers if peer.name == node)
+
+    # It may have been restarted or paused a moment ago, and then it is rightly refused.
+    await_condition(heard, "the leader to hear it")
     assert chaos.transfer(node) == f"raftkv transfer {node}"
     await_condition(lambda: leader_of(chaos) == node, "the new leader")
     with pytest.raises(RaftkvError, match=f"{node} leads already"):
