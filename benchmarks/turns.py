@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -78,13 +79,15 @@ class TimedSystem(System):
 
 
 class TimedNode(Node):
-    """Adds up the CPU of its thread, by who it is and what came in: in the turn, and between two of them."""
+    """Adds up the CPU of its thread, by who it is and what came in: in the turn, and between two of them:
+    polling and, before a turn that hears of the disk, what was done there."""
 
     spent: dict[str, list[int]]
-    """Role and sources → number of turns, CPU nanoseconds before them (polling), and in them."""
+    """Role and sources → number of turns, CPU nanoseconds before them, and in them."""
     parts: dict[str, Counter[str]]
     """Role and sources → part → nanoseconds."""
-    ended = time.thread_time_ns()
+    ended = (0, 0)
+    """Which thread's, and its CPU when the last turn ended: now and then another takes the loop over."""
 
     def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
         began = time.thread_time_ns()
@@ -98,9 +101,10 @@ class TimedNode(Node):
         row = TimedNode.spent.setdefault(what, [0, 0, 0])
         now = time.thread_time_ns()
         row[0] += 1
-        row[1] += began - self.ended
+        thread, ended = self.ended
+        row[1] += began - ended if thread == threading.get_ident() else 0
         row[2] += now - began
-        self.ended = now
+        self.ended = (threading.get_ident(), now)
 
 
 def run_timed(config: Path, name: str, parts: bool) -> None:

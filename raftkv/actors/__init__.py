@@ -1,8 +1,8 @@
-"""A node: seven actors on one loop, and one thread for the disk.
+"""A node: seven actors on one loop, which two threads relay each other in running.
 
 ::
 
-    clients ──ROUTER── gateway ──▶ raft ──▶ storage ── thread ── wal/
+    clients ──ROUTER── gateway ──▶ raft ──▶ storage ── relay ─── wal/
                          ▲ │        │ ▲
                          │ └▶ store ◀┘ └──▶ peers ──DEALER──▶ other nodes' ROUTER
     operators ─ROUTER─ control      status ──XPUB─▶ dashboards
@@ -10,6 +10,6 @@
 An actor is a plain class: ``handle(message)`` and, for some, ``end_of_turn()``. It sees a
 ``Context`` (send, timers, the time, randomness) and, where it talks to the outside, a ``Port`` of
 frames; it never sees a socket, a clock or a thread. ``node`` wires the actors together, ``loop``
-and ``zmq_ports`` and ``disk_thread`` are the only modules that touch the world: another loop,
+and ``zmq_ports`` and ``relay`` are the only modules that touch the world: another loop,
 clock, network and disk drive the very same actors.
 """

@@ -90,6 +90,7 @@ class LeaseActor:
             case Tick():
                 while self._timers and self._timers[0] <= self._context.now() + ROUNDING_SECONDS:
                     heapq.heappop(self._timers)
+                self._look()
             case SoftStateChanged():
                 self._on_soft_state(message.state)
             case PeerLapsed():
@@ -111,7 +112,6 @@ class LeaseActor:
                 self._count(lease_id, renewed_index, ttl_ms, now)
             leases.renewals.clear()
         if self._counts:
-            self._look()
             self._set_timer()
 
     def remaining_ms(self, lease_id: int) -> int:

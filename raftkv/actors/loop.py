@@ -1,4 +1,4 @@
-"""Runs one node in this process: sockets, clock, disk thread, signals, and the poll loop."""
+"""Runs one node in this process: sockets, clock, threads, signals, and the poll loop."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from dataclasses import dataclass
 import zmq
 
 from raftkv.actors import zmq_ports
-from raftkv.actors.disk_thread import DiskThread
 from raftkv.actors.node import Node, NodeWorld
+from raftkv.actors.relay import Relay
 from raftkv.actors.system import Port
 from raftkv.config import ClusterConfig, is_loopback, require_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
 
 SWITCH_INTERVAL_SECONDS = 0.0002
-"""How long the loop may keep the disk thread from the GIL; the default, 5 ms, is fifty syncs.
-``docs/performance.md`` has what other values gave."""
+"""How long the loop may keep a thread that is done with the disk from the GIL; the default, 5 ms, is fifty
+syncs. ``docs/performance.md`` has what other values gave."""
 DISK_CLOSE_SECONDS = 5.0
 IDLE_SECONDS_MAX = 1.0
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS_READ = 512
 """At once; of more the rest wakes the loop again."""
 
@@ -70,7 +71,7 @@ def run_node(
         gc.collect()
         gc.disable()
         volume, recovered = Volume.open(directory, identity, options)
-        disk = DiskThread(volume)
+        disk = Relay(volume)
         world = NodeWorld(
             clock=time.monotonic,
             random=random.Random(),
@@ -105,9 +106,9 @@ def _connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: s
     return zmq_ports.peer_link(context, endpoint, identity) if is_loopback(endpoint) else zmq_ports.Nowhere()
 
 
-def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guard: Guard | None) -> None:
+def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: Relay, guard: Guard | None) -> None:
     _tune_interpreter()
-    wake_fd, restore = _catch_signals(node)
+    wake_fd, restore = _catch_signals()
     poller = zmq.Poller()
     names: dict[object, str] = {}
     for port, name in ports.items():
@@ -117,22 +118,27 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guar
     poller.register(wake_fd, zmq.POLLIN)
     if guard:
         poller.register(guard.fd, zmq.POLLIN)
+
+    def turn() -> bool:
+        arrived = poller.poll(0 if disk.has_results else _milliseconds_until(node.next_timer()))
+        readable = []
+        for source, _ in arrived:
+            port_name = names.get(source)
+            if port_name:
+                readable.append(port_name)
+            elif source == disk.wake_fd:
+                os.eventfd_read(disk.wake_fd)
+            elif source == wake_fd:
+                for number in os.read(wake_fd, SIGNALS_READ):
+                    if number in ENDINGS:
+                        node.stop(signal.Signals(number).name)
+            elif guard and source == guard.fd:
+                node.stop("the launcher is gone")
+        node.turn(readable, disk.collect())
+        return node.stopped is None
+
     try:
-        while node.stopped is None:
-            arrived = poller.poll(_milliseconds_until(node.next_timer()))
-            readable = []
-            results = []
-            for source, _ in arrived:
-                port_name = names.get(source)
-                if port_name:
-                    readable.append(port_name)
-                elif source == disk.wake_fd:
-                    results = disk.collect()
-                elif source == wake_fd:
-                    os.read(wake_fd, SIGNALS_READ)  # or a leader would spin until it has handed over
-                elif guard and source == guard.fd:
-                    node.stop("the launcher is gone")
-            node.turn(readable, results)
+        disk.run(turn)
     finally:
         restore()
 
@@ -140,8 +146,11 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: DiskThread, guar
 def _milliseconds_until(timer: float | None) -> int:
     if timer is None:
         return int(IDLE_SECONDS_MAX * 1000)
+    left = timer - time.monotonic()
+    if left <= 0.0:
+        return 0
     # Rounded up: waking early would only spin until the timer is due.
-    return max(0, min(int(IDLE_SECONDS_MAX * 1000), int((timer - time.monotonic()) * 1000) + 1))
+    return min(int(IDLE_SECONDS_MAX * 1000), int(left * 1000) + 1)
 
 
 def _tune_interpreter() -> None:
@@ -151,18 +160,17 @@ def _tune_interpreter() -> None:
     gc.freeze()
 
 
-def _catch_signals(node: Node) -> tuple[int, Callable[[], None]]:
+def _catch_signals() -> tuple[int, Callable[[], None]]:
     """SIGTERM and SIGINT end the node after its turn. The descriptor wakes the poll."""
     read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
 
     def on_signal(number: int, frame: object) -> None:
-        del frame
-        node.stop(signal.Signals(number).name)
+        """The byte in the descriptor says it."""
 
     previous = {
         number: signal.signal(number, on_signal)
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in ENDINGS
         if signal.getsignal(number) is not signal.SIG_IGN  # a launcher answers Ctrl-C for its nodes
     }
 

@@ -131,17 +131,17 @@ class Node:
             lambda: raft.snapshot,
             raft.log,
         )
-        # In the order in which they end their turns. Raft first: the others carry out what it
-        # decides. Storage after peers and gateway: appends and answers are on their way before the
-        # disk thread, which competes for the GIL, is woken (thesis §10.2.1 in small).
+        # In the order in which they end their turns. Raft first: the others carry out what it decides. Then
+        # what other nodes wait for leaves: with it their disks begin, and then our own (thesis §10.2.1).
+        # Whoever reports what was applied comes after the store.
         for actor_name, actor in (
             ("raft", self.raft),
+            ("peers", self.peers),
+            ("storage", self.storage),
             ("store", self.store),
             ("watches", self.watches),
             ("leases", self.leases),
-            ("peers", self.peers),
             ("gateway", self.gateway),
-            ("storage", self.storage),
             ("control", self.control),
             ("audit", self.audit),
             ("faults", self.faults),

@@ -45,7 +45,7 @@ from raftkv.actors.snapshot_messages import (
 from raftkv.actors.system import Context
 from raftkv.kv import Code, Retention
 from raftkv.observe import events
-from raftkv.raft import Message, Proposal, Raft, Ready
+from raftkv.raft import Entry, Message, Proposal, Raft, Ready
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot
 
@@ -107,11 +107,16 @@ class RaftActor:
         self._wakes_at = self._next_tick
         """When the earliest timer that is set goes off."""
         self._backlogged = False
+        self._postponed: list[Entry] = []
+        """Committed, to be applied in the next turn."""
         self.raft = raft
         self.appends_dropped = 0
         context.set_timer("raft", tick_seconds, Tick())
 
     def handle(self, message: Any) -> None:
+        if self._postponed:
+            self._apply(self._postponed)
+            self._postponed = []
         if self._context.now() + SAME_MOMENT >= self._next_tick:
             self._tick()
         match message:
@@ -160,6 +165,10 @@ class RaftActor:
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)
+        if self._postponed or self.raft.log.unapplied:
+            # First whatever has arrived: a node that starts with a long log would be deaf until all of it is
+            # applied.
+            self._context.set_timer("raft", 0.0, Tick())
         self._plan_waking()
 
     def _carry_out(self, ready: Ready) -> None:
@@ -184,15 +193,17 @@ class RaftActor:
         if ready.chunks or ready.installed:
             self._restore(ready)
         if ready.committed:
-            send("store", Apply(ready.committed))
-            self.raft.applied(ready.committed[-1].index)
-            self._bytes_applied += size_of(ready.committed)
+            if ready.entries and not self.raft.leadership:
+                self._postponed = ready.committed  # the leader's answer comes first: all clients wait for it
+            else:
+                self._apply(ready.committed)
         for context, read_index in ready.read_states:
             send("gateway", ReadIndexReady(context, read_index))
-        if self.raft.log.unapplied:
-            # First whatever has arrived: a node that starts with a long log would be deaf until all of it is
-            # applied.
-            self._context.set_timer("raft", 0.0, Tick())
+
+    def _apply(self, entries: list[Entry]) -> None:
+        self._context.send("store", Apply(entries))
+        self.raft.applied(entries[-1].index)
+        self._bytes_applied += size_of(entries)
 
     def _send(self, messages: list[Message]) -> None:
         chunks = [message for message in messages if isinstance(message, InstallSnapshot)]

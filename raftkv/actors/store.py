@@ -88,6 +88,8 @@ class StoreActor:
         self._context = context
         self._lease_ms_left = lease_ms_left
         self._chunk_bytes = chunk_bytes
+        self._committed: list[Entry] = []
+        """To be applied when the turn ends: what others wait for has left by then."""
         self._waiting: list[tuple[int, int, Read]] = []
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
@@ -100,9 +102,11 @@ class StoreActor:
         self.reads_total = 0
 
     def handle(self, message: Any) -> None:
+        if isinstance(message, Apply):
+            self._committed += message.entries
+            return
+        self._apply()  # whatever is asked comes after it
         match message:
-            case Apply():
-                self._apply(message)
             case Read():
                 if message.read_index <= self.machine.applied_index:
                     self._serving += message.requests
@@ -126,16 +130,22 @@ class StoreActor:
             case _:
                 raise AssertionError(f"store got {message}")
 
-    def _apply(self, message: Apply) -> None:
-        machine = self.machine
-        assert message.entries[0].index == machine.applied_index + 1, "committed entries without gaps"
+    def end_of_turn(self) -> None:
+        self._apply()
+
+    def _apply(self) -> None:
+        entries, machine = self._committed, self.machine
+        if not entries:
+            return
+        self._committed = []
+        assert entries[0].index == machine.applied_index + 1, "committed entries without gaps"
         self._tidy()  # before, not after: who watches has not seen yet what is applied now
         results: list[Applied] = []
-        first, count = 0, len(message.entries)
+        first, count = 0, len(entries)
         while first < count:
             # In parts that end where nodes compare their states.
             until = first + EVERY - machine.applied_index % EVERY
-            self._apply_part(message.entries[first:until], results)
+            self._apply_part(entries[first:until], results)
             if until <= count:
                 self._context.send("audit", DigestTaken(LogIndex(machine.applied_index), machine.digest))
             first = until

@@ -1,4 +1,4 @@
-"""``Port`` over ZeroMQ. One thread owns a context and all its sockets.
+"""``Port`` over ZeroMQ. One thread at a time uses a context's sockets.
 
 Options, and why (PITFALLS 40): ``IMMEDIATE`` queues nothing for a peer that is not connected, small
 high-water marks bound what a slow one can make us hold, ``LINGER 0`` lets a node end at once,

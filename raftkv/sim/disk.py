@@ -1,7 +1,7 @@
 """The disk of a simulated node: the real log over a ``MemoryDirectory`` that can lose power.
 
 A ``Platter`` is what outlives the node: the directory, and a second, obvious record of what is
-durable on it, so that every start can be held against it. ``SimDisk`` is the disk thread of one
+durable on it, so that every start can be held against it. ``SimDisk`` is the relay of one
 life: one batch at a time, done some time after it was submitted.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from raftkv.actors.messages import Apply, Send, Step
+from raftkv.actors.messages import Apply, Persisted, Send, Step, Write
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.kv import Retention
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
@@ -54,6 +54,27 @@ def test_a_node_with_a_long_log_answers_its_leader_before_all_of_it_is_applied()
             break
     assert applied == [3, 3, 2], "a part each turn, and the next turn follows at once"
     assert answered_after == 1
+
+
+def test_a_follower_answers_for_new_entries_before_it_applies_older_ones() -> None:
+    """The leader and all clients wait for the one, for the other none but its own."""
+    context = Recorded()
+    raft = recovered([N1, N2, N3], committed=0, count=2)
+    actor = RaftActor(context, raft, 0.01, SnapshotRule(1000, 1 << 20), ("", ()), Retention(0, 0, 0))
+    entry = Entry(LogIndex(3), TERM, EntryKind.COMMAND, b"x")
+    append = AppendEntries(N2, N1, TERM, LogIndex(2), TERM, [entry], LogIndex(2), 0)
+    actor.handle(Step([append]))
+    actor.end_of_turn()
+    (write,) = context.of(Write)
+    assert not context.of(Apply)
+    assert 0.0 in context.delays, "the next turn follows at once, whatever the disk does"
+    actor.handle(Persisted([write.mark]))
+    assert [apply.entries[-1].index for apply in context.of(Apply)] == [2]
+    assert raft.log.last_applied == 2
+    # A commit index that comes alone waits for nothing, and the one after is not lost.
+    actor.handle(Step([Heartbeat(N2, N1, TERM, LogIndex(3), 0, 1)]))
+    actor.end_of_turn()
+    assert [apply.entries[-1].index for apply in context.of(Apply)] == [2, 3]
 
 
 def behind() -> Raft:

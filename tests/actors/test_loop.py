@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import pytest
 
 from raftkv.actors import loop
-from raftkv.actors.disk_thread import DiskThread
 from raftkv.actors.node import Node
+from raftkv.actors.relay import Relay
+from raftkv.storage import Append, DiskJob, Volume
 
 LEAVES_AFTER = 0.2
+DEADLINE_SECONDS = 20.0
 
 
 class LeavingNode:
@@ -42,20 +45,59 @@ class LeavingNode:
             self.stopped = self.told[0]
 
 
-class IdleDisk:
+class IdleVolume:
+    """Nobody writes to it, or what is written takes until it is ``released``."""
+
     def __init__(self) -> None:
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.log_bytes = self.snapshot_bytes = 0
+        self.released = threading.Event()
+
+    def do(self, job: DiskJob) -> bool:
+        return self.released.wait(DEADLINE_SECONDS)
+
+    def close(self) -> None:
+        """There is nothing to be closed."""
 
 
-def test_a_node_that_was_told_to_stop_sleeps_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal's byte that is not read wakes every poll, and takes the core from those who take over."""
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """Over a volume whose jobs hang until the end of the test."""
     monkeypatch.setattr(loop, "_tune_interpreter", lambda: None)
+    volume = IdleVolume()
+    relay = Relay(cast("Volume", volume))
+    yield relay
+    volume.released.set()
+    relay.close(DEADLINE_SECONDS)
+    os.close(relay.wake_fd)
+
+
+def run(node: LeavingNode, relay: Relay) -> None:
+    private: Any = loop._run
+    private(cast("Node", node), {}, relay, None)
+
+
+def test_a_node_that_was_told_to_stop_sleeps_until_it_may(
+    monkeypatch: pytest.MonkeyPatch, relay: Relay
+) -> None:
+    """A signal's byte that is not read wakes every poll, and takes the core from those who take over."""
     monkeypatch.setattr(loop, "IDLE_SECONDS_MAX", 0.01)  # for the first turn, in which nothing arrives
-    node, disk = LeavingNode(), IdleDisk()
-    run: Any = loop._run
-    try:
-        run(cast("Node", node), {}, cast("DiskThread", disk), None)
-    finally:
-        os.close(disk.wake_fd)
+    node = LeavingNode()
+    run(node, relay)
     assert (node.stopped, node.told) == ("SIGTERM", ["SIGTERM"])
     assert node.turns < 2 + 10 * LEAVES_AFTER / loop.IDLE_SECONDS_MAX, "it spins"
+
+
+def test_a_node_whose_disk_hangs_hears_that_it_is_to_stop(
+    monkeypatch: pytest.MonkeyPatch, relay: Relay
+) -> None:
+    monkeypatch.setattr(loop, "IDLE_SECONDS_MAX", 0.01)
+
+    class Writing(LeavingNode):
+        def turn(self, readable: Iterable[str], results: Iterable[object]) -> None:
+            if self.turns == 0:
+                relay.submit(Append(None, []))
+            super().turn(readable, results)
+
+    node = Writing()
+    run(node, relay)
+    assert (node.stopped, node.told) == ("SIGTERM", ["SIGTERM"])

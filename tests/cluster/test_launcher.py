@@ -211,7 +211,11 @@ def test_detach_and_down(tmp_path: Path) -> None:
 def test_a_signal_to_the_launcher_ends_every_node(tmp_path: Path, number: signal.Signals) -> None:
     cluster = LocalCluster(tmp_path)
     prepare(tmp_path, cluster.base_port)
-    cluster.up()
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a launcher would ignore it
+    try:
+        cluster.up()
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
     try:
         launcher = cluster._launcher
         assert launcher is not None

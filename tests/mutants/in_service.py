@@ -5,6 +5,7 @@ from __future__ import annotations
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.raft import RaftActor
+from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.core import ClientCore
@@ -133,6 +134,40 @@ ACTORS = (
             "ready = self.raft.ready()\n    if ready:\n",
             "while ready := self.raft.ready():\n",
         ),
+    ),
+    _actors(
+        "applies-before-it-answers",
+        "a follower applies what was committed earlier while its leader waits for it",
+        "",
+        Edit(RaftActor._carry_out, "if ready.entries and not self.raft.leadership:", "if False:"),
+    ),
+    _actors(
+        "postponed-for-ever",
+        "a follower that got entries never applies what was committed with them",
+        "",
+        Edit(RaftActor.handle, "if self._postponed:", "if False:"),
+    ),
+    _actors(
+        "never-relieved",
+        "a node whose disk hangs is deaf",
+        "",
+        Edit(Relay._take_over, "if seen and seen == self._awaited:", "if False:"),
+    ),
+    _actors(
+        "two-run-the-loop",
+        "a thread whose disk has answered goes on with the loop, which another runs by now",
+        "",
+        Edit(
+            Relay._run_loop,
+            "while going_on and shift == self._shift and not self._over.is_set():",
+            "while going_on:",
+        ),
+    ),
+    _actors(
+        "relieved-without-a-word",
+        "what the disk did while the loop went on without it wakes nobody",
+        "",
+        Edit(Relay._do, "os.eventfd_write(self.wake_fd, 1)", "pass"),
     ),
     _actors(
         "released-on-submit",

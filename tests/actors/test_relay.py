@@ -1,0 +1,268 @@
+"""The two threads of a node: one runs the loop, whatever the disk does."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from raftkv.actors import relay as relay_module
+from raftkv.actors.relay import Relay
+from raftkv.actors.storage import DiskResult
+from raftkv.errors import DiskFull, StorageFailed
+from raftkv.observe import DiskFault
+from raftkv.raft import SnapshotMark
+from raftkv.storage import Append, DiskJob, ReadChunk, Volume
+from raftkv.types import LogIndex, Term
+
+DEADLINE_SECONDS = 20.0
+APPEND = Append(None, [])
+READ = ReadChunk(SnapshotMark(LogIndex(1), Term(1), 1, 1, b""), 0)
+TURNS_MEANWHILE = 5
+
+
+class ScriptedVolume:
+    """Does nothing with its jobs but what ``behave`` does, and checks that there is one at a time."""
+
+    def __init__(self) -> None:
+        self.log_bytes = self.snapshot_bytes = 0
+        self.behave: Callable[[int], object] = lambda number: None
+        """Called with the number of the job, from 0."""
+        self.threads: list[int] = []
+        self.closed = False
+        self._busy = threading.Lock()
+
+    def do(self, job: DiskJob) -> bool:
+        assert self._busy.acquire(blocking=False), "two jobs at once"
+        try:
+            self.threads.append(threading.get_ident())
+            self.behave(len(self.threads) - 1)
+            return True
+        finally:
+            self._busy.release()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Scripted:
+    """A volume, the relay over it, and a loop that goes through a script: the next step each turn, and one
+    that returns False again in the turn after."""
+
+    def __init__(self) -> None:
+        self.volume = ScriptedVolume()
+        self.relay = Relay(cast("Volume", self.volume))
+        self.results: list[DiskResult] = []
+        self.threads: list[int] = []
+        """Of each turn."""
+        self._busy = threading.Lock()
+
+    def submit(self, job: DiskJob = APPEND) -> Callable[[], None]:
+        return lambda: self.relay.submit(job)
+
+    def has(self, results: int) -> Callable[[], bool]:
+        return lambda: len(self.results) == results
+
+    def meanwhile(self) -> Callable[[], bool]:
+        """Several turns."""
+        left = [*range(TURNS_MEANWHILE)]
+        return lambda: left.pop() == 0
+
+    def run(self, *script: Callable[[], bool | None]) -> None:
+        steps, until = list(script), time.monotonic() + DEADLINE_SECONDS
+
+        def turn() -> bool:
+            assert self._busy.acquire(blocking=False), "two turns at once"
+            try:
+                assert time.monotonic() < until, f"{len(steps)} steps are left"
+                self.threads.append(threading.get_ident())
+                self.results += self.relay.collect()
+                if steps[0]() is not False:
+                    del steps[0]
+                return bool(steps)
+            finally:
+                self._busy.release()
+
+        self.relay.run(turn)
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    os.close(scripted.relay.wake_fd)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else this machine does, no job takes long."""
+    monkeypatch.setattr(relay_module, "QUICK_SECONDS", 2 * DEADLINE_SECONDS)
+    monkeypatch.setattr(relay_module, "PATIENCE_SECONDS", 2 * DEADLINE_SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_quick_job_is_done_by_the_thread_that_runs_the_loop(scripted: Scripted) -> None:
+    scripted.run(scripted.submit(), scripted.has(1), scripted.submit(), scripted.has(2))
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert len({*scripted.threads, *scripted.volume.threads}) == 1
+    assert len(scripted.threads) == 4, "each result is there in the turn after its job"
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(scripted.relay.wake_fd)
+    assert scripted.volume.closed
+
+
+def test_the_loop_goes_on_while_the_disk_hangs_again_and_again(scripted: Scripted) -> None:
+    """After the first time the threads have changed places: the next finds all of it the other way round."""
+    hangs = [threading.Event() for _ in range(3)]
+    scripted.volume.behave = lambda number: hangs[number].wait(DEADLINE_SECONDS)
+    firsts: list[int] = []
+
+    def first() -> None:
+        firsts.append(len(scripted.threads))
+
+    script: list[Callable[[], bool | None]] = []
+    for number, hang in enumerate(hangs):
+        script += [scripted.submit(), first, scripted.meanwhile(), hang.set, scripted.has(number + 1)]
+    scripted.run(*script)
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert len(scripted.volume.threads) == len(hangs)
+    for thread, turn in zip(scripted.volume.threads, firsts, strict=True):
+        assert thread not in scripted.threads[turn - 1 : turn + TURNS_MEANWHILE]
+    assert scripted.volume.threads[0] != scripted.volume.threads[1], "who was held up by the disk rests"
+    assert os.eventfd_read(scripted.relay.wake_fd) == len(hangs), "each wakes a loop that sleeps"
+    assert scripted.volume.closed
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("cause", ["no append", "slow on average"])
+def test_the_loop_does_not_wait_for_what_takes_long(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    if cause == "slow on average":
+        monkeypatch.setattr(relay_module, "QUICK_SECONDS", 0.0)
+    hang = threading.Event()
+    scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
+    job = READ if cause == "no append" else APPEND
+    scripted.run(scripted.submit(job), scripted.meanwhile(), hang.set, scripted.has(1))
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
+
+
+def test_a_disk_that_was_slow_is_waited_for_again_once_it_is_quick(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = threading.Event()
+    scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
+    waited: list[bool] = []
+
+    def is_waited_for() -> bool:
+        """One job after the other, until the next turn finds its result and is of the same thread."""
+        waited.append(bool(scripted.results) and scripted.volume.threads[-1] == threading.get_ident())
+        if waited[-1] and len(waited) > 1:
+            return True
+        if len(scripted.results) == len(scripted.volume.threads):
+            scripted.relay.submit(APPEND)
+        return False
+
+    monkeypatch.setattr(relay_module, "QUICK_SECONDS", relay_module.PATIENCE_SECONDS / 10)
+    scripted.run(scripted.submit(), scripted.meanwhile(), hang.set, scripted.has(1), is_waited_for)
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
+
+
+def test_there_is_one_turn_and_one_job_at_a_time(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that take about as long as the loop is patient: both threads want it at the same moment."""
+    patience, jobs = 0.001, 400
+    monkeypatch.setattr(relay_module, "PATIENCE_SECONDS", patience)
+    rng = random.Random(1)
+    scripted.volume.behave = lambda number: time.sleep(rng.choice((0, 0.5, 1, 1, 1.5, 2, 3)) * patience)
+    done = iter(range(jobs))
+
+    def next_job() -> bool:
+        if len(scripted.results) == len(scripted.volume.threads):
+            number = next(done, None)
+            if number is None:
+                return True
+            scripted.relay.submit(READ if number % 7 == 0 else APPEND)
+        return False
+
+    scripted.run(next_job)
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert len(scripted.results) == len(scripted.volume.threads) == jobs
+    assert len(set(scripted.volume.threads)) == 2
+
+
+def test_what_the_last_turn_submitted_is_done_before_the_end(scripted: Scripted) -> None:
+    scripted.run(lambda: None, scripted.submit())
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert len(scripted.volume.threads) == 1
+    assert scripted.volume.closed
+
+
+def test_a_disk_that_hangs_keeps_nobody_from_ending(scripted: Scripted) -> None:
+    """And what it still works on is not closed under it."""
+    hang = threading.Event()
+    scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
+    scripted.run(scripted.submit(), scripted.meanwhile())
+    scripted.relay.close(0.01)
+    assert not scripted.volume.closed
+    hang.set()
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_what_a_turn_raises_is_raised_to_who_runs_the_node(scripted: Scripted, hangs: bool) -> None:
+    hang = threading.Event()
+    if hangs:
+        scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        scripted.run(scripted.submit(), scripted.meanwhile(), fail)
+    hang.set()
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(DiskFault(fail=True), StorageFailed), (DiskFault(full=True), DiskFull), (DiskFault(slow_ms=1), None)],
+)
+def test_a_fault_that_was_asked_for_comes_before_the_disk(
+    scripted: Scripted, fault: DiskFault, error: type[Exception] | None
+) -> None:
+    scripted.run(lambda: scripted.relay.set_fault(fault), scripted.submit(), scripted.has(1))
+    scripted.relay.close(DEADLINE_SECONDS)
+    (result,) = scripted.results
+    assert (type(result.error) if result.error else None) is error
+    assert len(scripted.volume.threads) == (0 if error else 1)
+
+
+def test_a_relay_that_never_ran_is_closed_like_any_other(scripted: Scripted) -> None:
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
+
+
+def test_the_loop_ends_when_the_other_thread_fails(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory, say, with the disk's result in its hands."""
+    hang = threading.Event()
+
+    def fail(job: DiskJob) -> DiskResult:
+        assert hang.wait(DEADLINE_SECONDS)
+        raise MemoryError
+
+    monkeypatch.setattr(scripted.relay, "_perform", fail)
+    with pytest.raises(MemoryError):
+        scripted.run(scripted.submit(READ), scripted.meanwhile(), hang.set, lambda: False)
+    scripted.relay.close(DEADLINE_SECONDS)
+    assert scripted.volume.closed
