@@ -165,9 +165,9 @@ class RaftActor:
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)
-        if self._postponed or self.raft.log.unapplied:
+        if self.raft.log.unapplied:
             # First whatever has arrived: a node that starts with a long log would be deaf until all of it is
-            # applied.
+            # applied. Or it was postponed.
             self._context.set_timer("raft", 0.0, Tick())
         self._plan_waking()
 

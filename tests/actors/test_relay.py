@@ -153,26 +153,26 @@ def test_the_loop_does_not_wait_for_what_takes_long(
     assert scripted.volume.closed
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_disk_that_was_slow_is_waited_for_again_once_it_is_quick(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hang = threading.Event()
-    scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
+    """One batch of a second, and then they take no time: their average falls by an eighth each."""
+    monkeypatch.setattr(relay_module, "QUICK_SECONDS", 0.05)
     waited: list[bool] = []
 
-    def is_waited_for() -> bool:
-        """One job after the other, until the next turn finds its result and is of the same thread."""
-        waited.append(bool(scripted.results) and scripted.volume.threads[-1] == threading.get_ident())
-        if waited[-1] and len(waited) > 1:
-            return True
-        if len(scripted.results) == len(scripted.volume.threads):
-            scripted.relay.submit(APPEND)
-        return False
+    def perform(job: DiskJob) -> DiskResult:
+        seconds = 0.0 if waited else 1.0
+        waited.append(scripted.relay._awaited > 0)
+        return DiskResult(True, None, seconds, 0, 0)
 
-    monkeypatch.setattr(relay_module, "QUICK_SECONDS", relay_module.PATIENCE_SECONDS / 10)
-    scripted.run(scripted.submit(), scripted.meanwhile(), hang.set, scripted.has(1), is_waited_for)
+    monkeypatch.setattr(scripted.relay, "_perform", perform)
+    script: list[Callable[[], bool | None]] = []
+    for number in range(10):
+        script += [scripted.submit(), scripted.has(number + 1)]
+    scripted.run(*script)
     scripted.relay.close(DEADLINE_SECONDS)
-    assert scripted.volume.closed
+    assert waited == [True, *[False] * 7, True, True]
 
 
 def test_there_is_one_turn_and_one_job_at_a_time(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
