@@ -66,11 +66,14 @@ def list_members(
     if json:
         emit_json({"members": [_document(asdict(row)) for row in rows]})
         return
+    led = any(row.leads for row in rows)
+    if not led:
+        note("nobody leads; this is what the node of the highest term says")
     names = [row.name + "*" * row.leads for row in rows]
     width = max([4, *map(len, names)])
     emit(f"{'NAME':<{width}}  {'PART':<8}  {'LAG':>9}  CLIENT")
     for name, row in zip(names, rows, strict=True):
-        lag = "silent" if row.lag is None else f"{row.lag:,}"
+        lag = f"{row.lag:,}" if row.lag is not None else "silent" if led else "?"
         emit(f"{name:<{width}}  {row.part:<8}  {lag:>9}  {row.address[1] if len(row.address) > 1 else '?'}")
 
 

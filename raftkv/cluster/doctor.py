@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import statistics
 import time
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ FREE_BYTES_LOW = 1 << 30
 LAG_ENTRIES_HIGH = 10_000
 DIGEST_TRIES = 20
 DIGEST_PAUSE_SECONDS = 0.05
+CONNECT_SECONDS = 0.5
+"""For a connection to one port of this machine."""
+_ENDPOINTS = ("peer", "client", "control", "status")
+"""In the order of a member's address."""
 
 
 class Verdict(StrEnum):
@@ -45,10 +50,12 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
         begin = time.monotonic()
         views = snapshots(client, target.controls, timeout)
         seconds = time.monotonic() - begin
-        yield from _reachable(views, seconds)
         alive = [view for view in views.values() if view]
+        yield from _reachable(views, target.controls, seconds)
         if not alive:
             return
+        yield from _ports(alive)
+        yield from _members(alive, target)
         yield from _one_leader(alive, len(views))
         yield from _lag(alive)
         # Only of those that answered: each silent one would cost its whole patience at every look.
@@ -59,16 +66,70 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
         yield from _disk(folder)
 
 
-def _reachable(views: dict[str, NodeSnapshot | None], seconds: float) -> Iterator[Finding]:
+def _reachable(
+    views: dict[str, NodeSnapshot | None], controls: dict[str, str], seconds: float
+) -> Iterator[Finding]:
     silent = [name for name, view in views.items() if view is None]
     for name in silent:
-        yield Finding(Verdict.BAD, f"{name} does not answer on its control endpoint")
+        yield Finding(Verdict.BAD, f"{name} does not answer: {_why_silent(controls[name])}")
     if not silent:
         text = f"all {len(views)} nodes answer ({seconds * 1000:.0f} ms)"
         yield Finding(Verdict.OK, text)
     clusters = {view.cluster for view in views.values() if view}
     if len(clusters) > 1:
         yield Finding(Verdict.BAD, f"the nodes belong to different clusters: {', '.join(sorted(clusters))}")
+
+
+def _why_silent(control: str) -> str:
+    if _listens(control):
+        return f"something listens on {control}, so it is paused or hangs, or another program has its port"
+    return f"nothing listens on {control}, so it does not run"
+
+
+def _ports(alive: list[NodeSnapshot]) -> Iterator[Finding]:
+    """Where the nodes that run should be listening, as their newest configuration says."""
+    names = {view.name for view in alive}
+    deaf = [
+        f"{member.name} does not listen on its {kind} endpoint {endpoint}"
+        for member in _newest(alive).members
+        if member.name in names
+        for kind, endpoint in zip(_ENDPOINTS, member.address, strict=False)  # none of one never heard
+        if not _listens(endpoint)
+    ]
+    for text in deaf:
+        yield Finding(Verdict.BAD, text)
+    if not deaf:
+        yield Finding(Verdict.OK, "every node that answers listens on all of its ports")
+
+
+def _members(alive: list[NodeSnapshot], target: Target) -> Iterator[Finding]:
+    """Whether where we look and what the cluster says of itself are the same nodes."""
+    assert target.controls is not None
+    named = set(target.controls)
+    members = {member.name for member in _newest(alive).members}
+    missing, strangers = sorted(members - named), sorted(named - members)
+    if missing:
+        text = f"{target.source} does not name {', '.join(missing)}, of the cluster by its own account"
+        yield Finding(Verdict.WARNING, text)
+    if strangers:
+        text = f"{target.source} names {', '.join(strangers)}, not of the cluster by its own account"
+        yield Finding(Verdict.WARNING, text)
+    if not missing and not strangers:
+        yield Finding(Verdict.OK, f"{target.source} and the cluster name the same {len(members)} nodes")
+
+
+def _newest(alive: list[NodeSnapshot]) -> NodeSnapshot:
+    """Of those that answered, who knows the latest configuration."""
+    return max(alive, key=lambda view: (view.configuration_index, view.term))
+
+
+def _listens(endpoint: str) -> bool:
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _one_leader(alive: list[NodeSnapshot], nodes: int) -> Iterator[Finding]:

@@ -175,8 +175,11 @@ class Launcher:
                 nodes = snapshots(client, endpoints, 0.5).values()
                 leader = awaiting.look(time.monotonic(), nodes)
                 if leader:
-                    clients = ",".join(node.client for node in self.config.nodes)
-                    count = len(self.config.nodes)
+                    running = [
+                        node for node in self.config.nodes if self._processes[node.name].state != "exited"
+                    ]
+                    clients = ",".join(node.client for node in running)
+                    count = len(running)
                     self._report(f"ready: {count} nodes, leader {leader.name}, client endpoints {clients}")
                     self.ready.set()
                     return

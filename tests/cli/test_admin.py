@@ -99,6 +99,10 @@ def test_a_lock_that_is_lost_with_the_cluster_exits_as_a_lost_lock(tmp_path: Pat
         assert "lock lk was lost: its lease has ended; sleep was ended" in told
         complaint = refused(raftkv("put", "a", "1", "--timeout", "2", folder=tmp_path), 3)
         assert complaint == "the cluster has no leader in time: nothing happened"
+        members = cluster.run("members", "list")
+        assert members.stderr == b"nobody leads; this is what the node of the highest term says\n"
+        heads = [line.split()[:3] for line in members.stdout.decode().splitlines()[1:]]
+        assert heads == [[name, "voter", "?"] for name in ("n1", "n2", "n3")], "nobody knows who lags"
 
 
 def test_alarms_are_listed_and_cleared(cluster: LocalCluster) -> None:
@@ -140,6 +144,8 @@ def is_found_healthy(cluster: LocalCluster) -> None:
     assert "all 3 nodes answer" in lines[0]
     assert any("leads term" in line and "3 of 3 agree" in line for line in lines)
     assert any("fdatasync" in line for line in lines)
+    assert "ok       every node that answers listens on all of its ports" in lines
+    assert any("and the cluster name the same 3 nodes" in line for line in lines)
     assert not list((cluster.folder / ".raftkv").glob(".doctor*"))
 
 
@@ -157,8 +163,37 @@ def test_the_doctor_names_what_is_ill(cluster: LocalCluster) -> None:
             assert not found["healthy"]
             return [finding["what"] for finding in found["findings"] if finding["verdict"] == "bad"]
 
-        silent = f"{dead} does not answer on its control endpoint"
-        await_condition(lambda: bad() == [silent], "nothing else to be ill")
+        def is_silent_only() -> bool:
+            found = bad()
+            return len(found) == 1 and found[0].startswith(f"{dead} does not answer: nothing listens on tcp:")
+
+        await_condition(is_silent_only, "nothing else to be ill")
     finally:
         ok(cluster, "chaos", "restart", dead)
     cluster.await_all_alive()
+
+
+def test_the_doctor_tells_a_paused_node_from_one_that_does_not_run(cluster: LocalCluster) -> None:
+    cluster.await_all_alive()
+    leader = await_leader(cluster)
+    paused = next(node["name"] for node in status(cluster)["nodes"] if node["name"] != leader)
+    ok(cluster, "chaos", "pause", paused)
+    try:
+        told = f"bad      {paused} does not answer: something listens on tcp://"
+        await_condition(lambda: told in doctor(cluster).stdout.decode(), "the doctor to say so")
+    finally:
+        ok(cluster, "chaos", "resume", paused)
+    cluster.await_all_alive()
+
+
+def test_the_doctor_compares_the_configuration_with_the_cluster(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """What is asked is what ``--config`` names, and the cluster may have changed since it was written."""
+    cluster.await_all_alive()
+    written = (cluster.folder / ".raftkv" / "cluster.toml").read_text(encoding="utf-8")
+    outdated = tmp_path / "cluster.toml"
+    outdated.write_text(written[: written.rindex("[[nodes]]")], encoding="utf-8")
+    done = raftkv("doctor", "--config", str(outdated), folder=tmp_path)
+    told = f"warning  {outdated} does not name n3, of the cluster by its own account"
+    assert told in done.stdout.decode().splitlines()
