@@ -15,29 +15,22 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Event, Thread
 
+from raftkv.actors.patience import Patience
 from raftkv.actors.storage import DiskResult
 from raftkv.errors import DiskFull, StorageFailed
 from raftkv.observe import DiskFault
-from raftkv.storage import Append, DiskJob, Volume
-
-PATIENCE_SECONDS = 0.025
-"""The loop waits at least so long for a job, and at most twice as long: a heartbeat."""
-QUICK_SECONDS = 0.002
-"""Where batches take longer than this on average, it does not wait for them at all."""
-LATEST_WEIGHT = 1 / 8
-"""Of the latest batch in that average; none counts for more than ``PATIENCE_SECONDS``."""
+from raftkv.storage import DiskJob, Volume
 
 
 class Relay:
     """Implements ``Disk``. ``wake_fd`` is readable once a job is done that was not waited for."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, patience: Patience | None = None) -> None:
         self._volume = volume
+        self._patience = patience or Patience()
         self._fault: DiskFault | None = None
         self._submitted: DiskJob | None = None
         self._results: deque[DiskResult] = deque()
-        self._average = 0.0
-        """Seconds."""
         self._turn: Callable[[], bool] = lambda: False
         self._over = Event()
         self._failure: BaseException | None = None
@@ -107,7 +100,7 @@ class Relay:
         with self._changed:
             while not (self._vacant or self._over.is_set()):
                 seen = self._awaited
-                self._changed.wait(PATIENCE_SECONDS)
+                self._changed.wait(self._patience.most)
                 if seen and seen == self._awaited:
                     self._vacant = True
             self._vacant, self._awaited = False, 0
@@ -132,15 +125,14 @@ class Relay:
 
     def _do(self, job: DiskJob, shift: int) -> None:
         self._jobs += 1
-        if isinstance(job, Append) and self._average < QUICK_SECONDS:
+        if self._patience.waits_for(job):
             self._awaited = self._jobs
         else:
             with self._changed:
                 self._vacant = True
                 self._changed.notify_all()
         result = self._perform(job)
-        if isinstance(job, Append):
-            self._average += LATEST_WEIGHT * (min(result.seconds, PATIENCE_SECONDS) - self._average)
+        self._patience.took(job, result.seconds)
         with self._changed:
             self._results.append(result)
             if shift == self._shift:

@@ -153,6 +153,7 @@ class SimDisk:
         platter: Platter,
         volume: Volume,
         seconds: float,
+        begun: Callable[[DiskJob], None],
         done: Callable[[DiskResult], None],
     ) -> None:
         """``seconds``: mean time of one job."""
@@ -161,6 +162,7 @@ class SimDisk:
         self._platter = platter
         self._volume = volume
         self._seconds = seconds
+        self._begun = begun
         self._done = done
         self._fault = DiskFault()
         self._starts = 0
@@ -178,6 +180,7 @@ class SimDisk:
         self.submitted += 1
         self._platter.in_flight = job
         self._busy = True
+        self._begun(job)
         if not self.hangs:
             self._start()
 

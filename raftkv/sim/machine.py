@@ -1,7 +1,8 @@
 """One life of one node: the very ``Node`` that runs in production, in virtual surroundings.
 
 The machine takes a turn when something has arrived, when its disk is done, or when a timer is due,
-a little later each time, as a busy processor would; what arrives meanwhile joins that turn.
+a little later each time, as a busy processor would; what arrives meanwhile joins that turn. While it waits
+for its disk, as a real node's loop does for a quick one, it takes none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftkv.actors.node import Node, NodeWorld
+from raftkv.actors.patience import Patience
 from raftkv.actors.storage import DiskResult
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
@@ -20,7 +22,7 @@ from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.raft import RaftOptions
 from raftkv.sim.disk import Platter, SimDisk
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
-from raftkv.storage import Identity, WalOptions
+from raftkv.storage import DiskJob, Identity, WalOptions
 from raftkv.types import NodeId
 
 INBOX_FRAMES_MAX = 4096
@@ -77,6 +79,7 @@ class Machine:
         chunk_bytes: int = CHUNK_BYTES,
         sessions: SessionLimits = DEFAULT_LIMITS,
         disk_seconds: float = 0.0005,
+        waits_for_disk: bool = True,
     ) -> None:
         """Raises ``StorageError`` when the log cannot be opened, ``PowerCut`` where one was planned."""
         self.name = name
@@ -88,11 +91,15 @@ class Machine:
         self._world = world
         self._rng = rng
         self._results: list[DiskResult] = []
+        self._patience = Patience() if waits_for_disk else Patience(quick=0.0)
+        self._job: DiskJob | None = None
+        self._deaf_until = 0.0
+        """In the world's time, unless the disk is done before."""
         self._turn = Alarm(world.schedule, self._take_turn)
         self.clock = VirtualClock(world.schedule, 1000.0 * rng.random())
         identity = Identity(world.config.name, name, f"{rng.getrandbits(64):016x}")
         volume, recovered = platter.open(identity, wal_options)
-        self.disk = SimDisk(world.schedule, rng, platter, volume, disk_seconds, self._on_disk)
+        self.disk = SimDisk(world.schedule, rng, platter, volume, disk_seconds, self._on_job, self._on_disk)
         self.ports = {
             "gateway": SimPort(lambda frame: world.send_to_client(name, frame[0], frame[1])),
             "peers": SimPort(_ignore),
@@ -156,7 +163,17 @@ class Machine:
 
     # -- turns
 
+    def _on_job(self, job: DiskJob) -> None:
+        """It was submitted, so this turn is the last one before it is done, or seen to be slow."""
+        self._job = job
+        if self._patience.waits_for(job):
+            looks_again = 1 + self._rng.random()  # whoever takes over looks every so often
+            self._deaf_until = self._world.schedule.now + looks_again * self._patience.most
+
     def _on_disk(self, result: DiskResult) -> None:
+        assert self._job
+        self._patience.took(self._job, result.seconds)
+        self._deaf_until = 0.0
         if isinstance(result.error, StorageError):
             self._world.on_disk_error(self.name, result.error)
         self._results.append(result)
@@ -168,6 +185,9 @@ class Machine:
 
     def _take_turn(self) -> None:
         if not self.alive or self.paused:
+            return
+        if self._world.schedule.now < self._deaf_until:
+            self._turn.set(self._deaf_until)
             return
         readable = [name for name, port in self.ports.items() if port.inbox]
         timer = self.node.next_timer()

@@ -63,6 +63,8 @@ PARTS_BEHIND_MAX = 4
 LEASES_SHARE = 0.5
 PREFERRED_SHARE = 0.2
 """Of worlds in which one node is to lead if it can."""
+WAITS_SHARE = 0.7
+"""Of worlds whose nodes wait for a quick disk."""
 FAULT_SHARE = 0.4
 """Of all kinds, that one seed has."""
 
@@ -107,7 +109,8 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     chosen = [fault for fault in Fault if rng.random() < FAULT_SHARE]
     options = _draw_world(rng, nodes or count, frozenset(chosen if faults is None else faults))
     tenants = random.Random(f"{seed}/tenants")
-    options = replace(options, history=_draw_history(tenants))
+    waits = random.Random(f"{seed}/patience").random() < WAITS_SHARE
+    options = replace(options, history=_draw_history(tenants), waits_for_disk=waits)
     return Profile(
         observers=tenants.choice((0, 0, 0, 1, 2)),
         holders=tenants.choice((0, 0, 0, 2, 3)),

@@ -62,6 +62,8 @@ class WorldOptions:
     sessions: SessionLimits = DEFAULT_LIMITS
     segment_bytes: int = 1 << 16
     disk_seconds: float = 0.0005
+    waits_for_disk: bool = True
+    """As a real node's loop does while its disk is quick; else turns go on during every job."""
     weather: Weather = field(default_factory=Weather)
 
 
@@ -162,6 +164,7 @@ class World:
                 chunk_bytes=self.options.chunk_bytes,
                 sessions=self.options.sessions,
                 disk_seconds=self.options.disk_seconds,
+                waits_for_disk=self.options.waits_for_disk,
             )
         except PowerCut:
             platter.lose_power(self._rng)

@@ -7,11 +7,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import cast
 
 import pytest
 
-from raftkv.actors import relay as relay_module
+from raftkv.actors.patience import Patience
 from raftkv.actors.relay import Relay
 from raftkv.actors.storage import DiskResult
 from raftkv.errors import DiskFull, StorageFailed
@@ -21,6 +22,8 @@ from raftkv.storage import Append, DiskJob, ReadChunk, Volume
 from raftkv.types import LogIndex, Term
 
 DEADLINE_SECONDS = 20.0
+ENDLESS = partial(Patience, most=2 * DEADLINE_SECONDS, quick=2 * DEADLINE_SECONDS)
+"""Whatever else this machine does, no job takes long."""
 APPEND = Append(None, [])
 READ = ReadChunk(SnapshotMark(LogIndex(1), Term(1), 1, 1, b""), 0)
 TURNS_MEANWHILE = 5
@@ -54,9 +57,9 @@ class Scripted:
     """A volume, the relay over it, and a loop that goes through a script: the next step each turn, and one
     that returns False again in the turn after."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
         self.volume = ScriptedVolume()
-        self.relay = Relay(cast("Volume", self.volume))
+        self.relay = Relay(cast("Volume", self.volume), patience)
         self.results: list[DiskResult] = []
         self.threads: list[int] = []
         """Of each turn."""
@@ -92,20 +95,13 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted() -> Iterator[Scripted]:
-    scripted = Scripted()
+def scripted(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    scripted = Scripted(getattr(request, "param", Patience)())
     yield scripted
     os.close(scripted.relay.wake_fd)
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else this machine does, no job takes long."""
-    monkeypatch.setattr(relay_module, "QUICK_SECONDS", 2 * DEADLINE_SECONDS)
-    monkeypatch.setattr(relay_module, "PATIENCE_SECONDS", 2 * DEADLINE_SECONDS)
-
-
-@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("scripted", [ENDLESS], indirect=True)
 def test_a_quick_job_is_done_by_the_thread_that_runs_the_loop(scripted: Scripted) -> None:
     scripted.run(scripted.submit(), scripted.has(1), scripted.submit(), scripted.has(2))
     scripted.relay.close(DEADLINE_SECONDS)
@@ -138,47 +134,45 @@ def test_the_loop_goes_on_while_the_disk_hangs_again_and_again(scripted: Scripte
     assert scripted.volume.closed
 
 
-@pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("cause", ["no append", "slow on average"])
-def test_the_loop_does_not_wait_for_what_takes_long(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, cause: str
-) -> None:
-    if cause == "slow on average":
-        monkeypatch.setattr(relay_module, "QUICK_SECONDS", 0.0)
+@pytest.mark.parametrize(
+    ("scripted", "job"),
+    [(ENDLESS, READ), (partial(Patience, most=2 * DEADLINE_SECONDS, quick=0.0), APPEND)],
+    indirect=["scripted"],
+)
+def test_the_loop_does_not_wait_for_what_takes_long(scripted: Scripted, job: DiskJob) -> None:
+    """What is no append, or was slow on average."""
     hang = threading.Event()
     scripted.volume.behave = lambda number: hang.wait(DEADLINE_SECONDS)
-    job = READ if cause == "no append" else APPEND
     scripted.run(scripted.submit(job), scripted.meanwhile(), hang.set, scripted.has(1))
     scripted.relay.close(DEADLINE_SECONDS)
     assert scripted.volume.closed
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_disk_that_was_slow_is_waited_for_again_once_it_is_quick(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_was_slow_is_waited_for_again_once_it_is_quick() -> None:
     """One batch of a second, and then they take no time: their average falls by an eighth each."""
-    monkeypatch.setattr(relay_module, "QUICK_SECONDS", 0.05)
-    waited: list[bool] = []
-
-    def perform(job: DiskJob) -> DiskResult:
-        seconds = 0.0 if waited else 1.0
-        waited.append(scripted.relay._awaited > 0)
-        return DiskResult(True, None, seconds, 0, 0)
-
-    monkeypatch.setattr(scripted.relay, "_perform", perform)
-    script: list[Callable[[], bool | None]] = []
-    for number in range(10):
-        script += [scripted.submit(), scripted.has(number + 1)]
-    scripted.run(*script)
-    scripted.relay.close(DEADLINE_SECONDS)
+    patience = Patience(most=DEADLINE_SECONDS, quick=0.05)
+    waited = []
+    for seconds in (1.0, *[0.0] * 9):
+        waited.append(patience.waits_for(APPEND))
+        patience.took(APPEND, seconds)
+        patience.took(READ, DEADLINE_SECONDS)
     assert waited == [True, *[False] * 7, True, True]
 
 
-def test_there_is_one_turn_and_one_job_at_a_time(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_very_long_batch_counts_for_no_more_than_the_loop_would_have_waited() -> None:
+    patience = Patience(most=0.025, quick=0.002)
+    patience.took(APPEND, 3600.0)
+    batches = 0
+    while not patience.waits_for(APPEND):
+        patience.took(APPEND, 0.0)
+        batches += 1
+    assert batches == 4
+
+
+@pytest.mark.parametrize("scripted", [partial(Patience, most=0.001)], indirect=True)
+def test_there_is_one_turn_and_one_job_at_a_time(scripted: Scripted) -> None:
     """Jobs that take about as long as the loop is patient: both threads want it at the same moment."""
     patience, jobs = 0.001, 400
-    monkeypatch.setattr(relay_module, "PATIENCE_SECONDS", patience)
     rng = random.Random(1)
     scripted.volume.behave = lambda number: time.sleep(rng.choice((0, 0.5, 1, 1, 1.5, 2, 3)) * patience)
     done = iter(range(jobs))

@@ -7,18 +7,22 @@ from collections import Counter
 
 import pytest
 
+from raftkv.actors.patience import PATIENCE_SECONDS
 from raftkv.actors.storage import DiskResult
+from raftkv.client.calls import Call
+from raftkv.kv.commands import Op
 from raftkv.observe.shapes import Link, isolate
 from raftkv.raft import Configuration, Entry, HardState, Role
 from raftkv.raft.messages import AppendEntriesResponse, Heartbeat, RequestVoteResponse
 from raftkv.sim import network
 from raftkv.sim.disk import Contents, Platter, SimDisk, fail_once
+from raftkv.sim.machine import Machine
 from raftkv.sim.network import Network, Weather
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
 from raftkv.sim.twin import Twin, Violation
 from raftkv.sim.watch import Watcher
 from raftkv.sim.world import World, WorldOptions
-from raftkv.storage import Append, Identity, WalOptions
+from raftkv.storage import Append, DiskJob, Identity, WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
@@ -144,7 +148,9 @@ def entry(index: int, term: int = 1) -> Entry:
 def make_disk(platter: Platter) -> tuple[Schedule, SimDisk, list[DiskResult]]:
     schedule, results = Schedule(), list[DiskResult]()
     volume, _ = platter.open(Identity("test", N1, "life"), WalOptions(segment_bytes=4096))
-    return schedule, SimDisk(schedule, random.Random(1), platter, volume, 0.001, results.append), results
+    begun: list[DiskJob] = []
+    disk = SimDisk(schedule, random.Random(1), platter, volume, 0.001, begun.append, results.append)
+    return schedule, disk, results
 
 
 def test_a_write_is_durable_when_the_disk_says_so_and_not_before() -> None:
@@ -216,6 +222,45 @@ def test_fail_once_fails_once() -> None:
     with pytest.raises(OSError, match="Input/output"):
         before("sync")
     before("sync")
+
+
+# -- what waits for it
+
+
+def turns_of_a_leader_whose_disk_hangs(waits: bool, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When it took turns, in the first tenth of a second after it had submitted a batch."""
+    world = World(WorldOptions(waits_for_disk=waits, disk_seconds=0.0002))
+    for name in world.names:
+        world.start(name)
+    assert world.run_until(world.leader, 5.0)
+    world.run(0.5)
+    leader = world.machines[world.leader() or ""]
+    turns: list[float] = []
+    on_turn = world.on_turn
+
+    def note(machine: Machine) -> None:
+        if machine is leader:
+            turns.append(world.now)
+        on_turn(machine)
+
+    monkeypatch.setattr(world, "on_turn", note)
+    leader.disk.hangs = True
+    submitted = leader.disk.submitted
+    client = world.client("c1")
+    client.submit(Call((Op.PUT, b"k", b"v"), world.now + 5.0, lambda call: None, client.core.new_session()))
+    assert world.run_until(lambda: leader.disk.submitted > submitted, 5.0)
+    begun = world.now
+    world.run(0.1)
+    return [turn - begun for turn in turns if turn > begun]
+
+
+def test_a_machine_is_deaf_while_it_waits_for_its_disk_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = turns_of_a_leader_whose_disk_hangs(True, monkeypatch)
+    assert PATIENCE_SECONDS <= turns[0] <= 2 * PATIENCE_SECONDS + 0.001
+    assert len(turns) > 1, "the disk still hangs, and it goes on"
+    assert turns_of_a_leader_whose_disk_hangs(False, monkeypatch)[0] < PATIENCE_SECONDS
 
 
 # -- what is watched
