@@ -81,6 +81,12 @@ class ForeignData(StorageError):
     """The folder was written by another node, cluster or format version."""
 
 
+def other_format(found: int, known: int) -> str:
+    """What stands behind the name of a file of a format version that is not ours."""
+    advice = "upgrade raftkv" if found > known else "an earlier raftkv wrote it, which can read it"
+    return f"has format version {found}, but this raftkv reads version {known}: {advice}; nothing was changed"
+
+
 class DiskFull(StorageError):
     """No space; nothing of the batch was made durable and it may be tried again."""
 

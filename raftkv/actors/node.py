@@ -35,8 +35,8 @@ from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Port, System
 from raftkv.actors.watches import WatchActor
 from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig, NodeConfig
-from raftkv.errors import CorruptLog, NotAMember, RemovedNode
-from raftkv.kv import CHUNK_BYTES, Restoration, Retention, SessionLimits, StateMachine
+from raftkv.errors import NotAMember, RemovedNode
+from raftkv.kv import CHUNK_BYTES, Retention, SessionLimits, StateMachine, restored
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.observe import LogTail, MemberSnapshot, NodeSnapshot, PeerSnapshot, events
 from raftkv.raft import Configuration, Member, Membership, Raft, RaftOptions, Role, SoftState
@@ -91,7 +91,7 @@ class Node:
         sessions: SessionLimits = DEFAULT_LIMITS,
     ) -> None:
         """``tuning`` stands in for what follows from ``config``: bounds that no user sets. Raises
-        ``CorruptLog`` for a snapshot that this version cannot read."""
+        ``CorruptLog`` and ``ForeignData`` for a snapshot that it cannot read."""
         self._config = config
         self._me = config.node(name)
         self._world = world
@@ -383,18 +383,11 @@ def _found(recovered: Recovered, boot: int) -> dict[str, Any]:
 
 def _restored(recovered: Recovered, sessions: SessionLimits) -> StateMachine:
     """The state that the node's own snapshot stands for, or an empty one."""
-    machine = StateMachine(sessions)
     if recovered.snapshot is None:
-        return machine
-    restoration = Restoration(machine)
-    try:
-        whole = [restoration.feed(chunk) for chunk in recovered.state]
-        if not whole or not whole[-1] or machine.applied_index != recovered.snapshot.index:
-            raise ValueError("it ends too early, or is of another entry")
-    except ValueError as error:
-        where = f"snapshot of entry {recovered.snapshot.index} of node {recovered.identity.node}"
-        raise CorruptLog(where, 0, str(error)) from error
-    return machine
+        return StateMachine(sessions)
+    index = recovered.snapshot.index
+    where = f"snapshot of entry {index} of node {recovered.identity.node}"
+    return restored(recovered.state, index, where, sessions)
 
 
 def raft_options(config: ClusterConfig) -> RaftOptions:

@@ -11,7 +11,7 @@ import typer
 from raftkv.cli.backup import tell
 from raftkv.cli.options import Json
 from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, CorruptLog, StorageError
+from raftkv.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from raftkv.raft import Entry
@@ -84,7 +84,7 @@ def snapshot(
     json: Json = False,
 ) -> None:
     """Show one node's snapshot: what it stands for, and what is in it."""
-    from raftkv.kv import Restoration, StateMachine
+    from raftkv.kv import restored
     from raftkv.storage import ReadOnlyDirectory
     from raftkv.storage.snapshots import find_latest
 
@@ -93,13 +93,7 @@ def snapshot(
     if stored is None:
         note(f"{wal}: no snapshot")
         raise typer.Exit(Exit.NO)
-    restoration = Restoration(StateMachine())
-    try:
-        for chunk in stored.chunks(str(wal)):
-            restoration.feed(chunk)
-    except ValueError as error:
-        raise CorruptLog(f"{wal}/{stored.name}", 0, str(error)) from error
-    machine = restoration.machine
+    machine = restored(stored.chunks(str(wal)), stored.mark.index, f"{wal}/{stored.name}")
     view = {
         "folder": str(wal),
         "cluster": stored.cluster,

@@ -18,7 +18,7 @@ from raftkv.cluster import local
 from raftkv.cluster.control import ControlClient
 from raftkv.config import ClusterConfig
 from raftkv.errors import ConfigError, CorruptLog, RaftkvError, StorageError, Unavailable
-from raftkv.kv import Restoration, StateMachine
+from raftkv.kv import restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Configuration, Member, Role, SnapshotMark
@@ -132,15 +132,10 @@ def read_backup(path: Path) -> Backup:
     """Check every byte of a backup. Raises ``ConfigError`` or ``StorageError``."""
     stored = _open(path)
     try:
-        restoration = Restoration(StateMachine())
-        whole = [restoration.feed(chunk) for chunk in stored.chunks(str(path.parent))]
-        if not whole or not whole[-1] or restoration.machine.applied_index != stored.mark.index:
-            raise ValueError("it ends too early, or is of another entry")
-    except ValueError as error:
-        raise CorruptLog(str(path), 0, str(error)) from error
+        machine = restored(stored.chunks(str(path.parent)), stored.mark.index, str(path))
     finally:
         stored.file.close()
-    return Backup(path, stored.cluster, stored.mark, restoration.machine.revision, stored.size)
+    return Backup(path, stored.cluster, stored.mark, machine.revision, stored.size)
 
 
 def restore_local(backup: Backup, data: Path, nodes: int, progress: Progress) -> None:

@@ -18,8 +18,8 @@ from raftkv.cluster import backup as backups
 from raftkv.cluster import local
 from raftkv.cluster.backup import Backup, Progress
 from raftkv.config import ClusterConfig
-from raftkv.errors import ConfigError, CorruptLog, StorageError
-from raftkv.kv import Restoration, StateMachine
+from raftkv.errors import ConfigError, StorageError
+from raftkv.kv import StateMachine, restored
 from raftkv.raft import EntryKind, SnapshotMark
 from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
 from raftkv.storage.files import sync
@@ -118,13 +118,8 @@ def _save(chosen: Remains, cluster: str, path: Path) -> Backup:
 
 
 def _replayed(wal: Path, recovered: Recovered) -> StateMachine:
-    machine = StateMachine()
-    restoration = Restoration(machine)
-    try:
-        for chunk in _chunks(wal):
-            restoration.feed(chunk)
-    except ValueError as error:
-        raise CorruptLog(str(wal), 0, str(error)) from error
+    mark = recovered.snapshot
+    machine = restored(_chunks(wal), mark.index, str(wal)) if mark else StateMachine()
     for index, _, kind, data in recovered.entries:
         if kind == EntryKind.COMMAND:
             machine.apply(index, data)

@@ -173,7 +173,7 @@ class StateMachine:
                     return Applied(client_id, sequence, answer)
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
-        session.keep(sequence, answer)
+        session.keep(sequence, _kept(answer) if answer.code == Code.COMPARE_FAILED else answer)
         if op == _TXN:
             session.weigh()
         applied: Applied = _new(Applied, (client_id, sequence, answer))
@@ -246,8 +246,6 @@ class StateMachine:
             check_bytes(expected)
         item = self.items.get(key)
         if (item.value if item else None) != expected:
-            if item and len(item.value) > KEPT_VALUE_BYTES_MAX:
-                item = item._replace(value=b"")
             return Answer(Code.COMPARE_FAILED, self.revision, item)
         self.revision += 1
         self._set(key, value, 0)
@@ -407,6 +405,14 @@ class StateMachine:
             if not page.add(key, self.items[key]):
                 break
         return RangeResult(page.items, total, len(page.items) < total)
+
+
+def _kept(answer: Answer) -> Answer:
+    """What is remembered of a failed compare, for a retry."""
+    item = answer.detail
+    if item and len(item.value) > KEPT_VALUE_BYTES_MAX:
+        return answer._replace(detail=item._replace(value=b""))
+    return answer
 
 
 _OPERATIONS: dict[int, Callable[..., Answer]] = {

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from raftkv.errors import other_format
 from raftkv.kv.history import event_of, event_rows
 from raftkv.kv.items import KeyValue
 from raftkv.kv.sessions import Answer, Session, weight
@@ -163,6 +164,10 @@ class Capture:
         return rows
 
 
+class OtherFormat(ValueError):
+    """An image of another version of raftkv."""
+
+
 class Restoration:
     """Builds a state machine from the chunks of an image, in their order."""
 
@@ -202,11 +207,7 @@ class Restoration:
 
     def _on_header(self, version: int, *fields: Any) -> None:
         if version != FORMAT_VERSION:
-            written_by = "a later" if version > FORMAT_VERSION else "an earlier"
-            raise ValueError(
-                f"a snapshot of format version {version}, but this raftkv reads version {FORMAT_VERSION}: "
-                f"it was written by {written_by} raftkv, use that one"
-            )
+            raise OtherFormat(f"its image {other_format(version, FORMAT_VERSION)}")
         machine = self.machine
         *numbers, marks = fields
         for number in (*numbers, *(part for mark in marks for part in mark)):

@@ -213,6 +213,18 @@ def conclude(directory: Directory, error: OSError) -> DiskFull | StorageFailed:
     )
 
 
+def remove_spared(directory: Directory, name: str) -> bool:
+    """Remove a file that only takes up room. False where even that takes room, of which there is none (as on
+    file systems that copy on write): it stays for another time."""
+    try:
+        directory.remove(name)
+    except OSError as error:
+        if error.errno not in NO_SPACE_ERRNOS:
+            raise
+        return False
+    return True
+
+
 def _sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -2,7 +2,8 @@
 
 Bytes and names are durable only after their ``sync``. ``power_loss`` gives the disk as the next
 start finds it: every unsynced write may be there, be missing, or be there in part, and an unsynced
-name may have stayed the old one. ``before`` is called ahead of every operation and may raise.
+name may have stayed the old one. ``before`` is called ahead of every operation that changes something, and
+may raise.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class MemoryFile:
 
     def zero_ahead(self, start: int, end: int) -> None:
         """Of no effect, as long as it is called for zeros."""
+        self._disk.before("zero")
         assert not any(self.live[start:end]), "zeros go only where nothing is"
 
     def sync(self) -> None:

@@ -20,15 +20,14 @@ from typing import Any
 
 import msgpack
 
-from raftkv.errors import CorruptLog, ForeignData
+from raftkv.errors import CorruptLog, ForeignData, other_format
 from raftkv.raft import Configuration, SnapshotMark
 from raftkv.storage import records
-from raftkv.storage.files import Directory, File, Readable, sync
+from raftkv.storage.files import Directory, File, Readable, remove_spared, sync
 from raftkv.storage.records import Record, RecordType
 from raftkv.types import LogIndex, Term
 
 FORMAT_VERSION = 2
-"""2: the header holds the configuration."""
 TEMPORARY = "snapshot.tmp"
 SYNC_BYTES = 1 << 20
 """Written between two syncs: the log waits for one of them at most."""
@@ -106,7 +105,7 @@ class SnapshotFile:
 
 
 class Snapshots:
-    """Not thread-safe: the thread that owns the log owns this too. Errors are plain ``OSError``."""
+    """Not thread-safe: one thread at a time, as for the log. Errors are plain ``OSError``."""
 
     def __init__(self, directory: Directory, cluster: str, latest: Stored | None) -> None:
         self._directory = directory
@@ -199,7 +198,7 @@ class Snapshots:
         self.latest = Stored(mark, name, writing.file, writing.offsets, writing.size, self._cluster)
         if before:
             before.file.close()
-            self._directory.remove(before.name)
+            remove_spared(self._directory, before.name)
 
 
 def find_latest(directory: Readable, cluster: str | None) -> Stored | None:
@@ -228,12 +227,8 @@ def open_snapshot(directory: Readable, name: str) -> Stored:
     header = _unpacked(record) if record and record.kind is RecordType.SNAPSHOT else None
     if record is None or header is None or type(header[0]) is not int:
         raise damaged("no valid header of a snapshot")
-    if header[0] > FORMAT_VERSION:
-        raise ForeignData(
-            f"snapshot {directory.path}/{name} has format version {header[0]}, but this raftkv reads up to "
-            f"version {FORMAT_VERSION}: upgrade raftkv"
-        )
-    header = header if header[0] > 1 else (*header, b"")
+    if header[0] != FORMAT_VERSION:
+        raise ForeignData(f"snapshot {directory.path}/{name} {other_format(header[0], FORMAT_VERSION)}")
     if tuple(map(type, header)) != (int, str, int, int, int, bytes):
         raise damaged("a header with fields of the wrong type")
     _, cluster, index, term, snapshot_id, configuration = header

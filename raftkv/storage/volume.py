@@ -44,7 +44,7 @@ DiskJob = Append | StoreChunk | ReadChunk
 
 
 class Volume:
-    """Not thread-safe: one thread owns it. After ``StorageFailed`` nothing may be asked of it any more."""
+    """Not thread-safe: one thread at a time. After ``StorageFailed`` it does nothing any more."""
 
     def __init__(self, directory: Directory, wal: Wal, snapshots: Snapshots) -> None:
         self._directory = directory
@@ -111,14 +111,7 @@ class Volume:
         if self._failure:
             raise self._failure
         try:
-            if isinstance(job, Append):
-                self._wal.append(job.hard_state, job.entries, job.anew)
-                if job.anew:
-                    self._wal.drop_covered(job.anew)
-                return True
-            if isinstance(job, StoreChunk):
-                return self._store(job)
-            return self._snapshots.read(job.mark, job.number)
+            return self._do(job)
         except OSError as error:
             conclusion = conclude(self._directory, error)
             if not isinstance(conclusion, DiskFull):
@@ -127,6 +120,19 @@ class Volume:
         except DiskFull:
             self._snapshots.give_up()  # what it takes may be all that the log needs
             raise
+        except StorageFailed as failure:
+            self._failure = failure
+            raise
+
+    def _do(self, job: DiskJob) -> bytes | bool | None:
+        if isinstance(job, Append):
+            self._wal.append(job.hard_state, job.entries, job.anew)
+            if job.anew:
+                self._wal.drop_covered(job.anew)
+            return True
+        if isinstance(job, StoreChunk):
+            return self._store(job)
+        return self._snapshots.read(job.mark, job.number)
 
     def _store(self, job: StoreChunk) -> bool:
         done = self._snapshots.add(job.mark, job.number, job.data, job.last)

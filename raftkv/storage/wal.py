@@ -26,7 +26,7 @@ import msgpack
 from raftkv.errors import DiskFull, StorageFailed
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import records
-from raftkv.storage.files import Directory, File, Readable, conclude, sync
+from raftkv.storage.files import Directory, File, Readable, conclude, remove_spared, sync
 from raftkv.storage.records import RecordType
 from raftkv.storage.recovery import (
     FORMAT_VERSION,
@@ -52,7 +52,7 @@ class WalOptions:
 
 
 class Wal:
-    """One node's log on disk, open for appending. Not thread-safe: one thread owns it."""
+    """One node's log on disk, open for appending. Not thread-safe: one thread at a time."""
 
     def __init__(self, directory: Directory, options: WalOptions, recovered: Recovered) -> None:
         self._directory = directory
@@ -155,15 +155,17 @@ class Wal:
             self._last_index, self._last_term = entries[-1].index, entries[-1].term
 
     def drop_covered(self, mark: SnapshotMark) -> None:
-        """Remove the segments of which nothing is needed beside this durable snapshot.
-
-        Raises ``StorageFailed``."""
+        """Remove the segments of which nothing is needed beside this durable snapshot, or as many of them as
+        can be. Raises ``StorageFailed``."""
+        if self._failure:
+            raise self._failure
         try:
             while self._earlier:
                 following = self._earlier[1].first_index if len(self._earlier) > 1 else self._first_index
                 if following - 1 > mark.index:
                     return
-                self._directory.remove(self._earlier[0].name)
+                if not remove_spared(self._directory, self._earlier[0].name):
+                    return
                 # One at a time: of several removals any may survive a loss of power, and leave a gap.
                 sync(self._directory)
                 self._earlier.popleft()

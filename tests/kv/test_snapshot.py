@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftkv.errors import CorruptLog, ForeignData
 from raftkv.kv import Code, KeyValue, Op, Restoration, SessionLimits, StateMachine
+from raftkv.kv import restored as kv_restored
 from raftkv.kv import snapshot as kv_snapshot
 from raftkv.kv.snapshot import END, HEADER, HISTORY, ITEMS, KEYS_A_CHUNK_MAX, LEASES, SESSIONS
 from tests.kv.support import Client, machine_with, state
@@ -275,3 +277,26 @@ def test_a_header_can_be_read_by_itself() -> None:
     for bad in (GOOD[1], b"", b"\xc1", pack(7)):
         with pytest.raises(ValueError, match="no header"):
             kv_snapshot.summary(bad)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "index", "error", "told"),
+    [
+        ([], 3, CorruptLog, "here at byte 0: it ends too early"),
+        (GOOD[:-1], 3, CorruptLog, "it ends too early"),
+        (GOOD, 4, CorruptLog, "of another entry"),
+        ([GOOD[0], b"\xff"], 3, CorruptLog, "no chunk of a snapshot"),
+        (
+            [pack(HEADER, kv_snapshot.FORMAT_VERSION + 1, 3, 2, 7, 0, 9, 0, [])],
+            3,
+            ForeignData,
+            "here: its image has format version 3, but this raftkv reads version 2: upgrade raftkv",
+        ),
+    ],
+)
+def test_a_snapshot_that_is_not_all_there_is_named(
+    chunks: list[bytes], index: int, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        kv_restored(chunks, index, "here")
+    assert kv_restored(GOOD, 3, "here").get(b"a") == KeyValue(b"1", 1, 1, 1)

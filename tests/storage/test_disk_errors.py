@@ -7,8 +7,10 @@ import errno
 import pytest
 
 from raftkv.errors import DiskFull, StorageFailed
+from raftkv.raft import SnapshotMark
 from raftkv.storage import Wal, WalOptions
 from raftkv.storage.memory import Hook, MemoryDirectory, MemoryFile
+from raftkv.types import LogIndex, Term
 from tests.storage.support import (
     SMALL,
     FillingDirectory,
@@ -56,7 +58,7 @@ def filling() -> tuple[FillingDirectory, Wal]:
 # -- final
 
 
-@pytest.mark.parametrize("operation", ROLL_OPERATIONS)
+@pytest.mark.parametrize("operation", [*ROLL_OPERATIONS, "zero"])
 @pytest.mark.parametrize("error_number", [errno.EIO, errno.EROFS])
 def test_a_failed_operation_is_latched_and_nothing_is_tried_again(operation: str, error_number: int) -> None:
     directory, wal = prepared()
@@ -69,6 +71,8 @@ def test_a_failed_operation_is_latched_and_nothing_is_tried_again(operation: str
         with pytest.raises(StorageFailed) as again:
             wal.append(*SHORT)
         assert again.value is caught.value
+        with pytest.raises(StorageFailed):
+            wal.drop_covered(SnapshotMark(LogIndex(100), Term(9), 1, 1))
     assert operations == []
     assert "memory" in str(caught.value)
     assert "\n" not in str(caught.value)

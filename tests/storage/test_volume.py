@@ -7,6 +7,7 @@ found must be what the jobs that were done left, or that and the one under way.
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Sequence
 
@@ -255,6 +256,44 @@ def test_a_disk_that_fails_under_a_snapshot_stops_the_node(operation: str) -> No
     with pytest.raises(StorageFailed):
         volume.do(append(13, 13))
     assert found(open_volume(reopened(directory))[1]).last_index == 12
+
+
+def test_what_is_not_needed_stays_where_even_a_removal_takes_room() -> None:
+    """As where files are copied on write: the snapshot is durable all the same, and is said to be."""
+    directory = MemoryDirectory()
+    volume, _ = open_volume(directory)
+    for job in (append(1, 4), append(5, 8), append(9, 12), *snapshot(mark(6), b"one")):
+        volume.do(job)
+    directory.before = failing("remove", errno.ENOSPC)
+    assert [volume.do(job) for job in snapshot(mark(12), b"two")] == [True]
+    directory.before = lambda each: None
+    assert volume.do(ReadChunk(mark(12), 0)) == b"two"
+    assert len([name for name in directory.list() if name.endswith(".snap")]) == 2
+    volume.do(append(13, 16))
+    assert [volume.do(job) for job in snapshot(mark(16), b"three")] == [True]
+    after = reopened(directory)
+    assert found(open_volume(after)[1]).last_index == 16
+    assert [len([name for name in after.list() if name.endswith(kind)]) for kind in (".snap", ".log")] == [
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("job", [append(13, 13), *snapshot(mark(12), b"x"), ReadChunk(mark(6), 0)])
+def test_after_a_failed_sync_nothing_at_all_is_done(job: DiskJob) -> None:
+    """Segments must not go on the word of a disk that is not to be trusted any more."""
+    directory = MemoryDirectory()
+    volume, _ = open_volume(directory)
+    for each in (append(1, 4), append(5, 8), *snapshot(mark(6), b"one")):
+        volume.do(each)
+    directory.before = failing("sync", errno.EIO)
+    with pytest.raises(StorageFailed):
+        volume.do(append(9, 12))
+    operations: list[str] = []
+    directory.before = operations.append
+    with pytest.raises(StorageFailed):
+        volume.do(job)
+    assert operations == []
 
 
 # -- damage

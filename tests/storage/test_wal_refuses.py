@@ -254,10 +254,7 @@ def test_a_later_start_reads_what_a_refusal_left() -> None:
 # -- what earlier versions wrote
 
 
-def test_a_log_of_the_first_format_is_read_and_continued() -> None:
-    """Its headers do not say whether the log begins anew there: it never did."""
-    directory = handmade((hard_state(1), entries(1, 3)), header=(1, *HEADER[1:-1]))
-    wal, recovered = open_wal(directory)
-    assert [entry.index for entry in recovered.entries] == [1, 2, 3]
-    wal.append(None, entries(4, 4))
-    assert [entry.index for entry in open_wal(directory)[1].entries] == [1, 2, 3, 4]
+def test_a_log_of_an_earlier_format_is_refused_with_what_to_do() -> None:
+    directory = handmade((hard_state(1), entries(1, 3)), header=(FORMAT_VERSION - 1, *HEADER[1:-1]))
+    with pytest.raises(ForeignData, match="has format version 1, .* an earlier raftkv wrote it"):
+        open_wal(directory)
