@@ -58,6 +58,8 @@ def check_basic(raft: Raft) -> list[str]:
             f"applied {log.last_applied} <= delivered {log.delivered_index} <= "
             f"commit {log.commit_index} <= last {last}"
         )
+    if not _is_in_order(log):
+        found.append("entries without gaps, of terms that never fall")
     covered = raft.snapshot.index if raft.snapshot else 0
     if log.offset_index > covered:
         found.append(f"forgotten up to {log.offset_index} <= snapshot {covered}")
@@ -76,6 +78,18 @@ def check_basic(raft: Raft) -> list[str]:
         for peer, progress in raft.leadership.progress.items():
             found += [f"{peer}: {rule}" for rule in _broken(progress, last)]
     return [f"{raft.node_id}: {rule}" for rule in found]
+
+
+def _is_in_order(log: RaftLog) -> bool:
+    """At the end, where entries come and go."""
+    tail = log.entries[-ENTRIES_COMPARED:]
+    index, term = log.last_index - len(tail), tail[0].term if tail else 0
+    for entry in tail:
+        index += 1
+        if entry.index != index or entry.term < term:
+            return False
+        term = entry.term
+    return True
 
 
 def _broken(progress: Progress, last_index: LogIndex) -> list[str]:

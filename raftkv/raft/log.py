@@ -1,6 +1,6 @@
 """The log in memory, and how far each stage of the pipeline has come.
 
-Rules, checked by ``invariants.check_basic``:
+Rules; ``invariants.check_basic`` looks at the first three, and ``overwrite`` refuses to break the last:
 
 1. ``entries[i]`` has index ``first_index + i``; terms never decrease.
 2. ``persisted_index <= handed_index <= last_index``: handed to storage, then durable.

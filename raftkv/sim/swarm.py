@@ -109,7 +109,8 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     chosen = [fault for fault in Fault if rng.random() < FAULT_SHARE]
     options = _draw_world(rng, nodes or count, frozenset(chosen if faults is None else faults))
     tenants = random.Random(f"{seed}/tenants")
-    waits = random.Random(f"{seed}/patience").random() < WAITS_SHARE
+    patience = random.Random(f"{seed}/patience")
+    waits = patience.random() < WAITS_SHARE
     options = replace(options, history=_draw_history(tenants), waits_for_disk=waits)
     return Profile(
         observers=tenants.choice((0, 0, 0, 1, 2)),
