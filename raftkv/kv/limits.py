@@ -30,7 +30,8 @@ milliseconds."""
 TXN_ANSWER_BYTES_MAX = 256 << 10
 """Of what a transaction reads: its answer is remembered until its client has it."""
 ANSWERS_BYTES_MAX = 1 << 20
-"""Of transactions' answers that one client has not said to have; beyond, it is told to wait."""
+"""Of answers with a detail that one client has not said to have; beyond, what would add to them is told to
+wait."""
 LEASES_MAX = 20_000
 LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX = 100, 10 * 365 * 86_400_000
 KEEP_ALIVE_MAX = 1024

@@ -43,7 +43,6 @@ _TOMBSTONE_VALUE = b""
 _unpack: Callable[..., Any] = msgpack.unpackb
 _PUT: int = Op.PUT.value
 _PUT_FIELDS = 7
-_TXN: int = Op.TXN.value
 _OK = Code.OK
 """Needed for every command, and naming a member of an enum costs as much as a check of a pair."""
 
@@ -161,8 +160,7 @@ class StateMachine:
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
-            if op == _TXN:
-                self._room = session.room
+            self._room = self.sessions.room(session)
             try:
                 answer = handler(self, *arguments)
             except InvalidRequest as error:
@@ -174,8 +172,6 @@ class StateMachine:
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
         session.keep(sequence, _kept(answer) if answer.code == Code.COMPARE_FAILED else answer)
-        if op == _TXN:
-            session.weigh()
         applied: Applied = _new(Applied, (client_id, sequence, answer))
         return applied
 
@@ -246,7 +242,9 @@ class StateMachine:
             check_bytes(expected)
         item = self.items.get(key)
         if (item.value if item else None) != expected:
-            return Answer(Code.COMPARE_FAILED, self.revision, item)
+            answer = Answer(Code.COMPARE_FAILED, self.revision, item)
+            self._find_room(_kept(answer).detail)
+            return answer
         self.revision += 1
         self._set(key, value, 0)
         return Answer(Code.OK, self.revision)
@@ -255,8 +253,7 @@ class StateMachine:
         transactions.check(compares, success, failure)
         draft = transactions.Draft(self)
         answer = draft.run(compares, success, failure)
-        if weight(answer) > self._room:
-            raise Refused(Code.BUSY)  # until its client has had some of the answers that wait for it
+        self._find_room(answer)
         # What was written and deleted again, and was not there before, is no change.
         changes = [(key, item) for key, item in draft.changes.items() if item or key in self.items]
         if changes:
@@ -284,6 +281,7 @@ class StateMachine:
             raise InvalidRequest(f"1 to {KEEP_ALIVE_MAX:,} leases are kept alive at a time")
         if not all(type(lease_id) is int for lease_id in lease_ids):
             raise InvalidRequest("the id of a lease is a number")
+        self._find_room(lease_ids)  # as many numbers as the answer has
         left = tuple([self.leases.renew(self.applied_index, lease_id) for lease_id in lease_ids])
         return Answer(Code.OK, self.revision, left)
 
@@ -293,6 +291,11 @@ class StateMachine:
         self._check_revision(revision)
         self.history.compact(revision)
         return Answer(Code.OK, self.revision)
+
+    def _find_room(self, detail: Any) -> None:
+        """Before anything is changed: a client that has many answers waiting for it must take some first."""
+        if detail and weight(detail) > self._room:
+            raise Refused(Code.BUSY)
 
     # -- changing the tables
 

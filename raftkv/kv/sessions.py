@@ -19,8 +19,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from raftkv.kv.limits import ANSWERS_BYTES_MAX, SESSION_IDLE_MS, SESSIONS_MAX, TXN_ANSWER_BYTES_MAX
+from raftkv.kv.limits import ANSWERS_BYTES_MAX, SESSION_IDLE_MS, SESSIONS_MAX
 
+UNBOUNDED = 1 << 62
 _VALUE_BYTES = 8
 
 
@@ -44,12 +45,8 @@ class Session:
         self.last_ms = 0
         """Log time of the last activity."""
         self.weight = 0
-        """Of the answers of transactions, about, in bytes."""
-
-    @property
-    def room(self) -> int:
-        """For a transaction's answer. Without others the largest always finds some."""
-        return max(ANSWERS_BYTES_MAX - self.weight, 0 if self.weight else TXN_ANSWER_BYTES_MAX * 2)
+        """Of the details of all answers, about, in bytes. It decides what is refused, so it must follow from
+        the answers alone: a node that has them from a snapshot weighs them anew."""
 
     def weigh(self) -> None:
         self.weight = sum([weight(answer.detail) for answer in self.answers.values() if answer.detail])
@@ -64,6 +61,8 @@ class Session:
 
     def keep(self, sequence: int, answer: Answer) -> None:
         self.answers[sequence] = answer
+        if answer.detail:
+            self.weight += weight(answer.detail)
         if sequence > self.highest:
             self.highest = sequence
 
@@ -71,14 +70,16 @@ class Session:
         """Forget every answer below ``floor``, which exceeds the present one."""
         if floor > self.highest:
             self.answers.clear()  # the usual case: a client with one request at a time
+            self.weight = 0
         elif floor - self.floor <= len(self.answers):
             for sequence in range(self.floor, floor):
-                self.answers.pop(sequence, None)
+                answer = self.answers.pop(sequence, None)
+                if answer is not None and answer.detail:
+                    self.weight -= weight(answer.detail)
         else:  # the gap may be as wide as a hostile client likes
             self.answers = {kept: self.answers[kept] for kept in self.answers if kept >= floor}
-        self.floor = floor
-        if self.weight:
             self.weigh()
+        self.floor = floor
 
 
 def weight(detail: Any) -> int:
@@ -95,6 +96,7 @@ class SessionLimits(NamedTuple):
 
     sessions_max: int = SESSIONS_MAX
     idle_ms: int = SESSION_IDLE_MS
+    answers_bytes_max: int = ANSWERS_BYTES_MAX
 
 
 class Sessions:
@@ -129,6 +131,10 @@ class Sessions:
                     self._captured.append((client_id, before.copy()))
         session.last_index, session.last_ms = index, self.now_ms
         return session
+
+    def room(self, session: Session) -> int:
+        """For another answer, in bytes of ``weight``. Where there are none yet any finds room."""
+        return self.limits.answers_bytes_max - session.weight if session.weight else UNBOUNDED
 
     def advance(self, elapsed_ms: int) -> None:
         """Log time goes on; whoever was idle for too long is forgotten."""

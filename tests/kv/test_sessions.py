@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raftkv.kv import Answer, Code, Command, KeyValue, Op, SessionLimits, StateMachine
 from raftkv.kv.limits import SESSION_IDLE_MS, SESSION_WINDOW, SESSIONS_MAX
+from raftkv.kv.sessions import Session
 from tests.kv.support import Client, contents
 
 
@@ -263,3 +266,48 @@ def test_a_clock_entry_that_makes_no_sense_changes_nothing(
     assert (machine.sessions.now_ms, len(machine.sessions), machine.applied_index) == (0, 1, 2)
     machine.advance(3, b"\xc1")
     assert (machine.sessions.now_ms, machine.applied_index) == (0, 3)
+
+
+# -- answers that wait
+
+
+def test_a_client_that_fetches_nothing_is_told_to_wait_and_changes_nothing(machine: StateMachine) -> None:
+    """Whichever operations its answers come from: what it holds of them is bounded in bytes."""
+    machine.sessions.limits = SessionLimits(answers_bytes_max=1900)
+    client = Client(machine)
+    client.put(b"a", b"v" * 900)
+    lease = client.do(Op.LEASE_GRANT, 10_000).detail[0]
+    first = client.sequence + 1
+    for sequence in (first, first + 1):
+        assert client.send(sequence, first, Op.COMPARE_AND_SET, b"a", b"x", b"y").code == Code.COMPARE_FAILED
+    before = contents(machine), machine.revision, machine.digest
+    renewed = machine.leases.get(lease)
+    for command in (
+        (Op.COMPARE_AND_SET, b"a", b"x", b"y"),
+        (Op.LEASE_KEEP_ALIVE, (lease,) * 30),
+        (Op.TXN, (), ((1, b"new", b"z", 0),), ()),
+    ):
+        assert client.send(first + 2, first, *command) == Answer(Code.BUSY, machine.revision)
+        assert (contents(machine), machine.revision, machine.digest) == before
+        assert machine.leases.get(lease) == renewed
+    assert client.send(first + 2, first, Op.COMPARE_AND_SET, b"a", b"v" * 900, b"y").code == Code.OK
+    assert client.send(first + 3, first + 2, Op.TXN, (), ((1, b"new", b"z", 0),), ()).code == Code.OK
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.sampled_from([None, 0, 7, b"1234", (b"x", (1, 2))])), max_size=30
+    )
+)
+def test_a_session_weighs_what_its_answers_weigh(steps: list[tuple[int, object]]) -> None:
+    """However they came and went: a node that has them from a snapshot must come to the same."""
+    session = Session()
+    sequence = 0
+    for jump, detail in steps:
+        if jump and session.floor + jump > session.floor:
+            session.raise_floor(session.floor + jump // 2 + 1)
+        sequence = max(sequence + 1, session.floor)
+        session.keep(sequence, Answer(Code.OK, 1, detail))
+        found = session.weight
+        session.weigh()
+        assert found == session.weight

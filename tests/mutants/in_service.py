@@ -10,7 +10,7 @@ from raftkv.actors.storage import StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.core import ClientCore
 from raftkv.kv import StateMachine
-from raftkv.kv.sessions import Sessions
+from raftkv.kv.sessions import Session, Sessions
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -54,6 +54,18 @@ KV = (
         "35",
         Edit(StateMachine.apply, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
         Edit(StateMachine._apply_any, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
+    ),
+    _kv(
+        "answers-weighed-late",
+        "what a client still holds of answers is known to nodes that start from a snapshot, and to no others",
+        "",
+        Edit(Session.keep, "self.weight += weight(answer.detail)", "pass"),
+    ),
+    _kv(
+        "fetched-answers-still-weigh",
+        "what a client has fetched counts against it for as long as it has anything else to fetch",
+        "",
+        Edit(Session.raise_floor, "self.weight -= weight(answer.detail)", "pass"),
     ),
     _kv(
         "forgotten-client-passes-for-new",

@@ -16,7 +16,7 @@ N1 = NodeId("n1")
 
 def raft_with(*entries: tuple[int, int]) -> Raft:
     """``entries``: of this index and term each."""
-    rows = [Entry(LogIndex(index), Term(term), EntryKind.NOOP, b"") for index, term in entries]
+    rows = [Entry(LogIndex(index), Term(term), EntryKind.NO_OP, b"") for index, term in entries]
     state = HardState(Term(9), None, LogIndex(0))
     return Raft(N1, Configuration.of([N1]), OPTIONS, random.Random(1), state, rows)
 
