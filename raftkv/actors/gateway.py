@@ -6,13 +6,13 @@ whether this node led or forwarded it to the leader makes no difference to how i
 When the leader changes, everything that waits is handed back to its client, which asks again under
 the same name: only then is it sure to be in somebody's log. Reads of one turn share one read index.
 
-Invariant: at most ``pending_writes_max`` writes of ``pending_bytes_max`` bytes wait here; what comes
-beyond is refused at once and has not happened.
+Invariant: at most ``pending_writes_max`` writes of ``pending_bytes_max`` bytes wait here, and
+``READS_PENDING_MAX`` reads; what comes beyond is refused at once and has not happened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -43,14 +43,15 @@ from raftkv.actors.snapshot_messages import (
 from raftkv.actors.system import Context, Port
 from raftkv.errors import VersionMismatch, WireError
 from raftkv.kv import Applied, Code
+from raftkv.kv.sessions import weight
 from raftkv.raft import Role, SoftState
 from raftkv.types import LogIndex, Term
-from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses
+from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses, is_stale
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
 PENDING_SECONDS = 10.0
 READS_PENDING_MAX = 65_536
-"""Reads that wait for a read index, over all clients."""
+"""Over all clients."""
 RESPONSE_BYTES_SOFT_MAX = 1 << 20
 """A frame of answers is sent once it holds this much."""
 
@@ -83,11 +84,15 @@ class GatewayActor:
         """-> (identity, request id, time of arrival, bytes)"""
         self._pending_bytes = 0
         self._reads: list[tuple[bytes, Request]] = []
+        """Of this turn's frames; and those that take what this node has."""
+        self._local_reads: list[tuple[bytes, Request]] = []
         self._reads_asked: dict[int, list[tuple[bytes, Request]]] = {}
         self._reads_pending = 0
         # Random, so that an answer meant for an earlier life of this node fits none of ours.
         self._last_context = context.random.getrandbits(48)
         self._outbox: dict[bytes, list[Reply]] = {}
+        self._owed: dict[bytes, int] = {}
+        """By identity: bytes in the large answers of its outbox."""
         self.writes = Meter()
         context.set_timer("gateway", PENDING_SECONDS, Tick())
 
@@ -126,7 +131,14 @@ class GatewayActor:
             self._flush(identity)
 
     def _flush(self, identity: bytes) -> None:
+        self._owed.pop(identity, None)
         self._port.send((identity, encode_responses(self._outbox.pop(identity))))
+
+    def _owe(self, identity: bytes, size: int) -> None:
+        """Values may be large: what a client is owed leaves in frames of bounded size."""
+        owed = self._owed[identity] = self._owed.get(identity, 0) + size
+        if owed >= RESPONSE_BYTES_SOFT_MAX:
+            self._flush(identity)
 
     # -- requests
 
@@ -150,11 +162,14 @@ class GatewayActor:
         if commands:
             self._propose(keys, commands)
         if self._reads:
-            # All reads of a turn share one read index.
+            # All reads of these frames share one read index.
             self._last_context += 1
             self._reads_asked[self._last_context] = self._reads
             self._reads = []
             self._context.send("raft", ReadIndexRequest(self._last_context))
+        if self._local_reads:
+            self._context.send("store", Read(LogIndex(0), self._local_reads))
+            self._local_reads = []
 
     def _on_request(
         self, identity: bytes, request: Request, keys: list[RequestKey], commands: list[bytes]
@@ -165,7 +180,7 @@ class GatewayActor:
             refused = self._admit(identity, request_id, (client_id, sequence), command)
             if refused is not None:
                 self._answer(identity, refusal(request_id, refused))
-            elif self._state.leader_id is not None:
+            else:
                 keys.append((client_id, sequence))
                 commands.append(command)
         elif kind == Kind.HELLO:
@@ -175,15 +190,18 @@ class GatewayActor:
                 self._answer(identity, refusal(request[0], Code.NO_LEADER))
             else:
                 self._context.send("watches", WatchRequest(identity, request))
-        elif request[-1]:
-            self._context.send("store", Read(LogIndex(0), [(identity, request)]))
-        elif self._leaving:
+        else:
+            self._on_read(identity, request)
+
+    def _on_read(self, identity: bytes, request: Request) -> None:
+        local = is_stale(request)
+        if self._leaving and not local:
             self._answer(identity, refusal(request[0], Code.NO_LEADER))
         elif self._reads_pending >= READS_PENDING_MAX:
             self._answer(identity, refusal(request[0], Code.BUSY))
         else:
             self._reads_pending += 1
-            self._reads.append((identity, request))
+            (self._local_reads if local else self._reads).append((identity, request))
 
     def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
         """Hold a write, or say why not."""
@@ -237,6 +255,8 @@ class GatewayActor:
             if replies is None:
                 outbox[identity] = replies = []
             replies.append((request_id, *answer))
+            if answer[2]:
+                self._owe(identity, weight(answer[2]))
         if answered:
             # One sample a batch: its members waited for the same sync and the same round.
             self.writes.record(now, now - arrival, answered)
@@ -253,15 +273,11 @@ class GatewayActor:
             self._context.send("store", Read(message.read_index, requests))
 
     def _on_served(self, message: ReadServed) -> None:
-        """Values may be large: what a client is owed leaves in frames of bounded size."""
-        self._reads_pending -= message.linearizable
-        sizes: dict[bytes, int] = {}
+        self._reads_pending -= message.reads
         for identity, served, size in message.replies:
             self._answer(identity, served)
-            sizes[identity] = sizes.get(identity, 0) + size
-            if sizes[identity] >= RESPONSE_BYTES_SOFT_MAX:
-                self._flush(identity)
-                sizes[identity] = 0
+            if size:
+                self._owe(identity, size)
 
     def _on_soft_state(self, state: SoftState) -> None:
         before, self._state = self._state, state
@@ -276,7 +292,7 @@ class GatewayActor:
         old = [key for key, held in takewhile(lambda item: item[1][2] <= oldest, self._pending.items())]
         self._release(old, Code.LEADER_CHANGED)
 
-    def _release(self, keys: Any, code: Code) -> None:
+    def _release(self, keys: Iterable[RequestKey], code: Code) -> None:
         for key in keys:
             held = self._pending.pop(key, None)
             if held is not None:

@@ -219,8 +219,8 @@ class ReadServed:
 
     replies: list[tuple[bytes, Reply, int]]
     """(client's identity, answer, about how many bytes it has)"""
-    linearizable: int
-    """How many of them had waited for a read index."""
+    reads: int
+    """How many requests they are the whole answer to."""
 
 
 @dataclass(slots=True, eq=False)

@@ -84,7 +84,8 @@ class StorageActor:
         self._context = context
         self._disk = disk
         self._queue: deque[Write] = deque()
-        self._queue_bytes = 0
+        self.backlog_bytes = 0
+        """Of what waits behind the batch under way."""
         self._writing: list[Write] = []
         """Those of the batch under way."""
         self._chunks: deque[ChunkTask] = deque()
@@ -111,7 +112,7 @@ class StorageActor:
                     self._release([message])  # nothing it could depend on is under way
                 else:
                     self._queue.append(message)
-                    self._queue_bytes += _size(message)
+                    self.backlog_bytes += _size(message)
             case DiskResult():
                 self._on_result(message)
             case WriteChunk():
@@ -165,7 +166,7 @@ class StorageActor:
                 # Overwritten before it ever reached the disk.
                 entries = [entry for entry in entries if entry.index < write.entries[0].index]
             entries += write.entries
-        self._queue_bytes -= size
+        self.backlog_bytes -= size
         self._job = Append(hard_state, entries, anew)
         self._disk.submit(self._job)
 
@@ -215,7 +216,9 @@ class StorageActor:
         self.bytes_used = result.log_bytes
         written, self._writing, self._job = self._writing, [], None
         while self._queue and self._queue[0].mark is None:
-            written.append(self._queue.popleft())  # waited only for what is durable now
+            waited = self._queue.popleft()  # only for what is durable now
+            self.backlog_bytes -= _size(waited)
+            written.append(waited)
         self._release(written)
 
     def _release(self, writes: list[Write]) -> None:
@@ -227,7 +230,7 @@ class StorageActor:
             self._context.send("peers", Send(messages))
 
     def _signal(self, full: bool) -> None:
-        backlogged, known = self._queue_bytes > BACKLOG_BYTES_MAX, self._pressure
+        backlogged, known = self.backlog_bytes > BACKLOG_BYTES_MAX, self._pressure
         if full is not known.full or backlogged is not known.backlogged:
             self._pressure = pressure = DiskPressure(full, backlogged)
             self._context.send("raft", pressure)

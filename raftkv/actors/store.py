@@ -34,7 +34,7 @@ from raftkv.kv.limits import RANGE_BYTES_MAX
 from raftkv.raft import Entry, EntryKind, SnapshotChunk, SnapshotMark
 from raftkv.storage import StoreChunk
 from raftkv.types import LogIndex
-from raftkv.wire.client import Kind, Reply, Request
+from raftkv.wire.client import Kind, Reply, Request, revision_of
 
 BYTES_A_TURN_MAX = 8 << 20
 PAST_BYTES = 3 << 20
@@ -102,20 +102,24 @@ class StoreActor:
         self.reads_total = 0
 
     def handle(self, message: Any) -> None:
-        if isinstance(message, Apply):
-            self._committed += message.entries
-            return
-        self._apply()  # whatever is asked comes after it
         match message:
+            case Apply():
+                self._committed += message.entries
             case Read():
-                if message.read_index <= self.machine.applied_index:
-                    self._serving += message.requests
-                    self._serve()
-                else:
-                    self._waiting_count += 1
-                    heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
+                self._waiting_count += 1
+                heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
             case Tick():
-                self._serve()
+                pass  # there is more to serve, which the end of this turn sees to
+            case _:
+                self._apply()  # whatever is asked comes after it
+                self._on_request(message)
+
+    def end_of_turn(self) -> None:
+        self._apply()
+        self._serve()
+
+    def _on_request(self, message: Any) -> None:
+        match message:
             case _TidyUp():
                 self._tidying = False
                 self._tidy()
@@ -129,9 +133,6 @@ class StoreActor:
                 self._swap(message.mark)
             case _:
                 raise AssertionError(f"store got {message}")
-
-    def end_of_turn(self) -> None:
-        self._apply()
 
     def _apply(self) -> None:
         entries, machine = self._committed, self.machine
@@ -151,7 +152,6 @@ class StoreActor:
             first = until
         if results:
             self._context.send("gateway", AppliedBatch(results))
-        self._serve_waiting()
 
     def _apply_part(self, entries: list[Entry], results: list[Applied]) -> None:
         machine, command = self.machine, EntryKind.COMMAND
@@ -238,22 +238,16 @@ class StoreActor:
         self.machine = incoming.restoration.machine
         for actor in ("gateway", "watches", "leases"):
             self._context.send(actor, StateSwapped())
-        self._serve_waiting()
 
     # -- reads
-
-    def _serve_waiting(self) -> None:
-        ready = bool(self._waiting) and self._waiting[0][0] <= self.machine.applied_index
-        while self._waiting and self._waiting[0][0] <= self.machine.applied_index:
-            self._serving += heapq.heappop(self._waiting)[2].requests
-        if ready:
-            self._serve()
 
     def _serve(self) -> None:
         """Answer what can be answered now, but only so much a turn: the rest waits for the next, so
         that no flood of large ranges keeps this node from its heartbeats."""
+        while self._waiting and self._waiting[0][0] <= self.machine.applied_index:
+            self._serving += heapq.heappop(self._waiting)[2].requests
         replies: list[tuple[bytes, Reply, int]] = []
-        linearizable = size = 0
+        size = 0
         while self._serving and size < BYTES_A_TURN_MAX:
             identity, request = self._serving.popleft()
             answer = self._answer(request)
@@ -261,14 +255,13 @@ class StoreActor:
             answer_bytes = len(detail.value) if type(detail) is KeyValue else 0
             if request[1] in (Kind.RANGE, Kind.LEASES):
                 answer_bytes = RANGE_BYTES_MAX
-            if request[-2] and request[1] != Kind.LEASES:  # of the past: takes longer than its size says
+            if revision_of(request):  # of the past: takes longer than its size says
                 size += PAST_BYTES
             replies.append((identity, answer, answer_bytes))
-            linearizable += not request[-1]
             size += _ANSWER_BYTES + answer_bytes
         self.reads_total += len(replies)
         if replies:
-            self._context.send("gateway", ReadServed(replies, linearizable))
+            self._context.send("gateway", ReadServed(replies, len(replies)))
         if self._serving:
             self._context.set_timer("store", 0.0, Tick())
 

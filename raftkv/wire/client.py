@@ -101,6 +101,16 @@ _TYPES: dict[int, tuple[type, ...]] = {
 """By kind: the types of all fields of a request."""
 
 
+def is_stale(request: Request) -> bool:
+    """Whether a read takes what the node has."""
+    return bool(request[-1])
+
+
+def revision_of(request: Request) -> int:
+    """The revision that a read is of; 0: the present one."""
+    return 0 if request[1] == Kind.LEASES else int(request[-2])
+
+
 def encode_requests(cluster: str | None, requests: Sequence[Request]) -> bytes:
     return pack((VERSION, cluster, requests))
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from raftkv.actors.gateway import READS_PENDING_MAX, RESPONSE_BYTES_SOFT_MAX
 from raftkv.actors.messages import Read, ReadServed, Tick
 from raftkv.actors.store import BYTES_A_TURN_MAX, PAST_BYTES, StoreActor
 from raftkv.actors.system import System
-from raftkv.kv import StateMachine
+from raftkv.client.calls import Call
+from raftkv.kv import Op, StateMachine
 from raftkv.types import LogIndex
 from raftkv.wire.client import Kind, Request
 from tests.kv.support import Client
+from tests.support.world import World
 
 READS = 100
 
@@ -28,7 +31,8 @@ class _Gateway:
         self.turns.append(len(message.replies))
 
 
-def served(request: Request) -> list[int]:
+def served(request: Request, messages: int = 1) -> list[int]:
+    """``messages``: in so many parts they reach the store."""
     machine = StateMachine()
     client = Client(machine)
     for _ in range(3):
@@ -37,7 +41,8 @@ def served(request: Request) -> list[int]:
     store = StoreActor(system, machine, lambda lease_id: 0)
     system.add("store", store)
     system.add("gateway", gateway)
-    system.send("store", Read(LogIndex(0), [(b"c", request)] * READS))
+    for _ in range(messages):
+        system.send("store", Read(LogIndex(0), [(b"c", request)] * (READS // messages)))
     while sum(gateway.turns) < READS:
         system.begin_turn()
         system.finish_turn()
@@ -49,13 +54,55 @@ def test_reads_of_the_present_fit_into_one_turn() -> None:
     assert served((1, Kind.GET, b"k", 0, False)) == [READS]
 
 
+@pytest.mark.parametrize("messages", [1, READS])
 @pytest.mark.parametrize("kind", [Kind.GET, Kind.RANGE])
-def test_of_the_past_only_a_few_are_read_in_a_turn(kind: Kind) -> None:
+def test_of_the_past_only_a_few_are_read_in_a_turn(kind: Kind, messages: int) -> None:
+    """However many rounds of heartbeats, or requests of one client each, they come from."""
     request: Request = (
         (1, Kind.GET, b"k", 1, False)
         if kind is Kind.GET
         else (1, Kind.RANGE, b"", b"", 0, False, False, False, 1, False)
     )
-    turns = served(request)
+    turns = served(request, messages)
     assert max(turns) <= BYTES_A_TURN_MAX // PAST_BYTES + 1
     assert sum(turns) == READS
+
+
+@pytest.mark.parametrize("what", ["read", "local read", "failed compare"])
+def test_large_answers_leave_in_frames_that_a_client_takes(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred megabytes of them, asked for at once; a client takes 64 in one frame."""
+    world = World(1)
+    world.await_leader()
+    user = world.user()
+    user.put("k", "x" * 500_000)
+    world.reach(lambda: user.core.calls_open == 0)
+    sizes: list[int] = []
+    send = world.send_to_client
+
+    def noted(sender: str, client: bytes, frame: bytes) -> None:
+        sizes.append(len(frame))
+        send(sender, client, frame)
+
+    def ask() -> Call:
+        if what == "failed compare":
+            return user.write(Op.COMPARE_AND_SET, b"k", b"other", b"y")
+        return user.get("k", stale=what == "local read", timeout=5.0)
+
+    monkeypatch.setattr(world, "send_to_client", noted)
+    calls = [ask() for _ in range(200)]
+    world.reach(lambda: user.core.calls_open == 0)
+    assert all(call.response and len(call.response.detail[0]) == 500_000 for call in calls)
+    assert max(sizes) < 2 * RESPONSE_BYTES_SOFT_MAX
+
+
+def test_local_reads_are_bounded_like_others() -> None:
+    """They wait, too, for a node that has more to do."""
+    world = World(1)
+    node = world.node(world.await_leader())
+    node.gateway._reads_pending = READS_PENDING_MAX
+    user = world.user()
+    call = user.get("k", stale=True, timeout=1.0)
+    world.reach(lambda: call.error is not None)
+    assert "overloaded" in str(call.error)

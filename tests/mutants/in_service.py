@@ -289,7 +289,7 @@ ACTORS = (
         "read-before-applied",
         "a read is served before the state machine has reached its index",
         "33",
-        Edit(StoreActor.handle, "message.read_index <= self.machine.applied_index", "True"),
+        Edit(StoreActor._serve, "self._waiting[0][0] <= self.machine.applied_index", "True"),
     ),
 )
 

@@ -1,0 +1,83 @@
+"""The actor that keeps the disk busy: what waits for it is counted, and let go of."""
+
+from __future__ import annotations
+
+import random
+
+from raftkv.actors.messages import DiskPressure, Write
+from raftkv.actors.storage import BACKLOG_BYTES_MAX, DiskResult, StorageActor
+from raftkv.observe import DiskFault
+from raftkv.raft import Entry, EntryKind, HardState
+from raftkv.raft.messages import PersistMark
+from raftkv.storage import DiskJob
+from raftkv.types import LogIndex, Term
+from tests.actors.recorded import Recorded
+
+DONE = DiskResult(True, None, 0.001, 0, 0)
+TERM = Term(1)
+
+
+class Idle:
+    """A disk that takes jobs, and does nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: list[DiskJob] = []
+
+    def submit(self, job: DiskJob) -> None:
+        self.jobs.append(job)
+
+    def set_fault(self, fault: DiskFault | None) -> None:
+        raise NotImplementedError
+
+
+def write(index: int, size: int = 1) -> Write:
+    entry = Entry(LogIndex(index), TERM, EntryKind.COMMAND, b"x" * size)
+    mark = PersistMark(LogIndex(index), TERM, TERM)
+    return Write(mark, HardState(TERM, None, LogIndex(0)), [entry], [])
+
+
+def answer() -> Write:
+    """What an empty append is answered with: it only waits for the writes before it."""
+    return Write(None, None, [], [])
+
+
+def test_what_has_left_the_queue_is_no_backlog() -> None:
+    """For however long it goes on, in whatever order writes and answers without one come."""
+    context, disk, rng = Recorded(), Idle(), random.Random(1)
+    actor = StorageActor(context, disk, 0)
+    index = 0
+    for _ in range(2000):
+        for _ in range(rng.randint(1, 4)):
+            if rng.random() < 0.5:
+                index += 1
+                actor.handle(write(index, rng.choice((1, 5000))))
+            else:
+                actor.handle(answer())
+            actor.end_of_turn()
+        if disk.jobs and rng.random() < 0.9:
+            disk.jobs.clear()
+            actor.handle(DONE)
+            actor.end_of_turn()
+    while disk.jobs:
+        disk.jobs.clear()
+        actor.handle(DONE)
+        actor.end_of_turn()
+    assert actor.backlog_bytes == 0
+    assert not context.of(DiskPressure)
+
+
+def test_a_backlog_is_told_when_it_is_one_and_when_it_is_none_any_more() -> None:
+    context, disk = Recorded(), Idle()
+    actor = StorageActor(context, disk, 0)
+    for index in range(1, 40):
+        actor.handle(write(index, BACKLOG_BYTES_MAX // 32))
+        actor.end_of_turn()
+    while disk.jobs:
+        disk.jobs.clear()
+        actor.handle(DONE)
+        actor.end_of_turn()
+    told = [
+        message.backlogged for to, message in context.sent if to == "raft" and type(message) is DiskPressure
+    ]
+    assert told == [True, False]
+    assert actor.backlog_bytes == 0
