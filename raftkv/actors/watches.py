@@ -60,6 +60,7 @@ class _Watch:
         "identity",
         "number",
         "offset",
+        "placed",
         "request_id",
         "start",
         "told_at",
@@ -75,6 +76,8 @@ class _Watch:
         self.flags = flags
         self.number = 0
         """Of the next event to look at, as long as it is behind."""
+        self.placed = False
+        """``number`` counts: what it wants does not lie ahead of this node."""
         self.done = after
         """The client has been told everything up to this revision;"""
         self.offset = 0
@@ -238,11 +241,15 @@ class WatchActor:
             if after != watch.done and watch.credit:
                 # It lacks what is still on its way, or what was lost: where this watch stands tells which.
                 self._tell(watch, [], 0, watch.done, watch.offset)
-            if stalled and watch.credit and watch not in self._synced:
+            if watch in self._synced:
+                if not watch.credit:
+                    self._fall_behind(watch, self._seen)
+            elif stalled and watch.credit and watch.placed:
                 self._behind.append(watch)
         watch.asked_at = self._context.now()
 
     def _begin(self, watch: _Watch) -> None:
+        watch.placed = False
         if watch.done > self._machine().revision:
             self._order += 1
             heapq.heappush(self._ahead, (watch.done, self._order, watch))
@@ -255,7 +262,7 @@ class WatchActor:
         if covered < history.compacted:
             self._end(watch)
             return
-        watch.number, watch.offset = history.number_after(covered), 0
+        watch.number, watch.offset, watch.placed = history.number_after(covered), 0, True
         self._behind.append(watch)
 
     def _forget(self, watch: _Watch) -> None:

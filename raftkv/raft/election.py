@@ -53,6 +53,8 @@ def on_timeout(raft: Raft) -> None:
     raft.timeouts_behind = raft.timeouts_behind + 1 if is_behind(raft) else 0
     if not raft.disk_stalled and raft.timeouts_behind % TIMEOUTS_LEFT_TO_OTHERS == 0:
         campaign(raft)
+    else:
+        raft.forget_leader()  # whoever does campaign must not be told that the old one is alive
 
 
 def campaign(raft: Raft) -> None:

@@ -326,3 +326,47 @@ def test_an_unknown_message_is_a_mistake() -> None:
     with pytest.raises(AssertionError, match="watches got"):
         Stage().actor.handle(object())
     Stage().actor.handle(Tick())
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_watch_ahead_of_its_node_waits_for_it_whenever_it_is_renewed(forgotten: bool) -> None:
+    """Its client had read nothing for a while when it came here, and reads on before this node is there."""
+    stage = Stage()
+    for number in range(5):
+        stage.do(Op.PUT, b"a", b"%d" % number)
+    if forgotten:
+        stage.machine.history.compact(4)
+        stage.machine.history.tidy(spare=0)
+    stage.turn()
+    watch = stage.begin(b"", b"", after=8, credit=0)
+    stage.turn()
+    stage.request(watch, 32)
+    stage.turn()
+    assert not stage.read()
+    assert (stage.heard(watch), stage.compacted) == ([], {})
+    for number in range(5, 10):
+        stage.do(Op.PUT, b"a", b"%d" % number)
+    stage.turn()
+    assert not stage.read()
+    assert [event[0] for event in stage.heard(watch)] == [9, 10]
+
+
+def test_nothing_is_told_without_credit_however_it_was_used_up() -> None:
+    """The last of it by telling once more where the watch stands."""
+    stage = Stage()
+    stage.do(Op.PUT, b"a", b"0")
+    stage.turn()
+    watch = stage.begin(b"", b"", after=1, credit=1)
+    stage.turn()
+    stage.turn()
+    stage.actor.handle(WatchRequest(b"me", (watch, Kind.WATCH, b"", b"", 0, 0, 1)))
+    stage.turn()
+    stage.context.replies.clear()
+    for number in range(5):
+        stage.do(Op.PUT, b"a", b"%d" % number)
+        stage.turn()
+    assert not stage.context.replies
+    stage.request(watch, 8)
+    stage.turn()
+    stage.read()
+    assert [event[0] for event in stage.heard(watch)] == [2, 3, 4, 5, 6]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raftkv.raft import Proposal, RaftOptions, Role
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import AppendEntries, Heartbeat, HeartbeatResponse, PreVote, RequestVote
@@ -243,3 +245,17 @@ def test_nothing_uncommitted_counts_nothing() -> None:
     assert leader.leadership.uncommitted_bytes == 2 * (ENTRY_OVERHEAD_BYTES + 1)
     cluster.settle()
     assert leader.leadership.uncommitted_bytes == 0
+
+
+def test_whoever_leaves_its_timeout_to_others_vouches_for_the_dead_leader_no_longer() -> None:
+    """n2 has much to apply and does not campaign itself; but n3 needs its vote, and gets it at once."""
+    cluster = RaftCluster(3)
+    cluster.elect("n1")
+    behind = cluster["n2"]
+    behind.options = replace(behind.options, unapplied_entries_max=-1)
+    cluster.crash("n1")
+    cluster.tick("n2", OPTIONS.election_ticks_max)
+    assert (behind.role, behind.leader_id, behind.leader_is_fresh) == (Role.FOLLOWER, None, False)
+    cluster.tick("n3", OPTIONS.election_ticks_max)
+    cluster.settle()
+    assert cluster["n3"].role is Role.LEADER
