@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
 
 POLL_SECONDS = 0.02
 
@@ -48,7 +49,7 @@ def transfer(
     if node not in target.controls:
         raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
     deadline = time.monotonic() + timeout
-    asked = None
+    asked, may_happen = None, False
     with ControlClient() as client:
         while True:
             left = deadline - time.monotonic()
@@ -64,13 +65,17 @@ def transfer(
             if leader and not leader.transferee and leader.name == asked:
                 fail(f"{node} did not take over in time; {leader.name} goes on leading")
                 raise typer.Exit(Exit.NO)
+            if left <= 0 and may_happen:
+                raise OutcomeUnknown(f"{node} does not lead after {timeout:g} s; it was told to, and may yet")
             if left <= 0:
                 raise Unavailable(
                     f"{node} does not lead within {timeout:g} s; nobody does, or it is too slow"
                 )
             if leader and not leader.transferee:
-                client.ask(target.controls[leader.name], "transfer", left, to=node)
-                asked = leader.name
+                may_happen = True
+                with suppress(Unavailable):  # the request may be lost, or its answer: look again
+                    client.ask(target.controls[leader.name], "transfer", left, to=node)
+                    asked = leader.name
             time.sleep(POLL_SECONDS)
 
 

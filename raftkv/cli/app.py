@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from raftkv import __version__
-from raftkv.cli.output import Exit, exit_code_of, fail, flush
+from raftkv.cli.output import Exit, Unprinted, exit_code_of, fail, flush
 from raftkv.errors import RaftkvError
 
 MODULES = {
@@ -66,6 +66,10 @@ class _Commands(TyperGroup):
             return super().make_context(*arguments, **more)
         except click.UsageError as error:
             _tell_usage(error)
+        except OSError as error:  # a help text for which there is no room
+            _discard_output()
+            fail(f"output: {error.strerror or error}")
+            raise typer.Exit(Exit.USAGE) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -76,6 +80,8 @@ class _Commands(TyperGroup):
         except click.UsageError as error:
             _tell_usage(error)
         except RaftkvError as error:
+            if isinstance(error, Unprinted):
+                _discard_output()
             fail(str(error))
             raise typer.Exit(exit_code_of(error)) from None
         except KeyboardInterrupt:
@@ -85,7 +91,7 @@ class _Commands(TyperGroup):
             _discard_output()
             raise typer.Exit(Exit.DONE) from None
         except OSError as error:
-            # A full disk behind stdout, a folder that cannot be made, …
+            # A folder that cannot be made, …
             _discard_output()
             fail(f"{error.filename or 'output'}: {error.strerror or error}")
             raise typer.Exit(Exit.USAGE) from None

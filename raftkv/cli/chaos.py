@@ -10,7 +10,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, find_whole_cluster
 from raftkv.cli.output import note
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,8 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None) -> Ite
     chaos = Chaos(find_whole_cluster(endpoints, config, data, DEFAULT_TIMEOUT))
     try:
         yield chaos
+        if chaos.silent:
+            note(f"{', '.join(sorted(chaos.silent))} did not answer, and is as it was once it goes on")
     finally:
         chaos.close()
 
@@ -291,6 +293,12 @@ def heal(
     """Remove every fault of links, disks and clocks."""
     with _chaos(endpoints, config, data) as chaos:
         chaos.heal_all() if everything else chaos.heal()
+        broken = chaos.still_broken()
+        chaos.silent.clear()
+    if broken:
+        raise Unavailable(
+            f"no answer from {', '.join(broken)}: what is broken there still is; all else is healed"
+        )
     note("healed")
 
 

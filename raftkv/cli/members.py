@@ -125,6 +125,9 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
                 "the launcher of this cluster is not on this machine, or not known: name the node and its "
                 "endpoints for peers, clients, control and status"
             )
+        left = _start_what_was_left(members, local, name)
+        if left:
+            return left
         name, address = local.reserve(name)
         members.add(name, address)
         local.start(name, address)
@@ -132,6 +135,17 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
     assert name is not None, "endpoints come after a name"
     members.add(name, address)
     return name
+
+
+def _start_what_was_left(members: Members, local: LocalNodes, name: str | None) -> str | None:
+    """A learner of that name, or of any, that an earlier attempt has added and not started: it ended before
+    it heard what had become of it."""
+    for row in members.rows():
+        absent = row.part == "learner" and row.lag is None and name in (None, row.name)
+        if absent and local.is_reserved(row.name, row.address):
+            local.ensure(row.name, row.address)
+            return row.name
+    return None
 
 
 def promote(
@@ -143,7 +157,9 @@ def promote(
     json: Json = False,
 ) -> None:
     """Let a learner vote. Waits until it has caught up; refused if it has not when the time is over."""
-    with _members(endpoints, config, data, timeout) as (members, _), _progress(name) as waiting:
+    with _members(endpoints, config, data, timeout) as (members, local), _progress(name) as waiting:
+        if local:
+            _start_what_was_left(members, local, name)
         members.promote(name, waiting)
     _tell(json, f"{name} votes", promoted=name)
 

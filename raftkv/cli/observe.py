@@ -22,7 +22,7 @@ from raftkv.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
-    from raftkv.observe import NodeSnapshot
+    from raftkv.observe import LinkSnapshot, NodeSnapshot
 
 FIELD_WIDTH = 18
 ANSWER_SECONDS = 1.0
@@ -175,6 +175,15 @@ def _faults(snapshot: NodeSnapshot | None) -> list[dict[str, Any]]:
     ]
 
 
+def _link_fault(link: LinkSnapshot) -> str:
+    """``→n3 blocked, 40 s left``"""
+    from raftkv.observe import describe_link_fault
+
+    assert link.fault
+    left = "" if link.seconds_left is None else f", {link.seconds_left:.0f} s left"
+    return f"→{link.to} {describe_link_fault(link.fault)}{left}"
+
+
 def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -> str:
     head = ("NAME", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAST", "LOG", "LAG", "FAULTS", "PID")
     rows: list[tuple[str, ...]] = [head]
@@ -184,7 +193,7 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
             continue
         # Not below 0: the nodes were asked at the same time but answered at different moments.
         lag = str(max(0, leader.commit_index - snapshot.applied_index)) if leader else "-"
-        faults = [f"→{fault['to']}" for fault in _faults(snapshot)]
+        faults = [_link_fault(link) for link in snapshot.links if link.fault]
         faults += [*snapshot.faults, *snapshot.alarms]
         rows.append(
             (
@@ -197,7 +206,7 @@ def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -
                 str(snapshot.last_index),
                 _show_bytes(snapshot.log_bytes),
                 lag,
-                ", ".join(faults) or "none",
+                "; ".join(faults) or "none",
                 str(snapshot.pid),
             )
         )

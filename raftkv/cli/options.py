@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli.output import require_stdout
 from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def connect(target: Target, timeout: float) -> Iterator[Client]:
     from raftkv.client import Client
 
     check_timeout(timeout)
+    require_stdout()
     if shared and shared.target.clients == target.clients:
         before, shared.client.timeout = shared.client.timeout, timeout
         try:

@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -38,7 +40,10 @@ class Exit(IntEnum):
     """Nobody answered or there is no leader; nothing happened."""
     UNKNOWN = 4
     """Sent and not answered in time."""
-    REFUSED = 5
+
+
+class Unprinted(OutcomeUnknown):
+    """What was asked for had its answer, and whoever asked does not get to see it."""
 
 
 def exit_code_of(error: RaftkvError) -> int:
@@ -72,16 +77,35 @@ def stderr_is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def emit(text: str) -> None:
-    """A line of data, on stdout; UTF-8 whatever the locale."""
+def require_stdout() -> None:
+    """Before anything is asked whose answer is to be printed."""
     if sys.stdout is None:
         raise ConfigError("stdout is closed; the output has nowhere to go")
-    sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+
+
+def emit(text: str) -> None:
+    """A line of data, on stdout; UTF-8 whatever the locale."""
+    require_stdout()
+    with _printing():
+        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
 
 
 def flush() -> None:
     if sys.stdout is not None:
-        sys.stdout.flush()
+        with _printing():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read it has had enough
+    except OSError as error:
+        raise Unprinted(
+            f"the output cannot be written: {error.strerror or error}; what was asked for may be done"
+        ) from None
 
 
 def emit_json(document: Any) -> None:

@@ -89,6 +89,8 @@ def compact(
 
 
 def _read(file: str) -> Any:
+    if file == "-" and sys.stdin is None:
+        raise ConfigError("'-' reads from stdin, but stdin is closed")
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return jsonlib.loads(text)

@@ -184,7 +184,7 @@ class AsyncClient:
         return await self._ask(requests.leases())
 
     async def lease_info(self, lease_id: int) -> LeaseInfo:
-        return (await self._ask(requests.leases(lease_id)))[0]
+        return await self._ask(requests.lease(lease_id))
 
     # -- many at once, and several steps
 

@@ -230,7 +230,7 @@ class Client:
 
     def lease_info(self, lease_id: int) -> LeaseInfo:
         """One lease and its keys. Raises ``LeaseNotFound``."""
-        return self._ask(requests.leases(lease_id))[0]
+        return self._ask(requests.lease(lease_id))
 
     # -- many at once, and several steps
 

@@ -19,7 +19,7 @@ from raftkv.client.types import (
     TxnResult,
     entry_of,
 )
-from raftkv.errors import InvalidRequest, shown
+from raftkv.errors import InvalidRequest, LeaseNotFound, shown
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
 from raftkv.kv.limits import LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN
@@ -163,6 +163,14 @@ def leases(lease_id: int = 0, stale: bool = False) -> Request[list[LeaseInfo]]:
         ]
 
     return Request((Kind.LEASES, to_lease(lease_id), bool(stale)), decode, target=_anywhere(stale))
+
+
+def lease(lease_id: int) -> Request[LeaseInfo]:
+    """One. Raises ``LeaseNotFound`` for 0, which stands for all where leases are asked for."""
+    if not to_lease(lease_id):
+        raise LeaseNotFound(lease_id)
+    asked = leases(lease_id)
+    return Request(asked.fields, lambda response: asked.decode(response)[0], target=asked.target)
 
 
 def hello() -> Request[HelloDetail]:

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from raftkv.cluster import local
 from raftkv.cluster.control import ControlClient
 from raftkv.config import ClusterConfig
-from raftkv.errors import ConfigError, CorruptLog, RaftkvError, StorageError, Unavailable
+from raftkv.errors import ConfigError, CorruptLog, OutcomeUnknown, RaftkvError, StorageError, Unavailable
 from raftkv.kv import restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
@@ -50,18 +51,23 @@ def take_snapshot(
     client: ControlClient, endpoint: str, index: int, revision: int, deadline: float
 ) -> SnapshotMark:
     """Have the node take a snapshot of ``index`` and ``revision`` at least, and wait for it. Revisions alone
-    would not do: a lease that is granted, or a member that joins, is an entry and makes none."""
-    while True:
-        left = deadline - time.monotonic()
-        mark = _mark_of(client.ask(endpoint, "snapshot_mark", max(0.01, left)))
-        if mark and mark.index >= index:
-            header = _chunk(client, endpoint, mark, 0, deadline)
-            if header is not None and summary(header)["revision"] >= revision:
-                return mark
-        if left <= 0:
-            raise Unavailable("no snapshot was taken in time; nothing was written")
-        client.ask(endpoint, "snapshot", max(0.01, left))
+    would not do: a lease that is granted, or a member that joins, is an entry and makes none.
+
+    Raises ``Unavailable`` where the node was not even asked in time, and ``OutcomeUnknown`` where it was."""
+    asked = False
+    while (left := deadline - time.monotonic()) > 0:
+        with suppress(Unavailable):  # in the rest of the time: it is the whole of it that is told of
+            mark = _mark_of(client.ask(endpoint, "snapshot_mark", left))
+            if mark and mark.index >= index:
+                header = _chunk(client, endpoint, mark, 0, deadline)
+                if header is not None and summary(header)["revision"] >= revision:
+                    return mark
+            asked = True
+            client.ask(endpoint, "snapshot", max(0.01, deadline - time.monotonic()))
         time.sleep(POLL_SECONDS)
+    if asked:
+        raise OutcomeUnknown("the node has not finished its snapshot in time; it may yet")
+    raise Unavailable("the node did not answer in time; nothing was written")
 
 
 def back_up(
@@ -81,7 +87,10 @@ def back_up(
     if path.exists():
         raise ConfigError(f"{path} exists already; a backup does not overwrite anything")
     for _ in range(TRIES):
-        mark = take_snapshot(client, endpoint, index, revision, time.monotonic() + timeout)
+        try:
+            mark = take_snapshot(client, endpoint, index, revision, time.monotonic() + timeout)
+        except OutcomeUnknown:
+            raise Unavailable("no snapshot was taken in time; nothing was written") from None
         size = _copy(client, endpoint, cluster, path, mark, timeout, progress)
         if size:
             break

@@ -34,6 +34,8 @@ class Chaos(Lookups):
         super().__init__(target.clients, target.controls, node_seconds)
         self._target = target
         self._load = BackgroundLoad(target.clients)
+        self.silent: set[str] = set()
+        """Nodes that did not answer when links were last cut, or all was healed."""
 
     def close(self) -> None:
         self._load.stop()
@@ -128,8 +130,19 @@ class Chaos(Lookups):
 
     def heal(self) -> str:
         with ControlClient() as client:
-            client.ask_all(list(self._controls.values()), "heal", self._node_seconds)
+            answers = client.ask_all(list(self._controls.values()), "heal", self._node_seconds)
+        self.silent = {name for name, endpoint in self._controls.items() if answers[endpoint] is None}
         return "raftkv chaos heal"
+
+    def still_broken(self) -> list[str]:
+        """Of the nodes that did not answer the last time, those that may have faults all the same: one whose
+        process has ended takes none into its next life."""
+        if not self.silent or not self._target.launcher:
+            return sorted(self.silent)
+        with ControlClient() as client:
+            processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
+        alive = {process["name"] for process in processes if process["state"] in ("running", "paused")}
+        return sorted(self.silent & alive)
 
     def heal_all(self) -> str:
         if self._target.launcher:
@@ -222,8 +235,8 @@ class Chaos(Lookups):
     def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:
         """Give each of ``links`` this fault; ``LinkFault()`` mends them.
 
-        A node that cannot be reached is already cut off more thoroughly than asked; but if none
-        can, nothing was done and that is said."""
+        Those that do not answer are in ``silent`` afterwards: what they send is not held up once they go on.
+        If none answers, nothing was done and that is said."""
         if not links:
             raise RaftkvError("a cluster of one node has no links")
         reached: set[str] = set()
@@ -245,6 +258,7 @@ class Chaos(Lookups):
                         raise RaftkvError(str(answer[1]))
                     else:
                         reached.add(asked[endpoint])
+        self.silent = silent
         if not reached:
             raise Unavailable(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
 

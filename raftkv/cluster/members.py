@@ -293,6 +293,15 @@ class LocalNodes:
         found: dict[str, Any] = self._client.ask(self._launcher, "reserve_node", self.SECONDS, node=name)
         return str(found["name"]), tuple(found["address"])
 
+    def is_reserved(self, name: str, address: Sequence[str]) -> bool:
+        """Whether a node of that name would get these endpoints here, and does not run yet."""
+        try:
+            return self.reserve(name) == (name, tuple(address))
+        except Unavailable:
+            raise
+        except RaftkvError:
+            return False
+
     def ensure(self, name: str, address: Sequence[str]) -> None:
         """Start it unless it runs: an earlier attempt may have ended before that."""
         found = self._client.ask(self._launcher, "processes", self.SECONDS)

@@ -63,8 +63,6 @@ PARTS_BEHIND_MAX = 4
 LEASES_SHARE = 0.5
 PREFERRED_SHARE = 0.2
 """Of worlds in which one node is to lead if it can."""
-ANSWERS_BYTES = (1 << 20, 200, 20)
-"""Of what is remembered for a client, where little is: then it must take its answers one by one."""
 WAITS_SHARE = 0.7
 """Of worlds whose nodes wait for a quick disk."""
 FAULT_SHARE = 0.4
@@ -114,9 +112,6 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     patience = random.Random(f"{seed}/patience")
     waits = patience.random() < WAITS_SHARE
     options = replace(options, history=_draw_history(tenants), waits_for_disk=waits)
-    if options.sessions != SessionLimits():
-        few = random.Random(f"{seed}/answers").choice(ANSWERS_BYTES)
-        options = replace(options, sessions=options.sessions._replace(answers_bytes_max=few))
     return Profile(
         observers=tenants.choice((0, 0, 0, 1, 2)),
         holders=tenants.choice((0, 0, 0, 2, 3)),

@@ -7,8 +7,16 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from raftkv.cli import admin
 from raftkv.cli.output import Exit
+from raftkv.cluster import control
+from raftkv.cluster.control import ControlClient
+from raftkv.cluster.discovery import Target, find
+from raftkv.cluster.members import LocalNodes
 from raftkv.cluster.ourselves import own_command
+from raftkv.errors import OutcomeUnknown, Unavailable
 from tests.cli.asserting import Done, await_leader, invoke, ok, refused, status
 from tests.support.processes import (
     DEADLINE_SECONDS,
@@ -18,6 +26,7 @@ from tests.support.processes import (
     local_cluster,
     raftkv,
 )
+from tests.tui.fakes import leader_snapshot
 
 
 def test_leadership_moves_to_the_node_that_is_named(cluster: LocalCluster) -> None:
@@ -197,3 +206,65 @@ def test_the_doctor_compares_the_configuration_with_the_cluster(
     done = raftkv("doctor", "--config", str(outdated), folder=tmp_path)
     told = f"warning  {outdated} does not name n3, of the cluster by its own account"
     assert told in done.stdout.decode().splitlines()
+
+
+def test_a_snapshot_that_may_yet_be_taken_is_not_said_to_have_failed(cluster: LocalCluster) -> None:
+    cluster.await_all_alive()
+    leader = await_leader(cluster)
+    slow = next(node["name"] for node in status(cluster)["nodes"] if node["name"] != leader)
+    ok(cluster, "put", "snapshot", "me")
+    ok(cluster, "chaos", "disk", slow, "--slow", "30000")
+    try:
+        complaint = refused(invoke(cluster, "snapshot", slow, "--timeout", "3"), Exit.UNKNOWN)
+        assert complaint == "the node has not finished its snapshot in time; it may yet"
+    finally:
+        ok(cluster, "chaos", "heal")
+        ok(cluster, "chaos", "restart", slow)  # what its disk has begun would last
+    cluster.await_all_alive()
+
+
+def test_a_member_that_was_added_and_never_started_is_started_when_it_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    """As after an attempt that did not hear in time that the change was made."""
+    with local_cluster(tmp_path) as cluster:
+        await_leader(cluster)
+        target = find(None, None, tmp_path / ".raftkv")
+        assert target.launcher
+        with ControlClient() as client:
+            name, address = LocalNodes(client, target.launcher).reserve(None)
+        cluster.ok("members", "add", name, *address)
+        assert cluster.ok("members", "add").decode().startswith(f"{name} joins as a learner")
+        cluster.ok("members", "promote", name, "--timeout", str(DEADLINE_SECONDS))
+        with ControlClient() as client:
+            second, address = LocalNodes(client, target.launcher).reserve(None)
+        cluster.ok("members", "add", second, *address)
+        cluster.ok("members", "promote", second, "--timeout", str(DEADLINE_SECONDS))
+
+
+def test_a_transfer_that_was_asked_for_may_yet_happen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The leader has taken the request, and is still at it when the time is over; or its answer is lost."""
+    asked: list[str] = []
+
+    class Nodes:
+        def __enter__(self) -> Nodes:
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            pass
+
+        def ask(self, endpoint: str, verb: str, timeout: float, **arguments: object) -> None:
+            asked.append(verb)
+            raise Unavailable("no answer")
+
+    view = leader_snapshot("n1", ["n1", "n2"])
+    controls = {"n1": "tcp://127.0.0.1:1", "n2": "tcp://127.0.0.1:2"}
+    monkeypatch.setattr(control, "ControlClient", Nodes)
+    monkeypatch.setattr(control, "snapshots", lambda *_: {"n1": view, "n2": None})
+    monkeypatch.setattr(admin, "find_whole_cluster", lambda *_: Target("here", (), controls))
+    with pytest.raises(OutcomeUnknown, match=r"n2 does not lead after 0\.1 s; it was told to, and may yet"):
+        admin.transfer("n2", timeout=0.1)
+    assert set(asked) == {"transfer"}
+    assert capsys.readouterr().out == ""

@@ -261,3 +261,27 @@ def test_the_real_command_line_speaks_on_stderr_only(cluster: LocalCluster) -> N
     assert ran.stderr.decode() == "set the link n1 ↔ n2; 'raftkv chaos heal' mends it\n"
     assert set(faults(cluster)) == {("n1", "n2"), ("n2", "n1")}
     assert "n1, n2, n3" in refused(cluster.run("chaos", "kill", "n9"), 2)
+
+
+@needs_mending
+def test_what_does_not_answer_is_named_whatever_is_done_to_links(cluster: LocalCluster) -> None:
+    """It is as it was once it goes on: an isolation has a hole there, and a disk stays slow."""
+    ok(cluster, "chaos", "disk", "n2", "--slow", "5")
+    ok(cluster, "chaos", "pause", "n2")
+    isolated = invoke(cluster, "chaos", "isolate", "n1")
+    assert isolated.returncode == 0
+    assert b"n2 did not answer, and is as it was once it goes on" in isolated.stderr
+    complaint = refused(invoke(cluster, "chaos", "heal"), 3)
+    assert complaint == "no answer from n2: what is broken there still is; all else is healed"
+    assert invoke(cluster, "chaos", "heal", "--all").stderr == b"healed\n"
+    assert all(not node["other_faults"] for node in cluster.await_all_alive()["nodes"])
+
+
+@needs_mending
+def test_a_dead_node_keeps_nothing_from_being_healed(cluster: LocalCluster) -> None:
+    ok(cluster, "chaos", "kill", "n3")
+    try:
+        assert invoke(cluster, "chaos", "heal").stderr == b"healed\n"
+    finally:
+        ok(cluster, "chaos", "restart", "n3")
+    cluster.await_all_alive()

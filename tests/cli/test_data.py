@@ -191,7 +191,14 @@ def test_closed_streams_are_one_line_each(cluster: LocalCluster) -> None:
     assert quiet(run_with(["put", "closed", "v"], folder, shell='exec "$@" <&-')) == b"OK\n"
     assert "stdout is closed" in refused(run_with(["get", "closed"], folder, shell='exec "$@" >&-'), 2)
     full = run_with(["get", "closed"], folder, shell='exec "$@" >/dev/full')
-    assert "No space left" in refused(full, 2)
+    assert "No space left" in refused(full, 4)
+    unheard = run_with(["put", "unheard", "1"], folder, shell='exec "$@" >&-')
+    assert "stdout is closed" in refused(unheard, 2)
+    assert cluster.run("get", "unheard").returncode == 1, "whose answer goes nowhere is not asked"
+    unseen = refused(run_with(["put", "unseen", "1"], folder, shell='exec "$@" >/dev/full'), 4)
+    assert unseen.endswith("No space left on device; what was asked for may be done")
+    assert cluster.run("get", "unseen").stdout == b"1\n"
+    assert "No space left" in refused(run_with(["--help"], folder, shell='exec "$@" >/dev/full'), 2)
     no_stderr = run_with(["put", "", "x"], folder, shell='exec "$@" 2>&-')
     assert (no_stderr.returncode, no_stderr.stdout) == (2, b"")
 

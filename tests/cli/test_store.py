@@ -150,6 +150,7 @@ def test_a_lease_from_grant_to_revoke(cluster: LocalCluster) -> None:
     assert ok(cluster, "put", "leased/a", "x", "--lease", lease) == b"OK\n"
     assert document(cluster, "get", "leased/a", "--json")["lease"] == int(lease)
     shown = document(cluster, "lease", "show", lease, "--json")
+    assert "there is no lease 0" in refused(invoke(cluster, "lease", "show", "0"), 1)
     assert (shown["ttl"], shown["key_count"], shown["keys"]) == (60.0, 1, ["leased/a"])
     assert 0 < shown["remaining"] <= 60
     assert f"{lease}\t60\t".encode() in ok(cluster, "lease", "list")
