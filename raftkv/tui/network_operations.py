@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from raftkv.observe import LinkFault, describe_link_fault
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.partition import Cut, PartitionDialog
-from raftkv.tui.operations import Call, Operations
+from raftkv.tui.operations import Call, Operations, Undo
 from raftkv.tui.view.health import leader
 from raftkv.tui.view.matrix import link
 
@@ -106,7 +106,12 @@ class NetworkOperations(Operations):
         actions = self.breakable()
         if actions:
             seconds = None if fault == LinkFault() else self.seconds
-            undo = partial(actions.link, sender, to, self._fault(sender, to), self.seconds)
+            before = self._fault(sender, to)
+
+            def undo() -> Call | None:
+                as_set = self._fault(sender, to) == fault
+                return partial(actions.link, sender, to, before, self.seconds) if as_set else None
+
             self.act(lambda: actions.link(sender, to, fault, seconds), undo=undo)
 
     def _fault(self, sender: str, to: str) -> LinkFault:
@@ -114,19 +119,22 @@ class NetworkOperations(Operations):
         way = link(node, to) if node else None
         return (way.fault if way else None) or LinkFault()
 
-    def _links_as_they_are(self) -> Call | None:
-        """What brings back every link that will differ from now."""
+    def _links_as_they_are(self) -> Undo:
+        """What brings back every link that will be blocked then and is not now."""
         actions = self.actions
         names = self.state.names
         before = {(a, b): self._fault(a, b) for a in names for b in names if a != b}
         seconds = self.seconds
 
-        def undo() -> str:
+        def undo() -> Call | None:
             assert actions
-            changed = [pair for pair, fault in before.items() if self._fault(*pair) != fault]
-            lines = [actions.link(*pair, before[pair], seconds) for pair in changed]
-            return (
-                lines[0] if len(lines) == 1 else f"{lines[0]} … and {len(lines) - 1} more" if lines else "…"
-            )
+            now = {pair: self._fault(*pair) for pair in before}
+            cut = [pair for pair, fault in before.items() if now[pair].block and now[pair] != fault]
+            return partial(self._set_back, [(*pair, before[pair]) for pair in cut], seconds) if cut else None
 
         return undo
+
+    def _set_back(self, links: Sequence[tuple[str, str, LinkFault]], seconds: float | None) -> str:
+        assert self.actions
+        lines = [self.actions.link(*link, seconds) for link in links]
+        return lines[0] if len(lines) == 1 else f"{lines[0]} … and {len(lines) - 1} more"

@@ -20,7 +20,7 @@ from raftkv.observe import DiskFault
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.put import PutDialog
-from raftkv.tui.model import PAUSED, CommandDone, CommandFailed, Item, State
+from raftkv.tui.model import EXITED, PAUSED, CommandDone, CommandFailed, Item, State
 from raftkv.tui.ports import Actions
 from raftkv.tui.view.health import leader
 
@@ -31,13 +31,16 @@ ACTIONS_MAX = 8
 UNDO_MAX = 100
 
 Call = Callable[[], str]
+Undo = Callable[[], Call | None]
+"""Asked when the fault is to be taken back: how, or None where nothing is left of it, since it has ended by
+itself or somebody has mended it."""
 
 
 class ActionEnded(Message):
     """From a worker: the command line of a success or the one line of a failure."""
 
     def __init__(
-        self, item: CommandDone | CommandFailed, then: Callable[[], None] | None, undo: Call | None
+        self, item: CommandDone | CommandFailed, then: Callable[[], None] | None, undo: Undo | None
     ) -> None:
         super().__init__()
         self.item = item
@@ -60,7 +63,7 @@ class Operations(App[None]):
         self.seconds = LIFETIMES[0]
         self._selected = 0
         self._under_way = 0
-        self._undo: list[Call] = []
+        self._undo: list[Undo] = []
 
     @property
     def selected_name(self) -> str:
@@ -78,7 +81,7 @@ class Operations(App[None]):
         """Asked for before every action: what has to be done first, in the action's own thread."""
         return None
 
-    def act(self, call: Call, then: Callable[[], None] | None = None, undo: Call | None = None) -> None:
+    def act(self, call: Call, then: Callable[[], None] | None = None, undo: Undo | None = None) -> None:
         """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``undo`` takes
         back what it did."""
         if self._under_way >= ACTIONS_MAX:
@@ -133,12 +136,12 @@ class Operations(App[None]):
     def _kill(self, name: str) -> None:
         actions, seconds = self.breakable(), self.seconds
         if actions:
-            self.act(lambda: actions.kill(name, seconds), undo=partial(actions.restart, name))
+            self.act(lambda: actions.kill(name, seconds), undo=self._revival(name, EXITED, actions.restart))
 
     def action_stop(self) -> None:
         actions, name, seconds = self.breakable(), self.selected_name, self.seconds
         if actions:
-            self.act(lambda: actions.stop(name, seconds), undo=partial(actions.restart, name))
+            self.act(lambda: actions.stop(name, seconds), undo=self._revival(name, EXITED, actions.restart))
 
     def action_restart(self) -> None:
         actions, name = self.breakable(), self.selected_name
@@ -153,7 +156,7 @@ class Operations(App[None]):
         if node and node.process and node.process.state == PAUSED:
             self.act(lambda: actions.resume(name))
         else:
-            self.act(lambda: actions.pause(name, seconds), undo=partial(actions.resume, name))
+            self.act(lambda: actions.pause(name, seconds), undo=self._revival(name, PAUSED, actions.resume))
 
     def action_campaign(self) -> None:
         actions, name = self.breakable(), self.selected_name
@@ -175,7 +178,7 @@ class Operations(App[None]):
             if rate and float(rate) == 1:
                 self.act(lambda: actions.clock(name, 1.0, None))
             elif rate:
-                undo = partial(actions.clock, name, 1.0, None)
+                undo = self._mending(name, "clock", partial(actions.clock, name, 1.0, None))
                 self.act(lambda: actions.clock(name, float(rate), seconds), undo=undo)
 
         choices = [
@@ -198,7 +201,8 @@ class Operations(App[None]):
         def chosen(word: str | None) -> None:
             seconds = self.seconds
             if word:
-                undo = None if word == "sound" else partial(actions.disk, name, DiskFault(), None)
+                mend = self._mending(name, "disk", partial(actions.disk, name, DiskFault(), None))
+                undo = None if word == "sound" else mend
                 lasting = None if word in ("sound", "fail") else seconds
                 self.act(lambda: actions.disk(name, faults[word], lasting), undo=undo)
 
@@ -213,10 +217,34 @@ class Operations(App[None]):
     # -- mending, data -------------------------------------------------------------------------
 
     def action_undo(self) -> None:
-        if self.breakable() and self._undo:
-            self.act(self._undo.pop())
-        elif self.actions:
-            self.notify("nothing was broken from here that could be undone")
+        if self.breakable() is None:
+            return
+        while self._undo:
+            call = self._undo.pop()()
+            if call:
+                self.act(call)
+                return
+        self.notify("nothing that was broken from here is still broken")
+
+    def _revival(self, name: str, state: str, call: Callable[[str], str]) -> Undo:
+        """Of a process that is in ``state`` still."""
+
+        def undo() -> Call | None:
+            node = self.state.node(name)
+            gone = node is not None and node.process is not None and node.process.state == state
+            return partial(call, name) if gone else None
+
+        return undo
+
+    def _mending(self, name: str, part: str, call: Call) -> Undo:
+        """Of a disk or a clock that is broken still."""
+
+        def undo() -> Call | None:
+            node = self.state.node(name)
+            faults = node.snapshot.faults if node and node.snapshot else ()
+            return call if any(fault.startswith(part) for fault in faults) else None
+
+        return undo
 
     def action_heal(self) -> None:
         actions = self.breakable()

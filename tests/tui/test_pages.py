@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,12 @@ async def test_faults_are_listed_with_their_time() -> None:
 async def test_undo_takes_faults_back_one_by_one() -> None:
     async with session(healthy()) as running:
         await running.press("k", "2", "z", "f", "f", "c", "1")
+        faults = ("disk full, 12 s left", "clock ×1.1, 12 s left")
+        await running.push(
+            process("n1", "exited", since=START + 1),
+            process("n2", "paused", since=START + 1),
+            replace(snapshot("n2", time=START + 0.9), faults=faults),
+        )
         for _ in range(4):
             await running.press("backspace")
         assert [call[:2] for call in running.actions.calls[4:]] == [
@@ -147,7 +154,20 @@ async def test_undo_takes_faults_back_one_by_one() -> None:
             ("restart", "n1"),
         ]
         await running.press("backspace")
-        await running.until_shown("nothing was broken from here")
+        await running.until_shown("nothing that was broken from here")
+
+
+async def test_what_has_ended_or_was_mended_is_not_undone_by_breaking_it_again() -> None:
+    """A node that is back, a pause that is over, links, a disk and a clock that were healed."""
+    async with session(healthy()) as running:
+        await running.press("k", "2", "z", "f", "f", "c", "1", "i", "3", "i")
+        done = len(running.actions.calls)
+        assert done == 6
+        await running.push(process("n1", since=START + 2), process("n2", since=START + 2))
+        await running.push(*(snapshot(name, time=START + 2) for name in ("n1", "n2", "n3")))
+        await running.press("backspace")
+        await running.until_shown("nothing that was broken from here")
+        assert len(running.actions.calls) == done
 
 
 async def test_undoing_a_cut_brings_back_what_was_before() -> None:
