@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import reduce as fold
 
 from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot, describe, describe_raw, events
-from raftkv.tui import checks, terms
+from raftkv.tui import checks, since, terms
 from raftkv.tui.checks import Checks, Finding
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
@@ -304,6 +304,9 @@ def _on_event(state: State, event: Event) -> State:
     if event.kind == "EntriesTruncated":
         first_index = event.fields.get("first_index")
         node = replace(node, terms=terms.cut(node.terms, first_index if type(first_index) is int else 0))
+    if node.snapshot and node.boot == node.snapshot.boot:
+        snapshot = since.updated(node.snapshot, event)
+        node = _living(replace(node, snapshot=snapshot), event.time, snapshot.role, snapshot.term)
     return _with_line(_with_node(state, node), _event_line(event))
 
 

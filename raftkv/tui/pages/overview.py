@@ -40,7 +40,7 @@ class OverviewPage(Page):
         self._events = EventLog("overview-events")
         self._why = Lines(id="why")
         self._detail = Lines(id="detail")
-        self._ring = Lines(id="ring")
+        self._ring = Lines(id="talks")
         self._ring_tick = -1
 
     def compose(self) -> ComposeResult:

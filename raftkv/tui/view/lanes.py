@@ -63,7 +63,7 @@ def _ruler(shown: range, end: int, label: int, cell: int) -> Line:
     first = str(shown.start)
     overhang = max(0, len(first) + 1 - cell)  # the first label may reach into the empty label column
     spans = [
-        Span(left(" index", label - overhang), "dim"),
+        Span(_heading(label - overhang), "dim"),
         Span(first.rjust(cell + overhang - 1) + " ", "dim"),
     ]
     for index in shown[1:]:
@@ -71,6 +71,12 @@ def _ruler(shown: range, end: int, label: int, cell: int) -> Line:
         style = "" if index % 10 == 0 else "dim"
         spans.append(Span(f"{text if index <= end else '':>{cell - 1}} ", style))
     return tuple(spans)
+
+
+def _heading(room: int) -> str:
+    """Never up against the number that follows."""
+    text = next((text for text in (" index", " at") if len(text) < room), "")
+    return text.ljust(room)
 
 
 def _lane(
