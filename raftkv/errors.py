@@ -24,7 +24,7 @@
         ├── Compacted          did not happen: what was asked of the past is forgotten
         ├── LeaseNotFound      did not happen: the lease has ended, or never was
         ├── LockLost           a lock or an office is held no longer: its lease has ended
-        ├── Unavailable        did not happen: no leader, or nobody answered before anything was sent
+        ├── Unavailable        did not happen: no leader, no answer to a read, or refused to the end
         ├── SessionExpired     did not happen: the session was forgotten for want of use
         └── OutcomeUnknown     may or may not have happened
 

@@ -1,4 +1,4 @@
-"""A node: seven actors on one loop, which two threads relay each other in running.
+"""A node: eleven actors on one loop, which two threads relay each other in running; the main ones are these.
 
 ::
 
@@ -9,7 +9,9 @@
 
 An actor is a plain class: ``handle(message)`` and, for some, ``end_of_turn()``. It sees a
 ``Context`` (send, timers, the time, randomness) and, where it talks to the outside, a ``Port`` of
-frames; it never sees a socket, a clock or a thread. ``node`` wires the actors together, ``loop``
+frames; it never sees a socket, a clock or a thread. Besides messages they share one thing, the state machine:
+``store`` changes it, ``watches`` and ``leases`` look at it when their turns end, which is after the store's.
+``node`` wires the actors together, ``loop``
 and ``zmq_ports`` and ``relay`` are the only modules that touch the world: another loop,
 clock, network and disk drive the very same actors.
 """

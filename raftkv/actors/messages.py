@@ -1,6 +1,7 @@
 """What the actors of one node tell each other. Batches, not single requests: a mailbox costs about
 a microsecond a message, and a node handles tens of thousands of requests a second. For the same
-reason they are not frozen (0.17 µs to make one instead of 0.75, ten a turn); nobody changes them."""
+reason they are not frozen, but for a rare one that is compared (0.17 µs to make one instead of 0.75, ten a
+turn); nobody changes them."""
 
 from __future__ import annotations
 

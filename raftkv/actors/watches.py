@@ -164,7 +164,7 @@ class WatchActor:
         """(revision, order, watch): what they want lies after a revision that this node has not reached."""
         self._order = 0
         history = machine().history
-        self._seen = history.last_number
+        self._seen = history.next_number
         """Synced watches have been told of all events before this one."""
         self._seen_done = machine().revision
         self._going_on = False
@@ -194,7 +194,7 @@ class WatchActor:
         if self._watches:
             self._work(machine)
         else:
-            self._seen, self._seen_done = machine.history.last_number, machine.revision
+            self._seen, self._seen_done = machine.history.next_number, machine.revision
         if self._replies:
             replies, self._replies = self._replies, []
             self._context.send("gateway", ReadServed(replies, 0))
@@ -204,10 +204,10 @@ class WatchActor:
             watch = heapq.heappop(self._ahead)[2]
             if self._watches.get((watch.identity, watch.request_id)) is watch:
                 self._place(watch, watch.done)
-        if self._seen != machine.history.last_number:
+        if self._seen != machine.history.next_number:
             self._tell_synced()
         self._catch_up()
-        if (self._behind or self._seen != machine.history.last_number) and not self._going_on:
+        if (self._behind or self._seen != machine.history.next_number) and not self._going_on:
             self._going_on = True
             self._context.set_timer("watches", 0.0, _GoOn())
 
@@ -280,7 +280,7 @@ class WatchActor:
     def _on_swapped(self) -> None:
         """Another state, whose events are numbered anew. What a client has it has by revisions."""
         machine, synced, covered = self._machine(), self._synced, self._seen_done
-        self._seen, self._seen_done = machine.history.last_number, machine.revision
+        self._seen, self._seen_done = machine.history.next_number, machine.revision
         self._behind.clear()
         self._ahead.clear()
         self._synced, self._index = {}, _Index()
@@ -323,7 +323,7 @@ class WatchActor:
         self._seen += len(events)
         if not events:  # forgotten before anybody here has looked: whoever was synced has lost its place
             covered = self._seen_done
-            self._seen, self._seen_done = history.last_number, self._machine().revision
+            self._seen, self._seen_done = history.next_number, self._machine().revision
             for watch in list(self._synced):
                 self._fall_behind(watch, self._seen)
                 self._place(watch, covered)

@@ -93,7 +93,7 @@ class Bench:
         self._finished = 0
 
     def run(self) -> BenchResult:
-        """Raises the first client's error if not a single request succeeded before it."""
+        """Raises what keeps the keys from being written beforehand; errors of the run itself are counted."""
         transport, result = self._transport, self._result
         try:
             self._prepare()

@@ -20,7 +20,7 @@ class Session:
         self.client_id = client_id
         self.hello_after = hello_after
         self.born: int | None = None
-        """An applied index known before the first write; set at the first send, from a HELLO that is
+        """A commit index known before the first write; set at the first send, from a HELLO that is
         younger than ``hello_after``."""
         self.last_sequence = 0
         self.oldest = 1

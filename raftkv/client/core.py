@@ -60,13 +60,13 @@ _OK, _WRITE = Code.OK.value, Kind.WRITE.value
 class _Peer:
     """What is known of one endpoint."""
 
-    __slots__ = ("calls", "hello", "hello_at", "outbox", "sent_at")
+    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since")
 
     def __init__(self) -> None:
         self.hello: HelloDetail | None = None
         self.hello_at = -1.0
-        self.sent_at = -1.0
-        """Of the oldest request since it was last heard."""
+        self.owing_since = -1.0
+        """When it was last heard, or asked what it owes."""
         self.calls: dict[int, Call] = {}
         self.outbox = Outbox()
 
@@ -139,7 +139,7 @@ class ClientCore:
                 self._mismatch = f"; {endpoint} speaks {error}: install the same version of raftkv"
             return
         self._now = now
-        peer.sent_at = now
+        peer.owing_since = now
         for response in responses:
             if response.request_id == 0:
                 self._on_hello(endpoint, peer, response, now)
@@ -221,7 +221,7 @@ class ClientCore:
         if self._target is None:
             return 0.0
         peer = self._peers[self._target]
-        return now - peer.sent_at if peer.calls else 0.0
+        return now - peer.owing_since if peer.calls else 0.0
 
     def _send_hellos(self, now: float) -> None:
         self._hello_due = now + self._hello_gap
@@ -285,13 +285,13 @@ class ClientCore:
     def _leave_silent_target(self, now: float) -> None:
         """Where nobody names another leader the target stays; where nobody but us hears it, it goes."""
         if self._target is not None and self._silent_for(now) >= DESERT_SECONDS:
-            leader_known = [
+            heard_lately = [
                 endpoint
                 for endpoint, peer in self._peers.items()
                 if endpoint != self._target and peer.hello and now - peer.hello_at < SILENCE_SECONDS
             ]
-            if leader_known:
-                self._move_to(leader_known[0], now)
+            if heard_lately:
+                self._move_to(heard_lately[0], now)
 
     # -- one call
 
@@ -320,7 +320,7 @@ class ClientCore:
         call.open = True
         call.sent_at = now
         if not peer.calls:
-            peer.sent_at = now
+            peer.owing_since = now
         peer.calls[call.request_id] = call
         peer.outbox.put(request, size)
 

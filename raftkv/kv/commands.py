@@ -40,8 +40,8 @@ class Op(IntEnum):
 
 
 class Code(IntEnum):
-    """How a request ended. Up to 9 the state machine answered; from 10 on a node did, and then
-    only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
+    """How a request ended. Up to 9 the state machine answered; from 10 on a node did (``BUSY`` both say),
+    and then only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
 
     OK = 0
     COMPARE_FAILED = 1

@@ -77,7 +77,7 @@ class History:
         return self._total_bytes - self._compacted_bytes
 
     @property
-    def last_number(self) -> int:
+    def next_number(self) -> int:
         """That of the next event."""
         return self.first_number + len(self.events)
 

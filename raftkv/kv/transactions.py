@@ -74,7 +74,6 @@ _FIELD: dict[int, str] = {
     Target.MOD_REVISION: "mod_revision",
     Target.LEASE: "lease",
 }
-_ABSENT = KeyValue(b"", 0, 0, 0, 0)
 _ITEM_BYTES = 32
 
 

@@ -10,9 +10,9 @@ arrive (``chunk_stored``); the core decides who needs one, what the log may forg
 
 Modules, leaves first: ``options``, ``messages``, ``configuration``, ``trace`` and ``state`` (data),
 ``quorum`` and ``log`` (no knowledge of roles), ``progress`` and ``read_index`` (a leader's books),
-``snapshot``, ``leader``, ``membership``, ``follower``, ``election`` (what each role does), ``founding``
-(before there is a cluster), ``dispatch`` (a message to its handler), ``core`` (the one owner of term, vote,
-role and log), ``invariants`` and ``describe`` (for whoever watches).
+``snapshot``, ``election``, ``leader``, ``membership``, ``follower`` (what each role does), ``founding``
+(before there is a cluster), ``status`` (how a core stands), ``dispatch`` (a message to its handler),
+``core`` (the one owner of term, vote, role and log), ``invariants`` and ``describe`` (for whoever watches).
 """
 
 from raftkv.raft.configuration import Configuration, Member, Part

@@ -133,16 +133,15 @@ class Progress:
             self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
         return news
 
-    def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> bool:
-        """The peer lacks ``prev_log_index``; go on from ``next_index``. False for an answer that is
-        stale, or that takes back what the peer acknowledged before: to probe again at once would
-        only get the same answer, as fast as the network can carry it."""
+    def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> None:
+        """The peer lacks ``prev_log_index``; go on from ``next_index``. Not for an answer that is stale, or
+        that takes back what the peer acknowledged before: to probe again at once would only get the same
+        answer, as fast as the network can carry it."""
         if prev_log_index <= self.match_index or self.stream:
-            return False
+            return
         if self.state is ProgressState.PROBE and prev_log_index != self.next_index - 1:
-            return False
+            return
         self.become_probe(next_index)
-        return True
 
     def become_probe(self, next_index: LogIndex) -> None:
         self.state = ProgressState.PROBE

@@ -1,4 +1,4 @@
-"""How a core stands: a frozen view for dashboards, the command line and the invariants."""
+"""How a core stands: a frozen view for dashboards and the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class RaftStatus:
-    """A frozen view for dashboards, the CLI and the invariants."""
+    """See the module."""
 
     node_id: NodeId
     configuration: Configuration

@@ -24,7 +24,7 @@ LOOK_SECONDS_MAX = 5.0
 
 
 class Place:
-    """One place, or none while ``key`` is empty. ``ttl`` in seconds: how long it outlives its holder."""
+    """One place, or none while ``key`` is empty; it outlives its holder by about ``ttl`` seconds."""
 
     def __init__(self, name: Bytes, ttl: float, kind: bytes = b"") -> None:
         self.prefix = to_bytes(name) + b"/"

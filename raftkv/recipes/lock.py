@@ -60,8 +60,8 @@ class Seat:
 
 
 class Lock(Seat):
-    """A lock of that ``name`` in the whole cluster, held for at most ``ttl`` seconds longer than its holder
-    lives. ``with Lock(client, "name") as lock:``"""
+    """A lock of that ``name`` in the whole cluster, held for about ``ttl`` seconds longer than its holder
+    lives, and as long as nobody leads on top. ``with Lock(client, "name") as lock:``"""
 
     def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
         super().__init__(Place(name, ttl))

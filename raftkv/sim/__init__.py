@@ -1,10 +1,11 @@
 """Deterministic simulation of whole clusters.
 
-``schedule`` (virtual time), ``network``, ``disk`` and ``machine`` (a node's surroundings),
-``clients``, ``world`` (all of it together), ``watch`` (what must hold), ``swarm`` (what a seed
-draws), ``nemesis`` (what breaks), ``run`` (a seed from beginning to end), ``passing`` (how it gets there),
-``trace``; ``theatre``, ``stagehand`` and ``lookups`` (a seed that is watched, changed and looked into
-by hand).
+``schedule`` (virtual time), ``network`` and ``links``, ``disk`` and ``machine`` (a node's surroundings),
+``clients``, ``scripts`` (recipes, played here), ``tenants`` (watchers and lock holders), ``world`` (all of it
+together), ``twin`` (a second, obvious state machine), ``watch`` (what must hold), ``swarm`` (what a seed
+draws), ``nemesis`` and ``operator`` (what breaks, and who changes things), ``run`` (a seed from beginning to
+end), ``passing`` (how it gets there), ``trace`` and ``report``; ``theatre``, ``stagehand`` and ``lookups`` (a
+seed that is watched, changed and looked into by hand).
 
 Theory of operation. Nothing here knows a clock, a thread, a socket or a process: all time is
 ``Schedule.now``, all chance comes from ``random.Random(f"{seed}/…")``, one for each subsystem, so

@@ -4,7 +4,9 @@
 2. *Liveness*: a random quorum is healed, the others stay dead, cut off, or deaf; within ten election
    timeouts a client has written, and then read.
 3. *Convergence*: everything is healed; all nodes come to the same state, which is the one that the
-   committed commands make; the history of every key is linearizable.
+   committed commands make.
+4. *Calm*, in some seeds: a node that was cut off for a while returns, and deposes nobody.
+5. *Check*: every key is read once more, of every node; the history of every key is linearizable.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Stage:
 
     def do(self, *operation: Any) -> None:
         history = self.machine.history
-        first = history.last_number
+        first = history.next_number
         self.writer.do(*operation)
         self.all += [
             (item.mod_revision, key, item.value if item.version else None)

@@ -86,7 +86,7 @@ def test_what_is_spared_for_watchers_is_bounded_in_number_and_in_bytes() -> None
             pass
         assert len(history) == 0
         assert most - 2 <= len(history.events) <= most
-        newest = history.replay(history.last_number - 1, 2)
+        newest = history.replay(history.next_number - 1, 2)
         assert [event[1].mod_revision for event in newest] == [SPARE_EVENTS + 99]
 
 

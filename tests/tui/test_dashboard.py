@@ -306,3 +306,12 @@ def test_what_merely_moves_is_drawn_as_often_as_there_is_time_for_it() -> None:
     assert calm.allows(now + 0.01)
     assert not hurried.allows(now + MOVING_SECONDS_MAX / 2)
     assert hurried.allows(now + MOVING_SECONDS_MAX)
+
+
+async def test_an_event_that_is_cut_off_shows_it_beside_a_scrollbar_too() -> None:
+    told = [
+        event(999 + number, "n2", "SnapshotTaken", START + 5 + number / 100, index=66_768, bytes=9_821_123)
+        for number in range(40)
+    ]
+    async with session([*election(), *told], size=(120, 40)) as running:
+        await running.until_shown("snapshot of entry 66,768 taken, 9,821… ")

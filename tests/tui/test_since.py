@@ -13,7 +13,7 @@ from tests.tui.fakes import START, event, snapshot
 
 def told(*events: tuple[str, dict[str, Any]]) -> list[tuple[str, int, str | None, str | None, int]]:
     """After each: role, term, leader, vote and votes of n1, which followed n3 in term 7."""
-    found = []
+    found: list[tuple[str, int, str | None, str | None, int]] = []
     state = reduce_all(initial(["n1", "n2", "n3"]), [snapshot("n1", leader="n3", voted_for="n3", votes=0)])
     for number, (kind, fields) in enumerate(events, start=1):
         state = reduce_all(state, [event(number, "n1", kind, START + number / 100, **fields)])

@@ -55,7 +55,7 @@ class Styled(Widget):
             for text, style in line
             if text
         ]
-        strip, width = Strip(segments), self.size.width
+        strip, width = Strip(segments), self.scrollable_content_region.width
         if strip.cell_length > width and strip.crop(width - 1).text.strip():
             # What is cut off shows that something is.
             strip = Strip([*strip.crop(0, width - 1), Segment("…", base + over)])
