@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from raftkv.cli.options import (
     find_whole_cluster,
 )
 from raftkv.cli.output import Exit, emit, emit_json, note
-from raftkv.errors import ConfigError, Unavailable
+from raftkv.errors import ConfigError, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -50,7 +51,7 @@ def status(
     if json:
         emit_json(status_document(found))
         return
-    emit(_table(found, _leader(found)))
+    emit(_table(found, _leader(found), _gone(target)))
 
 
 def info(
@@ -184,12 +185,36 @@ def _link_fault(link: LinkSnapshot) -> str:
     return f"→{link.to} {describe_link_fault(link.fault)}{left}"
 
 
-def _table(found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None) -> str:
+def _gone(target: Target) -> dict[str, tuple[str, str]]:
+    """Of the nodes that ``raftkv up`` runs here and that do not run now: what became of each, and how long
+    that still lasts, or ``-``."""
+    from raftkv.cluster.control import ControlClient
+
+    if target.launcher is None:
+        return {}
+    with ControlClient() as client, suppress(RaftkvError):
+        told = client.ask(target.launcher, "processes", ANSWER_SECONDS)
+        now = time.monotonic()  # the launcher's clock: it is on this machine
+        return {
+            each["name"]: (
+                each["state"],
+                "-" if each["until"] is None else f"{max(0.0, each['until'] - now):.0f} s left",
+            )
+            for each in told
+            if each["state"] != "running"
+        }
+    return {}
+
+
+def _table(
+    found: dict[str, NodeSnapshot | None], leader: NodeSnapshot | None, gone: dict[str, tuple[str, str]]
+) -> str:
     head = ("NAME", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAST", "LOG", "LAG", "FAULTS", "PID")
     rows: list[tuple[str, ...]] = [head]
     for name, snapshot in found.items():
         if snapshot is None:
-            rows.append((name, "no answer", *["-"] * 9))
+            state, left = gone.get(name, ("no answer", "-"))
+            rows.append((name, state, *["-"] * 7, left, "-"))
             continue
         # Not below 0: the nodes were asked at the same time but answered at different moments.
         lag = str(max(0, leader.commit_index - snapshot.applied_index)) if leader else "-"

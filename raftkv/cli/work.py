@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
 def bench(
     operation: Annotated[
         Operation,
-        typer.Argument(metavar="OPERATION", help="mixed: nine reads to a write.", show_default=False),
+        typer.Argument(
+            metavar="OPERATION", help="put, get, or mixed: nine reads to a write.", show_default=False
+        ),
     ],
     clients: Annotated[
         int, typer.Option(metavar="N", help="Clients, each with one request outstanding.", min=1)

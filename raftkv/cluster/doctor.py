@@ -148,6 +148,9 @@ def _one_leader(alive: list[NodeSnapshot], nodes: int) -> Iterator[Finding]:
 def _lag(alive: list[NodeSnapshot]) -> Iterator[Finding]:
     commit = max(view.commit_index for view in alive)
     behind = {view.name: commit - view.applied_index for view in alive}
+    if len(alive) == 1:
+        yield Finding(Verdict.WARNING, "only one node answers: nobody to compare its log with")
+        return
     worst = max(behind, key=lambda name: behind[name])
     if behind[worst] > LAG_ENTRIES_HIGH:
         yield Finding(Verdict.WARNING, f"{worst} is {behind[worst]:,} entries behind")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -140,7 +141,8 @@ def test_kill_and_restart(cluster: LocalCluster) -> None:
     assert not is_alive(pid)
     node = next(node for node in status(cluster)["nodes"] if node["name"] == follower)
     assert (node["alive"], node["role"], node["pid"], node["faults"]) == (False, None, None, [])
-    assert "no answer" in ok(cluster, "status").decode()
+    row = next(line for line in ok(cluster, "status").decode().splitlines() if line.startswith(follower))
+    assert row.split()[1] == "exited"
     ping = invoke(cluster, "ping")
     assert (ping.returncode, ping.stderr) == (3, b"")
     assert f"{follower}\tno answer" in ping.stdout.decode().splitlines()
@@ -275,6 +277,18 @@ def test_what_does_not_answer_is_named_whatever_is_done_to_links(cluster: LocalC
     assert complaint == "no answer from n2: what is broken there still is; all else is healed"
     assert invoke(cluster, "chaos", "heal", "--all").stderr == b"healed\n"
     assert all(not node["other_faults"] for node in cluster.await_all_alive()["nodes"])
+
+
+@needs_mending
+def test_status_says_what_is_wrong_and_for_how_long(cluster: LocalCluster) -> None:
+    ok(cluster, "chaos", "link", "n1", "n3", "--drop", "0.3", "--delay", "80", "--one-way", "--for", "900")
+    ok(cluster, "chaos", "link", "n1", "n2", "--block", "--one-way")
+    row = next(line for line in ok(cluster, "status").decode().splitlines() if line.startswith("n1"))
+    assert re.search(r"→n2 blocked; →n3 drops 30%, delayed by 80 ms, [89]\d\d s left", row), row
+    ok(cluster, "chaos", "pause", "n3", "--for", "900")
+    row = next(line for line in ok(cluster, "status").decode().splitlines() if line.startswith("n3"))
+    assert re.match(r"n3 +paused .* [89]\d\d s left", row), row
+    ok(cluster, "chaos", "resume", "n3")
 
 
 @needs_mending
