@@ -22,7 +22,7 @@ from raftkv.cli.options import (
     find_whole_cluster,
 )
 from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.members import LocalNodes, Members
@@ -140,7 +140,11 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
 def _start_what_was_left(members: Members, local: LocalNodes, name: str | None) -> str | None:
     """A learner of that name, or of any, that an earlier attempt has added and not started: it ended before
     it heard what had become of it."""
-    for row in members.rows():
+    try:
+        rows = members.rows()
+    except Unavailable:
+        return None  # what comes next waits for a leader
+    for row in rows:
         absent = row.part == "learner" and row.lag is None and name in (None, row.name)
         if absent and local.is_reserved(row.name, row.address):
             local.ensure(row.name, row.address)

@@ -59,7 +59,7 @@ def lock(
     from raftkv.recipes import Lock
 
     _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout) as client:
+    with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
         held = Lock(client, argument_bytes(name), ttl)
         if not held.acquire(wait or None):
             fail(f"lock {name}: somebody else has held it for {wait:g} s")
@@ -93,7 +93,7 @@ def elect(
     if listen == (value is not None):
         raise ConfigError("give either a VALUE to stand with, or --listen")
     _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout) as client:
+    with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
         election = Election(client, argument_bytes(name), ttl)
         if value is None:
             _listen(client, name, json)
