@@ -14,7 +14,7 @@ from raftkv.tui.view.lanes import LEGEND, lanes
 from raftkv.tui.view.matrix import link_matrix, matrix_shape
 from raftkv.tui.view.nodes import node_table
 from raftkv.tui.view.reasons import reason_lines
-from raftkv.tui.view.ring import ring
+from raftkv.tui.view.ring import HEIGHT_MIN, ring
 from raftkv.tui.widgets.event_log import EventLog
 from raftkv.tui.widgets.lines import Lines
 from raftkv.tui.widgets.link_matrix import LinkMatrix
@@ -24,6 +24,8 @@ TABLE_MIN = 62
 """Columns the node table cannot do without: with six-digit indexes all in full."""
 FIXED_ROWS = 6
 """Rows beside the two a node has: two headings, three events, one to spare."""
+BORDER_ROWS = 1
+"""Of a panel."""
 RING_PICTURES = 4
 """A second. Twice as many take a twentieth of a core more."""
 TITLE_ROWS = 3
@@ -42,6 +44,7 @@ class OverviewPage(Page):
         self._detail = Lines(id="detail")
         self._ring = Lines(id="talks")
         self._ring_tick = -1
+        self._aside = Vertical(id="aside")
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="top"):
@@ -52,7 +55,7 @@ class OverviewPage(Page):
             with Vertical(id="story"):
                 yield self._events
                 yield self._why
-            with Vertical(id="aside"):
+            with self._aside:
                 yield self._detail
                 yield self._ring
 
@@ -83,7 +86,10 @@ class OverviewPage(Page):
             told = detail(state, frame.selected, now, self._detail.size.width)
             self._detail.resize(len(told))
             self._detail.show(told)
-            self._draw_ring(state, now)
+            # Without room for a picture its title would stand there alone.
+            self._ring.display = self._aside.size.height - len(told) - 2 * BORDER_ROWS >= HEIGHT_MIN
+            if self._ring.display:
+                self._draw_ring(state, now)
 
     def _draw_ring(self, state: State, now: float) -> None:
         """Its dots never stand still, and each picture of them is drawn anew."""
