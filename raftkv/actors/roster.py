@@ -20,12 +20,13 @@ from raftkv.raft.messages import (
     RequestVoteResponse,
 )
 from raftkv.types import LogIndex, NodeId
-from raftkv.wire.peer import Disowned, Item, PeerFrame, StateDigest
+from raftkv.wire.peer import Disowned, Item, Lapsed, PeerFrame, StateDigest
 
 _COUNTED = (
     AppendEntriesResponse,
     HeartbeatResponse,
     InstallSnapshotResponse,
+    Lapsed,
     PreVoteResponse,
     ReadIndex,
     RequestVoteResponse,

@@ -9,7 +9,7 @@ from raftkv.errors import WireError
 from raftkv.raft import Configuration, Member, Membership, Part
 from raftkv.raft.messages import AppendEntries, Heartbeat, HeartbeatResponse, RequestVote, RequestVoteResponse
 from raftkv.types import LogIndex, NodeId, Term
-from raftkv.wire.peer import Disowned, Item, PeerFrame, StateDigest
+from raftkv.wire.peer import Disowned, Item, Lapsed, PeerFrame, StateDigest
 
 N1, N2, N3, N4 = (NodeId(f"n{number}") for number in range(1, 5))
 THREE = Configuration((Member(N1, incarnation="1a"), Member(N2, incarnation="2a"), Member(N3)))
@@ -33,6 +33,7 @@ ANSWERS: tuple[Item, ...] = (
     HeartbeatResponse(N2, N1, Term(1), 0),
     RequestVoteResponse(N2, N1, Term(1), True),
     StateDigest(LogIndex(1), 7),
+    Lapsed(Term(1), ((4, 4),)),
 )
 REQUESTS: tuple[Item, ...] = (
     Heartbeat(N2, N1, Term(1), LogIndex(0), 0),
