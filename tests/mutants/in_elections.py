@@ -193,6 +193,12 @@ MUTANTS = (
         Edit(election.on_timeout, "if not raft.disk_stalled and ", "if "),
     ),
     _mutant(
+        "dead-leader-vouched-for",
+        "whoever leaves its election timeout to others goes on telling them that the leader is alive",
+        "",
+        Edit(election.on_timeout, "raft.forget_leader()", "pass"),
+    ),
+    _mutant(
         "node-behind-campaigns",
         "a node with much to apply leads although others could serve at once",
         "22",

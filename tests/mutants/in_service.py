@@ -182,6 +182,12 @@ ACTORS = (
         Edit(Relay._do, "os.eventfd_write(self.wake_fd, 1)", "pass"),
     ),
     _actors(
+        "backlog-never-paid",
+        "what waited for the disk without a write of its own stays on the books",
+        "39",
+        Edit(StorageActor._on_append, "self.backlog_bytes -= _size(waited)", "pass"),
+    ),
+    _actors(
         "released-on-submit",
         "acknowledgements and marks are released when a write begins, not when it is durable",
         "4",
@@ -268,7 +274,7 @@ ACTORS = (
         "local-read",
         "a linearizable read is served from whatever this node has applied",
         "31",
-        Edit(GatewayActor._on_request, "elif request[-1]:", "elif True:"),
+        Edit(GatewayActor._on_read, "local = is_stale(request)", "local = True"),
     ),
     _actors(
         "failed-read-served",
