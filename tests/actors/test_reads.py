@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from raftkv.actors.gateway import READS_PENDING_MAX, RESPONSE_BYTES_SOFT_MAX
-from raftkv.actors.messages import Read, ReadServed, Tick
+from raftkv.actors.messages import Apply, Read, ReadServed, Tick
 from raftkv.actors.store import BYTES_A_TURN_MAX, PAST_BYTES, StoreActor
 from raftkv.actors.system import System
 from raftkv.client.calls import Call
 from raftkv.kv import Op, StateMachine
-from raftkv.types import LogIndex
+from raftkv.raft import Entry, EntryKind
+from raftkv.types import LogIndex, Term
 from raftkv.wire.client import Kind, Request
 from tests.kv.support import Client
 from tests.support.world import World
@@ -106,3 +107,18 @@ def test_local_reads_are_bounded_like_others() -> None:
     call = user.get("k", stale=True, timeout=1.0)
     world.reach(lambda: call.error is not None)
     assert "overloaded" in str(call.error)
+
+
+def test_a_read_waits_until_its_index_is_applied() -> None:
+    system, gateway = System(lambda: 0.0, random.Random(1)), _Gateway()
+    system.add("store", StoreActor(system, StateMachine(), lambda lease_id: 0))
+    system.add("gateway", gateway)
+    system.send("store", Read(LogIndex(1), [(b"c", (1, Kind.GET, b"k", 0, False))]))
+    for _ in range(2):
+        system.begin_turn()
+        system.finish_turn()
+    assert gateway.turns == []
+    system.send("store", Apply([Entry(LogIndex(1), Term(1), EntryKind.NO_OP, b"")]))
+    system.begin_turn()
+    system.finish_turn()
+    assert gateway.turns == [1]
