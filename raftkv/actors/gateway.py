@@ -195,13 +195,16 @@ class GatewayActor:
 
     def _on_read(self, identity: bytes, request: Request) -> None:
         local = is_stale(request)
-        if self._leaving and not local:
-            self._answer(identity, refusal(request[0], Code.NO_LEADER))
-        elif self._reads_pending >= READS_PENDING_MAX:
+        if self._reads_pending >= READS_PENDING_MAX:
             self._answer(identity, refusal(request[0], Code.BUSY))
+        elif local:
+            self._reads_pending += 1
+            self._local_reads.append((identity, request))
+        elif self._leaving:
+            self._answer(identity, refusal(request[0], Code.NO_LEADER))
         else:
             self._reads_pending += 1
-            (self._local_reads if local else self._reads).append((identity, request))
+            self._reads.append((identity, request))
 
     def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
         """Hold a write, or say why not."""
@@ -274,10 +277,16 @@ class GatewayActor:
 
     def _on_served(self, message: ReadServed) -> None:
         self._reads_pending -= message.reads
-        for identity, served, size in message.replies:
-            self._answer(identity, served)
+        outbox, owed = self._outbox, self._owed
+        for identity, served, size in message.replies:  # by tens of thousands a second
+            replies = outbox.get(identity)
+            if replies is None:
+                outbox[identity] = replies = []
+            replies.append(served)
             if size:
-                self._owe(identity, size)
+                owed[identity] = size = size + owed.get(identity, 0)
+                if size >= RESPONSE_BYTES_SOFT_MAX:
+                    self._flush(identity)
 
     def _on_soft_state(self, state: SoftState) -> None:
         before, self._state = self._state, state

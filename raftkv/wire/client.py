@@ -89,6 +89,7 @@ class HelloDetail(NamedTuple):
     """Drawn anew at every start of the node."""
 
 
+_LEASES = Kind.LEASES.value
 _TYPES: dict[int, tuple[type, ...]] = {
     Kind.HELLO: (int, int),
     Kind.WRITE: (int, int, int, int, bytes),
@@ -103,12 +104,14 @@ _TYPES: dict[int, tuple[type, ...]] = {
 
 def is_stale(request: Request) -> bool:
     """Whether a read takes what the node has."""
-    return bool(request[-1])
+    stale: bool = request[-1]
+    return stale
 
 
 def revision_of(request: Request) -> int:
     """The revision that a read is of; 0: the present one."""
-    return 0 if request[1] == Kind.LEASES else int(request[-2])
+    revision: int = request[-2]
+    return 0 if request[1] == _LEASES else revision
 
 
 def encode_requests(cluster: str | None, requests: Sequence[Request]) -> bytes:
