@@ -84,7 +84,7 @@ class GatewayActor:
         """-> (identity, request id, time of arrival, bytes)"""
         self._pending_bytes = 0
         self._reads: list[tuple[bytes, Request]] = []
-        """Of this turn's frames; and those that take what this node has."""
+        """Of the frames that are being looked at, as are those that take what this node has:"""
         self._local_reads: list[tuple[bytes, Request]] = []
         self._reads_asked: dict[int, list[tuple[bytes, Request]]] = {}
         self._reads_pending = 0

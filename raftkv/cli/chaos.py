@@ -66,7 +66,7 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None) -> Ite
     try:
         yield chaos
         if chaos.silent:
-            note(f"{', '.join(sorted(chaos.silent))} did not answer, and is as it was once it goes on")
+            note(f"no answer from {', '.join(sorted(chaos.silent))}: nothing was changed there")
     finally:
         chaos.close()
 

@@ -51,7 +51,8 @@ def status(
     if json:
         emit_json(status_document(found))
         return
-    emit(_table(found, _leader(found), _gone(target)))
+    gone = {} if all(found.values()) else _gone(target)
+    emit(_table(found, _leader(found), gone))
 
 
 def info(

@@ -29,6 +29,11 @@ from tests.support.processes import (
 from tests.tui.fakes import leader_snapshot
 
 
+def a_follower(cluster: LocalCluster) -> str:
+    leader = await_leader(cluster)
+    return next(str(node["name"]) for node in status(cluster)["nodes"] if node["name"] != leader)
+
+
 def test_leadership_moves_to_the_node_that_is_named(cluster: LocalCluster) -> None:
     leader = await_leader(cluster)
     to = next(node["name"] for node in cluster.await_all_alive()["nodes"] if node["name"] != leader)
@@ -160,8 +165,7 @@ def is_found_healthy(cluster: LocalCluster) -> None:
 
 def test_the_doctor_names_what_is_ill(cluster: LocalCluster) -> None:
     cluster.await_all_alive()
-    leader = await_leader(cluster)
-    dead = next(node["name"] for node in status(cluster)["nodes"] if node["name"] != leader)
+    dead = a_follower(cluster)
     ok(cluster, "chaos", "kill", dead)
     try:
 
@@ -184,8 +188,7 @@ def test_the_doctor_names_what_is_ill(cluster: LocalCluster) -> None:
 
 def test_the_doctor_tells_a_paused_node_from_one_that_does_not_run(cluster: LocalCluster) -> None:
     cluster.await_all_alive()
-    leader = await_leader(cluster)
-    paused = next(node["name"] for node in status(cluster)["nodes"] if node["name"] != leader)
+    paused = a_follower(cluster)
     ok(cluster, "chaos", "pause", paused)
     try:
         told = f"bad      {paused} does not answer: something listens on tcp://"
@@ -210,8 +213,7 @@ def test_the_doctor_compares_the_configuration_with_the_cluster(
 
 def test_a_snapshot_that_may_yet_be_taken_is_not_said_to_have_failed(cluster: LocalCluster) -> None:
     cluster.await_all_alive()
-    leader = await_leader(cluster)
-    slow = next(node["name"] for node in status(cluster)["nodes"] if node["name"] != leader)
+    slow = a_follower(cluster)
     ok(cluster, "put", "snapshot", "me")
     ok(cluster, "chaos", "disk", slow, "--slow", "30000")
     try:
