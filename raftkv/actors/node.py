@@ -47,6 +47,8 @@ FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
+THRIFTY_BATCHES = 4
+"""Nodes are on loopback, so they share a processor: with one client 1.13 times as many puts as without."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 
@@ -402,6 +404,7 @@ def raft_options(config: ClusterConfig) -> RaftOptions:
         election_ticks_max=ticks(times.election_timeout_max_ms),
         heartbeat_ticks=ticks(times.heartbeat_ms),
         lease_us=_lease_us(config),
+        thrifty_batches=THRIFTY_BATCHES,
         uncommitted_bytes_max=config.limits.pending_mib << 20,
         retained_entries=config.snapshot.retain_entries,
         lagging_entries_max=max(config.snapshot.entries, config.snapshot.retain_entries),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raftkv.raft import snapshot, trace
+from raftkv.raft import snapshot, thrift, trace
 from raftkv.raft.election import is_behind
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
@@ -45,6 +45,7 @@ class Leadership:
         "_held_then",
         "_lease_given_up",
         "_raft",
+        "_thrift",
         "_told_to_campaign",
         "_transfer_elapsed",
         "heartbeat_elapsed",
@@ -68,6 +69,7 @@ class Leadership:
         """Who is to take over. Ends with this object: no flag outlives the leadership (PITFALLS 22)."""
         self._transfer_elapsed = 0
         self._told_to_campaign = False
+        self._thrift = thrift.Thrift()
         self._lease_given_up = False
         self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
@@ -83,6 +85,7 @@ class Leadership:
             # disk would never fail over (PITFALLS 15).
             raft.step_down(trace.REASON_DISK_STALLED)
             return
+        self._thrift.flush()
         self.quorum_elapsed += 1
         if self.quorum_elapsed >= raft.options.election_ticks_min:
             self.quorum_elapsed = 0
@@ -98,13 +101,12 @@ class Leadership:
             for peer, progress in self.progress.items():
                 self._send_heartbeat(peer, progress)
         else:
-            self._spread_commit()
+            self._spread_news()
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""
-        for progress in self.progress.values():
-            if self._lacks_commit(progress):
-                return 1
+        if self._thrift.holds_back or any(map(self._lacks_news, self.progress)):
+            return 1
         return self._raft.options.heartbeat_ticks - self.heartbeat_elapsed
 
     def _quorum_active(self) -> bool:
@@ -115,20 +117,24 @@ class Leadership:
             progress.was_active, progress.recent_active = progress.recent_active, False
         return is_quorum(active, self._raft.configuration)
 
-    def _spread_commit(self) -> None:
-        """Tell followers of a commit that no append has carried yet, at most once a tick."""
+    def _spread_news(self) -> None:
+        """At most once a tick: of a commit that no append has carried yet, and of a round of reads that was
+        asked of others, one of which may have fallen silent."""
         for peer, progress in self.progress.items():
-            if self._lacks_commit(progress):
+            if self._lacks_news(peer):
                 self._send_heartbeat(peer, progress)
 
-    def _lacks_commit(self, progress: Progress) -> bool:
-        return progress.commit_sent < min(progress.match_index, self._raft.log.commit_index)
+    def _lacks_news(self, peer: NodeId) -> bool:
+        progress = self.progress[peer]
+        lacks_commit = progress.commit_sent < min(progress.match_index, self._raft.log.commit_index)
+        return lacks_commit or progress.round_sent < self.reads.open_round
 
     def _send_heartbeat(self, peer: NodeId, progress: Progress) -> None:
         raft = self._raft
         commit = min(progress.match_index, raft.log.commit_index)
         progress.commit_sent = max(progress.commit_sent, commit)
         term, read_round = raft.current_term, self.reads.open_round
+        progress.round_sent = read_round
         sent_us = raft.now_us if raft.options.lease_us else 0
         raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session, sent_us))
 
@@ -193,6 +199,7 @@ class Leadership:
         if to not in able:
             return False
         self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
+        self._thrift.flush()
         raft.trace(trace.TransferStarted(raft.current_term, to))
         return True
 
@@ -246,7 +253,10 @@ class Leadership:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
         options, log = self._raft.options, self._raft.log
         last_index = log.last_index
+        spared = self._thrift.spared(self._raft, self) if options.thrifty_batches else thrift.NOBODY
         for peer, progress in self.progress.items():
+            if peer in spared:
+                continue
             if progress.next_index <= log.offset_index or progress.stream:
                 snapshot.send_chunks(self._raft, peer, progress)
                 continue
@@ -332,9 +342,11 @@ class Leadership:
                     self._answer_read(reader, context, index)
             if self.reads.open_round or not self.reads.waiting or not may_open:
                 return
+            asked = thrift.readers_quorum(raft, self.reads.confirmed_last)
             self.reads.start_round(raft.log.commit_index)
             for peer, progress in self.progress.items():
-                self._send_heartbeat(peer, progress)
+                if peer in asked:
+                    self._send_heartbeat(peer, progress)
 
     def lease_holds(self) -> bool:
         """Whether nobody else can lead now. A quorum has answered a heartbeat that was sent so lately that,

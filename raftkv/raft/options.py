@@ -19,6 +19,8 @@ class RaftOptions:
     """Per peer: what a slow or dead follower can make the leader queue (PITFALLS 39)."""
     uncommitted_bytes_max: int = 64 << 20
     """What a leader without a quorum takes on before it answers BUSY (PITFALLS 39)."""
+    thrifty_batches: int = 0
+    """After so many everybody is sent what a quorum was sent at once (``thrift``). 0 or 1: always."""
     reads_waiting_max: int = 4096
     lease_us: int = 0
     """How long after a heartbeat that a quorum has answered its leader may serve reads without another one,

@@ -66,6 +66,7 @@ class Progress:
         "next_index",
         "probe_open",
         "recent_active",
+        "round_sent",
         "session",
         "state",
         "stream",
@@ -92,6 +93,8 @@ class Progress:
         self.behind = False
         """With applying: it would not take over."""
         self.commit_sent = LogIndex(0)
+        self.round_sent = 0
+        """What the latest heartbeat told it: the commit index and the round of reads."""
         self.match_at_heartbeat = LogIndex(0)
 
     @property

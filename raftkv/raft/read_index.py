@@ -46,8 +46,13 @@ class ReadIndexQueue:
         readers, self.waiting = self.waiting, []
         return readers
 
+    @property
+    def confirmed_last(self) -> frozenset[NodeId]:
+        """Who has confirmed the latest round, this node included: a quorum, once it is over."""
+        return frozenset(self._acks)
+
     def confirmed_by(self, peer: NodeId, read_round: int) -> None:
-        if read_round == self.open_round:
+        if read_round and read_round == self.open_round:
             self._acks.add(peer)
 
     def take_confirmed(self, configuration: Configuration) -> tuple[LogIndex, list[Reader]] | None:

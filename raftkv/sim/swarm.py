@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from raftkv.actors.node import raft_options
+from raftkv.actors.node import THRIFTY_BATCHES, raft_options
 from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.kv import SessionLimits
 from raftkv.sim.network import Weather
@@ -111,7 +111,11 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     tenants = random.Random(f"{seed}/tenants")
     patience = random.Random(f"{seed}/patience")
     waits = patience.random() < WAITS_SHARE
-    options = replace(options, history=_draw_history(tenants), waits_for_disk=waits)
+    thrift = random.Random(f"{seed}/thrift")
+    assert options.tuning is not None
+    batches = thrift.choice((0, 2, THRIFTY_BATCHES, THRIFTY_BATCHES))
+    tuning = replace(options.tuning, thrifty_batches=batches)
+    options = replace(options, history=_draw_history(tenants), waits_for_disk=waits, tuning=tuning)
     return Profile(
         observers=tenants.choice((0, 0, 0, 1, 2)),
         holders=tenants.choice((0, 0, 0, 2, 3)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftkv.raft import Raft, RaftLog, election, follower
+from raftkv.raft import Raft, RaftLog, election, follower, thrift
 from raftkv.raft.leader import Leadership
 from raftkv.raft.progress import Progress
 from raftkv.raft.read_index import ReadIndexQueue
@@ -12,6 +12,27 @@ from tests.mutants.planting import Edit, Mutant, Part
 def _mutant(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
     return Mutant(name, what, pitfall, Part.RAFT, edits)
 
+
+THRIFT = (
+    _mutant(
+        "held-back-for-good",
+        "a tick does not send what was held back: a write waits for one that has fallen silent",
+        "39",
+        Edit(thrift.Thrift.flush, "self._due = True", "pass"),
+    ),
+    _mutant(
+        "held-back-before-a-minority",
+        "a leader holds back from so many followers that those left are no quorum",
+        "39",
+        Edit(thrift._beyond_quorum, "[:needed]", "[: needed - 1]"),
+    ),
+    _mutant(
+        "held-back-while-voters-change",
+        "a leader counts on a quorum of the new voters while the old ones decide as well",
+        "§6",
+        Edit(thrift._beyond_quorum, "much or configuration.joint", "much"),
+    ),
+)
 
 LOG = (
     _mutant(
@@ -209,7 +230,19 @@ READS = (
         "any-round-confirms",
         "the answer to any heartbeat confirms the round that is open",
         "32",
-        Edit(ReadIndexQueue.confirmed_by, "if read_round == self.open_round:", "if True:"),
+        Edit(ReadIndexQueue.confirmed_by, "if read_round and read_round == self.open_round:", "if True:"),
+    ),
+    _mutant(
+        "answers-of-earlier-rounds-count",
+        "whoever has confirmed one round of reads confirms all later ones",
+        "33",
+        Edit(ReadIndexQueue.start_round, "self._acks = {self._node_id}", ""),
+    ),
+    _mutant(
+        "read-round-not-asked-of-the-rest",
+        "a round of reads that was asked of one that has fallen silent waits for the next heartbeat",
+        "33",
+        Edit(Leadership._lacks_news, " or progress.round_sent < self.reads.open_round", ""),
     ),
     _mutant(
         "read-joins-open-round",
@@ -233,4 +266,4 @@ READS = (
     ),
 )
 
-MUTANTS = (*LOG, *READS)
+MUTANTS = (*THRIFT, *LOG, *READS)
