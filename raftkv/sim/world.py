@@ -119,6 +119,8 @@ class World:
         founders = [node.name for node in self.config.nodes if not node.joining]
         self.watcher = Watcher(self.platters, Configuration.of(founders), options.sessions)
         self.wiped: set[str] = set()
+        self._folders: dict[str, str] = {}
+        """By name: the incarnation of the folder that the node was last started on."""
         """Members whose folder was lost: they will not be let in again."""
         self._fast_until: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
@@ -179,6 +181,7 @@ class World:
             return None
         platter.directory.before = let_pass
         self.machines[name] = machine
+        self._folders[name] = machine.node.incarnation
         self.on_process(name, "running")
         return machine
 
@@ -200,7 +203,15 @@ class World:
 
     def members(self) -> list[str]:
         """Of the cluster, as is committed, that can be counted on."""
-        return [str(name) for name in self.watcher.committed.names if name not in self.wiped]
+        gone = self.wiped.union(filter(self._is_known_by_another_folder, self.watcher.committed.learners))
+        return [str(name) for name in self.watcher.committed.names if name not in gone]
+
+    def _is_known_by_another_folder(self, learner: str) -> bool:
+        """Somebody who came on a new folder while frames from the old one were still on their way may have
+        been taken for that one. It is turned away, and an operator has to remove it and add it again."""
+        member = self.watcher.committed.member(NodeId(learner))
+        folder = self._folders.get(learner)
+        return member is not None and bool(member.incarnation) and folder not in (None, member.incarnation)
 
     def is_quorum(self, names: Iterable[str]) -> bool:
         """Whether these can go on, by whatever configuration anybody may still follow."""
