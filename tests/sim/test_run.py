@@ -15,7 +15,8 @@ from raftkv.sim.run import Outcome, run_seed
 from raftkv.sim.schedule import Schedule
 from raftkv.sim.swarm import Fault
 from raftkv.sim.tenants import Observer
-from raftkv.sim.world import World
+from raftkv.sim.world import World, WorldOptions
+from raftkv.types import NodeId
 from raftkv.wire.client import Kind
 
 
@@ -69,6 +70,30 @@ def test_a_cluster_that_tells_no_observer_fails(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(GatewayActor, "_on_request", deaf)
     assert "observers are at [0] of" in str(run(seed=1).violation)
+
+
+def test_a_learner_that_is_known_by_a_folder_of_its_past_is_not_waited_for() -> None:
+    """Frames from there were still on their way when it was added on a new one."""
+    assert run_seed(804205, seconds=3.0).violation is None
+
+    world = World(WorldOptions(nodes=3, spares=1))
+    for name in world.names:
+        world.start(name)
+    world.run(2.0)
+    leader = world.leader()
+    assert leader
+    address = list(world.config.node("n4").endpoints())
+    world.control(leader, "change_members", change="add", name="n4", address=address)
+
+    def bound() -> bool:
+        member = world.watcher.committed.member(NodeId("n4"))
+        return member is not None and bool(member.incarnation)
+
+    assert world.run_until(bound, 5.0)
+    assert "n4" in world.members()
+    world.wipe("n4")
+    world.start("n4")
+    assert "n4" not in world.members()
 
 
 def test_an_observer_that_knows_only_a_node_that_is_gone_is_no_failure() -> None:
