@@ -58,7 +58,8 @@ class Thrift:
 
 
 def _beyond_quorum(raft: Raft, leadership: Leadership) -> Set[NodeId]:
-    """All but the quorum that holds most: nobody whose disk is slow or who has fallen silent stays in it."""
+    """All but the quorum that holds most. Who has fallen silent does not stay in it; who is slow, but catches
+    up between two writes, may."""
     configuration, books, log = raft.configuration, leadership.progress, raft.log
     much = (
         log.last_index > log.commit_index + UNCOMMITTED_MAX
