@@ -44,10 +44,11 @@ class Tick:
 
 @dataclass(slots=True, eq=False)
 class Propose:
-    """To raft. ``keys`` is empty for commands that another node forwarded."""
+    """To raft. ``keys`` is empty for commands that other nodes forwarded, which ``forwarded_by`` names."""
 
     keys: Sequence[RequestKey]
     commands: Sequence[bytes]
+    forwarded_by: Sequence[NodeId] = ()
 
 
 @dataclass(slots=True, eq=False)

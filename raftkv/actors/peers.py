@@ -218,6 +218,7 @@ class PeersActor:
     def _on_frames(self, message: Frames) -> None:
         messages: list[Message] = []
         commands: list[bytes] = []
+        forwarded_by: list[NodeId] = []
         for frame in message.frames:
             try:
                 decoded = wire.decode(frame[-1])
@@ -233,6 +234,7 @@ class PeersActor:
             for item in items:
                 if isinstance(item, Forward):
                     commands += item.commands
+                    forwarded_by.append(decoded.sender)
                 elif isinstance(item, Message):
                     messages.append(item)
                 else:
@@ -240,7 +242,7 @@ class PeersActor:
         if messages:
             self._context.send("raft", Step(messages))
         if commands:
-            self._context.send("raft", Propose((), commands))
+            self._context.send("raft", Propose((), commands, forwarded_by))
 
     def _on_other(self, frame: wire.PeerFrame, item: StateDigest | Introduction | Disowned | Lapsed) -> None:
         match item:

@@ -277,7 +277,9 @@ class RaftActor:
     def _propose(self, message: Propose) -> None:
         if self.raft.leadership and not self._backlogged:
             self._stamp()
-        outcome = Proposal.BUSY if self._backlogged else self.raft.propose(message.commands)
+        outcome = Proposal.BUSY
+        if not self._backlogged:
+            outcome = self.raft.propose(message.commands, message.forwarded_by)
         if outcome is not Proposal.ACCEPTED and message.keys:
             self._context.send("gateway", ProposalRefused(message.keys, _REFUSALS[outcome]))
 

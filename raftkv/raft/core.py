@@ -174,9 +174,9 @@ class Raft:
             self.reset_election_timer()
             election.campaign(self)
 
-    def propose(self, commands: Sequence[bytes]) -> Proposal:
-        """Append client commands to the log, all of them or none."""
-        return self.leadership.propose(commands) if self.leadership else Proposal.NOT_LEADER
+    def propose(self, commands: Sequence[bytes], forwarded_by: Sequence[NodeId] = ()) -> Proposal:
+        """Append commands to the log, of own clients or of those of followers; all of them or none."""
+        return self.leadership.propose(commands, forwarded_by) if self.leadership else Proposal.NOT_LEADER
 
     def propose_clock(self, data: bytes) -> None:
         """Let the state machine's time go on, if this node leads and would take a proposal now."""

@@ -85,7 +85,7 @@ class Leadership:
             # disk would never fail over (PITFALLS 15).
             raft.step_down(trace.REASON_DISK_STALLED)
             return
-        self._thrift.flush()
+        self._thrift.tick()
         self.quorum_elapsed += 1
         if self.quorum_elapsed >= raft.options.election_ticks_min:
             self.quorum_elapsed = 0
@@ -140,8 +140,10 @@ class Leadership:
 
     # -- proposals
 
-    def propose(self, commands: Sequence[bytes]) -> Proposal:
+    def propose(self, commands: Sequence[bytes], forwarded_by: Sequence[NodeId] = ()) -> Proposal:
         raft = self._raft
+        for peer in forwarded_by:
+            self._hear_clients_of(peer)
         if self.transferee is not None:
             return Proposal.BUSY  # or the log would move on under whoever is to take over
         if is_behind(raft):
@@ -199,7 +201,6 @@ class Leadership:
         if to not in able:
             return False
         self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
-        self._thrift.flush()
         raft.trace(trace.TransferStarted(raft.current_term, to))
         return True
 
@@ -253,7 +254,7 @@ class Leadership:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
         options, log = self._raft.options, self._raft.log
         last_index = log.last_index
-        spared = self._thrift.spared(self._raft, self) if options.thrifty_batches else thrift.NOBODY
+        spared = self._thrift.spared(self._raft, self) if options.thrifty_batches > 1 else thrift.NOBODY
         for peer, progress in self.progress.items():
             if peer in spared:
                 continue
@@ -314,6 +315,8 @@ class Leadership:
             newly = log.slice(LogIndex(log.commit_index + 1), index)
             self.uncommitted_bytes -= size_of(newly)
             log.commit_to(index)
+            votes = raft.configuration.votes
+            self._thrift.committers = {node for node in matched if matched[node] >= index and votes(node)}
 
     # -- reads
 
@@ -342,7 +345,7 @@ class Leadership:
                     self._answer_read(reader, context, index)
             if self.reads.open_round or not self.reads.waiting or not may_open:
                 return
-            asked = thrift.readers_quorum(raft, self.reads.confirmed_last)
+            asked = self._thrift.asked(raft, self)
             self.reads.start_round(raft.log.commit_index)
             for peer, progress in self.progress.items():
                 if peer in asked:
@@ -370,7 +373,12 @@ class Leadership:
     def on_read_index(self, message: ReadIndex) -> None:
         if message.sender in self.progress:
             self.progress[message.sender].recent_active = True
+            self._hear_clients_of(message.sender)
             self.add_read(message.sender, message.context)
+
+    def _hear_clients_of(self, peer: NodeId) -> None:
+        if peer in self.progress:
+            self.progress[peer].clients_heard_at = self._thrift.ticks
 
     @property
     def streams(self) -> bool:

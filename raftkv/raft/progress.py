@@ -10,6 +10,7 @@ in SNAPSHOT.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 
@@ -58,6 +59,7 @@ class Progress:
     __slots__ = (
         "acked_us",
         "behind",
+        "clients_heard_at",
         "commit_sent",
         "inflight_bytes",
         "inflights",
@@ -92,6 +94,8 @@ class Progress:
         """and between that and the one before."""
         self.behind = False
         """With applying: it would not take over."""
+        self.clients_heard_at = -math.inf
+        """When it last asked something for clients of its own, in ticks of this leadership."""
         self.commit_sent = LogIndex(0)
         self.round_sent = 0
         """What the latest heartbeat told it: the commit index and the round of reads."""

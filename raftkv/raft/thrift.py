@@ -1,7 +1,9 @@
-"""Which followers an append may pass by for a while. A quorum commits; whoever is beyond it works for its own
-log alone, and where nodes share a machine it takes the processor from those that a client waits for. So
-a leader with little to do sends a batch to a quorum only, and the others get a few of them in one append. To
-them this is a network that kept a message for a moment."""
+"""Whom a leader passes by for a while. A quorum commits; whoever is beyond it works for its log alone, and
+where nodes share a machine it takes the processor from those that a client waits for. So a leader with
+little to do talks to the quorum that was quickest the last time: of a batch, whoever made the last commit; of
+a round of reads, whoever confirmed the last one. The others get a few batches in one append, and with each
+tick everything: to them this is a network that kept a message for a moment, and one that is quicker takes
+the place of a slower one. A follower with clients answers them from its own state: it is not passed by."""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from raftkv.raft.progress import ProgressState
-from raftkv.raft.quorum import is_quorum, majority
+from raftkv.raft.quorum import is_quorum
 from raftkv.types import LogIndex, NodeId
 
 if TYPE_CHECKING:
@@ -22,67 +24,78 @@ UNCOMMITTED_MAX = 16
 """Entries: with more at a time an append is worth its turn, and nobody is passed by;"""
 UNCOMMITTED_BYTES_MAX = 64 << 10
 """nor with more than this on its way."""
+CLIENTS_TICKS = 100
+"""A follower counts as one with clients for so long after it has asked something for them."""
 NOBODY: frozenset[NodeId] = frozenset()
 
 
 class Thrift:
-    """A leader's count of the batches that were held back. They wait for so many, or for a tick."""
+    """A leader's account of it. What is held back waits for a few batches (see the options) or for a tick."""
 
-    __slots__ = ("_batches", "_due", "_last_index", "holds_back")
+    __slots__ = ("_batches", "_due", "_last_index", "committers", "holds_back", "ticks")
 
     def __init__(self) -> None:
         self._batches = 0
         self._last_index = LogIndex(0)
         self._due = False
+        self.ticks = 0
+        """Of this leadership."""
+        self.committers: Set[NodeId] = NOBODY
+        """The voters that held what was committed last at the moment when it was."""
         self.holds_back = False
         """Whether somebody has not been sent all there is, for no other reason than this."""
 
-    def flush(self) -> None:
-        """Everybody gets everything next time: one of those that commit may have fallen silent."""
+    def tick(self) -> None:
+        """Everybody gets everything: one of those that are to commit may be slow, or have fallen silent."""
+        self.ticks += 1
         self._due = True
 
     def spared(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
-        """Who gets nothing this turn."""
+        """Who gets no entries this turn."""
         last_index = raft.log.last_index
         if last_index > self._last_index:
             self._last_index = last_index
             self._batches += 1
         if self._batches < raft.options.thrifty_batches and not self._due:
-            spared = _beyond_quorum(raft, leadership)
+            spared = self._dispensable(raft, leadership)
             if spared:
-                books = leadership.progress
-                self.holds_back = any(books[peer].next_index <= last_index for peer in spared)
+                self.holds_back = any(_may_get(raft, leadership, peer) for peer in spared)
                 return spared
         self._batches, self._due, self.holds_back = 0, False, False
         return NOBODY
 
+    def asked(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
+        """Who is asked at once, for a round of reads, whether this node still leads; the others with the next
+        tick."""
+        confirmed_last = leadership.reads.confirmed_last
+        if raft.options.thrifty_batches < 2 or not is_quorum(confirmed_last, raft.configuration):
+            return leadership.progress.keys()
+        return confirmed_last | self._with_clients(leadership)
 
-def _beyond_quorum(raft: Raft, leadership: Leadership) -> Set[NodeId]:
-    """All but the quorum that holds most. Who has fallen silent does not stay in it; who is slow, but catches
-    up between two writes, may."""
-    configuration, books, log = raft.configuration, leadership.progress, raft.log
-    much = (
-        log.last_index > log.commit_index + UNCOMMITTED_MAX
-        or leadership.uncommitted_bytes > UNCOMMITTED_BYTES_MAX
-    )
-    if much or configuration.joint:
-        return NOBODY
-    holds = {raft.node_id: log.persisted_index}
-    for peer, progress in books.items():
-        if progress.state is ProgressState.REPLICATE:
-            holds[peer] = progress.match_index
-    voters = configuration.voters
-    able = [node for node in holds if node in voters]
-    needed = majority(len(voters))
-    if len(able) < needed:
-        return NOBODY
-    foremost = sorted(able, key=holds.__getitem__, reverse=True)[:needed]
-    close = log.last_index - HELD_BACK_MAX
-    return {peer for peer in books if peer in holds and books[peer].next_index > close}.difference(foremost)
+    def _dispensable(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
+        configuration, log = raft.configuration, raft.log
+        if (
+            log.last_index > log.commit_index + UNCOMMITTED_MAX
+            or leadership.uncommitted_bytes > UNCOMMITTED_BYTES_MAX
+            or leadership.transferee is not None
+            or not is_quorum(self.committers, configuration)
+        ):
+            return NOBODY
+        close = log.last_index - HELD_BACK_MAX
+        needed = self.committers | self._with_clients(leadership)
+        return {
+            peer
+            for peer, book in leadership.progress.items()
+            if peer not in needed and book.state is ProgressState.REPLICATE and book.next_index > close
+        }
+
+    def _with_clients(self, leadership: Leadership) -> Set[NodeId]:
+        since = self.ticks - CLIENTS_TICKS
+        return {peer for peer, book in leadership.progress.items() if book.clients_heard_at > since}
 
 
-def readers_quorum(raft: Raft, confirmed_last: Set[NodeId]) -> Set[NodeId]:
-    """Who is asked whether this node still leads, for a round of reads: those that said so first the last
-    time. With the next tick everybody is."""
-    thrifty = raft.options.thrifty_batches and is_quorum(confirmed_last, raft.configuration)
-    return confirmed_last if thrifty else set(raft.peers)
+def _may_get(raft: Raft, leadership: Leadership, peer: NodeId) -> bool:
+    """There is something for it, and its window has room."""
+    book, options = leadership.progress[peer], raft.options
+    room = book.can_send(options.inflight_messages_max, options.inflight_bytes_max)
+    return room and book.next_index <= raft.log.last_index

@@ -18,19 +18,31 @@ THRIFT = (
         "held-back-for-good",
         "a tick does not send what was held back: a write waits for one that has fallen silent",
         "39",
-        Edit(thrift.Thrift.flush, "self._due = True", "pass"),
+        Edit(thrift.Thrift.tick, "self._due = True", "pass"),
     ),
     _mutant(
         "held-back-before-a-minority",
-        "a leader holds back from so many followers that those left are no quorum",
-        "39",
-        Edit(thrift._beyond_quorum, "[:needed]", "[: needed - 1]"),
+        "a leader counts on those that made the last commit, though the voters are others since",
+        "§6",
+        Edit(
+            thrift.Thrift._dispensable, "not is_quorum(self.committers, configuration)", "not self.committers"
+        ),
     ),
     _mutant(
-        "held-back-while-voters-change",
-        "a leader counts on a quorum of the new voters while the old ones decide as well",
+        "held-back-from-clients",
+        "a follower is passed by that has clients of its own, which it answers from its own state",
+        "33",
+        Edit(thrift.Thrift._dispensable, " | self._with_clients(leadership)", ""),
+    ),
+    _mutant(
+        "reads-ask-those-of-an-earlier-configuration",
+        "a round of reads is asked of those that confirmed the last one, though they are no quorum any more",
         "§6",
-        Edit(thrift._beyond_quorum, "much or configuration.joint", "much"),
+        Edit(
+            thrift.Thrift.asked,
+            "not is_quorum(confirmed_last, raft.configuration)",
+            "len(confirmed_last) < 2",
+        ),
     ),
 )
 

@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from raftkv.raft import AddLearner, Message, Promote, RaftLog
+from raftkv.raft import AddLearner, Message, Promote, Proposal, RaftLog, RaftOptions, thrift
 from raftkv.raft.messages import AppendEntries, Heartbeat
-from raftkv.raft.thrift import HELD_BACK_MAX, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX
-from raftkv.types import NodeId
+from raftkv.raft.thrift import CLIENTS_TICKS, HELD_BACK_MAX, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX
+from raftkv.types import LogIndex, NodeId
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
 BATCHES = 4
@@ -17,8 +17,8 @@ THRIFTY = dataclasses.replace(OPTIONS, thrifty_batches=BATCHES, heartbeat_ticks=
 N1, N2, N3, N4 = (NodeId(f"n{number}") for number in range(1, 5))
 
 
-def led_by_n1(nodes: int = 3, founders: int | None = None) -> RaftCluster:
-    cluster = RaftCluster(nodes, options=THRIFTY, founders=founders)
+def led_by_n1(nodes: int = 3, founders: int | None = None, options: RaftOptions = THRIFTY) -> RaftCluster:
+    cluster = RaftCluster(nodes, options=options, founders=founders)
     cluster.elect("n1")
     cluster.run(2)
     assert not cluster.network
@@ -56,7 +56,11 @@ def test_a_batch_goes_to_a_quorum_and_the_others_get_some_in_one_append() -> Non
 def test_without_the_option_everybody_gets_everything_at_once() -> None:
     cluster = RaftCluster(3)
     cluster.elect("n1")
-    assert put(cluster, "1") == ["n2", "n3"]
+    for number in range(2):
+        assert put(cluster, f"{number}") == ["n2", "n3"]
+        cluster.read("n1", number)
+        assert sent(cluster, Heartbeat) == ["n2", "n3"]
+        cluster.settle()
 
 
 def test_a_leader_counts_on_itself_first_whatever_it_is_called() -> None:
@@ -119,6 +123,58 @@ def test_a_leader_whose_disk_is_slow_does_not_count_on_itself() -> None:
     assert sorted(sent(cluster)) == ["n2", "n3"]
 
 
+def test_one_that_is_slow_but_catches_up_between_two_writes_loses_its_place() -> None:
+    """Who made the last commit is asked, not who comes first among those that hold as much."""
+    cluster = led_by_n1()
+    cluster.auto = False
+    for number in range(BATCHES):
+        put_with_slow_n2(cluster, f"{number}")
+    for number in range(2 * BATCHES):
+        assert put_with_slow_n2(cluster, f"again {number}"), "without n2, in every write"
+
+
+def put_with_slow_n2(cluster: RaftCluster, command: str) -> bool:
+    """Whether it was committed before the disk of n2 had it. Then all catch up."""
+    cluster.propose("n1", command)
+    cluster.persist("n1")
+    for _ in range(2):
+        cluster.deliver()
+        cluster.persist("n3")
+    early = command in cluster.data("n1")
+    cluster.settle()
+    return early
+
+
+def test_a_follower_with_clients_is_not_passed_by() -> None:
+    """It answers them from its own state."""
+    cluster = led_by_n1()
+    put(cluster, "1")
+    cluster.read("n3", 1)
+    cluster.settle()
+    assert cluster.data("n3") == ["1"], "what the read may have to see, without a tick"
+    assert cluster.reads[N3], "answered"
+    assert put(cluster, "2") == ["n2", "n3"]
+    cluster.run(CLIENTS_TICKS)
+    assert put(cluster, "3") == ["n2"], "its clients have not been heard of for a while"
+    assert cluster["n1"].propose([b"4"], forwarded_by=[N3]) is Proposal.ACCEPTED
+    assert put(cluster, "5") == ["n2", "n3"]
+
+
+def test_commands_forwarded_by_no_member_are_taken_all_the_same() -> None:
+    cluster = led_by_n1()
+    assert cluster["n1"].propose([b"1"], forwarded_by=[NodeId("n9")]) is Proposal.ACCEPTED
+
+
+def test_rounds_of_reads_ask_a_follower_with_clients_too() -> None:
+    """So that it learns of the commit that it waits for."""
+    cluster = led_by_n1()
+    cluster.read("n1", 1)
+    cluster.settle()
+    cluster.read("n3", 2)
+    cluster.deliver()
+    assert sent(cluster, Heartbeat) == ["n2", "n3"]
+
+
 def test_nobody_is_passed_by_while_there_is_much_to_send() -> None:
     cluster = led_by_n1()
     assert put(cluster, *map(str, range(UNCOMMITTED_MAX + 1))) == ["n2", "n3"]
@@ -135,14 +191,19 @@ def test_a_follower_lacks_only_so_much() -> None:
     assert put(cluster, "one more") == ["n2", "n3"]
 
 
-def test_a_follower_that_catches_up_is_sent_what_its_window_has_room_for() -> None:
-    cluster = led_by_n1()
+def test_a_follower_that_catches_up_is_sent_all_that_its_window_has_room_for() -> None:
+    cluster = led_by_n1(options=dataclasses.replace(THRIFTY, append_bytes_max=200))
     cluster.block(["n3"], ["n1", "n2"])
     for number in range(2 * HELD_BACK_MAX):
         put(cluster, f"{number}")
     cluster.heal()
-    cluster.run(2 * THRIFTY.heartbeat_ticks + 1)  # the second answer to a heartbeat tells that some were lost
-    assert len(cluster.data("n3")) == 2 * HELD_BACK_MAX
+    leadership = cluster["n1"].leadership
+    assert leadership
+    book = leadership.progress[N3]
+    book.become_probe(LogIndex(book.match_index + 1))
+    cluster.propose("n1", "last")
+    cluster.settle()
+    assert log_of(cluster, "n3").last_index == log_of(cluster, "n1").last_index, "without a tick"
 
 
 def test_one_that_is_probed_is_asked_all_the_same() -> None:
@@ -154,14 +215,18 @@ def test_one_that_is_probed_is_asked_all_the_same() -> None:
     assert sorted(sent(cluster)) == ["n2", "n3"]
 
 
-def test_a_learner_is_passed_by_as_well() -> None:
+def test_a_learner_is_passed_by_as_well_however_quick_it_is() -> None:
     cluster = with_learner()
+    cluster.propose("n1", *map(str, range(UNCOMMITTED_MAX + 1)))
+    cluster.deliver(lambda message: message.to == N4)
+    cluster.deliver(lambda message: message.sender == N4)
+    cluster.settle()
     assert put(cluster, "1") == ["n2"]
     cluster.run(1)
-    assert cluster.data("n4") == ["1"]
+    assert cluster.data("n4")[-1] == "1"
 
 
-def test_nobody_is_passed_by_while_voters_change() -> None:
+def test_those_left_are_a_quorum_of_the_voters_before_a_change_and_after() -> None:
     cluster = with_learner()
     assert cluster["n1"].change_membership(Promote(N4)) is None
     cluster.block(["n1", "n4"], ["n2", "n3"])  # so that the joint configuration lasts
@@ -169,6 +234,22 @@ def test_nobody_is_passed_by_while_voters_change() -> None:
     assert cluster["n1"].configuration.joint
     cluster.settle()
     assert put(cluster, "2") == ["n2", "n3", "n4"]
+
+
+def test_reads_ask_everybody_once_those_that_confirmed_are_no_quorum_any_more() -> None:
+    cluster = with_learner()
+    cluster.read("n1", 1)
+    cluster.settle()
+    cluster.read("n1", 2)
+    assert sent(cluster, Heartbeat) == ["n2"]
+    cluster.settle()
+    assert cluster["n1"].change_membership(Promote(N4)) is None
+    cluster.settle()
+    cluster.tick("n1")
+    cluster.settle()
+    assert len(cluster["n1"].configuration.voters) == 4
+    cluster.read("n1", 3)
+    assert sent(cluster, Heartbeat) == ["n2", "n3", "n4"]
 
 
 def with_learner() -> RaftCluster:
@@ -179,13 +260,31 @@ def with_learner() -> RaftCluster:
     return cluster
 
 
-def test_who_is_to_take_over_gets_what_was_held_back_at_once() -> None:
+def test_who_is_to_take_over_gets_what_was_held_back_at_once_and_is_not_passed_by() -> None:
     cluster = led_by_n1()
     put(cluster, "1")
     assert cluster["n1"].transfer_leadership(N3)
     ready = cluster["n1"].ready()
     assert ready is not None
     assert [message.to for message in ready.messages if isinstance(message, AppendEntries)] == [N3]
+    cluster["n1"].ready()
+    leadership = cluster["n1"].leadership
+    assert leadership
+    assert thrift.Thrift().spared(cluster["n1"], leadership) == set()
+
+
+def test_a_full_window_is_nothing_held_back() -> None:
+    """An idle leader whose follower is dead need not wake for each tick."""
+    cluster = led_by_n1()
+    cluster.crash("n3")
+    for number in range(BATCHES * (THRIFTY.inflight_messages_max + 1)):
+        put(cluster, f"{number}")
+    cluster.run(THRIFTY.heartbeat_ticks)
+    due = []
+    for _ in range(THRIFTY.heartbeat_ticks):
+        cluster.run(1)
+        due.append(cluster["n1"].ticks_until_due())
+    assert sorted(due) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("nodes", [3, 5])
