@@ -44,6 +44,10 @@ def test_a_follower_forwards_writes_and_answers_them_itself() -> None:
     settle(world, client)
     assert all(call.response for call in calls), [call.error for call in calls]
     assert len(world.node(leader).store.machine) == 20
+    leadership = world.node(leader).raft.raft.leadership
+    assert leadership
+    asked = [name for name, book in leadership.progress.items() if book.clients_heard_at >= 0]
+    assert asked == [follower], "the leader knows whose clients they were"
 
 
 def test_many_requests_of_one_turn_travel_and_sync_together() -> None:
