@@ -48,7 +48,7 @@ FRAMES_A_TURN_MAX = 512
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
 THRIFTY_BATCHES = 4
-"""Nodes are on loopback, so they share a processor: with one client 1.13 times as many puts as without."""
+"""Nodes are on loopback, so they share a processor: with one client 1.1 times as many puts as without."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raftkv.raft import snapshot, thrift, trace
+from raftkv.raft import snapshot, trace
 from raftkv.raft.election import is_behind
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
@@ -25,6 +25,7 @@ from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.quorum import committed_index, is_quorum
 from raftkv.raft.read_index import ReadIndexQueue
 from raftkv.raft.state import Proposal
+from raftkv.raft.thrift import Thrift
 from raftkv.types import LogIndex, NodeId
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Leadership:
         """Who is to take over. Ends with this object: no flag outlives the leadership (PITFALLS 22)."""
         self._transfer_elapsed = 0
         self._told_to_campaign = False
-        self._thrift = thrift.Thrift()
+        self._thrift = Thrift()
         self._lease_given_up = False
         self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
@@ -105,7 +106,7 @@ class Leadership:
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""
-        if self._thrift.holds_back or any(map(self._lacks_news, self.progress)):
+        if self._thrift.holds_back or any(map(self._lacks_news, self.progress.values())):
             return 1
         return self._raft.options.heartbeat_ticks - self.heartbeat_elapsed
 
@@ -121,11 +122,10 @@ class Leadership:
         """At most once a tick: of a commit that no append has carried yet, and of a round of reads that was
         asked of others, one of which may have fallen silent."""
         for peer, progress in self.progress.items():
-            if self._lacks_news(peer):
+            if self._lacks_news(progress):
                 self._send_heartbeat(peer, progress)
 
-    def _lacks_news(self, peer: NodeId) -> bool:
-        progress = self.progress[peer]
+    def _lacks_news(self, progress: Progress) -> bool:
         lacks_commit = progress.commit_sent < min(progress.match_index, self._raft.log.commit_index)
         return lacks_commit or progress.round_sent < self.reads.open_round
 
@@ -254,7 +254,7 @@ class Leadership:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
         options, log = self._raft.options, self._raft.log
         last_index = log.last_index
-        spared = self._thrift.spared(self._raft, self) if options.thrifty_batches > 1 else thrift.NOBODY
+        spared = self._thrift.spared(self._raft, self)
         for peer, progress in self.progress.items():
             if peer in spared:
                 continue

@@ -52,11 +52,13 @@ class Thrift:
 
     def spared(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
         """Who gets no entries this turn."""
-        last_index = raft.log.last_index
+        batches_max, last_index = raft.options.thrifty_batches, raft.log.last_index
+        if batches_max < 2:
+            return NOBODY
         if last_index > self._last_index:
             self._last_index = last_index
             self._batches += 1
-        if self._batches < raft.options.thrifty_batches and not self._due:
+        if self._batches < batches_max and not self._due:
             spared = self._dispensable(raft, leadership)
             if spared:
                 self.holds_back = any(_may_get(raft, leadership, peer) for peer in spared)

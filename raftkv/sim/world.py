@@ -119,9 +119,9 @@ class World:
         founders = [node.name for node in self.config.nodes if not node.joining]
         self.watcher = Watcher(self.platters, Configuration.of(founders), options.sessions)
         self.wiped: set[str] = set()
+        """Members whose folder was lost: they will not be let in again."""
         self._folders: dict[str, str] = {}
         """By name: the incarnation of the folder that the node was last started on."""
-        """Members whose folder was lost: they will not be let in again."""
         self._fast_until: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
