@@ -19,7 +19,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import accumulate, islice, repeat
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -86,6 +86,14 @@ class History:
         self.events.append((key, item, before))
         self._total_bytes += EVENT_BYTES + len(key) + (0 if before is None else len(before[0]))
         self._sums.append(self._total_bytes)
+
+    def record_deleted(self, keys: Sequence[bytes], tombstone: KeyValue, before: Sequence[KeyValue]) -> None:
+        """``record`` for each of many keys that one command deletes."""
+        self.events += zip(keys, repeat(tombstone), before, strict=False)
+        sizes = [EVENT_BYTES + len(key) + len(item[0]) for key, item in zip(keys, before, strict=True)]
+        sums = list(accumulate(sizes, initial=self._total_bytes))
+        self._sums.extend(sums[1:])
+        self._total_bytes = sums[-1]
 
     # -- the past
 

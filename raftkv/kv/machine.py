@@ -46,6 +46,10 @@ _PUT_FIELDS = 7
 _OK = Code.OK
 """Needed for every command, and naming a member of an enum costs as much as a check of a pair."""
 
+DROP_BLOCK, REMOVE_SHARE = 1000, 8
+"""Keys deleted together, while what they held is in the processor's cache: 1.2 µs a key, one by one 3.9.
+Where one key of eight goes, or more, a new list of the rest is quicker than taking out each."""
+
 
 class Applied(NamedTuple):
     """Whose command it was, so that whoever holds the client's request can answer it."""
@@ -208,8 +212,7 @@ class StateMachine:
             self._check_lease(lease)
         self.revision += 1
         self._set(key, value, lease)
-        answer: Answer = _new(Answer, (Code.OK, self.revision, None))
-        return answer
+        return Answer(Code.OK, self.revision)
 
     def _multi_put(self, pairs: Any) -> Answer:
         """All or nothing: everything is checked before anything is changed."""
@@ -260,7 +263,7 @@ class StateMachine:
             self.revision += 1
         for key, item in changes:
             if item is None:
-                self._drop(key)
+                self._drop([key])
                 self.keys.remove(key)
             else:
                 self._store(key, item, self.items.get(key))
@@ -332,20 +335,22 @@ class StateMachine:
             self.revision += 1
             first = self.keys.bisect_left(keys[0])
             del self.keys[first : first + len(keys)]
-        for key in keys:
-            self._drop(key)
+        self._drop(keys)
         return Answer(Code.OK, self.revision, len(keys))
 
-    def _drop(self, key: bytes) -> None:
-        """All but its place in ``keys``."""
-        item = self.items.pop(key)
-        if self.capture is not None:
-            self.capture.before_change(key, item)
-        if item[4]:
-            self.leases.move(key, item[4], 0)
+    def _drop(self, keys: Sequence[bytes]) -> None:
+        """All but their places in ``keys``. They may be a million: the node does nothing else then."""
         tombstone = _new(KeyValue, (_TOMBSTONE_VALUE, 0, self.revision, 0, 0))
-        self.history.record(key, tombstone, item)
-        self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
+        for start in range(0, len(keys), DROP_BLOCK):
+            block = keys[start : start + DROP_BLOCK]
+            items = [self.items.pop(key) for key in block]
+            for key, item in zip(block, items, strict=True):
+                if self.capture is not None:
+                    self.capture.before_change(key, item)
+                if item[4]:
+                    self.leases.move(key, item[4], 0)
+                self.digest = zlib.crc32(key, ~self.digest & 0xFFFFFFFF)
+            self.history.record_deleted(block, tombstone, items)
 
     def _end_lease(self, lease_id: int) -> int:
         """How many keys went with it."""
@@ -353,9 +358,12 @@ class StateMachine:
         self._note_lease(lease_id, -1)
         if keys:
             self.revision += 1
-        for key in keys:
-            self._drop(key)
-            self.keys.remove(key)
+        self._drop(keys)
+        if len(keys) * REMOVE_SHARE < len(self.keys):
+            for key in keys:
+                self.keys.remove(key)
+        else:
+            self.keys = SortedList([key for key in self.keys if key in self.items])
         return len(keys)
 
     def _check_lease(self, lease_id: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raftkv.kv import Answer, Code, Command, KeyValue, Op, StateMachine
+from raftkv.kv.snapshot import Capture
 
 
 class Client:
@@ -55,3 +56,12 @@ def machine_with(*keys: bytes, value: bytes = b"value") -> StateMachine:
     for key in keys:
         assert client.put(key, value).code == Code.OK
     return machine
+
+
+def chunks_left(capture: Capture) -> list[bytes]:
+    found = []
+    last = False
+    while not last:
+        chunk, last = capture.next_chunk()
+        found.append(chunk)
+    return found

@@ -15,7 +15,7 @@ from raftkv.kv import Code, KeyValue, Op, Restoration, SessionLimits, StateMachi
 from raftkv.kv import restored as kv_restored
 from raftkv.kv import snapshot as kv_snapshot
 from raftkv.kv.snapshot import END, HEADER, HISTORY, ITEMS, KEYS_A_CHUNK_MAX, LEASES, SESSIONS
-from tests.kv.support import Client, machine_with, state
+from tests.kv.support import Client, chunks_left, machine_with, state
 
 SMALL = 64
 """Bytes a chunk: one or two items."""
@@ -34,13 +34,7 @@ def everything(machine: StateMachine) -> tuple[Any, ...]:
 
 
 def chunks_of(machine: StateMachine, chunk_bytes: int = SMALL) -> list[bytes]:
-    capture = machine.begin_capture(chunk_bytes)
-    found = []
-    while True:
-        chunk, last = capture.next_chunk()
-        found.append(chunk)
-        if last:
-            return found
+    return chunks_left(machine.begin_capture(chunk_bytes))
 
 
 def restored(chunks: list[bytes]) -> StateMachine:
