@@ -8,8 +8,8 @@ write that is sent again happens once. A client for real use also moves on when 
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -150,4 +150,6 @@ def main(endpoint: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Puts two keys, one of them on a lease, and watches them.")
+    parser.add_argument("endpoint", help="where a node listens for clients, such as tcp://127.0.0.1:7400")
+    main(parser.parse_args().endpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,12 @@ from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, T
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
 from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
 
+if TYPE_CHECKING:
+    from raftkv.cluster.discovery import Target
+
 POLL_SECONDS = 0.02
+LEFT_SECONDS_MIN = 0.05
+"""For the last step, where those before took almost all of --timeout."""
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +97,7 @@ def list_alarms(
     CORRUPT: the node's state is another than a peer's at the same entry of the log. Which of them is
     right, only people can tell: compare with a third node, and restore the one that is wrong.
     """
-    found = _alarms(endpoints, config, data, timeout)
+    found = _alarms(find_whole_cluster(endpoints, config, data, timeout), timeout)
     if json:
         emit_json([{"node": node, "alarm": alarm} for node, alarm in found])
         return
@@ -109,11 +114,13 @@ def clear_alarms(
     """Take back CORRUPT on all nodes; it comes back if states still differ. NOSPACE cannot be cleared."""
     from raftkv.cluster.control import ControlClient
 
-    before = _alarms(endpoints, config, data, timeout)
+    deadline = time.monotonic() + timeout
     target = find_whole_cluster(endpoints, config, data, timeout)
+    before = _alarms(target, timeout)
     assert target.controls is not None
+    left = max(LEFT_SECONDS_MIN, deadline - time.monotonic())
     with ControlClient() as client:
-        answers = client.ask_all(list(target.controls.values()), "clear_alarms", timeout)
+        answers = client.ask_all(list(target.controls.values()), "clear_alarms", left)
     silent = [name for name, endpoint in target.controls.items() if answers[endpoint] is None]
     cleared = [f"{alarm} of {node}" for node, alarm in before if alarm == "CORRUPT" and node not in silent]
     note(f"cleared {', '.join(cleared)}" if cleared else "nothing to clear")
@@ -121,12 +128,9 @@ def clear_alarms(
         raise Unavailable(f"{', '.join(silent)} did not answer")
 
 
-def _alarms(
-    endpoints: str | None, config: Path | None, data: Path | None, timeout: float
-) -> list[tuple[str, str]]:
+def _alarms(target: Target, timeout: float) -> list[tuple[str, str]]:
     from raftkv.cluster.control import ControlClient, snapshots
 
-    target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
     with ControlClient() as client:
         views = snapshots(client, target.controls, min(timeout, 1.0))

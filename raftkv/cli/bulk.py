@@ -122,7 +122,7 @@ def dump(
     low = argument_bytes(prefix)
     with connect(find_target(endpoints, config, data), timeout) as client:
         endpoint = _endpoint_of(client, node) if node else None
-        confirmed = _catch_up(client, endpoint) if endpoint else True
+        confirmed = _catch_up(client, endpoint, timeout / 2) if endpoint else True
         entries = iter(client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint))
         first = list(islice(entries, 1))  # raises where that node does not answer at all
         if not confirmed:
@@ -142,12 +142,15 @@ def _endpoint_of(client: Client, node: str) -> str:
     return nodes[node]
 
 
-def _catch_up(client: Client, endpoint: str) -> bool:
-    """One linearizable read there: afterwards its own state holds all that was acknowledged before."""
+def _catch_up(client: Client, endpoint: str, seconds: float) -> bool:
+    """One linearizable read there: afterwards its own state holds all that was acknowledged before. Where it
+    is in vain the state is read all the same, with as much time again."""
+    whole, client.timeout = client.timeout, seconds
     try:
         client.catch_up(endpoint)
     except Unavailable:
         return False
+    client.timeout = whole
     return True
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import Json
-from raftkv.cli.output import Exit, emit, emit_json, fail, stderr_is_terminal
+from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
 from raftkv.errors import ConfigError, HistoryError
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def _check(name: str, budget: float) -> Verdict:
     from raftkv.history import check_history
 
     operations = _read(name)
+    if not operations:
+        note(f"{name} holds no operations, so nothing in it is wrong")
     shown = _Progress(name)
     try:
         return check_history(

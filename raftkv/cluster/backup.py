@@ -234,7 +234,7 @@ def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:
 
 def _open(path: Path) -> Stored:
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{path}: {'no regular file' if path.exists() else 'no such file'}")
     try:
         return open_snapshot(ReadOnlyDirectory(path.parent), path.name)
     except CorruptLog as error:

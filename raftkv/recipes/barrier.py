@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from raftkv.client import AsyncClient, Client, requests, txn
-from raftkv.client.requests import RangePage, to_bytes
+from raftkv.client.requests import RangePage
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import InvalidRequest, LockLost
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
-from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, read_line
+from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, prefix_of, read_line
 from raftkv.recipes.lock import TTL_SECONDS
 
 
@@ -20,7 +20,7 @@ class _Meeting:
     def __init__(self, name: Bytes, parties: int, ttl: float) -> None:
         if parties < 1:
             raise InvalidRequest("a barrier is for at least one")
-        self._prefix = to_bytes(name) + b"/"
+        self._prefix = prefix_of(name)
         self._gate = self._prefix + b"gate"
         self._parties = parties
         self._place = Place(self._prefix + b"here", ttl)

@@ -15,7 +15,7 @@ from raftkv.client import requests, txn
 from raftkv.client.requests import RangePage, to_bytes
 from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Script
 from raftkv.client.types import Bytes, Entry, TxnResult
-from raftkv.errors import ClientError, LeaseNotFound, LockLost
+from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost
 from raftkv.kv import prefix_end
 
 _PLACE = re.compile(rb"[0-9a-f]{16}[rw]?")
@@ -23,11 +23,19 @@ LOOK_SECONDS_MAX = 5.0
 """Between two looks at the line, though nobody is seen to go."""
 
 
+def prefix_of(name: Bytes) -> bytes:
+    """Of the keys that a recipe of that name uses."""
+    encoded = to_bytes(name)
+    if not encoded:
+        raise InvalidRequest("the name is empty; it has at least one byte")
+    return encoded + b"/"
+
+
 class Place:
     """One place, or none while ``key`` is empty; it outlives its holder by about ``ttl`` seconds."""
 
     def __init__(self, name: Bytes, ttl: float, kind: bytes = b"") -> None:
-        self.prefix = to_bytes(name) + b"/"
+        self.prefix = prefix_of(name)
         self.key = b""
         self.token = 0
         self.lease: Holding | None = None

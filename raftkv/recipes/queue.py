@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raftkv.client import AsyncClient, Client, Entry, requests, txn
-from raftkv.client.requests import RangePage, to_bytes, to_value
+from raftkv.client.requests import RangePage, to_value
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.recipes import line
@@ -27,7 +27,7 @@ class Item:
 
 class _Scripts:
     def __init__(self, name: Bytes) -> None:
-        prefix = to_bytes(name) + b"/"
+        prefix = line.prefix_of(name)
         self._last = prefix + b"last"
         self._items = prefix + b"items/"
         # Numbers only: another queue's name may begin with this prefix.

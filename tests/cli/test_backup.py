@@ -184,3 +184,9 @@ def refused_nodes(cluster: LocalCluster, file: Path, folder: Path) -> str:
     )
     assert not (folder / "new").exists()
     return complaint
+
+
+def test_what_is_no_file_is_told_from_what_is_not_there(cluster: LocalCluster, tmp_path: Path) -> None:
+    for name, complaint in (("/dev/null", "no regular file"), ("gone.raftkv", "no such file")):
+        done = invoke(cluster, "restore", name, "--data", str(tmp_path / "new"))
+        assert refused(done, 2) == f"{name}: {complaint}"

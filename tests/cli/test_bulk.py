@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from raftkv.cli import bulk
 from raftkv.cli.output import from_json
+from raftkv.client import Client
 from tests.cli.asserting import invoke, ok, quiet, refused, run_with
 from tests.support.processes import LocalCluster
 
@@ -150,3 +152,12 @@ def test_a_load_that_reaches_nobody_gives_up_after_one_timeout(cluster: LocalClu
     assert notes[0].startswith("raftkv: -, line 1: ")
     assert notes[-1].startswith("raftkv: 0 loaded, ")
     assert len(notes) <= 6
+
+
+def test_half_of_the_timeout_is_kept_for_a_node_that_confirms_nothing() -> None:
+    client = Client(["tcp://127.0.0.1:9"], timeout=0.2)
+    try:
+        assert not bulk._catch_up(client, "tcp://127.0.0.1:9", 0.1)
+        assert client.timeout == 0.1
+    finally:
+        client.close()

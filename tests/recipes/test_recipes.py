@@ -54,6 +54,12 @@ def keys(client: Client, prefix: str) -> list[bytes]:
     return [entry.key for entry in client.prefix(prefix)]
 
 
+@pytest.mark.parametrize("recipe", [Lock, Election, Queue, lambda *named: ReadWriteLock(*named).reader()])
+def test_a_name_is_not_empty(raftkv_client: Client, recipe: Callable[[Client, str], object]) -> None:
+    with pytest.raises(InvalidRequest, match="the name is empty"):
+        recipe(raftkv_client, "")
+
+
 # -- locks
 
 
