@@ -17,12 +17,13 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
 
 from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
-from raftkv.client.framing import Outbox, bytes_in
+from raftkv.client.framing import bytes_in
 from raftkv.client.keeping import Keeper
+from raftkv.client.peers import Peer, Peers
 from raftkv.client.watching import Watches
 from raftkv.errors import (
     ClientError,
@@ -57,26 +58,12 @@ _OK, _WRITE = Code.OK.value, Kind.WRITE.value
 """Of every write; to name a member of an enum costs as much as a check."""
 
 
-class _Peer:
-    """What is known of one endpoint."""
-
-    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since")
-
-    def __init__(self) -> None:
-        self.hello: HelloDetail | None = None
-        self.hello_at = -1.0
-        self.owing_since = -1.0
-        """When it was last heard, or asked what it owes."""
-        self.calls: dict[int, Call] = {}
-        self.outbox = Outbox()
-
-
 class ClientCore:
     """Feed ``on_frame`` and ``on_time``; after each, send what ``take_frames`` gives."""
 
     def __init__(self, endpoints: Sequence[str], rng: random.Random) -> None:
         self._rng = rng
-        self._peers = {endpoint: _Peer() for endpoint in endpoints}
+        self._peers = Peers(endpoints)
         self._calls: dict[int, Call] = {}
         self._waiting: dict[int, Call] = {}
         """Calls that wait for a HELLO: for a leader, a node, or a birth index."""
@@ -100,6 +87,11 @@ class ClientCore:
     @property
     def calls_open(self) -> int:
         return len(self._calls)
+
+    @property
+    def endpoints(self) -> KeysView[str]:
+        """Whoever may be sent something."""
+        return self._peers.keys()
 
     @property
     def hellos(self) -> dict[str, HelloDetail]:
@@ -230,7 +222,7 @@ class ClientCore:
             if all(request[1] != Kind.HELLO for request in peer.outbox):
                 peer.outbox.put((0, Kind.HELLO), 0)
 
-    def _on_hello(self, endpoint: str, peer: _Peer, response: Response, now: float) -> None:
+    def _on_hello(self, endpoint: str, peer: Peer, response: Response, now: float) -> None:
         try:
             hello = wire.decode_hello(response.detail)
         except WireError:
@@ -243,9 +235,7 @@ class ClientCore:
         self.watches.on_hello(now)
         self._dispatch_anywhere(endpoint, now)
         clients = {name: client for name, client, _, _ in hello.nodes}
-        for client in clients.values():
-            if client not in self._peers:
-                self._peers[client] = _Peer()
+        self._peers.learn(clients.values(), self._target)
         leader = clients.get(hello.leader or "")
         # A term in which somebody leads is never followed by a lower one; a term that a node merely
         # campaigns in may come to nothing.
@@ -304,9 +294,7 @@ class ClientCore:
         if endpoint is None or call.target == ANY_NODE:
             self._wait_for_hello(call, now)
             return
-        peer = self._peers.get(endpoint)
-        if peer is None:
-            peer = self._peers[endpoint] = _Peer()
+        peer = self._peers[endpoint]
         request = call.request
         if request is None:
             call.request = request = self._make_request(call)

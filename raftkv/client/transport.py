@@ -80,4 +80,12 @@ class Transport:
         self._sockets[endpoint] = socket
         self._endpoints[socket] = endpoint
         self._poller.register(socket, zmq.POLLIN)
+        self._forget_the_gone()
         return socket
+
+    def _forget_the_gone(self) -> None:
+        for endpoint in self._sockets.keys() - self.core.endpoints:
+            socket = self._sockets.pop(endpoint)
+            del self._endpoints[socket]
+            self._poller.unregister(socket)
+            socket.close()

@@ -83,11 +83,17 @@ class Talk:
         }
 
     def hello(
-        self, node: str, leader: str | None, term: int = 1, cluster: str = "c", applied: int = 7
+        self,
+        node: str,
+        leader: str | None,
+        term: int = 1,
+        cluster: str = "c",
+        applied: int = 7,
+        nodes: dict[str, str] = NODES,
     ) -> None:
-        nodes = tuple((name, endpoint, endpoint + "1", endpoint + "2") for name, endpoint in NODES.items())
+        rows = tuple((name, endpoint, endpoint + "1", endpoint + "2") for name, endpoint in nodes.items())
         role = "leader" if node == leader else "follower"
-        self.reply(NODES[node], (0, Code.OK, 0, (cluster, node, role, term, leader, applied, nodes)))
+        self.reply(NODES[node], (0, Code.OK, 0, (cluster, node, role, term, leader, applied, rows)))
 
     def reply(self, endpoint: str, *replies: Reply) -> None:
         self.core.on_frame(endpoint, encode_responses(replies), self.now)

@@ -1,0 +1,49 @@
+"""The nodes that a client knows of, by their client endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from raftkv.client.calls import Call
+from raftkv.client.framing import Outbox
+from raftkv.wire.client import HelloDetail
+
+ENDPOINTS_MAX = 32
+"""More than three clusters could have. Past this many, members that have gone are dropped."""
+
+
+class Peer:
+    """What is known of one endpoint."""
+
+    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since")
+
+    def __init__(self) -> None:
+        self.hello: HelloDetail | None = None
+        self.hello_at = -1.0
+        self.owing_since = -1.0
+        """When it was last heard, or asked what it owes."""
+        self.calls: dict[int, Call] = {}
+        self.outbox = Outbox()
+
+
+class Peers(dict[str, Peer]):
+    """``given`` are those that the client was told of: they stay."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        super().__init__((endpoint, Peer()) for endpoint in given)
+        self._given = frozenset(self)
+
+    def __missing__(self, endpoint: str) -> Peer:
+        peer = self[endpoint] = Peer()
+        return peer
+
+    def learn(self, endpoints: Collection[str], target: str | None) -> None:
+        """A node has said who its cluster's nodes are; ``target`` is who is asked now."""
+        for endpoint in endpoints:
+            if endpoint not in self:
+                self[endpoint] = Peer()
+        if len(self) > ENDPOINTS_MAX:
+            kept = self._given.union(endpoints, [target or ""])
+            for endpoint, peer in list(self.items()):
+                if endpoint not in kept and not peer.calls and not peer.outbox:
+                    del self[endpoint]
