@@ -106,7 +106,7 @@ class Leadership:
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""
-        if self._thrift.holds_back or any(map(self._lacks_news, self.progress.values())):
+        if self._thrift.holds_back or self._without_news():
             return 1
         return self._raft.options.heartbeat_ticks - self.heartbeat_elapsed
 
@@ -121,13 +121,17 @@ class Leadership:
     def _spread_news(self) -> None:
         """At most once a tick: of a commit that no append has carried yet, and of a round of reads that was
         asked of others, one of which may have fallen silent."""
-        for peer, progress in self.progress.items():
-            if self._lacks_news(progress):
-                self._send_heartbeat(peer, progress)
+        for peer in self._without_news():
+            self._send_heartbeat(peer, self.progress[peer])
 
-    def _lacks_news(self, progress: Progress) -> bool:
-        lacks_commit = progress.commit_sent < min(progress.match_index, self._raft.log.commit_index)
-        return lacks_commit or progress.round_sent < self.reads.open_round
+    def _without_news(self) -> list[NodeId]:
+        commit_index, open_round = self._raft.log.commit_index, self.reads.open_round
+        return [
+            peer
+            for peer, progress in self.progress.items()
+            if progress.commit_sent < min(progress.match_index, commit_index)
+            or progress.round_sent < open_round
+        ]
 
     def _send_heartbeat(self, peer: NodeId, progress: Progress) -> None:
         raft = self._raft

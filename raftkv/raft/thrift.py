@@ -58,6 +58,10 @@ class Thrift:
         if last_index > self._last_index:
             self._last_index = last_index
             self._batches += 1
+        elif not self.holds_back:
+            # Most turns of a leader that is only read from.
+            self._batches, self._due = 0, False
+            return NOBODY
         if self._batches < batches_max and not self._due:
             spared = self._dispensable(raft, leadership)
             if spared:

@@ -254,7 +254,7 @@ READS = (
         "read-round-not-asked-of-the-rest",
         "a round of reads that was asked of one that has fallen silent waits for the next heartbeat",
         "33",
-        Edit(Leadership._lacks_news, " or progress.round_sent < self.reads.open_round", ""),
+        Edit(Leadership._without_news, "or progress.round_sent < open_round", ""),
     ),
     _mutant(
         "read-joins-open-round",
