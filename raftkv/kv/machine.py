@@ -164,7 +164,7 @@ class StateMachine:
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
         else:
-            self._room = self.sessions.room(session)
+            self._room = self.sessions.room(session, sequence)
             try:
                 answer = handler(self, *arguments)
             except InvalidRequest as error:

@@ -132,9 +132,12 @@ class Sessions:
         session.last_index, session.last_ms = index, self.now_ms
         return session
 
-    def room(self, session: Session) -> int:
-        """For another answer, in bytes of ``weight``. Where there are none yet any finds room."""
-        return self.limits.answers_bytes_max - session.weight if session.weight else UNBOUNDED
+    def room(self, session: Session, sequence: int) -> int:
+        """For the answer to ``sequence``, in bytes of ``weight``. Where there are none yet any finds room. So
+        does the lowest that is waited for, or the floor could never rise to let go of the others."""
+        if sequence == session.floor or not session.weight:
+            return UNBOUNDED
+        return self.limits.answers_bytes_max - session.weight
 
     def advance(self, elapsed_ms: int) -> None:
         """Log time goes on; whoever was idle for too long is forgotten."""

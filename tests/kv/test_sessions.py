@@ -294,6 +294,25 @@ def test_a_client_that_fetches_nothing_is_told_to_wait_and_changes_nothing(machi
     assert client.send(first + 3, first + 2, Op.TXN, (), ((1, b"new", b"z", 0),), ()).code == Code.OK
 
 
+def test_the_answer_that_all_others_wait_for_always_finds_room(machine: StateMachine) -> None:
+    """Or none of them could ever be taken: the floor is the lowest that has no answer yet."""
+    machine.sessions.limits = SessionLimits(answers_bytes_max=1900)
+    client = Client(machine)
+    client.put(b"a", b"v" * 900)
+    failing = (Op.COMPARE_AND_SET, b"a", b"x", b"y")
+    lowest = client.sequence + 1
+    codes = {
+        sequence: client.send(sequence, lowest, *failing).code for sequence in range(lowest + 7, lowest, -1)
+    }
+    assert sorted(codes.values()) == [Code.COMPARE_FAILED] * 2 + [Code.BUSY] * 5
+    while codes:
+        assert client.send(lowest, lowest, *failing).code == Code.COMPARE_FAILED
+        codes[lowest] = Code.COMPARE_FAILED
+        while codes.get(lowest) == Code.COMPARE_FAILED:
+            del codes[lowest]
+            lowest += 1
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 9), st.sampled_from([None, 0, 7, b"1234", (b"x", (1, 2))])), max_size=30
