@@ -23,7 +23,7 @@ from raftkv.storage.files import Readable
 from raftkv.storage.records import RecordType, Verdict
 from raftkv.types import LogIndex, NodeId, Term, new
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
 _ENTRY_TYPES = (int, int, int, bytes)
 _CONFIGURATION = EntryKind.CONFIGURATION
@@ -142,7 +142,7 @@ class Reader:
             try:
                 content = msgpack.unpackb(record.payload, use_list=False)
                 if record.kind is RecordType.SEGMENT:
-                    first_index = self._on_header(number, content, first)
+                    first_index = self._on_header(number, content, first, len(data))
                 elif record.kind is RecordType.WRITE:
                     self._replay(offset, content)
                 else:
@@ -162,12 +162,12 @@ class Reader:
         self.end, self.dirty_end = offset, judgement.dirty_end
         return first_index
 
-    def _on_header(self, number: int, content: Any, first: bool) -> int:
+    def _on_header(self, number: int, content: Any, first: bool, size: int) -> int:
         where = f"data folder {self._directory.path}"
         version = content[0]  # whatever else a later version puts behind it
         if version != FORMAT_VERSION:
             raise ForeignData(f"{where} {other_format(version, FORMAT_VERSION)}")
-        _, cluster, node, incarnation, stated, first_index, prev_term, hard_state, anew = content
+        _, cluster, node, incarnation, stated, first_index, prev_term, hard_state, anew, capacity = content
         if not type(cluster) is type(node) is type(incarnation) is str:
             raise ValueError("a name that is no text")
         mine = self._identity
@@ -186,6 +186,9 @@ class Reader:
         last = (entries[-1].index, entries[-1].term) if entries else (self._offset_index, self._offset_term)
         if stated != number or (first_index - 1, prev_term) != last:
             raise self._corrupt(0, f"starts at entry {first_index}, but the log before it ends at {last[0]}")
+        if size < capacity:
+            cause = f"the file ends here, and was made with {capacity:,} bytes: somebody has cut it short"
+            raise self._corrupt(size, cause)
         self._recovered.identity = Identity(cluster, NodeId(node), incarnation)
         self._recovered.hard_state = _hard_state(hard_state)
         return int(first_index)

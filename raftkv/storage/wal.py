@@ -9,7 +9,9 @@ Owns every segment of one node's ``wal/`` folder. Rules:
    before anything is written to it (PITFALLS 7, 8).
 4. Only the last segment may end in a torn record. Everything else that is not right is refused,
    with file, offset and cause, and nothing is changed (PITFALLS 9).
-5. Segments go from the oldest on, one by one, and only what a durable snapshot covers.
+5. A segment has its full size from the first, and its header says which: one that is shorter was cut by
+   somebody, at whatever place, and is refused like any other damage.
+6. Segments go from the oldest on, one by one, and only what a durable snapshot covers.
 
 Segments are named ``<number>-<first index>.log``: the number orders them, since after a truncation
 a later segment may start at a lower index than an earlier one.
@@ -41,6 +43,7 @@ from raftkv.storage.snapshots import find_latest
 from raftkv.types import LogIndex, Term
 
 _TEMPORARY = "next.tmp"
+_LARGEST = (1 << 64) - 1
 ZERO_AHEAD_BYTES = 256 << 10
 """Zeros are written this far ahead, at once: a sync of blocks that were only allocated has to journal that
 they hold something now, and takes half as long again (``docs/performance.md``)."""
@@ -205,22 +208,21 @@ class Wal:
         no trace but a temporary file, or a whole, empty segment."""
         first_index = LogIndex(last_index + 1)
         number = self._number + 1
-        payload: bytes = msgpack.packb(
-            (
-                FORMAT_VERSION,
-                self._identity.cluster,
-                self._identity.node,
-                self._identity.incarnation,
-                number,
-                first_index,
-                last_term,
-                self._hard_state,
-                anew,
-            )
+        described = (
+            FORMAT_VERSION,
+            self._identity.cluster,
+            self._identity.node,
+            self._identity.incarnation,
+            number,
+            first_index,
+            last_term,
+            self._hard_state,
+            anew,
         )
-        header = records.encode(number, 0, RecordType.SEGMENT, payload)
+        longest = records.encoded_size(len(msgpack.packb((*described, _LARGEST))))
+        capacity = max(self._options.segment_bytes, longest + room)
+        header = records.encode(number, 0, RecordType.SEGMENT, msgpack.packb((*described, capacity)))
         start = sum(map(len, header))
-        capacity = max(self._options.segment_bytes, start + room)
         if _TEMPORARY in self._directory.list():
             self._directory.remove(_TEMPORARY)
         name = segment_name(number, first_index)

@@ -256,5 +256,5 @@ def test_a_later_start_reads_what_a_refusal_left() -> None:
 
 def test_a_log_of_an_earlier_format_is_refused_with_what_to_do() -> None:
     directory = handmade((hard_state(1), entries(1, 3)), header=(FORMAT_VERSION - 1, *HEADER[1:-1]))
-    with pytest.raises(ForeignData, match=r"has format version 1, .* an earlier raftkv wrote it"):
+    with pytest.raises(ForeignData, match=r"has format version 2, .* an earlier raftkv wrote it"):
         open_wal(directory)
