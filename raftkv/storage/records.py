@@ -153,9 +153,7 @@ def judge(segment: int, data: bytes, offset: int) -> Judgement:
             return Judgement(Verdict.TORN, "the last write ends within its header", dirty_end)
         return Judgement(Verdict.DAMAGED, "bad record header", dirty_end)
     end = offset + HEADER_BYTES + length
-    if end > len(data):
-        return Judgement(Verdict.DAMAGED, "the record reaches beyond the end of the file", dirty_end)
-    if data[end - 1] == 0:
+    if end > len(data) or data[end - 1] == 0:
         return Judgement(Verdict.TORN, "the last write is cut short", dirty_end)
     if _has_zero_sector(data, offset, end):
         return Judgement(Verdict.TORN, "a sector of the last write is missing", dirty_end)

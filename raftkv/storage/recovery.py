@@ -109,6 +109,8 @@ class Reader:
         self.end = 0
         """Of the last segment's records."""
         self.dirty_end = 0
+        self.capacity = 0
+        """The bytes that the last segment was made with."""
         self.void = False
         """The log does not hold the snapshot's last entry."""
 
@@ -142,7 +144,7 @@ class Reader:
             try:
                 content = msgpack.unpackb(record.payload, use_list=False)
                 if record.kind is RecordType.SEGMENT:
-                    first_index = self._on_header(number, content, first, len(data))
+                    first_index = self._on_header(number, content, first)
                 elif record.kind is RecordType.WRITE:
                     self._replay(offset, content)
                 else:
@@ -153,6 +155,11 @@ class Reader:
         judgement = records.judge(number, data, offset)
         if offset == 0:
             raise self._corrupt(0, "no valid segment header")
+        if len(data) < min(self.capacity, judgement.dirty_end + records.HEADER_BYTES):
+            cause = (
+                f"the file ends here, and was made with {self.capacity:,} bytes: somebody has cut it short"
+            )
+            raise self._corrupt(len(data), cause)  # where zeros follow, no more was ever written
         if judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last):
             raise self._corrupt(offset, judgement.cause)
         if judgement.verdict is Verdict.TORN:
@@ -162,14 +169,14 @@ class Reader:
         self.end, self.dirty_end = offset, judgement.dirty_end
         return first_index
 
-    def _on_header(self, number: int, content: Any, first: bool, size: int) -> int:
+    def _on_header(self, number: int, content: Any, first: bool) -> int:
         where = f"data folder {self._directory.path}"
         version = content[0]  # whatever else a later version puts behind it
         if version != FORMAT_VERSION:
             raise ForeignData(f"{where} {other_format(version, FORMAT_VERSION)}")
         _, cluster, node, incarnation, stated, first_index, prev_term, hard_state, anew, capacity = content
-        if not type(cluster) is type(node) is type(incarnation) is str:
-            raise ValueError("a name that is no text")
+        if not type(cluster) is type(node) is type(incarnation) is str or type(capacity) is not int:
+            raise ValueError("a name that is no text, or a size that is no number")
         mine = self._identity
         if mine and (cluster, node) != (mine.cluster, mine.node):
             raise ForeignData(
@@ -186,9 +193,7 @@ class Reader:
         last = (entries[-1].index, entries[-1].term) if entries else (self._offset_index, self._offset_term)
         if stated != number or (first_index - 1, prev_term) != last:
             raise self._corrupt(0, f"starts at entry {first_index}, but the log before it ends at {last[0]}")
-        if size < capacity:
-            cause = f"the file ends here, and was made with {capacity:,} bytes: somebody has cut it short"
-            raise self._corrupt(size, cause)
+        self.capacity = capacity
         self._recovered.identity = Identity(cluster, NodeId(node), incarnation)
         self._recovered.hard_state = _hard_state(hard_state)
         return int(first_index)
