@@ -171,6 +171,7 @@ def recover(
     Writes that only lost nodes held are lost; writes that nobody was told of may appear. Without a lost
     majority there is nothing to recover: start the nodes that are left.
     """
+    from raftkv.cluster import backup as backups
     from raftkv.cluster import salvage
     from raftkv.cluster.discovery import DEFAULT_DATA
     from raftkv.cluster.local import FolderLock
@@ -182,6 +183,11 @@ def recover(
         raise ConfigError(f"{folder} holds no cluster; expected {folder / 'cluster.toml'}")
     lock = FolderLock(folder)
     try:
+        finished = salvage.finish(folder)
+        if finished:
+            note(f"finished a recovery that was interrupted. What was there is in {finished.parent}")
+            tell(backups.read_backup(finished), json)
+            return
         cluster, remains = salvage.survey(folder)
         if node is not None:
             cluster.node(node)

@@ -24,6 +24,9 @@ PORTS_A_CLUSTER = 50
 """client +0…, peer +10…, control +20…, status +30…, launcher +40."""
 _CLIENT, _PEER, _CONTROL, _STATUS, _LAUNCHER = 0, 10, 20, 30, 40
 _BASES_TRIED = 200
+RECOVERY, RECOVERED = "recovery.json", ".recovered"
+"""In the folder of a cluster that is being recovered: the note of it, and what is to take its place."""
+MADE_BY_US = "# Made by 'raftkv up'."
 SET_ASIDE = ".left-"
 """Between the name of a node that has left and what tells its folder from others."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
@@ -88,8 +91,13 @@ def prepare(
     """
     path = data / "cluster.toml"
     if fresh:
-        _clear(data)
-    if path.exists():
+        _check_own(path)
+    elif (data / RECOVERY).exists():
+        raise ConfigError(
+            f"a recovery of {data} was interrupted; 'raftkv recover --force-new-cluster --data {data}' "
+            "finishes it"
+        )
+    if path.exists() and not fresh:
         known = config.load(path)
         if nodes is not None and nodes != len(known.nodes):
             raise ConfigError(
@@ -121,7 +129,9 @@ def prepare(
             storage=StorageConfig(data=".", segment_mib=segment_mib or StorageConfig().segment_mib),
             snapshot=snapshot or SnapshotConfig(),
         )
-    _write(path, render(chosen))
+    if fresh:
+        _clear(data)  # now that nothing of the command can be refused any more
+    write_durably(path, render(chosen))
     return chosen
 
 
@@ -157,7 +167,7 @@ def set_aside(folder: Path) -> None:
 
 def write_config(cluster: ClusterConfig) -> None:
     """Where ``cluster.source`` says."""
-    _write(cluster.source, render(cluster))
+    write_durably(cluster.source, render(cluster))
 
 
 def launcher_endpoint(cluster: ClusterConfig) -> str:
@@ -167,7 +177,7 @@ def launcher_endpoint(cluster: ClusterConfig) -> str:
 def render(cluster: ClusterConfig) -> str:
     """The ``cluster.toml`` of a local cluster, commented."""
     lines = [
-        "# Made by 'raftkv up'. Times and limits may be edited while the cluster is down.",
+        f"{MADE_BY_US} Times and limits may be edited while the cluster is down.",
         "",
         "[cluster]",
         f'name = "{cluster.name}"',
@@ -273,17 +283,42 @@ def _port(endpoint: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
+def _check_own(path: Path) -> None:
+    """Somebody else's file is not ours to delete, whatever folder was meant; that of a cluster here is."""
+    with suppress(FileNotFoundError):
+        ours = path.read_text(encoding="utf-8", errors="replace").startswith(MADE_BY_US)
+        if not ours and not any(path.parent.glob("*/wal")):
+            raise ConfigError(
+                f"--fresh: {path} was not made by 'raftkv up', so it is not deleted; remove it yourself, or "
+                "choose another folder with --data"
+            )
+
+
 def _clear(data: Path) -> None:
     """Delete what a cluster left here and nothing else: folders with a log, and our own files."""
     for entry in data.iterdir():
         if (entry / "wal").is_dir():
             shutil.rmtree(entry)
-    for name in ("cluster.toml", "run.json"):
+    shutil.rmtree(data / RECOVERED, ignore_errors=True)
+    for name in ("cluster.toml", "run.json", RECOVERY):
         with suppress(FileNotFoundError):
             (data / name).unlink()
 
 
-def _write(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """All of it or nothing, and for good."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

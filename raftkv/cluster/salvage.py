@@ -7,7 +7,9 @@ acknowledged may be in it. That is why an operator has to ask for it, and why th
 
 from __future__ import annotations
 
+import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from raftkv import config
 from raftkv.cluster import backup as backups
 from raftkv.cluster import local
 from raftkv.cluster.backup import Backup, Progress
-from raftkv.config import ClusterConfig
+from raftkv.config import ClusterConfig, NodeConfig
 from raftkv.errors import ConfigError, StorageError
 from raftkv.kv import StateMachine, restored
 from raftkv.raft import EntryKind, SnapshotMark
@@ -80,23 +82,61 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
     """Give every node of the cluster the state of the chosen one, under a new cluster name; what was there is
     moved into ``lost-…``. The recovered state stays there as a backup file, too.
 
-    The caller holds the folder's lock. Raises ``StorageError``."""
+    Everything is made aside first: until then nothing has changed. The switch itself is noted in the folder,
+    which is no cluster's until ``finish`` has ended it. The caller holds the folder's lock. Raises
+    ``StorageError``."""
     lost = data / f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    staging = data / local.RECOVERED
+    shutil.rmtree(staging, ignore_errors=True)  # of an attempt that came to nothing
     try:
         lost.mkdir()
-        founders = tuple(replace(node, joining=False) for node in cluster.nodes)
-        renamed = replace(cluster, name=f"local-{secrets.token_hex(4)}", nodes=founders)
-        made = _save(chosen, renamed.name, lost / "recovered.backup")
-        # From here on no node starts on an old folder: it belongs to a cluster of another name.
-        local.write_config(renamed)
-        for node in cluster.nodes:
-            folder = cluster.data_folder(node.name)
-            if folder.exists():
-                folder.rename(lost / str(node.name))
-    except OSError as error:
-        raise StorageError(f"cannot recover: {error.filename or data}: {error.strerror or error}") from error
-    backups.restore(made, renamed, [str(node.name) for node in cluster.nodes], progress)
+        name = f"local-{secrets.token_hex(4)}"
+        made = _save(chosen, name, lost / "recovered.backup")
+        storage = replace(cluster.storage, data=str(Path(cluster.storage.data) / local.RECOVERED))
+        aside = replace(cluster, name=name, nodes=_founders(cluster), storage=storage)
+        backups.restore(made, aside, [str(node.name) for node in cluster.nodes], progress)
+        note = json.dumps({"cluster": name, "lost": lost.name})
+        local.write_durably(data / local.RECOVERY, note)
+    except (OSError, StorageError) as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(lost, ignore_errors=True)
+        why = f"{error.filename or data}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise StorageError(f"cannot recover: {why}; nothing was changed") from error
+    finish(data)
     return made
+
+
+def finish(data: Path) -> Path | None:
+    """Carry out the switch that is noted in the folder, whether it has begun or not; where the backup is.
+    None where there is none to be made. Raises ``StorageError``; then it is still noted."""
+    note = data / local.RECOVERY
+    if not note.exists():
+        return None
+    try:
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        lost = data / str(noted["lost"])
+        cluster = config.load(data / "cluster.toml")
+        cluster = replace(cluster, name=str(noted["cluster"]), nodes=_founders(cluster))
+        # From here on no node starts on an old folder: it belongs to a cluster of another name.
+        local.write_config(cluster)
+        for node in cluster.nodes:
+            made, folder = data / local.RECOVERED / str(node.name), cluster.data_folder(node.name)
+            if made.exists():
+                if folder.exists():
+                    folder.rename(lost / str(node.name))
+                made.rename(folder)
+        local.sync_folder(data)
+        note.unlink()
+        shutil.rmtree(data / local.RECOVERED)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StorageError(
+            f"the recovery of {data} is not finished: {error}; say 'raftkv recover' again when that is mended"
+        ) from error
+    return lost / "recovered.backup"
+
+
+def _founders(cluster: ClusterConfig) -> tuple[NodeConfig, ...]:
+    return tuple(replace(node, joining=False) for node in cluster.nodes)
 
 
 def _save(chosen: Remains, cluster: str, path: Path) -> Backup:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from raftkv.cluster.local import prepare
+from raftkv.cli.app import app
+from raftkv.cluster import salvage
+from raftkv.cluster.local import RECOVERED, RECOVERY, prepare
+from raftkv.errors import ConfigError
 from raftkv.kv.commands import Command, Op
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import Append, Identity, OsDirectory, StoreChunk, Volume, WalOptions
@@ -111,3 +119,85 @@ def test_with_nothing_left_there_is_nothing_to_recover(lost: Path) -> None:
     done = raftkv("recover", "--force-new-cluster", "--yes", folder=lost)
     assert done.returncode == 2
     assert "n3: damaged log" in done.stderr.decode()
+
+
+class Interrupted(Exception):
+    """Nothing that could tidy up runs after it, as after a SIGKILL."""
+
+
+def recover_until(data: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Begin a recovery and end it at a rename or removal; False where it was through before that."""
+    left = steps
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Interrupted
+            return original(*arguments, **options)
+
+        return step
+
+    cluster, remains = salvage.survey(data)
+    with monkeypatch.context() as patched:
+        for name in ("rename", "replace", "unlink"):
+            patched.setattr(Path, name, counted(getattr(Path, name)))
+        patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
+        try:
+            salvage.new_cluster(data, cluster, salvage.best(remains, None), lambda done, total: None)
+        except Interrupted:
+            return True
+    return False
+
+
+def test_a_recovery_can_be_interrupted_anywhere_and_is_finished_by_the_next(
+    tmp_path: Path, lost: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In between no cluster starts in the folder: it would be an empty one."""
+    steps, refused = 0, 0
+    interrupted = True
+    while interrupted:
+        data = tmp_path / f"copy-{steps}"
+        shutil.copytree(lost / ".raftkv", data)
+        before = (data / "cluster.toml").read_text()
+        interrupted = recover_until(data, steps, monkeypatch)
+        noted = (data / RECOVERY).exists()
+        if noted:
+            refused += 1
+            with pytest.raises(ConfigError, match="was interrupted"):
+                prepare(data, None, None, fresh=False)
+        elif interrupted and not any(data.glob("n1/wal")):
+            assert (data / "cluster.toml").read_text() == before, "nothing has changed yet"
+            assert salvage.best(salvage.survey(data)[1], None).name == "n3"
+        done = invoke_recover(data)
+        assert done.exit_code == 0, done.output
+        found = salvage.survey(data)[1]
+        assert {each.name: each.recovered and each.recovered.last_index for each in found} == dict.fromkeys(
+            ("n1", "n2", "n3"), 4
+        )
+        assert not (data / RECOVERY).exists()
+        assert not (data / RECOVERED).exists()
+        prepare(data, None, None, fresh=False)
+        steps += 1
+    assert refused >= 7, "a note, two folders moved away, three into their places, the note's end"
+
+
+def invoke_recover(data: Path) -> Result:
+    return CliRunner().invoke(app, ["recover", "--force-new-cluster", "--yes", "--data", str(data)])
+
+
+def test_a_recovery_for_which_there_is_no_room_changes_nothing(
+    lost: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = lost / ".raftkv"
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(Volume, "seed", full)
+    done = invoke_recover(data)
+    assert done.exit_code == 1
+    assert "No space left on device; nothing was changed" in done.stderr
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
