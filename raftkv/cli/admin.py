@@ -97,12 +97,14 @@ def list_alarms(
     CORRUPT: the node's state is another than a peer's at the same entry of the log. Which of them is
     right, only people can tell: compare with a third node, and restore the one that is wrong.
     """
-    found = _alarms(find_whole_cluster(endpoints, config, data, timeout), timeout)
+    found, silent = _alarms(find_whole_cluster(endpoints, config, data, timeout), timeout)
     if json:
         emit_json([{"node": node, "alarm": alarm} for node, alarm in found])
-        return
-    for node, alarm in found:
-        emit(f"{node}\t{alarm}")
+    else:
+        for node, alarm in found:
+            emit(f"{node}\t{alarm}")
+    if silent:
+        raise Unavailable(f"{', '.join(silent)} did not answer: what alarms are there is not known")
 
 
 def clear_alarms(
@@ -116,7 +118,7 @@ def clear_alarms(
 
     deadline = time.monotonic() + timeout
     target = find_whole_cluster(endpoints, config, data, timeout)
-    before = _alarms(target, timeout)
+    before, _ = _alarms(target, timeout)
     assert target.controls is not None
     left = max(LEFT_SECONDS_MIN, deadline - time.monotonic())
     with ControlClient() as client:
@@ -128,7 +130,8 @@ def clear_alarms(
         raise Unavailable(f"{', '.join(silent)} did not answer")
 
 
-def _alarms(target: Target, timeout: float) -> list[tuple[str, str]]:
+def _alarms(target: Target, timeout: float) -> tuple[list[tuple[str, str]], list[str]]:
+    """(node, alarm) of those that answer, and the names of the others."""
     from raftkv.cluster.control import ControlClient, snapshots
 
     assert target.controls is not None
@@ -136,7 +139,8 @@ def _alarms(target: Target, timeout: float) -> list[tuple[str, str]]:
         views = snapshots(client, target.controls, min(timeout, 1.0))
     if not any(views.values()):
         raise Unavailable("no node answers")
-    return [(name, alarm) for name, view in views.items() if view for alarm in view.alarms]
+    alarms = [(name, alarm) for name, view in views.items() if view for alarm in view.alarms]
+    return alarms, [name for name, view in views.items() if view is None]
 
 
 def doctor(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Any, NoReturn
 
@@ -12,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from raftkv import __version__
-from raftkv.cli.output import Exit, Unprinted, exit_code_of, fail, flush
+from raftkv.cli.output import Exit, Unprinted, discard, exit_code_of, fail, flush
 from raftkv.errors import RaftkvError
 
 MODULES = {
@@ -115,7 +114,7 @@ def _tell_usage(error: click.UsageError) -> NoReturn:
 def _discard_output() -> None:
     """What is still buffered must not fail a second time at the interpreter's end."""
     if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
 
 
 app = typer.Typer(

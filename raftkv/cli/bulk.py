@@ -6,6 +6,7 @@ import json as json_module
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
@@ -37,6 +38,7 @@ from raftkv.cli.output import (
     note,
     stderr_is_terminal,
 )
+from raftkv.cli.reading import lines, stdin
 from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
@@ -158,18 +160,17 @@ def _told_apart(stream: IO[bytes], asked: Format, name: str) -> tuple[Iterator[b
     """All lines, and what they are: 'dump' writes no tab into JSON, and one into every other line."""
     if asked is Format.AUTO and name.endswith((".jsonl", ".ndjson", ".json")):
         asked = Format.JSONL
+    found = lines(stream, name)
     if asked is not Format.AUTO:
-        return iter(stream), asked
-    first = stream.readline()
+        return found, asked
+    first = next(found, b"")
     kind = Format.JSONL if first.startswith(b"{") and b"\t" not in first else Format.TSV
-    return chain([first] if first else [], stream), kind
+    return chain([first] if first else [], found), kind
 
 
-def _open(file: str) -> IO[bytes]:
+def _open(file: str) -> AbstractContextManager[IO[bytes]]:
     if file == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise ConfigError("'-' reads from stdin, but stdin is closed")
-        return sys.stdin.buffer
+        return nullcontext(stdin())
     try:
         return Path(file).open("rb")
     except OSError as error:

@@ -11,6 +11,7 @@ import typer
 
 from raftkv.cli.options import Json
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
+from raftkv.cli.reading import lines, stdin
 from raftkv.errors import ConfigError, HistoryError
 
 if TYPE_CHECKING:
@@ -92,12 +93,10 @@ def _read(name: str) -> list[Operation]:
     from raftkv.history import read_history
 
     if name == STDIN:
-        if sys.stdin is None:
-            raise ConfigError("stdin is closed; there is no history to read")
-        return read_history(sys.stdin.buffer, "stdin")
+        return read_history(lines(stdin(), "stdin"), "stdin")
     try:
         with Path(name).open("rb") as file:
-            return read_history(file, name)
+            return read_history(lines(file, name), name)
     except OSError as error:
         raise HistoryError(f"{name}: {error.strerror or error}") from None
 

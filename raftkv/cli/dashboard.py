@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
-from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.cli.output import emit, emit_json, note, on_a_terminal, stderr_is_terminal
 from raftkv.cli.showing import show
 from raftkv.errors import ConfigError, RaftkvError
 
@@ -131,8 +131,7 @@ def _read(file: Path) -> Recording:
 
 def require_terminal(otherwise: str) -> None:
     """A browser's dashboard has no terminal, and brings a driver of its own."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    if WEB_DRIVER not in os.environ and not all(stream.isatty() for stream in streams):
+    if WEB_DRIVER not in os.environ and not on_a_terminal():
         raise ConfigError(otherwise)
 
 

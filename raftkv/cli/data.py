@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, as_text, emit, emit_json, note
+from raftkv.cli.reading import stdin
 from raftkv.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -210,11 +210,9 @@ def read_value(value: str) -> bytes:
     """The argument's bytes, or all of stdin for ``-``."""
     if value != "-":
         return argument_bytes(value)
-    if sys.stdin is None or sys.stdin.closed:
-        raise ConfigError("'-' reads the value from stdin, but stdin is closed")
     from raftkv.kv.limits import VALUE_BYTES_MAX
 
-    found = sys.stdin.buffer.read(VALUE_BYTES_MAX + 1)
+    found = stdin().read(VALUE_BYTES_MAX + 1)
     if len(found) > VALUE_BYTES_MAX:  # without reading on: there may be no end of it
         raise InvalidRequest(f"the value on stdin has over {VALUE_BYTES_MAX:,} bytes, which is the limit")
     return found

@@ -153,7 +153,7 @@ def log(
 
 def _find_logs(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+        raise ConfigError(f"{folder}: {'no folder' if folder.exists() else 'no such folder'}")
     for candidates in ([folder], [folder / "wal"], sorted(folder.glob("*/wal"))):
         found = [wal for wal in candidates if any(wal.glob("*-*.log"))]
         if found:
@@ -218,8 +218,24 @@ def _meaning(entry: Entry) -> dict[str, Any]:
         op = Op(command.op).name.lower()
     except ValueError:
         return {"op": "unknown"}
-    keys = list(_keys(command.op, command.arguments))
+    try:
+        keys = list(dict.fromkeys(_keys(command.op, command.arguments)))
+    except (TypeError, ValueError, LookupError):  # a client may send anything; the state machine refused it
+        return {"op": op, "key": None, "malformed": True}
     return {"op": op, "key": keys[0] if len(keys) == 1 else keys}
+
+
+def _keys_of_transaction(compares: Any, success: Any, failure: Any) -> Iterator[bytes]:
+    """Of ranges both ends."""
+    from raftkv.kv.transactions import Step
+
+    for _, _, start, end, _ in compares:
+        yield from [start, end or b""]
+    for step, *fields in (*success, *failure):
+        if step == Step.TXN:
+            yield from _keys_of_transaction(*fields)
+        else:
+            yield from fields[:1] if step == Step.PUT else [fields[0], fields[1] or b""]
 
 
 def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
@@ -228,8 +244,7 @@ def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
     if op == Op.MULTI_PUT:
         arguments = tuple(pair[0] for pair in arguments[0])
     elif op == Op.TXN:
-        steps = (*arguments[0], *arguments[1], *arguments[2])
-        arguments = tuple(dict.fromkeys(part for step in steps for part in step if type(part) is bytes))
+        arguments = tuple(_keys_of_transaction(*arguments))
     elif op == Op.DELETE_RANGE:
         arguments = arguments[:2]
     else:

@@ -110,7 +110,7 @@ def add(
 
 
 def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
-    from raftkv.config import ENDPOINTS, is_endpoint, is_name
+    from raftkv.config import ENDPOINTS, is_endpoint, is_loopback, is_name
 
     if name is not None and not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
@@ -119,6 +119,11 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
             raise ConfigError(f"{endpoint!r} is no endpoint: expected tcp://host:port")
     if address and len(address) != ENDPOINTS:
         raise ConfigError(f"{len(address)} endpoints: expected those for peers, clients, control and status")
+    for endpoint in address:
+        if not is_loopback(endpoint):
+            raise ConfigError(f"{endpoint} is not on loopback; this version has no encryption")
+    if len(set(address)) < len(address):
+        raise ConfigError("the four endpoints of a node are different ones")
     if not address:
         if local is None:
             raise ConfigError(
@@ -215,7 +220,8 @@ def replace(
         rows = {row.name: row for row in members.rows()}
         if name not in rows:
             raise ConfigError(f"no member named {name!r}; the members are {', '.join(rows)}")
-        learner = next((row for row in rows.values() if row.part == "learner"), None)
+        learners = (row for row in rows.values() if row.part == "learner" and row.name != name)
+        learner = next(learners, None)
         if new is None and learner:
             new = learner.name  # of an earlier attempt, as a rule
             note(f"{new} is a learner already")

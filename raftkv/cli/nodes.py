@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ import typer
 
 from raftkv.cli.dashboard import Record, dashboard_of, recording
 from raftkv.cli.endings import when_told_to_end
-from raftkv.cli.output import fail, note
+from raftkv.cli.output import fail, note, on_a_terminal, telling
 from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
@@ -72,22 +71,23 @@ def up(
     from raftkv.cluster.launcher import Launcher
 
     # The dashboard draws on stderr, so that is the one that must be a terminal too.
-    attended = not headless and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    launcher = Launcher(
-        folder,
-        nodes=nodes,
-        base_port=base_port,
-        fresh=fresh,
-        degraded=degraded,
-        echo=not attended,
-        report=note,
-    )
-    if attended:
-        _up_with_dashboard(launcher, folder, record)
-        return
-    when_told_to_end(lambda _: launcher.stop())
-    _run_headless(launcher, folder, record)
-    note("stopped")
+    attended = not headless and on_a_terminal()
+    with nullcontext(note) if attended else telling() as report:
+        launcher = Launcher(
+            folder,
+            nodes=nodes,
+            base_port=base_port,
+            fresh=fresh,
+            degraded=degraded,
+            echo=not attended,
+            report=report,
+        )
+        if attended:
+            _up_with_dashboard(launcher, folder, record)
+            return
+        when_told_to_end(lambda _: launcher.stop())
+        _run_headless(launcher, folder, record)
+        report("stopped")
 
 
 def down(
@@ -127,13 +127,15 @@ def node(
     from raftkv.actors.loop import run_node
     from raftkv.config import load
 
-    def report(text: str) -> None:
-        note(f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}")
-
     cluster = load(config)
     endpoint = cluster.node(name).client
-    run_node(cluster, name, report=report, ready=lambda: report(f"listening for clients on {endpoint}"))
-    report("stopped")
+    with telling() as tell:
+
+        def report(text: str) -> None:
+            tell(f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}")
+
+        run_node(cluster, name, report=report, ready=lambda: report(f"listening for clients on {endpoint}"))
+        report("stopped")
 
 
 def _resize_running(folder: Path, nodes: int) -> bool:

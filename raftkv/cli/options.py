@@ -78,6 +78,8 @@ class Shared:
 
     target: Target
     client: Client
+    timeout: float
+    """Of commands that say nothing else."""
 
 
 shared: Shared | None = None
@@ -92,7 +94,8 @@ def connect(target: Target, timeout: float, prints: bool = True) -> Iterator[Cli
     if prints:
         require_stdout()
     if shared and shared.target.clients == target.clients:
-        before, shared.client.timeout = shared.client.timeout, timeout
+        own = shared.timeout if timeout == DEFAULT_TIMEOUT else timeout
+        before, shared.client.timeout = shared.client.timeout, own
         try:
             yield shared.client
         finally:

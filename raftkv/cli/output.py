@@ -6,10 +6,10 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, TextIO
 
 from raftkv.errors import (
     ClientError,
@@ -69,8 +69,39 @@ def fail(text: str) -> None:
 
 def note(text: str) -> None:
     """A line for people, on stderr."""
-    if sys.stderr is not None:  # closed: print would turn to stdout, where data goes
+    if sys.stderr is None:  # closed: print would turn to stdout, where data goes
+        return
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:
+        # Full, or nobody reads it any more: the exit code says it all the same. What is still buffered must
+        # not fail a second time at the interpreter's end.
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """What is written to ``stream`` from now on is lost, and so is what is buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """As ``note``, for what runs on whether or not anybody reads it."""
+    from raftkv.cluster.teller import Teller
+
+    if sys.stderr is None:
+        yield lambda _: None
+        return
+    teller = Teller(sys.stderr.fileno())
+    try:
+        yield teller.say
+    finally:
+        teller.close()
+
+
+def on_a_terminal() -> bool:
+    """Stdin, stdout and stderr; one that is closed is none."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def stderr_is_terminal() -> bool:
@@ -86,8 +117,10 @@ def require_stdout() -> None:
 def emit(text: str) -> None:
     """A line of data, on stdout; UTF-8 whatever the locale."""
     require_stdout()
+    rest = memoryview(text.encode("utf-8") + b"\n")
     with _printing():
-        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+        while rest:  # with PYTHONUNBUFFERED a part of it may be all that is taken at once
+            rest = rest[sys.stdout.buffer.write(rest) :]
 
 
 def flush() -> None:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raftkv.cli.endings import when_told_to_end
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    check_finite,
+    connect,
+    find_target,
+)
 from raftkv.cli.output import Exit, argument_bytes, as_json, as_text, emit, emit_json, fail, flush, note
 from raftkv.errors import ClientError, ConfigError
 
@@ -58,6 +68,7 @@ def lock(
     this process leaves COMMAND running without the lock: that is what the token is for."""
     from raftkv.recipes import Lock
 
+    check_finite("--wait", wait)
     _let_go_when_told()
     with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
         held = Lock(client, argument_bytes(name), ttl)
@@ -92,6 +103,7 @@ def elect(
 
     if listen == (value is not None):
         raise ConfigError("give either a VALUE to stand with, or --listen")
+    check_finite("--wait", wait)
     _let_go_when_told()
     with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
         election = Election(client, argument_bytes(name), ttl)

@@ -14,6 +14,7 @@ import typer
 from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_target
 from raftkv.cli.output import as_text, note
+from raftkv.cli.reading import commands_from_stdin
 from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ def shell(
     Without a terminal, reads commands from stdin and exits as the first one that fails."""
     target = find_target(endpoints, config, data)
     with options.connect(target, timeout) as client:
-        options.shared = options.Shared(target, client)
+        options.shared = options.Shared(target, client, timeout)
         try:
+            if sys.stdin is None:
+                raise ConfigError("stdin is closed; there are no commands to read")
             if sys.stdin.isatty():
                 _converse(client)
             else:
@@ -83,16 +86,17 @@ def _converse(client: Client) -> None:
 
 
 def _obey() -> None:
-    for number, line in enumerate(sys.stdin, start=1):
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError as error:
-            raise ConfigError(f"line {number}: {error}") from None
-        if words[:1] in (["exit"], ["quit"]):
-            return
-        code = _carry_out(words)
-        if code:
-            raise typer.Exit(code)
+    with commands_from_stdin() as commands:
+        for number, line in enumerate(commands, start=1):
+            try:
+                words = shlex.split(os.fsdecode(line), comments=True)
+            except ValueError as error:
+                raise ConfigError(f"line {number}: {error}") from None
+            if words[:1] in (["exit"], ["quit"]):
+                return
+            code = _carry_out(words)
+            if code:
+                raise typer.Exit(code)
 
 
 def _carry_out(words: list[str]) -> int:

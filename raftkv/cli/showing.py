@@ -54,7 +54,7 @@ class Screen:
 
     def _watch(self) -> None:
         terminal = select.poll()
-        if sys.stdin.isatty():  # a browser's dashboard has none
+        if sys.stdin is not None and sys.stdin.isatty():  # a browser's dashboard has none
             terminal.register(sys.stdin.fileno(), 0)  # a hang-up is told unasked
         patience_ends: float | None = None
         while not self._left:

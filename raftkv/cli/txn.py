@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from raftkv.cli.data import entry_json
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, as_field, emit, emit_json, from_json
+from raftkv.cli.reading import stdin, whole
 from raftkv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TARGETS = ("value", "version", "create_revision", "mod_revision", "lease")
 _DEPTH_MAX = 8
+_BYTES_MAX = 64 << 20
+"""Of the text; far more than a request may have."""
 
 
 def register(app: typer.Typer) -> None:
@@ -89,11 +91,11 @@ def compact(
 
 
 def _read(file: str) -> Any:
-    if file == "-" and sys.stdin is None:
-        raise ConfigError("'-' reads from stdin, but stdin is closed")
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return jsonlib.loads(text)
+        if file == "-":
+            return jsonlib.loads(whole(stdin(), "stdin", _BYTES_MAX).decode("utf-8"))
+        with Path(file).open("rb") as stream:
+            return jsonlib.loads(whole(stream, file, _BYTES_MAX).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -138,7 +140,7 @@ def _compare(document: Any) -> Any:
         "<": lambda: side < wanted,
         ">": lambda: side > wanted,
     }
-    if relation not in relations:
+    if not isinstance(relation, str) or relation not in relations:
         raise ConfigError(f"is {shown(relation)}: expected =, !=, < or >")
     return relations[relation]()
 
@@ -165,7 +167,7 @@ def _step(document: Any, depth: int) -> Step:
             _known(document, "a range", allowed)
             start, end = _where(document)
             options: dict[str, Any] = {name: _number(document, name) for name in ("limit", "revision")}
-            options |= {name: bool(document.get(name, False)) for name in _FLAGS}
+            options |= {name: _flag(document, name) for name in _FLAGS}
             return makers.range_(start, start + b"\0" if end is None else end, **options)
         case "txn":
             return makers.nested(*_transaction(document, depth + 1))
@@ -180,9 +182,18 @@ def _where(document: dict[str, Any]) -> tuple[bytes, bytes | None]:
     from raftkv.kv.ranges import prefix_end
 
     if "prefix" in document:
+        if "key" in document or "end" in document:
+            raise ConfigError("give either a prefix, or a key with or without an end")
         start = _bytes(document, "prefix")
         return start, prefix_end(start)
     return _bytes(document, "key"), _bytes(document, "end") if "end" in document else None
+
+
+def _flag(document: dict[str, Any], name: str) -> bool:
+    found = document.get(name, False)
+    if not isinstance(found, bool):
+        raise ConfigError(f"{name}: expected true or false, not {shown(found)}")
+    return found
 
 
 def _known(document: dict[str, Any], what: str, known: set[str]) -> None:

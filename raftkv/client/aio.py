@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, TypeVar
 
 from raftkv.client import requests
@@ -46,7 +46,7 @@ class AsyncClient:
         await client.put("k", "v")
     """
 
-    def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raftkv.client import requests
@@ -43,7 +43,7 @@ class Client:
     ``client["k"]`` reads, writes and deletes as a dict does, values being bytes.
     """
 
-    def __init__(self, endpoints: Sequence[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
 

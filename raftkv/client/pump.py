@@ -6,10 +6,11 @@ not block: a sync client's wake a waiting thread, an async client's post to its 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from raftkv.client.calls import Call
@@ -28,18 +29,20 @@ Done = Callable[[Call], None]
 
 
 class Pump:
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Iterable[str]) -> None:
         """Raises ``InvalidRequest`` for what are no endpoints."""
-        if isinstance(endpoints, str) or not endpoints:
+        given: list[Any] = [] if isinstance(endpoints, str) else list(endpoints)
+        if not given:
             raise InvalidRequest("a client needs a list with at least one endpoint")
-        for endpoint in endpoints:
-            if not is_endpoint(endpoint):
+        for endpoint in given:
+            if not isinstance(endpoint, str) or not is_endpoint(endpoint):
                 raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
-        self._transport = Transport(endpoints)
+        self._transport = Transport(given)
         self._session = self._transport.core.new_session()
         self._posted: deque[tuple[Action, Call | None]] = deque()
         self._lock = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="raftkv-client", daemon=True)
         self._thread.start()
@@ -56,6 +59,8 @@ class Pump:
 
     def post(self, action: Action, call: Call | None = None) -> None:
         """Have ``action`` run soon, which may submit ``call``. Raises ``ClientError`` once it is closed."""
+        if os.getpid() != self._process:
+            raise ClientError("the client was made before this process was forked: make one here")
         with self._lock:
             if self._closed or self.failure:
                 raise ClientError("the client is closed") from self.failure

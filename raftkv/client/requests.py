@@ -3,7 +3,7 @@ recipes and the simulator's users all ask by these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ from raftkv.errors import InvalidRequest, LeaseNotFound, shown
 from raftkv.kv import KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
 from raftkv.kv.limits import LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN
+from raftkv.kv.transactions import check as check_transaction
 from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
 
 Answer = TypeVar("Answer")
@@ -51,7 +52,12 @@ def put(key: Bytes, value: Bytes, lease: int = 0) -> Request[PutResult]:
 
 
 def put_many(pairs: Sequence[tuple[Bytes, Bytes]]) -> Request[PutResult]:
-    encoded = tuple((to_key(key), to_value(value)) for key, value in pairs)
+    if isinstance(pairs, Mapping):
+        raise InvalidRequest("put_many takes pairs of key and value; of a mapping give its items()")
+    try:
+        encoded = tuple((to_key(key), to_value(value)) for key, value in pairs)
+    except (TypeError, ValueError):
+        raise InvalidRequest("put_many takes pairs of key and value") from None
     return Request((Op.MULTI_PUT, encoded), lambda response: PutResult(response.revision), True)
 
 
@@ -191,11 +197,12 @@ class Step:
 def txn(
     compares: Sequence[tuple[Any, ...]], success: Sequence[Step], failure: Sequence[Step]
 ) -> Request[TxnResult]:
-    fields = (
-        Op.TXN,
-        tuple(compares),
-        *(tuple(step.fields for step in branch) for branch in (success, failure)),
-    )
+    try:
+        branches = [tuple(step.fields for step in branch) for branch in (success, failure)]
+        fields = (Op.TXN, tuple(compares), *branches)
+    except (TypeError, AttributeError):
+        raise InvalidRequest("a transaction takes compares and operations as raftkv.txn makes them") from None
+    check_transaction(*fields[1:])
 
     def decode(response: Response) -> TxnResult:
         return decode_txn(response.detail, response.revision, success, failure)

@@ -19,10 +19,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from raftkv.cluster.ourselves import die_with_parent
+from raftkv.cluster.teller import Teller
 from raftkv.config import load
 from raftkv.errors import ConfigError, CorruptLog, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
+STDERR_FD = 2
 NODE_LOG_BYTES_MAX = 8 << 20
 """Of a node's own log of events; at a start with more, it begins anew."""
 _SPAWN = multiprocessing.get_context("spawn")
@@ -124,22 +126,26 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
     die_with_parent()
     # Ctrl-C reaches the whole terminal group: only the launcher answers it, and tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = Path(log_folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    log_path = folder / NODE_LOG
-    fresh = log_path.exists() and log_path.stat().st_size > NODE_LOG_BYTES_MAX
-    log = log_path.open("w" if fresh else "a", encoding="utf-8", buffering=1)
-    if not echo:
-        os.dup2(log.fileno(), sys.stderr.fileno())  # a traceback belongs into the log, not on the screen
+
+    def say(**message: object) -> None:
+        with suppress(OSError):  # a launcher that has given us up
+            pipe.send_bytes(json.dumps(message).encode("utf-8"))
+
+    try:
+        log = _open_log(Path(log_folder))
+    except OSError as error:
+        say(failed=f"{error.filename}: {error.strerror}")
+        sys.exit(EXIT_CONFIG)
+    tellers = [Teller(log)]
+    if echo:
+        tellers.append(Teller(STDERR_FD))
+    else:
+        os.dup2(log, STDERR_FD)  # a traceback belongs into the log, not on the screen
 
     def report(text: str) -> None:
         line = f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}"
-        for sink in (log, sys.stderr) if echo else (log,):
-            with suppress(OSError):  # a full disk or a closed terminal must not end the node
-                print(line, file=sink)
-
-    def say(**message: object) -> None:
-        pipe.send_bytes(json.dumps(message).encode("utf-8"))
+        for teller in tellers:
+            teller.say(line)
 
     # Imported here, not above: the launcher itself needs nothing of a node's inside.
     from raftkv.actors.loop import Guard, run_node
@@ -152,7 +158,18 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
         say(failed=str(error))
         sys.exit(_exit_code(error))
     finally:
-        log.close()
+        for teller in tellers:
+            teller.close()
+
+
+def _open_log(folder: Path) -> int:
+    """The descriptor of the node's own log of events."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NODE_LOG
+    fresh = path.exists() and path.stat().st_size > NODE_LOG_BYTES_MAX
+    return os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if fresh else os.O_APPEND), 0o644
+    )
 
 
 def _exit_code(error: RaftkvError) -> int:

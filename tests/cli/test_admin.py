@@ -17,7 +17,7 @@ from raftkv.cluster.discovery import Target, find
 from raftkv.cluster.members import LocalNodes
 from raftkv.cluster.ourselves import own_command
 from raftkv.errors import OutcomeUnknown, Unavailable
-from tests.cli.asserting import Done, await_leader, invoke, ok, refused, status
+from tests.cli.asserting import Done, await_leader, document, invoke, ok, refused, status
 from tests.support.processes import (
     DEADLINE_SECONDS,
     LocalCluster,
@@ -139,6 +139,36 @@ def test_alarms_are_listed_and_cleared(cluster: LocalCluster) -> None:
     finally:
         ok(cluster, "chaos", "heal")
     await_condition(lambda: not ok(cluster, "alarm", "list"), "the end of the alarm")
+
+
+def test_silence_is_not_taken_for_the_absence_of_alarms(cluster: LocalCluster) -> None:
+    cluster.await_all_alive()
+    paused = a_follower(cluster)
+    ok(cluster, "chaos", "pause", paused)
+    try:
+        done = invoke(cluster, "alarm", "list", "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (3, [])
+        assert f"{paused} did not answer" in done.stderr.decode()
+    finally:
+        ok(cluster, "chaos", "resume", paused)
+    cluster.await_all_alive()
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "complaint"),
+    [
+        ([9001, 9001, 9002, 9003], "different ones"),
+        (["tcp://8.8.8.8:9001", 9002, 9003, 9004], "not on loopback"),
+        (["tcp://127.0.0.1", 9002, 9003, 9004], "no endpoint"),
+        ([9001, 9002, 9003], "3 endpoints"),
+    ],
+)
+def test_a_member_with_endpoints_that_cannot_work_is_refused(
+    cluster: LocalCluster, endpoints: list[int | str], complaint: str
+) -> None:
+    addresses = [each if isinstance(each, str) else f"tcp://127.0.0.1:{each}" for each in endpoints]
+    assert complaint in refused(invoke(cluster, "members", "add", "n7", *addresses), 2)
+    assert len(document(cluster, "members", "list", "--json")) >= 1
 
 
 def doctor(cluster: LocalCluster) -> Done:

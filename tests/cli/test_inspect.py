@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.kv.commands import Command, Op
+from raftkv.kv.commands import Command, Op, encode_flat
+from raftkv.kv.transactions import Step
 from raftkv.raft import Configuration, Entry, EntryKind, HardState
 from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
 from raftkv.types import LogIndex, NodeId, Term
@@ -78,6 +79,29 @@ def test_entries_are_listed_with_what_they_do(tmp_path: Path) -> None:
     shown = [json.loads(line) for line in part.stdout.splitlines()]
     assert [entry["index"] for entry in shown] == [3, 4]
     assert shown[0] == {"index": 3, "term": 2, "bytes": shown[0]["bytes"], "op": "put", "key": "k1"}
+
+
+def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: Path) -> None:
+    wal = tmp_path / "wal"
+    log, _ = Wal.open(OsDirectory(wal), Identity("c", NodeId("n1"), "life"), WalOptions(segment_bytes=1024))
+    nested = (((0, 0, b"c", None, b"value"),), ((Step.DELETE, b"d", b"e"),), ((Step.PUT, b"f", b"value", 0),))
+    transaction = ((), ((Step.PUT, b"a", b"value", 0), (Step.TXN, *nested), (Step.PUT, b"a", b"b", 0)), ())
+    commands = [
+        (Op.TXN, *transaction),
+        (Op.TXN, (True,), (), ()),
+        (Op.MULTI_PUT, ((b"x", b"v"), (b"y", b"v"))),
+    ]
+    entries = [
+        Entry(LogIndex(n), Term(1), EntryKind.COMMAND, encode_flat((7, 0, n, n, *command)))
+        for n, command in enumerate(commands, start=1)
+    ]
+    log.append(HardState(Term(1), None, LogIndex(0)), entries)
+    log.close()
+    done = raftkv("inspect", "log", str(wal), "--json", folder=tmp_path)
+    first, second, third = [json.loads(line) for line in done.stdout.splitlines()]
+    assert first["key"] == ["a", "c", "", "d", "e", "f"]
+    assert (second["op"], second["key"], second["malformed"]) == ("txn", None, True)
+    assert third["key"] == ["x", "y"]
 
 
 def test_who_belongs_to_the_cluster_is_an_entry_like_others(tmp_path: Path) -> None:

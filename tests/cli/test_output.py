@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftkv.cli.output import Exit, as_field, as_json, as_text, exit_code_of, from_field, from_json
+from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, exit_code_of, from_field, from_json
 from raftkv.errors import (
     ClientError,
     ConfigError,
@@ -21,6 +28,7 @@ from raftkv.errors import (
     StorageFailed,
     Unavailable,
 )
+from tests.support.processes import DEADLINE_SECONDS, environment
 
 
 @given(st.binary() | st.text().map(str.encode) | st.just(b"base64:AAAA"))
@@ -65,3 +73,40 @@ def test_other_json_is_refused(value: object) -> None:
 )
 def test_every_error_has_its_exit_code(error: RaftkvError, code: Exit) -> None:
     assert exit_code_of(error) == code
+
+
+def test_output_that_takes_a_part_at_a_time_gets_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With PYTHONUNBUFFERED there is no buffer that would see to it."""
+
+    class Stingy(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data)[:7])
+
+    with Stingy(tmp_path / "out", "w") as raw:
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=raw, flush=lambda: None))
+        emit("a line that is longer than seven bytes")
+    assert (tmp_path / "out").read_text() == "a line that is longer than seven bytes\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["get", "a", "--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.1"], 3),
+        (["bogus"], 2),
+        (["check", "x"], 2),
+    ],
+)
+def test_the_exit_code_tells_where_stderr_cannot(tmp_path: Path, arguments: list[str], code: int) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "raftkv", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=full,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    assert done.returncode == code

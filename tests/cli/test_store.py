@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.asserting import document, invoke, ok, quiet, refused
+from raftkv.cli import options
+from raftkv.cli.options import DEFAULT_TIMEOUT, find_target
+from raftkv.cli.reading import LINE_BYTES_MAX
+from raftkv.client import Client
+from tests.cli.asserting import document, invoke, ok, quiet, refused, run_with
 from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
@@ -243,3 +247,54 @@ def test_completion_knows_commands_and_keys(cluster: LocalCluster) -> None:
         await_condition(lambda: candidates(client, "get ", "tab/") == ["'tab/one two'"], "the key")
         assert candidates(client, "get tab/ ", "x") == []
         assert candidates(client, "status ", "x") == []
+
+
+def test_a_scripted_shell_reads_nothing_but_commands_from_stdin(cluster: LocalCluster) -> None:
+    """Or the rest of the script would become the value."""
+    ok(cluster, "put", "shell/victim", "unharmed")
+    for command in ("put shell/victim -", "cas shell/victim unharmed -", "load -", "txn"):
+        done = cluster.run("shell", stdin=f"{command}\nput shell/next 1\n".encode())
+        assert refused(done, 2) == "'-' cannot read stdin here: the commands come from it"
+    assert ok(cluster, "get", "shell/victim") == b"unharmed\n"
+    done = cluster.run("shell", stdin=b"lock shell/lock -- cat\nget shell/victim\n")
+    assert (done.returncode, done.stdout) == (0, b"unharmed\n"), done
+
+
+def test_a_shell_without_stdin_is_refused(cluster: LocalCluster) -> None:
+    assert "stdin is closed" in refused(run_with(["shell"], cluster.folder, shell='exec "$@" <&-'), 2)
+
+
+def test_the_timeout_of_a_shell_is_that_of_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = find_target("tcp://127.0.0.1:9", None, None)
+    with Client(target.clients, timeout=7.0) as client:
+        monkeypatch.setattr(options, "shared", options.Shared(target, client, 7.0))
+        for asked, given in ((DEFAULT_TIMEOUT, 7.0), (0.5, 0.5)):
+            with options.connect(target, asked) as shared:
+                assert (shared, client.timeout) == (client, given)
+        assert client.timeout == 7.0
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ({"success": [{"op": "delete", "key": "a", "prefix": "b"}]}, "either a prefix, or a key"),
+        ({"success": [{"op": "range", "prefix": "a", "end": "b"}]}, "either a prefix, or a key"),
+        ({"success": [{"op": "range", "prefix": "a", "reverse": "no"}]}, "expected true or false"),
+        ({"compare": [{"key": "a", "target": "version", "is": ["="], "to": 1}]}, "expected =, !=, < or >"),
+    ],
+)
+def test_a_transaction_that_contradicts_itself_is_refused(
+    cluster: LocalCluster, document: dict[str, object], complaint: str
+) -> None:
+    assert complaint in refused(invoke(cluster, "txn", stdin=json.dumps(document).encode()), 2)
+
+
+def test_a_watch_of_the_past_that_reaches_nobody_gives_up(cluster: LocalCluster) -> None:
+    nobody = ("--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.2")
+    assert invoke(cluster, "watch", "a", "--from-revision", "1", *nobody).returncode == 3
+
+
+@pytest.mark.parametrize("command", ["load", "check", "txn"])
+def test_what_has_no_end_is_refused(cluster: LocalCluster, command: str) -> None:
+    assert "bytes, which is the limit" in refused(invoke(cluster, command, "/dev/zero"), 2)
+    assert LINE_BYTES_MAX == 16 << 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -14,7 +15,7 @@ import raftkv
 from raftkv import txn
 from raftkv.client import AsyncClient, Client, Event, requests
 from raftkv.client.stream import WatchStream
-from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound
+from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound, Unavailable
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
@@ -231,3 +232,43 @@ async def test_the_async_client_does_all_of_it(raftkv_cluster: LocalCluster) -> 
         await client.catch_up(raftkv_cluster.endpoints[0])
     with pytest.raises(ClientError, match="closed"):
         await client.put("a", "1")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda client: client.put_many({"ab": "1"}),
+        lambda client: client.put_many([("a",)]),
+        lambda client: client.put_many(["ab", 7]),
+        lambda client: client.txn([True], []),
+        lambda client: client.txn([], ["x"]),
+        lambda client: client.txn([], 7),
+    ],
+)
+def test_a_slip_in_what_is_asked_never_leaves_the_client(raftkv_client: Client, action: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        action(raftkv_client)
+
+
+def test_endpoints_may_come_from_anywhere_and_are_looked_at() -> None:
+    with Client((each for each in ["tcp://127.0.0.1:9"]), timeout=0.1) as client, pytest.raises(Unavailable):
+        client.hello()
+    wrong: Any
+    for wrong in ([5], "tcp://127.0.0.1:9", [], ["http://x"]):
+        with pytest.raises(InvalidRequest):
+            Client(wrong)
+
+
+def test_a_client_does_not_outlive_a_fork(raftkv_client: Client) -> None:
+    """Its thread did not come along, so nobody would answer."""
+    raftkv_client.put("fork", "1")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            raftkv_client.get("fork")
+        except ClientError as error:
+            code = 0 if "forked" in str(error) else 2
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert raftkv_client["fork"] == b"1"

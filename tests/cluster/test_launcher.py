@@ -340,14 +340,14 @@ def test_a_node_that_cannot_start_closes_what_it_opened(data: Path) -> None:
     assert path.name in refused(alone, 1)
 
 
-@pytest.mark.parametrize("how", ["zeroed", "truncated"])
-def test_a_torn_tail_is_cut_and_the_cluster_serves(data: Path, how: str) -> None:
+@pytest.mark.parametrize("zeros_left", [100, None], ids=["truncated", "zeroed"])
+def test_a_torn_tail_is_cut_and_the_cluster_serves(data: Path, zeros_left: int | None) -> None:
     for node in ("n1", "n2", "n3"):
         path = segment(data, node)
         start, end = spans(path)[-1]
         content = bytearray(path.read_bytes())
         content[end - 24 :] = bytes(len(content) - end + 24)
-        path.write_bytes(content[: end - 24] if how == "truncated" else content)
+        path.write_bytes(content[: end + zeros_left] if zeros_left else content)
 
         assert spans(path)[-1][1] == start
     with running_in(data.parent) as cluster:
@@ -502,3 +502,18 @@ def start_node(name: str, folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
         )
+
+
+@pytest.mark.parametrize("wrong", [("--nodes", "100"), ("--base-port", "80000")])
+def test_what_is_refused_deletes_nothing(data: Path, wrong: tuple[str, str]) -> None:
+    before = fingerprints(data)
+    refused(raftkv_in_process("up", "--headless", "--fresh", *wrong, folder=data.parent))
+    assert fingerprints(data) == before
+
+
+def test_fresh_deletes_no_file_that_somebody_wrote_by_hand(tmp_path: Path) -> None:
+    mine = tmp_path / "cluster.toml"
+    mine.write_text("# by hand\n")
+    done = raftkv_in_process("up", "--headless", "--fresh", "--data", ".", folder=tmp_path)
+    assert "was not made by 'raftkv up'" in refused(done)
+    assert mine.read_text() == "# by hand\n"
