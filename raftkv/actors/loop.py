@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import random
+import resource
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import zmq
@@ -55,6 +56,7 @@ def run_node(
     """
     me = config.node(name)
     require_loopback(me)
+    _raise_limits()
     folder = config.data_folder(name) / "wal"
     directory = OsDirectory(folder)
     identity = Identity(config.name, me.name, secrets.token_hex(8))
@@ -99,6 +101,13 @@ def run_node(
     assert node.stopped is not None
     if node.stopped.error:
         raise node.stopped.error
+
+
+def _raise_limits() -> None:
+    """A connection takes a descriptor, and there may be thousands; the soft limit is often 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str) -> Port:

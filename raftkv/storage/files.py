@@ -16,8 +16,9 @@ from typing import Protocol
 
 from raftkv.errors import DataFolderLocked, DiskFull, ForeignData, StorageFailed
 
-NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space, quota exceeded, and the limit on a file's size (``ulimit -f``)."""
+NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+"""No space, quota exceeded, the limit on a file's size (``ulimit -f``), and no descriptor for another file:
+connections take those, and give them back."""
 
 
 class File(Protocol):
@@ -150,7 +151,10 @@ class OsDirectory:
         (self._path / name).unlink()
 
     def sync(self) -> None:
-        _sync_folder(self._path)
+        if self._lock_fd is None:
+            _sync_folder(self._path)
+        else:
+            os.fsync(self._lock_fd)  # no descriptor that might not be had
 
     def lock(self) -> None:
         """On the folder itself: a file that is locked can be deleted, and another locked under its name."""
@@ -205,7 +209,8 @@ def sync(target: File | Directory) -> None:
 def conclude(directory: Directory, error: OSError) -> DiskFull | StorageFailed:
     """No space is survivable as long as no sync was involved; nothing else is."""
     if error.errno in NO_SPACE_ERRNOS and not isinstance(error, SyncError):
-        return DiskFull(f"no space in {directory.path}: {error.strerror}")
+        what = "no more files can be opened" if error.errno in (errno.EMFILE, errno.ENFILE) else "no space"
+        return DiskFull(f"{what} in {directory.path}: {error.strerror}")
     return StorageFailed(
         f"disk failure in {directory.path}: {error.strerror or error}; "
         "this node stops because it cannot know what reached the disk. "

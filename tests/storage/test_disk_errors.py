@@ -169,7 +169,7 @@ def test_zeros_ahead_that_find_no_room_are_a_full_disk_and_any_other_error_is_fi
 
 
 @pytest.mark.parametrize("operation", ["create", "allocate", "write", "rename"])
-@pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE])
 def test_a_full_disk_while_rolling_is_survived(operation: str, error_number: int) -> None:
     directory, wal = prepared()
     directory.before = failing(operation, error_number)

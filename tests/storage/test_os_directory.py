@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from raftkv.errors import CorruptLog, DataFolderLocked, ForeignData
+from raftkv.errors import CorruptLog, DataFolderLocked, DiskFull, ForeignData
 from raftkv.storage import Append, OsDirectory, Recovered, Volume, WalOptions
 from raftkv.storage.files import OsFile
 from raftkv.storage.records import ALIGNMENT
@@ -286,3 +288,29 @@ def test_a_name_is_created_once(tmp_path: Path) -> None:
     assert directory.list() == []
     with pytest.raises(FileNotFoundError):
         directory.open("other")
+
+
+def test_without_descriptors_nothing_is_lost_and_the_log_goes_on_once_there_are_some(tmp_path: Path) -> None:
+    """Connections take them: a limit on those is no disk failure, even where a segment has to be begun."""
+    volume, _, directory = start(tmp_path)
+    volume.do(Append(*WRITES[0]))
+    taken = []
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        rolling = Append(None, entries(1, 30, size=3000))
+        with pytest.raises(DiskFull, match="no more files can be opened"):
+            volume.do(rolling)
+        os.close(taken.pop())
+        volume.do(rolling)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in taken:
+            os.close(fd)
+    volume.close()
+    end(directory)
+    assert len(read_all(tmp_path).entries) == 30
