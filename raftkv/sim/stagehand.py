@@ -196,6 +196,9 @@ class Stagehand:
 
         return self._perform("heal", act)
 
+    def still_broken(self) -> list[str]:
+        return []
+
     def heal_all(self) -> str:
         def act(run: Run) -> None:
             run.world.schedule.after(0.0, lambda: run.world.heal(run.world.names))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -25,6 +26,7 @@ from textual.widgets import ContentSwitcher, Static
 
 from raftkv.errors import RaftkvError
 from raftkv.tui.commands import COMMANDS, MENU
+from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
@@ -65,6 +67,7 @@ MOVING_SHARE = 0.1
 MOVING_SECONDS_MAX = 0.5
 """After which they are drawn all the same."""
 WIDTH_MIN, HEIGHT_MIN = 80, 24
+_COMMAND_ACTIONS = frozenset(command.action for command in COMMANDS)
 
 
 class Pace:
@@ -197,6 +200,19 @@ class Dashboard(TimeOperations):
             f"the dashboard needs {WIDTH_MIN}x{HEIGHT_MIN}; this terminal has {width}x{height}\n\nq quits"
         )
         self.call_after_refresh(self.draw)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is done blind, nor by a key that was meant for a dialog which is not there yet."""
+        if action != "quit" and self.screen_stack:
+            blind = self.screen_stack[0].has_class("-too-small")
+            if blind or (len(self.screen_stack) > 1 and action in _COMMAND_ACTIONS):
+                return False
+        return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """One that was typed ahead of its dialog comes past it."""
+        if isinstance(self.screen, ChoiceDialog):
+            self.screen.take(event)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -367,10 +383,12 @@ class Dashboard(TimeOperations):
         self.push_screen(PutDialog(message.key, message.value), change)
 
     def action_delete(self) -> None:
-        key = cast(DataPage, self._pages["data"]).selected_key
+        chosen = cast(DataPage, self._pages["data"]).selected
         actions = self.breakable()
-        if self._page == "data" and key is not None and actions:
-            self.act(lambda: actions.delete(key))
+        if self._page == "data" and chosen and actions:
+            key, value = chosen
+            back = partial(actions.compare_and_set, key, None, value)
+            self.act(lambda: actions.delete(key), undo=lambda: back)
 
     def on_action_ended(self, message: ActionEnded) -> None:
         """Beside the handler of ``Operations``, which Textual calls as well."""
@@ -397,4 +415,4 @@ class Dashboard(TimeOperations):
             self.exit()
         elif choice == "heal" and self.actions:
             self.notify("healing …")
-            self.act(self.actions.heal_all, self.exit)
+            self.act(self.healing(self.actions, self.actions.heal_all), self.exit)

@@ -22,6 +22,8 @@ from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
 
 LINES_MAX = 500
+LATE_LINES_MAX = 50
+"""Looked back over for the place of a line that was heard of late."""
 """Lines of the event log kept: some ten stormy elections, and drawn from a tuple of this size."""
 COUNTERS_MAX = 12
 """Counter readings behind a rate: ten snapshots a second, so a little over one second."""
@@ -283,7 +285,8 @@ def lag(state: State, name: str) -> int | None:
     if leader.name == name:
         return 0
     match = next((peer.match_index for peer in leader.peers if peer.name == name), None)
-    return None if match is None else max(0, leader.last_index - match)
+    # A new leader knows nothing of a peer before its first answer, and of one that is dead for ever.
+    return max(0, leader.last_index - match) if match else None
 
 
 # -- events ------------------------------------------------------------------------------------
@@ -399,4 +402,9 @@ def _with_node(state: State, changed: NodeState) -> State:
 
 
 def _with_line(state: State, line: LogLine) -> State:
-    return replace(state, lines=(*state.lines, line)[-LINES_MAX:], lines_total=state.lines_total + 1)
+    """In its place by time: what the launcher says, or a command under way, is heard of late."""
+    place = len(state.lines)
+    while place and len(state.lines) - place < LATE_LINES_MAX and state.lines[place - 1].time > line.time:
+        place -= 1
+    lines = (*state.lines[:place], line, *state.lines[place:])
+    return replace(state, lines=lines[-LINES_MAX:], lines_total=state.lines_total + 1)

@@ -89,13 +89,14 @@ class Operations(App[None]):
             return
         prepare = self.preparation()
         self._under_way += 1
+        began = self.clock()
 
         def work() -> None:
             item: CommandDone | CommandFailed
             try:
                 if prepare:
                     prepare()
-                item = CommandDone(self.clock(), call())
+                item = CommandDone(began, call())  # what it does is told of while it is under way
             except RaftkvError as error:
                 item = CommandFailed(self.clock(), str(error))
             self.post_message(ActionEnded(item, then, undo))
@@ -249,12 +250,25 @@ class Operations(App[None]):
     def action_heal(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act(actions.heal)
+            self.act(self.healing(actions, actions.heal))
 
     def action_heal_all(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act(actions.heal_all)
+            self.act(self.healing(actions, actions.heal_all))
+
+    def healing(self, actions: Actions, heal: Call) -> Call:
+        """A failure where somebody could not be asked to mend its faults, though the others have."""
+
+        def call() -> str:
+            command, left = heal(), ", ".join(actions.still_broken())
+            if left:
+                raise RaftkvError(
+                    f"healed, but {left} did not answer: what is broken there stays; H resumes it"
+                )
+            return command
+
+        return call
 
     def action_lifetime(self) -> None:
         self.seconds = LIFETIMES[(LIFETIMES.index(self.seconds) + 1) % len(LIFETIMES)]

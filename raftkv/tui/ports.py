@@ -88,6 +88,10 @@ class Actions(Protocol):
         """Remove every fault of links, disks and clocks."""
         ...
 
+    def still_broken(self) -> Sequence[str]:
+        """Nodes that did not answer the last ``heal``, and may have faults all the same."""
+        ...
+
     def heal_all(self) -> str:
         """Heal, resume every paused node, restart every one that has exited."""
         ...

@@ -71,6 +71,8 @@ class RecordingActions:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.fails: str | None = None
+        self.deaf: list[str] = []
+        """Who does not hear of healing."""
         self.gate: threading.Event | None = None
         self.threads: set[int] = set()
 
@@ -122,6 +124,9 @@ class RecordingActions:
     def heal(self) -> str:
         return self._did("heal")
 
+    def still_broken(self) -> list[str]:
+        return self.deaf
+
     def heal_all(self) -> str:
         return self._did("heal_all")
 
@@ -151,6 +156,8 @@ class ScriptedLookups:
         self.rows: list[tuple[str, str, int, int]] = []
         self.logs: dict[str, list[LogEntry]] = {}
         self.fails: str | None = None
+        self.deaf: list[str] = []
+        """Who does not hear of healing."""
 
     def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
         if self.fails:

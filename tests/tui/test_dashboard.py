@@ -6,6 +6,7 @@ import math
 import threading
 
 import pytest
+from textual import events
 from textual.command import CommandPalette
 from textual.widgets import Input
 
@@ -205,6 +206,63 @@ async def test_a_failed_action_is_one_line() -> None:
         await running.until_shown("! n1 does not [answer]")
         assert [toast.message for toast in running.app._notifications] == ["n1 does not [answer]"]
         assert "load on" not in running.screen()
+
+
+async def test_healing_that_did_not_reach_everybody_is_no_success() -> None:
+    """A paused node keeps what it suffers, and shows it once it goes on."""
+    async with session(healthy()) as running:
+        running.actions.deaf = ["n2"]
+        await running.press("h")
+        await running.until_shown("! healed, but n2 did not answer")
+        running.actions.deaf = []
+        await running.press("h")
+        await running.until_shown("$ raftkv chaos heal")
+
+
+async def test_nothing_is_done_behind_a_terminal_that_is_too_small() -> None:
+    async with session(healthy()) as running:
+        await running.pilot.resize_terminal(60, 20)
+        await running.until_shown("the dashboard needs 80x24")
+        await running.press("k", "K", "question_mark", "f")
+        assert running.actions.calls == []
+        assert len(running.app.screen_stack) == 1
+        await running.pilot.resize_terminal(80, 24)
+        await running.press("k")
+        assert running.actions.calls == [("kill", "n1", SECONDS)]
+
+
+@pytest.mark.parametrize(("keys", "asked"), [("fs", "disk"), ("fe", "disk"), ("c2", "clock")])
+async def test_a_key_may_be_typed_ahead_of_its_dialog(keys: str, asked: str) -> None:
+    async with session(healthy()) as running:
+        for key in keys:
+            running.app.post_message(events.Key(key, key))  # both before anything is drawn
+        await running.until(lambda: [call[0] for call in running.actions.calls] == [asked])
+        assert len(running.app.screen_stack) == 1
+
+
+async def test_a_filter_says_that_it_hides_something() -> None:
+    async with session(election()) as running:
+        await running.press("slash", *"zzz", "enter")
+        await running.until_shown("with 'zzz'  esc: all")
+        await running.press("escape")
+        await running.until(lambda: "zzz" not in running.screen())
+
+
+async def test_what_was_deleted_can_be_put_back() -> None:
+    async with session(healthy()) as running:
+        await running.press("f5")
+        await running.until_shown("color/blue")
+        await running.press("delete")
+        await running.press("backspace")
+        deleted, put_back = running.actions.calls
+        assert (deleted[0], put_back[:2], put_back[2]) == ("delete", ("compare_and_set", deleted[1]), None)
+
+
+async def test_a_node_that_falls_silent_is_told_of() -> None:
+    async with session(healthy()) as running:
+        running.clock.now += 3
+        await running.until_shown("? n1 silent")
+        assert "no faults" not in running.screen()
 
 
 async def test_only_so_many_actions_at_once() -> None:

@@ -146,6 +146,21 @@ def test_lag_is_what_the_leader_of_the_highest_term_knows() -> None:
     assert lag(initial(NAMES), "n1") is None
 
 
+def test_a_new_leader_does_not_know_what_others_lack_before_it_has_heard_them() -> None:
+    new = leader_snapshot(
+        "n2", term=8, last_index=1042, peers=(peer_snapshot("n1", 0), peer_snapshot("n3", 1))
+    )
+    assert [lag(reduce(initial(NAMES), new), name) for name in NAMES] == [None, 0, 1041]
+
+
+def test_what_is_heard_of_late_stands_in_its_place() -> None:
+    state = reduce_all(initial(NAMES), [changed(1, START), changed(2, START + 2)])
+    state = reduce(state, CommandFailed(START + 1, "no"))
+    state = reduce(state, CommandDone(START + 0.5, "raftkv chaos kill n1"))
+    assert [line.time - START for line in state.lines] == [0, 0.5, 1, 2]
+    assert state.lines_total == 4
+
+
 def test_a_process_is_followed_through_its_states() -> None:
     state = reduce_all(
         initial(NAMES),

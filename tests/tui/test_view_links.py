@@ -26,7 +26,9 @@ def test_link_symbols() -> None:
     )
     shape = MatrixShape(label=3, cell=3, width=12)
     drawn = [plain(line) for line in link_matrix(state, START, shape)]
-    assert drawn == ["    n1 n2 n3", "n1   ·  ✕  ◐", "n2   ●  ·  ●", "n3   ?  ?  ·"]
+    assert drawn == ["    n1 n2 n3", "n1   ·  ✕  ◐", "n2   ●  ·  ☠", "n3   ☠  ☠  ·"], (
+        "what is broken on the living side is told"
+    )
 
 
 def test_shapes() -> None:

@@ -126,8 +126,8 @@ def test_a_grid_of_links() -> None:
     assert rows == [
         " from\\to  n1                n2                n3",
         " n1       ·                ▸✕ blocked         ◐ 100±20ms -5%",
-        " n2       ● ok              ·                 ● ok",
-        " n3       ? not alive       ? not alive       ·",
+        " n2       ● ok              ·                 ☠ dead",
+        " n3       ☠ dead            ☠ dead            ·",
     ]
     assert plain(link_facts(state, "n1", "n2")).startswith(" n1 → n2 blocked, 5 s left   4,711 frames sent")
     assert plain(link_facts(state, "n1", "n9")).endswith("nothing heard of it")
@@ -151,8 +151,8 @@ def test_every_cell_can_be_hit() -> None:
 def test_everything_at_once_on_one_link() -> None:
     fault = LinkFault(delay_ms=80, jitter_ms=20, drop=0.05, duplicate=0.02, reorder=0.01)
     state = state_of(snapshot("n1", faults={"n2": (fault, None)}))
-    assert link_text(state.nodes[0], "n2", START, 40).text == "◐ 80±20ms -5% ×2 2% ⇄ 1%"
-    assert link_text(state.nodes[0], "n2", START, 9).text == "◐ 80±20m…"
+    assert link_text(state, state.nodes[0], "n2", START, 40).text == "◐ 80±20ms -5% ×2 2% ⇄ 1%"
+    assert link_text(state, state.nodes[0], "n2", START, 9).text == "◐ 80±20m…"
 
 
 def test_groups_and_faults() -> None:

@@ -215,9 +215,11 @@ def test_a_footer_of_many_faults_fits(load_on: bool) -> None:
     for width in (80, 100, 160):
         line = plain(footer(frame(state, times(), load_on=load_on), width))
         assert len(line) == width
-        assert "✕ par" in line
-        assert "0:21 left" in line
-        assert "more" in line or "n9 down" in line
+        assert "☠ n9" in line, "a node that is down comes first"
+        assert "0:20" in line
+        assert "✕ partit" in line or (load_on and width == 80)
+        assert "more" in line
+        assert ("left" in line) == (width == 160), "no word to spare"
 
 
 def test_the_clock_of_the_past_stands_out() -> None:

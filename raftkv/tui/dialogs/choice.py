@@ -40,9 +40,13 @@ class ChoiceDialog(ModalScreen[str | None]):
         self.query_one(".dialog").border_title = Content(self._title)
 
     def on_key(self, event: events.Key) -> None:
+        self.take(event)
+
+    def take(self, event: events.Key) -> None:
         for key, value, _ in self._choices:
             if event.character == key:
                 event.stop()
+                event.prevent_default()
                 self.dismiss(value)
                 return
 

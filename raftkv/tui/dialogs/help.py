@@ -13,7 +13,7 @@ from textual.widgets import Static
 from raftkv.tui.commands import COMMANDS, Command
 
 _SYMBOLS = (
-    "[b]links[/b] ● ok ✕ blocked ◐ degraded ? dead  [b]nodes[/b] ★ leads ☠ dead ⏸ paused n1! alarm\n"
+    "[b]links[/b] ● ok ✕ cut ◐ degraded  [b]nodes[/b] ★ leads ☠ dead ⏸ paused ? silent ! alarm\n"
     "[b]logs[/b]  \\[7] term 7, committed  7 not yet  7✗ differs  [b]timer[/b] ▓▓░ of an election"
 )
 
@@ -71,6 +71,7 @@ _PLAIN = [
     _row("F1-F8", "Screens (also tab)"),
     _row("1-9", "Select a node (↑ ↓, click)"),
     _row("PgUp", "Scroll"),
+    _row("enter", "Open, change; del deletes"),
     _row("^p", "Every action by name"),
 ]
 _COLUMN = 39

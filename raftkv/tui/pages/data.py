@@ -61,8 +61,9 @@ class DataPage(Page):
         self._load.border_title = heading("built-in load")
 
     @property
-    def selected_key(self) -> str | None:
-        return self._found[self._rows.cursor][0] if self._found else None
+    def selected(self) -> tuple[str, str] | None:
+        """The key under the cursor and the value that it was seen with."""
+        return self._found[self._rows.cursor][:2] if self._found else None
 
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
@@ -43,7 +45,8 @@ class NodePage(Page):
         total = frame.state.lines_total
         self._now.show_lines(now, total, frame)
         self._before.show_lines(before, total, frame)
-        self._why.show(reason_lines(frame.state, self._why.size.width, self._why.size.height))
+        own = replace(frame.state, lines=(*before, *now))
+        self._why.show(reason_lines(own, self._why.size.width, self._why.size.height))
 
     def turn(self, way: str) -> None:
         self._now.turn(way)

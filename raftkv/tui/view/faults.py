@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 from raftkv.observe import LinkFault, LinkSnapshot, describe_link_fault
 from raftkv.tui.model import NodeState, State
-from raftkv.tui.view.health import Health, alive, health
+from raftkv.tui.view.health import Health, alive, health, last_word
 from raftkv.tui.view.matrix import link
 from raftkv.tui.view.spans import Line, Span, duration, length, shorten
+
+SHORTEST = 10
+"""Characters of a fault that is cut."""
+NARROW = 60
+"""Columns of the line of faults: with fewer it says no word that the header or the mark says as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,9 @@ class Fault:
 def faults(state: State, now: float) -> tuple[Fault, ...]:
     found = groups(state, now)
     return (
+        *_processes(state, now),
         *_partitions(state, found),
         *_links(state, now, found),
-        *_processes(state, now),
         *_alarms(state, now),
     )
 
@@ -46,19 +51,21 @@ def faults_line(state: State, now: float, width: int, load: bool, lasting: str) 
     listed = faults(state, now)
     load_text = Span("load on " if load else "", "accent")
     quiet = shorten(f" no faults; new ones last {lasting}", width - length((load_text,)) - 1)
-    spans = [Span(" faults ", "dim")] if listed else [Span(quiet, "dim")]
+    narrow = width < NARROW and len(listed) > 1
+    spans = [Span("" if narrow else " faults ", "dim")] if listed else [Span(quiet, "dim")]
     for number, fault in enumerate(listed):
         separator = Span(" · " if number else " ", "dim")
-        time = fault_time(fault, now)
+        time = fault_time(fault, now).removesuffix(" left" if narrow else "")
         item = (separator, Span(f"{fault.mark} {fault.text} ", "bad"), Span(time, ""))
         rest = len(listed) - number
         more = f" · +{rest} more"
         reserve = length((load_text,)) + (0 if rest == 1 else len(more)) + 1
-        if number and length((*spans, *item)) > width - reserve:
-            spans.append(Span(more, "dim"))
-            break
-        if not number:  # what is broken first is always told, if not in full
+        if length((*spans, *item)) > width - reserve:
+            # What is broken first is always told, if not in full; of the rest, what makes sense cut short.
             room = width - reserve - length((*spans, separator)) - len(time) - 1
+            if number and room < SHORTEST:
+                spans.append(Span(more, "dim"))
+                break
             item = (separator, Span(shorten(item[1].text.rstrip(), room) + " ", "bad"), Span(time, ""))
         spans += item
     filler = width - length(tuple(spans)) - length((load_text,))
@@ -140,13 +147,13 @@ def _links(state: State, now: float, groups: list[list[str]]) -> list[Fault]:
 def _processes(state: State, now: float) -> list[Fault]:
     listed = []
     for node in state.nodes:
-        if node.process is None:
-            continue
-        match health(node, now):
-            case Health.EXITED:
-                listed.append(Fault("☠", f"{node.name} down", node.process.until, node.process.since))
-            case Health.PAUSED:
-                listed.append(Fault("⏸", f"{node.name} paused", node.process.until, node.process.since))
+        state_of, process = health(node, now), node.process
+        if process and state_of is Health.EXITED:
+            listed.append(Fault("☠", f"{node.name} down", process.until, process.since))
+        elif process and state_of is Health.PAUSED:
+            listed.append(Fault("⏸", f"{node.name} paused", process.until, process.since))
+        elif state_of is Health.SILENT:
+            listed.append(Fault("?", f"{node.name} silent", None, last_word(node, now)))
     return listed
 
 

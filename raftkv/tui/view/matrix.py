@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raftkv.observe import LinkSnapshot
 from raftkv.tui.model import NodeState, State
-from raftkv.tui.view.health import alive
+from raftkv.tui.view.health import Health, alive, health
 from raftkv.tui.view.nodes import name_width
 from raftkv.tui.view.spans import Line, Span, left, right, shorten
 
@@ -56,12 +56,22 @@ def link(node: NodeState, to: str) -> LinkSnapshot | None:
     return next((link for link in links if link.to == to), None)
 
 
-def link_cell(sender: NodeState, to: str, now: float) -> Span:
+def end_mark(*ends: Health) -> str:
+    """What is to be said of a link one end of which does not live; nothing where both do."""
+    if Health.EXITED in ends:
+        return "☠"
+    if Health.PAUSED in ends:
+        return "⏸"
+    return "" if all(end is Health.ALIVE for end in ends) else UNKNOWN
+
+
+def link_cell(state: State, sender: NodeState, to: str, now: float) -> Span:
     if sender.name == to:
         return Span(SELF, "dim")
-    way = link(sender, to)
-    if way is None or not alive(sender, now):
-        return Span(UNKNOWN, "dim")
+    way, receiver = link(sender, to), state.node(to)
+    mark = end_mark(health(sender, now), *((health(receiver, now),) if receiver else ()))
+    if way is None or not alive(sender, now) or (mark and way.fault is None):
+        return Span(mark or UNKNOWN, "dim")
     if way.fault is None:
         return Span(OK, "good")
     return Span(BLOCKED, "bad") if way.fault.block else Span(DEGRADED, "warn")
@@ -78,6 +88,6 @@ def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...
     lines: list[Line] = [(Span(heading, "dim"),)]
     for sender in state.nodes:
         label = (Span(left(right(sender.name, shape.label - 1), shape.label), "dim"),) if shape.label else ()
-        cells = [link_cell(sender, to, now) for to in names]
+        cells = [link_cell(state, sender, to, now) for to in names]
         lines.append((*label, *(Span(right(cell.text, shape.cell), cell.style) for cell in cells)))
     return tuple(lines)

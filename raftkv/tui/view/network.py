@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.faults import Fault, fault_time, faults, groups, short_fault
-from raftkv.tui.view.health import alive
-from raftkv.tui.view.matrix import BLOCKED, CORNER, DEGRADED, OK, SELF, UNKNOWN, link
+from raftkv.tui.view.health import alive, health
+from raftkv.tui.view.matrix import BLOCKED, CORNER, DEGRADED, OK, SELF, UNKNOWN, end_mark, link
 from raftkv.tui.view.nodes import name_width
 from raftkv.tui.view.spans import Line, Span, left, shorten
 
@@ -42,7 +42,7 @@ def network(state: State, now: float, shape: Grid, cursor: tuple[int, int]) -> t
     for row, sender in enumerate(state.nodes):
         spans = [Span(left(f" {shorten(sender.name, shape.label - 2)}", shape.label), "bold")]
         for column, to in enumerate(state.names):
-            cell = link_text(sender, to, now, shape.cell - 2)
+            cell = link_text(state, sender, to, now, shape.cell - 2)
             chosen = (row, column) == cursor
             text = left(("▸" if chosen else " ") + cell.text, shape.cell)
             spans.append(Span(text, "tab" if chosen else cell.style))
@@ -50,12 +50,17 @@ def network(state: State, now: float, shape: Grid, cursor: tuple[int, int]) -> t
     return tuple(lines)
 
 
-def link_text(sender: NodeState, to: str, now: float, width: int) -> Span:
+_ENDS = {"☠": "dead", "⏸": "paused", UNKNOWN: "silent"}
+
+
+def link_text(state: State, sender: NodeState, to: str, now: float, width: int) -> Span:
     if sender.name == to:
         return Span(SELF, "dim")
-    way = link(sender, to)
-    if way is None or not alive(sender, now):
-        return Span(f"{UNKNOWN} not alive" if width > 10 else UNKNOWN, "dim")
+    way, receiver = link(sender, to), state.node(to)
+    mark = end_mark(health(sender, now), *((health(receiver, now),) if receiver else ()))
+    if way is None or not alive(sender, now) or (mark and way.fault is None):
+        mark = mark or UNKNOWN
+        return Span(shorten(f"{mark} {_ENDS[mark]}", width), "dim")
     if way.fault is None:
         return Span(f"{OK} ok", "good")
     mark, style = (BLOCKED, "bad") if way.fault.block else (DEGRADED, "warn")

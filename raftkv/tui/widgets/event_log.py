@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from textual import events
+from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -41,6 +42,9 @@ class EventLog(ScrollView, Styled, can_focus=False):
         if frame.filter:
             wanted = frame.filter.lower()
             lines = tuple(line for line in lines if wanted in f"{line.node} {line.text}".lower())
+        if self._filter != frame.filter or frame.filter:
+            found = f"{len(lines):,} of {len(state.lines):,} with {frame.filter!r}  esc: all"
+            self.border_title = Content(f" events {found if frame.filter else ''}".rstrip() + " ")
         self._filter = frame.filter
         self.show_lines(lines, state.lines_total, frame)
 
