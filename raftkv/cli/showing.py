@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO
 
 from raftkv.cli.endings import when_told_to_end
 
@@ -27,6 +28,13 @@ LOOK_SECONDS = 0.2
 QUIT_SECONDS = 5.0
 """For a polite quit."""
 EXIT_HUNG_UP = 128 + signal.SIGHUP
+
+
+def speak_utf8(terminal: TextIO | None) -> None:
+    """The dashboard draws there, with lines and marks that ASCII has not; a terminal has them, as a rule,
+    whatever the locale says, and escapes instead would wreck every row."""
+    if isinstance(terminal, TextIOWrapper) and terminal.encoding.lower() not in ("utf-8", "utf8"):
+        terminal.reconfigure(encoding="utf-8")
 
 
 class Screen:
@@ -50,6 +58,7 @@ class Screen:
     def show(self, dashboard: App[Any]) -> None:
         """Until somebody quits it, or it is over."""
         self._dashboard = dashboard
+        speak_utf8(sys.__stderr__)
         dashboard.run()
 
     def _watch(self) -> None:

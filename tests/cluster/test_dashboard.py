@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from raftkv.cli import showing
 from raftkv.cli.showing import EXIT_HUNG_UP
 from tests.support.browser import needs_chromium, page
 from tests.support.processes import (
@@ -235,3 +237,12 @@ def test_what_a_terminal_is_needed_for_says_so(tmp_path: Path) -> None:
         assert done.returncode in (2, 3)
         assert done.stderr.count(b"\n") == 1, done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_a_terminal_gets_the_marks_whatever_the_locale_says() -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    showing.speak_utf8(terminal)
+    terminal.write("● LIVE ─")
+    terminal.flush()
+    assert terminal.buffer.getvalue() == "● LIVE ─".encode()  # type: ignore[attr-defined]
+    showing.speak_utf8(None)
