@@ -244,5 +244,5 @@ def test_a_terminal_gets_the_marks_whatever_the_locale_says() -> None:
     showing.speak_utf8(terminal)
     terminal.write("● LIVE ─")
     terminal.flush()
-    assert terminal.buffer.getvalue() == "● LIVE ─".encode()  # type: ignore[attr-defined]
+    assert terminal.buffer.getvalue() == "● LIVE ─".encode()
     showing.speak_utf8(None)
