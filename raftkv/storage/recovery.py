@@ -109,6 +109,8 @@ class Reader:
         self.end = 0
         """Of the last segment's records."""
         self.dirty_end = 0
+        self.last_record = 0
+        """Where the last one begins in the last segment."""
         self.capacity = 0
         """The bytes that the last segment was made with."""
         self.void = False
@@ -139,6 +141,7 @@ class Reader:
             file.close()
         offset = first_index = 0
         while record := records.decode(number, data, offset):
+            self.last_record = offset
             if (record.kind is RecordType.SEGMENT) != (offset == 0):
                 raise self._corrupt(offset, "a segment header out of place")
             try:

@@ -250,7 +250,9 @@ class Wal:
 
         And make durable what was read: a process that was killed between a write and its sync, or a
         rename and its sync, left in the page cache what this life is about to vouch for, and only a
-        sync takes that out of the reach of a later loss of power. Nothing older can be unsynced."""
+        sync takes that out of the reach of a later loss of power. Where a sync failed not even that: the
+        kernel may hold what it could not write for written (PITFALLS 6), so the last record is written
+        anew. Nothing older can be unsynced."""
         *earlier, last = reader.segments
         self._earlier.extend(earlier)
         file = self._directory.open(last.name)
@@ -258,6 +260,7 @@ class Wal:
         self._first_index, self._zeroed_end = last.first_index, reader.end
         if reader.dirty_end > reader.end:
             _erase(file, reader.end, reader.dirty_end)
+        file.write(reader.last_record, [file.read(reader.last_record, reader.end - reader.last_record)])
         if file.size() < reader.capacity:
             file.allocate(reader.capacity)  # nothing but zeros was cut off
         sync(file)

@@ -37,6 +37,12 @@ MUTANTS = (
         Edit(Wal._continue, "    sync(file)\n", "    pass\n"),
     ),
     _mutant(
+        "recovered-not-written-anew",
+        "a start vouches for a record whose sync has failed",
+        "6",
+        Edit(Wal._continue, "file.write(reader.last_record, [file.read(", "len([file.read("),
+    ),
+    _mutant(
         "recovered-name-not-synced",
         "a start appends to a segment whose name only the page cache holds",
         "8",

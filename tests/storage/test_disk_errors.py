@@ -92,6 +92,23 @@ def test_a_failed_sync_of_a_batch_is_latched_whatever_the_reason(error_number: i
         assert state_of(open_wal(directory.power_loss(keep_names=keep_names))[1]) == replay([FIRST])
 
 
+@pytest.mark.parametrize(
+    ("batch", "left"), [(SHORT, [FIRST, SHORT]), (ROLLING, [FIRST])], ids=["short", "rolling"]
+)
+def test_what_a_failed_sync_left_in_the_page_cache_is_written_anew_before_it_counts(
+    batch: Write, left: list[Write]
+) -> None:
+    """The next life reads it, and no sync of its own would bring it to the disk: the kernel takes for written
+    what it could not write."""
+    directory, wal = prepared()
+    directory.before = failing("sync", errno.EIO)
+    with pytest.raises(StorageFailed):
+        wal.append(*batch)
+    directory = directory.process_loss()
+    assert state_of(open_wal(directory)[1]) == replay(left)
+    assert state_of(open_wal(directory.power_loss())[1]) == replay(left)
+
+
 def test_a_failed_sync_of_the_folder_is_latched_even_for_want_of_space() -> None:
     directory, wal = prepared()
     directory.before = failing("sync_directory", errno.ENOSPC)
