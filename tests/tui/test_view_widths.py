@@ -23,13 +23,13 @@ from raftkv.tui.view.network import fault_list, grid, group_line, link_facts, ne
 from raftkv.tui.view.nodes import node_table
 from raftkv.tui.view.reasons import reason_lines
 from raftkv.tui.view.ring import ring
-from raftkv.tui.view.spans import Line, length
+from raftkv.tui.view.spans import Line, brief, length, plain
 from raftkv.tui.view.tabs import TABS, tab_line
 from raftkv.tui.view.timeline import timeline
 from raftkv.tui.view.verdict import digests, invariants, load_lines, verdict_line
 from raftkv.types import LogIndex, Term
 from tests.tui.fakes import NOON, START, event, leader_snapshot, process, snapshot
-from tests.tui.scenes import NAMES, NINE, busy, election, healthy
+from tests.tui.scenes import NAMES, NINE, busy, election, healthy, state_of
 
 SCENES: list[list[FeedItem]] = [[], healthy(), busy()[:30], election()]
 ROLES = ("follower", "candidate", "pre_candidate", "leader", "learner")
@@ -150,3 +150,19 @@ def test_no_line_is_wider_than_its_room(
         link_facts(state, name, other)
     detail(state, name, now, 60)
     link_matrix(state, now, matrix_shape(state, 30))
+
+
+def test_long_names_that_differ_at_their_end_can_be_told_apart() -> None:
+    assert [brief("db-frankfurt-01", width) for width in (15, 8, 5, 2, 1, 0)] == [
+        "db-frankfurt-01",
+        "db-f…-01",
+        "db…01",
+        "d…",
+        "…",
+        "",
+    ]
+    names = ("db-frankfurt-01", "db-frankfurt-02", "db-paris-01")
+    state = state_of(*(snapshot(name, names) for name in names), names=names)
+    for width in (80, 120):
+        rows = [plain(line)[: width // 2] for line in node_table(state, START, width, names[0])[1:]]
+        assert len({row.split()[0].removeprefix("▸") for row in rows}) == 3

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from raftkv.tui.model import LogLine
-from raftkv.tui.view.spans import Line, Span, left
+from raftkv.tui.view.spans import Line, Span, brief
 
 
 def event_line(line: LogLine, origin: datetime, name_width: int) -> Line:
     """``origin`` is the wall clock at 0 of the monotonic clock."""
     moment = origin + timedelta(seconds=line.time)
     clock = f" {moment:%H:%M:%S}.{moment.microsecond // 1000:03} "
-    name = Span(left(line.node, name_width) + " ", "bold")
+    name = Span(brief(line.node, name_width).ljust(name_width) + " ", "bold")
     return Span(clock, "dim"), name, Span(f"{line.mark} ", line.style), Span(line.text, line.style)

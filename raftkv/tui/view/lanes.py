@@ -10,7 +10,7 @@ from raftkv.tui.model import NodeState, State, operations_per_second
 from raftkv.tui.terms import UNKNOWN, diverges_at
 from raftkv.tui.view.health import alive, leader
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, left, shorten, term_style
+from raftkv.tui.view.spans import Line, Span, brief, left, shorten, term_style
 
 NOTE_WIDTH = 22
 """Columns at the right for a word about the lane: ``✗ diverges at 1234567``."""
@@ -85,7 +85,7 @@ def _lane(
     living = alive(node, now)
     commit = node.snapshot.commit_index if node.snapshot else 0
     fork = diverges_at(node.terms, reference.terms) if reference and reference is not node else None
-    spans = [Span(f" {left(node.name, label - 1)}", "bold" if living else "dim")]
+    spans = [Span(f" {left(brief(node.name, label - 3), label - 1)}", "bold" if living else "dim")]
     for index in shown:
         spans += _entry(node, reference, index, commit, cell, fork is not None and index >= fork[0], living)
     spans.append(_note(node, reference, fork, shown))

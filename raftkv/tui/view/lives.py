@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from raftkv.tui.frame import Times
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, joined, left, term_style
+from raftkv.tui.view.spans import Line, Span, brief, joined, left, term_style
 
 SYMBOLS = {"leader": "█", "follower": "▁", "candidate": "▒", "pre_candidate": "░", "learner": "▁"}
 LEGEND = "█ leads  ▁ follows  ░▒ campaigns  ⏸ paused  ☠ dead   colour = term"
@@ -23,7 +23,7 @@ def lives(state: State, times: Times, width: int) -> tuple[Line, ...]:
 def _life(node: NodeState, times: Times, label: int, cells: int) -> Line:
     starts = [stretch.time for stretch in node.life]
     length = times.end - times.start
-    spans: list[Span] = [Span(left(f" {node.name}", label), "bold")]
+    spans: list[Span] = [Span(left(f" {brief(node.name, label - 2)}", label), "bold")]
     for column in range(label, cells + 1):  # the bar begins with an arrow
         # What began before the column's end; only the last column has its end as well, which is now.
         time = min(times.end, times.start + column / cells * length)

@@ -14,7 +14,7 @@ from raftkv.tui.model import NodeState, State
 from raftkv.tui.terms import UNKNOWN
 from raftkv.tui.view.health import alive, leader
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, left, shorten, term_style
+from raftkv.tui.view.spans import Line, Span, brief, left, shorten, term_style
 
 TRUNCATED_SECONDS = 5.0
 SEARCHED_LINES = 60
@@ -51,7 +51,7 @@ def logbook(state: State, now: float, window: Window, width: int, height: int) -
         key=lambda node: (node.terms.last_term, node.terms.last),
         default=None,
     )
-    heading = left("    index ", 10) + "".join(left(node.name, cell) for node in state.nodes)
+    heading = left("    index ", 10) + "".join(left(brief(node.name, cell - 1), cell) for node in state.nodes)
     lines: list[Line] = [(Span(shorten(f"{heading} entry", width), "dim"),)]
     cut = {node.name: _truncated(state, node, now) for node in state.nodes}
     for index in range(first, last + 1):

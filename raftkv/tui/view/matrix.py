@@ -9,7 +9,7 @@ from raftkv.observe import LinkSnapshot
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.health import Health, alive, health
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, left, right, shorten
+from raftkv.tui.view.spans import Line, Span, brief, left, right, shorten
 
 OK, BLOCKED, DEGRADED, SELF, UNKNOWN = "●", "✕", "◐", "·", "?"
 CORNER = "from\\to"
@@ -87,7 +87,8 @@ def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...
     )
     lines: list[Line] = [(Span(heading, "dim"),)]
     for sender in state.nodes:
-        label = (Span(left(right(sender.name, shape.label - 1), shape.label), "dim"),) if shape.label else ()
+        name = brief(sender.name, shape.label - 1).rjust(shape.label - 1) + " "
+        label = (Span(name, "dim"),) if shape.label else ()
         cells = [link_cell(state, sender, to, now) for to in names]
         lines.append((*label, *(Span(right(cell.text, shape.cell), cell.style) for cell in cells)))
     return tuple(lines)

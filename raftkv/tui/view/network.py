@@ -9,7 +9,7 @@ from raftkv.tui.view.faults import Fault, fault_time, faults, groups, short_faul
 from raftkv.tui.view.health import alive, health
 from raftkv.tui.view.matrix import BLOCKED, CORNER, DEGRADED, OK, SELF, UNKNOWN, end_mark, link
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, left, shorten
+from raftkv.tui.view.spans import Line, Span, brief, left, shorten
 
 CELL_MIN, CELL_MAX = 6, 18
 
@@ -36,11 +36,11 @@ def grid(state: State, width: int) -> Grid:
 
 def network(state: State, now: float, shape: Grid, cursor: tuple[int, int]) -> tuple[Line, ...]:
     heading = left(f" {CORNER}", shape.label) + "".join(
-        left(f" {shorten(name, shape.cell - 1)}", shape.cell) for name in state.names
+        left(f" {brief(name, shape.cell - 2)}", shape.cell) for name in state.names
     )
     lines: list[Line] = [(Span(heading, "dim"),)]
     for row, sender in enumerate(state.nodes):
-        spans = [Span(left(f" {shorten(sender.name, shape.label - 2)}", shape.label), "bold")]
+        spans = [Span(left(f" {brief(sender.name, shape.label - 2)}", shape.label), "bold")]
         for column, to in enumerate(state.names):
             cell = link_text(state, sender, to, now, shape.cell - 2)
             chosen = (row, column) == cursor

@@ -68,6 +68,15 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def brief(name: str, width: int) -> str:
+    """A node's name in so many characters. Long ones often differ at the end: it is cut in the middle."""
+    if len(name) <= width:
+        return name
+    head = width // 2
+    tail = width - head - 1
+    return f"{name[:head]}…{name[-tail:] if tail > 0 else ''}"[: max(0, width)]
+
+
 def left(text: str, width: int) -> str:
     return shorten(text, width).ljust(width)
 

@@ -6,7 +6,7 @@ from raftkv.tui.checks import INVARIANTS, Checks
 from raftkv.tui.model import State
 from raftkv.tui.view.health import alive
 from raftkv.tui.view.nodes import name_width
-from raftkv.tui.view.spans import Line, Span, left, right, shorten
+from raftkv.tui.view.spans import Line, Span, brief, left, right, shorten
 
 GOOD, BAD, OPEN = "✓", "✗", "·"
 
@@ -53,7 +53,7 @@ def digests(state: State, now: float) -> tuple[Line, ...]:
     label = name_width(state) + 2
     lines: list[Line] = []
     for node in state.nodes:
-        name = Span(f" {left(node.name, label)}", "bold")
+        name = Span(f" {left(brief(node.name, label - 1), label)}", "bold")
         snapshot = node.snapshot
         if snapshot is None or not alive(node, now):
             lines.append((name, Span("nothing to compare", "dim")))
