@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import raftkv
 from raftkv import txn
 from raftkv.client import Entry, Event, WatchStream
-from raftkv.errors import Compacted
+from raftkv.errors import Compacted, RaftkvError
 
 
 class ConflictError(Exception):
@@ -117,4 +117,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RaftkvError as error:
+        raise SystemExit(str(error)) from None

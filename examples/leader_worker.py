@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import raftkv
 from raftkv import txn
-from raftkv.errors import ClientError, LockLost, OutcomeUnknown, Unavailable
+from raftkv.errors import ClientError, LockLost, OutcomeUnknown, RaftkvError, Unavailable
 from raftkv.recipes import Election
 
 CAMPAIGN_SECONDS = 1.0
@@ -101,4 +101,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RaftkvError as error:
+        raise SystemExit(str(error)) from None

@@ -19,7 +19,7 @@ from contextlib import suppress
 import raftkv
 from raftkv import txn
 from raftkv.client import Entry
-from raftkv.errors import ClientError, LeaseNotFound
+from raftkv.errors import ClientError, LeaseNotFound, RaftkvError
 
 
 class RateLimiter:
@@ -94,4 +94,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RaftkvError as error:
+        raise SystemExit(str(error)) from None

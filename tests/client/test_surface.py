@@ -243,6 +243,7 @@ async def test_the_async_client_does_all_of_it(raftkv_cluster: LocalCluster) -> 
         lambda client: client.txn([True], []),
         lambda client: client.txn([], ["x"]),
         lambda client: client.txn([], 7),
+        lambda client: client.catch_up("x"),
     ],
 )
 def test_a_slip_in_what_is_asked_never_leaves_the_client(raftkv_client: Client, action: Any) -> None:
