@@ -32,17 +32,16 @@ def stdin() -> IO[bytes]:
 @contextmanager
 def commands_from_stdin() -> Iterator[Iterator[bytes]]:
     """Its lines. Meanwhile neither a command nor a process that one starts gets anything of it."""
-    fd = sys.stdin.fileno()
-    nothing, _Stdin.taken = os.open(os.devnull, os.O_RDONLY), True
-    own = os.dup(fd)
-    os.dup2(nothing, fd)
-    try:
-        with os.fdopen(own, "rb") as stream:
-            yield lines(stream, "stdin")
-            os.dup2(own, fd)
-    finally:
+    fd, nothing = sys.stdin.fileno(), os.open(os.devnull, os.O_RDONLY)
+    with os.fdopen(os.dup(fd), "rb") as stream:
+        os.dup2(nothing, fd)
         os.close(nothing)
-        _Stdin.taken = False
+        _Stdin.taken = True
+        try:
+            yield lines(stream, "stdin")
+        finally:
+            _Stdin.taken = False
+            os.dup2(stream.fileno(), fd)
 
 
 def lines(stream: IO[bytes], name: str) -> Iterator[bytes]:
