@@ -113,7 +113,7 @@ def role_cell(row: Row, _: int = 0) -> Span:
         case Health.WAITING:
             return Span("starting…", "dim")
         case Health.PAUSED:
-            return Span("⏸ ★ stale?" if stale else f"⏸ {_ROLES.get(role, role)}"[:13], "dim")
+            return Span("⏸ ★ stale?" if stale else shorten(f"⏸ {_ROLES.get(role, role)}", 13), "dim")
         case Health.SILENT:
             return Span("silent ★?" if stale else "silent", "warn")
         case Health.ALIVE if stale:

@@ -96,6 +96,9 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(value: float) -> str:
+    """A dash for none at all: nothing was measured."""
+    if not value:
+        return "–"
     return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
 
 

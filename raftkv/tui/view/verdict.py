@@ -18,7 +18,7 @@ def verdict_line(state: State) -> Line:
         return (Span(f" {BAD} VIOLATED: this cluster has broken its promise", "bad"),)
     checked = sum(state.checks.counts)
     rounds = state.load.rounds if state.load else 0
-    history = f", {rounds:,} rounds of the load linearizable" if rounds else ""
+    history = f", {rounds:,} round{'s'[: rounds != 1]} of the load linearizable" if rounds else ""
     return Span(f" {GOOD} everything holds ", "good"), Span(f" {checked:,} checks{history}", "dim")
 
 
@@ -91,7 +91,7 @@ def load_lines(state: State, width: int) -> tuple[Line, ...]:
         mark, style, text = BAD, "bad", f"NOT linearizable: {load.problem}"
     elif load.rounds:
         mark, style = GOOD, "good"
-        text = f"linearizable: {load.checked:,} operations in {load.rounds:,} rounds"
+        text = f"linearizable: {load.checked:,} operations in {load.rounds:,} round{'s'[: load.rounds != 1]}"
     else:
         mark, style, text = OPEN, "dim", "the first round is not over yet"
     lines: list[Line] = [
