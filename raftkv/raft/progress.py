@@ -10,12 +10,14 @@ in SNAPSHOT.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from enum import Enum
 
 from raftkv.raft.messages import SnapshotMark
 from raftkv.types import LogIndex
+
+NEVER = -(1 << 62)
+"""Before any tick."""
 
 
 class ProgressState(Enum):
@@ -94,7 +96,7 @@ class Progress:
         """and between that and the one before."""
         self.behind = False
         """With applying: it would not take over."""
-        self.clients_heard_at = -math.inf
+        self.clients_heard_at = NEVER
         """When it last asked something for clients of its own, in ticks of this leadership."""
         self.commit_sent = LogIndex(0)
         self.round_sent = 0
