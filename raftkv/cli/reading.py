@@ -12,7 +12,6 @@ from raftkv.errors import ConfigError
 
 LINE_BYTES_MAX = 16 << 20
 """Of a line: several times the largest value, in whatever form."""
-_CLOSED = "'-' reads from stdin, but stdin is closed"
 
 
 class _Stdin:
@@ -25,7 +24,7 @@ def stdin() -> IO[bytes]:
     if _Stdin.taken:
         raise ConfigError("'-' cannot read stdin here: the commands come from it")
     if sys.stdin is None or sys.stdin.closed:
-        raise ConfigError(_CLOSED)
+        raise ConfigError("'-' reads from stdin, but stdin is closed")
     return sys.stdin.buffer
 
 

@@ -38,7 +38,7 @@ class Transport:
         for source, _ in self._poller.poll(int(timeout * 1000 + 0.999)):
             if source == self._wake_fd:
                 os.eventfd_read(self._wake_fd)
-            else:
+            elif source in self._endpoints:  # a call that was done may have sent more, and closed this one
                 self._drain(source)
         self.flush()  # what was asked in answer to what came goes out before the housekeeping
         core.on_time(time.monotonic())

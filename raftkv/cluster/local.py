@@ -307,6 +307,8 @@ def _clear(data: Path) -> None:
 
 def write_durably(path: Path, text: str) -> None:
     """All of it or nothing, and for good."""
+    from raftkv.storage.files import sync_folder  # not for those who only look for a cluster
+
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -314,11 +316,3 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

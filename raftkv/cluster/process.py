@@ -24,7 +24,6 @@ from raftkv.config import load
 from raftkv.errors import ConfigError, CorruptLog, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
-STDERR_FD = 2
 NODE_LOG_BYTES_MAX = 8 << 20
 """Of a node's own log of events; at a start with more, it begins anew."""
 _SPAWN = multiprocessing.get_context("spawn")
@@ -137,10 +136,12 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
         say(failed=f"{error.filename}: {error.strerror}")
         sys.exit(EXIT_CONFIG)
     tellers = [Teller(log)]
-    if echo:
-        tellers.append(Teller(STDERR_FD))
+    if sys.stderr is None:
+        pass  # closed, and its number may be another file's by now
+    elif echo:
+        tellers.append(Teller(sys.stderr.fileno()))
     else:
-        os.dup2(log, STDERR_FD)  # a traceback belongs into the log, not on the screen
+        os.dup2(log, sys.stderr.fileno())  # a traceback belongs into the log, not on the screen
 
     def report(text: str) -> None:
         line = f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {name} {text}"

@@ -24,7 +24,7 @@ from raftkv.errors import ConfigError, StorageError
 from raftkv.kv import StateMachine, restored
 from raftkv.raft import EntryKind, SnapshotMark
 from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
-from raftkv.storage.files import sync
+from raftkv.storage.files import sync, sync_folder
 from raftkv.storage.snapshots import SnapshotFile, find_latest
 
 
@@ -86,7 +86,7 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
     which is no cluster's until ``finish`` has ended it. The caller holds the folder's lock. Raises
     ``StorageError``."""
     lost = data / f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    staging = data / local.RECOVERED
+    staging = cluster.data_folder(local.RECOVERED)
     shutil.rmtree(staging, ignore_errors=True)  # of an attempt that came to nothing
     try:
         lost.mkdir()
@@ -98,6 +98,7 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
         note = json.dumps({"cluster": name, "lost": lost.name})
         local.write_durably(data / local.RECOVERY, note)
     except (OSError, StorageError) as error:
+        (data / local.RECOVERY).unlink(missing_ok=True)  # first: it must not outlive what it speaks of
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(lost, ignore_errors=True)
         why = f"{error.filename or data}: {error.strerror}" if isinstance(error, OSError) else str(error)
@@ -117,17 +118,20 @@ def finish(data: Path) -> Path | None:
         lost = data / str(noted["lost"])
         cluster = config.load(data / "cluster.toml")
         cluster = replace(cluster, name=str(noted["cluster"]), nodes=_founders(cluster))
+        staging = cluster.data_folder(local.RECOVERED)
+        if not staging.is_dir():
+            raise StorageError(f"{note} speaks of {staging}, which is not there; nothing was changed")
         # From here on no node starts on an old folder: it belongs to a cluster of another name.
         local.write_config(cluster)
         for node in cluster.nodes:
-            made, folder = data / local.RECOVERED / str(node.name), cluster.data_folder(node.name)
+            made, folder = staging / str(node.name), cluster.data_folder(node.name)
             if made.exists():
                 if folder.exists():
                     folder.rename(lost / str(node.name))
                 made.rename(folder)
-        local.sync_folder(data)
+        sync_folder(staging.parent)
         note.unlink()
-        shutil.rmtree(data / local.RECOVERED)
+        shutil.rmtree(staging)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StorageError(
             f"the recovery of {data} is not finished: {error}; say 'raftkv recover' again when that is mended"

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from raftkv.errors import DataFolderLocked, DiskFull, ForeignData, StorageFailed
 
-NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+ROOMLESS_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 """No space, quota exceeded, the limit on a file's size (``ulimit -f``), and no descriptor for another file:
 connections take those, and give them back."""
 
@@ -128,7 +128,7 @@ class OsDirectory:
         missing = [folder for folder in [path, *path.parents] if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         self._lock_fd: int | None = None
 
     @property
@@ -152,7 +152,7 @@ class OsDirectory:
 
     def sync(self) -> None:
         if self._lock_fd is None:
-            _sync_folder(self._path)
+            sync_folder(self._path)
         else:
             os.fsync(self._lock_fd)  # no descriptor that might not be had
 
@@ -207,8 +207,9 @@ def sync(target: File | Directory) -> None:
 
 
 def conclude(directory: Directory, error: OSError) -> DiskFull | StorageFailed:
-    """No space is survivable as long as no sync was involved; nothing else is."""
-    if error.errno in NO_SPACE_ERRNOS and not isinstance(error, SyncError):
+    """For want of space, or of a descriptor, nothing was begun: that is survivable as long as no sync was
+    involved. Nothing else is."""
+    if error.errno in ROOMLESS_ERRNOS and not isinstance(error, SyncError):
         what = "no more files can be opened" if error.errno in (errno.EMFILE, errno.ENFILE) else "no space"
         return DiskFull(f"{what} in {directory.path}: {error.strerror}")
     return StorageFailed(
@@ -224,13 +225,13 @@ def remove_spared(directory: Directory, name: str) -> bool:
     try:
         directory.remove(name)
     except OSError as error:
-        if error.errno not in NO_SPACE_ERRNOS:
+        if error.errno not in ROOMLESS_ERRNOS:
             raise
         return False
     return True
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from raftkv.cli.app import app
-from raftkv.cluster import salvage
+from raftkv.cluster import local, salvage
 from raftkv.cluster.local import RECOVERED, RECOVERY, prepare
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, StorageError
 from raftkv.kv.commands import Command, Op
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import Append, Identity, OsDirectory, StoreChunk, Volume, WalOptions
@@ -185,6 +186,34 @@ def test_a_recovery_can_be_interrupted_anywhere_and_is_finished_by_the_next(
 
 def invoke_recover(data: Path) -> Result:
     return CliRunner().invoke(app, ["recover", "--force-new-cluster", "--yes", "--data", str(data)])
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "elsewhere"])
+def test_a_note_that_could_not_be_synced_does_not_stay(
+    lost: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """It would speak of folders that are removed again. And where the nodes' folders are, the file says."""
+    data = lost / ".raftkv"
+    if elsewhere:
+        (data / "nodes").mkdir()
+        for name in ("n2", "n3"):
+            (data / name).rename(data / "nodes" / name)
+        cluster, remains = salvage.survey(data)
+        local.write_config(replace(cluster, storage=replace(cluster.storage, data="nodes")))
+    cluster, remains = salvage.survey(data)
+
+    def broken(path: Path, text: str) -> None:
+        path.write_text(text)
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "write_durably", broken)
+        with pytest.raises(StorageError, match="nothing was changed"):
+            salvage.new_cluster(data, cluster, salvage.best(remains, None), lambda done, total: None)
+    assert not (data / RECOVERY).exists()
+    assert invoke_recover(data).exit_code == 0
+    found = salvage.survey(data)[1]
+    assert [each.recovered and each.recovered.last_index for each in found] == [4, 4, 4]
 
 
 def test_a_recovery_for_which_there_is_no_room_changes_nothing(

@@ -13,7 +13,6 @@ import pytest
 
 from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, find_target
-from raftkv.cli.reading import LINE_BYTES_MAX
 from raftkv.client import Client
 from tests.cli.asserting import document, invoke, ok, quiet, refused, run_with
 from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment
@@ -297,4 +296,3 @@ def test_a_watch_of_the_past_that_reaches_nobody_gives_up(cluster: LocalCluster)
 @pytest.mark.parametrize("command", ["load", "check", "txn"])
 def test_what_has_no_end_is_refused(cluster: LocalCluster, command: str) -> None:
     assert "bytes, which is the limit" in refused(invoke(cluster, command, "/dev/zero"), 2)
-    assert LINE_BYTES_MAX == 16 << 20

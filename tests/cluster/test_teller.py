@@ -61,8 +61,14 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
     os.close(read)
     teller = Teller(write)
     teller.say("to nobody")
+    await_condition(lambda: not teller._lines, "it to be taken")
+    again, other = os.pipe()
+    os.dup2(other, write)  # as if somebody read on
+    teller.say("to somebody")
     teller.close(DEADLINE_SECONDS)
-    os.close(write)
+    assert os.read(again, 100).endswith(b"to somebody\n")
+    for fd in (write, again, other):
+        os.close(fd)
 
 
 @pytest.mark.cluster
