@@ -137,6 +137,11 @@ def is_loopback(endpoint: str) -> bool:
     return host in ("localhost", "::1") or _LOOPBACK.fullmatch(host) is not None
 
 
+def is_ipv6(endpoint: str) -> bool:
+    """Whether a ZeroMQ socket must be told so before it takes this: by default it knows IPv4 alone."""
+    return endpoint.startswith("tcp://[")
+
+
 def is_endpoint(text: str) -> bool:
     """Whether this is ``tcp://host:port``."""
     match = _ENDPOINT.fullmatch(text)

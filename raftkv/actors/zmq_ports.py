@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from raftkv.config import is_ipv6
 from raftkv.errors import LaunchError
 from raftkv.wire.client import FRAME_SLACK_BYTES
 from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX
@@ -109,6 +110,7 @@ def peer_link(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: 
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+    socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
     socket.connect(endpoint)
     return ZmqPort(socket)
 
@@ -132,6 +134,7 @@ def _socket(
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> ZmqPort:
     try:
+        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         socket.close()

@@ -11,6 +11,7 @@ from contextlib import suppress
 import zmq
 
 from raftkv.client.core import ClientCore
+from raftkv.config import is_ipv6
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
@@ -76,6 +77,7 @@ class Transport:
         socket.setsockopt(zmq.MAXMSGSIZE, RESPONSE_BYTES_MAX)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
         socket.connect(endpoint)
         self._sockets[endpoint] = socket
         self._endpoints[socket] = endpoint

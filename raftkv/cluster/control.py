@@ -9,6 +9,7 @@ from typing import Any
 
 import zmq
 
+from raftkv.config import is_ipv6
 from raftkv.errors import RaftkvError, Unavailable, WireError
 from raftkv.observe import NodeSnapshot
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
@@ -79,6 +80,7 @@ class ControlClient:
             socket = self._context.socket(zmq.DEALER)
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+            socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
             socket.connect(endpoint)
             self._sockets[endpoint] = socket
         return self._sockets[endpoint]

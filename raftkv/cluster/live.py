@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import zmq
 
 from raftkv.cluster.discovery import Target
-from raftkv.config import ENDPOINTS, is_endpoint
+from raftkv.config import ENDPOINTS, is_endpoint, is_ipv6
 from raftkv.errors import WireError
 from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.wire import status as wire
@@ -46,7 +46,7 @@ class LiveFeed:
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self._connected = set(target.statuses.values())
         for endpoint in self._connected:
-            self._status.connect(endpoint)
+            self._listen(endpoint)
         self._launcher: zmq.Socket[bytes] | None = None
         self._asked_at = 0.0
         self._request_id = 0
@@ -93,8 +93,12 @@ class LiveFeed:
         for _, _, _, status in members.values():
             if status not in self._connected:
                 self._connected.add(status)
-                self._status.connect(status)
+                self._listen(status)
         self._met({name: control for name, (_, _, control, _) in members.items()})
+
+    def _listen(self, endpoint: str) -> None:
+        self._status.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+        self._status.connect(endpoint)
 
     def close(self) -> None:
         self._context.destroy(linger=0)

@@ -12,12 +12,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from raftkv import config
+from raftkv.cluster.discovery import find
+from raftkv.cluster.live import LiveFeed
+from raftkv.observe import NodeSnapshot
 from raftkv.storage import records
 from tests.support.processes import (
     DEADLINE_SECONDS,
@@ -466,30 +469,61 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
                     probe.bind(("127.0.0.1", int(endpoint.rpartition(":")[2])))
                 except OSError:
                     pytest.skip(f"{endpoint} of the example is in use on this machine")
-    processes = [start_node(node.name, tmp_path) for node in cluster.nodes]
-    try:
-
-        def led() -> bool:
-            assert all(process.poll() is None for process in processes)
-            done = raftkv("status", "--json", folder=tmp_path)
-            return bool(done.stdout) and json.loads(done.stdout)["leader"] is not None
-
-        await_condition(led, "the example to have a leader")
+    with nodes_of_their_own(cluster):
         put = raftkv("put", "greeting", "hello", "--timeout", "20", folder=tmp_path)
         assert (put.returncode, put.stderr) == (0, b"")
         assert raftkv("get", "greeting", folder=tmp_path).stdout == b"hello\n"
         chaos = raftkv("chaos", "isolate", "n1", folder=tmp_path)
         assert chaos.returncode != 0
         assert b"chaos = true" in chaos.stderr
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGINT)
-        codes = [process.wait(DEADLINE_SECONDS) for process in processes]
-    assert codes == [0, 0, 0]
     for node in cluster.nodes:
         log = (tmp_path / f"{node.name}.log").read_text()
         assert f"listening for clients on {node.client}" in log
         assert log.endswith(f"{node.name} stopped\n")
+
+
+def test_nodes_listen_on_ipv6_where_the_file_says_so(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no loopback of IPv6")
+    path = tmp_path / "cluster.toml"
+    path.write_text(cluster_file(free_base_port()).replace("127.0.0.1", "[::1]"))
+    cluster = config.load(path)
+    with nodes_of_their_own(cluster):
+        assert raftkv("put", "a", "b", "--timeout", "20", folder=tmp_path).returncode == 0
+        one = raftkv("get", "a", "--endpoints", cluster.nodes[1].client, "--timeout", "20", folder=tmp_path)
+        assert one.stdout == b"b\n"
+        seen: set[str] = set()
+        with closing(LiveFeed(find(None, path, None))) as feed:
+
+            def all_seen() -> bool:
+                seen.update(item.name for item in feed.poll() if isinstance(item, NodeSnapshot))
+                return len(seen) == len(cluster.nodes)
+
+            await_condition(all_seen, "every node on the dashboard")
+
+
+@contextmanager
+def nodes_of_their_own(cluster: config.ClusterConfig) -> Iterator[None]:
+    """A process of ``raftkv node`` for each, which have a leader when this begins, and end politely."""
+    folder = cluster.source.parent
+    processes = [start_node(node.name, folder) for node in cluster.nodes]
+
+    def led() -> bool:
+        assert all(process.poll() is None for process in processes)
+        done = raftkv("status", "--json", folder=folder)
+        return bool(done.stdout) and json.loads(done.stdout)["leader"] is not None
+
+    try:
+        await_condition(led, "the nodes to have a leader")
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        codes = [process.wait(DEADLINE_SECONDS) for process in processes]
+    assert codes == [0] * len(processes)
 
 
 def start_node(name: str, folder: Path) -> subprocess.Popen[bytes]:
