@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli import family
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from raftkv.recipes import Election, Lock
 
 LOOK_SECONDS = 0.05
-END_SECONDS = 5.0
-"""That a command is given to end by itself once its lock is lost."""
 Ttl = Annotated[
     float,
     typer.Option("--ttl", metavar="SECONDS", help="How long it stays taken after its holder died.", min=0.1),
@@ -64,8 +63,8 @@ def lock(
     """Run COMMAND while holding the lock NAME, and exit as it does.
 
     COMMAND finds the fencing token, which grows with every holder, in RAFTKV_LOCK_TOKEN. If the lock is
-    lost meanwhile, COMMAND is ended (SIGTERM, later SIGKILL) and the exit code is 1. Only a SIGKILL of
-    this process leaves COMMAND running without the lock: that is what the token is for."""
+    lost meanwhile, COMMAND is ended with all that it started (SIGTERM, later SIGKILL) and the exit code is 1.
+    Only a SIGKILL of this process leaves COMMAND running without the lock: that is what the token is for."""
     from raftkv.recipes import Lock
 
     check_finite("--wait", wait)
@@ -171,28 +170,20 @@ def _run(command: list[str], held: Lock, name: str) -> int:
                 return _exit_code(child.wait(LOOK_SECONDS))
             except subprocess.TimeoutExpired:
                 if not held.held:
-                    _end(child)
+                    family.end(child)
                     fail(f"lock {name} was lost: its lease has ended; {command[0]} was ended")
                     return Exit.NO
     except KeyboardInterrupt as interrupt:
         # A terminal has told the command as well, a SIGTERM has not; in either case it says how it ends.
         note(f"raftkv: waiting for {command[0]} to end")
         if interrupt.args:
-            child.send_signal(signal.SIGTERM)
+            family.end(child)
+            return _exit_code(child.wait())
         try:
-            return _exit_code(child.wait(END_SECONDS))
+            return _exit_code(child.wait(family.END_SECONDS))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            _end(child)
+            family.end(child)
             return 130
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def _let_go_when_told() -> None:

@@ -15,7 +15,7 @@ from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, find_target
 from raftkv.client import Client
 from tests.cli.asserting import document, invoke, ok, quiet, refused, run_with
-from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment
+from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment, is_alive
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
 
@@ -185,6 +185,16 @@ def test_a_command_runs_under_a_lock_and_its_exit_code_counts(cluster: LocalClus
     assert (done.returncode, done.stdout) == (7, b"True\n"), done
     assert "cannot be run" in refused(cluster.run("lock", "job", "--", "no-such-command"), 2)
     assert ok(cluster, "get", "--prefix", "job/") == b"", "it was given back"
+
+
+def test_what_a_command_started_ends_with_the_lock(cluster: LocalCluster) -> None:
+    holder = start(cluster, "lock", "family", "--", "sh", "-c", "sleep 600 & echo $!; wait; true")
+    assert holder.stdout
+    grandchild = int(holder.stdout.readline())
+    holder.send_signal(signal.SIGTERM)
+    assert holder.wait(DEADLINE_SECONDS) == 128 + signal.SIGTERM
+    holder.communicate()
+    await_condition(lambda: not is_alive(grandchild), "the command's own child to be gone")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -1,0 +1,64 @@
+"""A command is ended with all that it started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from raftkv.cli import family
+from tests.support.processes import await_condition, is_alive
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A shell with two children, one of which has a child of its own."""
+    script = "sleep 600 & (sleep 600; true) & wait"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL) as process:
+        await_condition(lambda: len(family.descendants(process.pid)) == 3, "the whole family")
+        yield process
+        process.kill()
+
+
+def test_descendants_of_every_degree_are_found(child: subprocess.Popen[bytes]) -> None:
+    found = family.descendants(child.pid)
+    parents = [pid for pid in found if family.descendants(pid)]
+    assert len(parents) == 1
+    assert found.index(family.descendants(parents[0])[0]) > found.index(parents[0])
+    assert child.pid not in found
+
+
+def test_all_of_them_end(child: subprocess.Popen[bytes]) -> None:
+    found = family.descendants(child.pid)
+    family.end(child)
+    assert child.returncode == -signal.SIGTERM
+    assert_gone(found)
+
+
+def test_whoever_does_not_listen_is_ended_by_force() -> None:
+    command = ["sh", "-c", f"{sys.executable} -c '{STUBBORN}'; true"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"\n"
+        found = family.descendants(child.pid)
+        assert found
+        family.end(child, seconds=0.05)
+        assert_gone(found)
+
+
+def test_a_command_that_has_ended_is_left_alone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+        family.end(child)
+        assert child.returncode == 0
+
+
+def assert_gone(pids: list[int]) -> None:
+    await_condition(lambda: not any(map(is_alive, pids)), "all of them to be gone")
