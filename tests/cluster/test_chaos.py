@@ -150,6 +150,22 @@ def test_a_node_that_is_paused_while_it_starts_is_paused_and_resumed(chaos: Chao
     assert processes(target)[node].state == "running"
 
 
+def test_whoever_was_just_restarted_has_nothing_to_be_healed_of(
+    chaos: Chaos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes until it listens."""
+    chaos.kill("n2", LONG)
+
+    def nobody_answers() -> str:
+        chaos.silent = {"n1", "n2", "n3", "n4"}
+        return ""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chaos, "heal", nobody_answers)
+        chaos.heal_all()
+    assert chaos.still_broken() == ["n1", "n3", "n4"]
+
+
 def test_transfer_finds_the_leader_itself(chaos: Chaos, target: Target) -> None:
     node = follower(chaos)
 
