@@ -25,10 +25,11 @@ from raftkv.actors.snapshot_messages import (
     FetchChunk,
     SnapshotWanted,
 )
+from raftkv.actors.status import StatusActor
 from raftkv.actors.system import Context, Port
 from raftkv.config import ENDPOINTS, is_endpoint, is_name
 from raftkv.errors import WireError, shown
-from raftkv.observe import DiskFault, LinkFault, NodeSnapshot
+from raftkv.observe import DiskFault, LinkFault
 from raftkv.raft import AddLearner, Change, Part, Promote, RaftLog, Remove, Replace, Role, SnapshotMark
 from raftkv.types import NodeId
 from raftkv.wire.control import (
@@ -55,7 +56,7 @@ class ControlActor:
         port: Port,
         peers: Callable[[], tuple[NodeId, ...]],
         chaos: bool,
-        snapshot: Callable[[], NodeSnapshot],
+        status: StatusActor,
         mark: Callable[[], SnapshotMark | None],
         log: RaftLog,
     ) -> None:
@@ -64,7 +65,7 @@ class ControlActor:
         self._port = port
         self._peers = peers
         self._chaos = chaos
-        self._snapshot = snapshot
+        self._status = status
         self._mark = mark
         self._log = log
 
@@ -126,7 +127,9 @@ class ControlActor:
             case "ping":
                 return None
             case "status":
-                return asdict(self._snapshot())
+                return asdict(self._status.snapshot())
+            case "events":
+                return self._status.kept()
             case "stop":
                 self._context.send("node", Stop("asked to stop"))
                 return None
@@ -173,7 +176,7 @@ class ControlActor:
 
     def _transfer(self, arguments: dict[str, Any]) -> None:
         to = self._peer(arguments.get("to"))
-        view = self._snapshot()
+        view = self._status.snapshot()
         if view.role != Role.LEADER.value:
             raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
         part = next((member.part for member in view.members if member.name == to), "no member")

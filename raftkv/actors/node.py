@@ -129,7 +129,7 @@ class Node:
             world.control_port,
             self.peers.names,
             config.chaos,
-            self.status.snapshot,
+            self.status,
             lambda: raft.snapshot,
             raft.log,
         )

@@ -7,7 +7,9 @@ a snapshot that nobody asked for is not even made.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from raftkv.actors.messages import Note, Rejected, Tick, Trace
@@ -21,6 +23,8 @@ REJECTED_EVENT_SECONDS = 1.0
 """A flood of bad frames must not become a flood of events."""
 
 
+EVENTS_KEPT = 100
+"""For listeners that come later."""
 FRAMES_A_TICK_MAX = 1024
 """Of listeners that come and go; more than that are looked at in the next turn."""
 _COMES, _GOES = b"\1", b"\0"
@@ -67,6 +71,7 @@ class StatusActor:
         self._sequence = 0
         self._rejected_at: dict[str, float] = {}
         self._audience = Audience(wire.TOPIC_SNAPSHOT)
+        self._kept: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.frames_rejected = 0
         context.set_timer("status", SNAPSHOT_SECONDS, Tick())
 
@@ -99,6 +104,10 @@ class StatusActor:
     def snapshot(self) -> NodeSnapshot:
         return self._snapshot(self._sequence, self.frames_rejected)
 
+    def kept(self) -> list[dict[str, Any]]:
+        """The last events, in order."""
+        return [asdict(event) for event in self._kept]
+
     def _note(self, kind: str, fields: dict[str, Any]) -> None:
         self._sequence += 1
         self._publish(Event(self._sequence, self._context.now(), self._node_id, kind, fields))
@@ -114,4 +123,5 @@ class StatusActor:
 
     def _publish(self, event: Event) -> None:
         self._report(describe(event))
+        self._kept.append(event)
         self._port.send((wire.TOPIC_EVENT, wire.encode_event(event)))

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import zmq
 
+from raftkv.cluster.backlog import Backlog
 from raftkv.cluster.discovery import Target
 from raftkv.config import ENDPOINTS, is_endpoint, is_ipv6
 from raftkv.errors import WireError
-from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot
+from raftkv.observe import Earlier, Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
 
-Item = NodeSnapshot | Event | ProcessSnapshot | LoadReport
+Item = NodeSnapshot | Event | Earlier | ProcessSnapshot | LoadReport
 ITEMS_A_POLL_MAX = 2000
 PROCESSES_SECONDS = 0.25
 """How often the launcher is asked for its processes."""
@@ -39,6 +40,7 @@ class LiveFeed:
         self._reported_at = 0.0
         self._met = met
         self._names = tuple(target.statuses)
+        self._controls = dict(target.controls or {})
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._status = self._context.socket(zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
@@ -47,6 +49,7 @@ class LiveFeed:
         self._connected = set(target.statuses.values())
         for endpoint in self._connected:
             self._listen(endpoint)
+        self._backlog = Backlog(self._context)
         self._launcher: zmq.Socket[bytes] | None = None
         self._asked_at = 0.0
         self._request_id = 0
@@ -59,27 +62,28 @@ class LiveFeed:
         return self._names
 
     def poll(self) -> Sequence[Item]:
-        items: list[Item] = []
+        heard: list[NodeSnapshot | Event | ProcessSnapshot | LoadReport] = []
         try:
-            while len(items) < ITEMS_A_POLL_MAX:
+            while len(heard) < ITEMS_A_POLL_MAX:
                 topic, data = self._status.recv_multipart(zmq.NOBLOCK)
                 try:
                     item = wire.decode(topic, data)
                 except WireError:
                     continue  # another version's node: what it says cannot be shown
-                items.append(item)
+                heard.append(item)
+                self._backlog.hear(item, self._controls.get(_speaker(item)))
                 if isinstance(item, NodeSnapshot) and item.role == "leader":
                     self._follow(item)
         except (zmq.Again, ValueError):
             pass
-        items += self._poll_launcher()
+        heard += self._poll_launcher()
         now = time.monotonic()
         if self._load and now - self._reported_at >= REPORT_SECONDS:
             self._reported_at = now
-            items.append(self._load())
+            heard.append(self._load())
         # Each node's frames come in order, but what one heard may arrive before what the other said.
-        items.sort(key=_moment)
-        return items
+        heard.sort(key=_moment)
+        return [*heard, *self._backlog.poll()]
 
     def _follow(self, leader: NodeSnapshot) -> None:
         """Whoever has joined is listened to, and whoever has left is not waited for."""
@@ -94,7 +98,8 @@ class LiveFeed:
             if status not in self._connected:
                 self._connected.add(status)
                 self._listen(status)
-        self._met({name: control for name, (_, _, control, _) in members.items()})
+        self._controls = {name: control for name, (_, _, control, _) in members.items()}
+        self._met(self._controls)
 
     def _listen(self, endpoint: str) -> None:
         self._status.setsockopt(zmq.IPV6, is_ipv6(endpoint))
@@ -124,5 +129,9 @@ class LiveFeed:
             return []
 
 
-def _moment(item: Item) -> float:
+def _speaker(item: NodeSnapshot | Event) -> str:
+    return item.node if isinstance(item, Event) else item.name
+
+
+def _moment(item: NodeSnapshot | Event | ProcessSnapshot | LoadReport) -> float:
     return item.since if isinstance(item, ProcessSnapshot) else item.time

@@ -8,7 +8,7 @@ from raftkv.observe.describe import (
     describe_link_fault,
     describe_raw,
 )
-from raftkv.observe.events import Event, from_raft
+from raftkv.observe.events import Earlier, Event, from_raft
 from raftkv.observe.snapshot import (
     DiskFault,
     LinkFault,
@@ -24,6 +24,7 @@ from raftkv.observe.snapshot import (
 
 __all__ = [
     "DiskFault",
+    "Earlier",
     "Event",
     "LinkFault",
     "LinkSnapshot",

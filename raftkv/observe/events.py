@@ -50,5 +50,12 @@ class Event:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What one node said before its listener came, as far as it still knows."""
+
+    events: tuple[Event, ...]
+
+
 def from_raft(sequence: int, time: float, node: NodeId, event: trace.RaftEvent) -> Event:
     return Event(sequence, time, node, type(event).__name__, asdict(event))

@@ -15,7 +15,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce as fold
 
-from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot, describe, describe_raw, events
+from raftkv.observe import (
+    Earlier,
+    Event,
+    LoadReport,
+    NodeSnapshot,
+    ProcessSnapshot,
+    describe,
+    describe_raw,
+    events,
+)
 from raftkv.tui import checks, since, terms
 from raftkv.tui.checks import Checks, Finding
 from raftkv.tui.ports import FeedItem
@@ -191,6 +200,8 @@ def reduce(state: State, item: Item) -> State:
             return _on_snapshot(state, item)
         case Event() if timely(item.time):
             return _on_event(state, item)
+        case Earlier():
+            return _with_past(state, [event for event in item.events if timely(event.time)])
         case ProcessSnapshot() if timely(item.since) and (item.until is None or timely(item.until)):
             return _on_process(state, item)
     return state
@@ -408,3 +419,11 @@ def _with_line(state: State, line: LogLine) -> State:
         place -= 1
     lines = (*state.lines[:place], line, *state.lines[place:])
     return replace(state, lines=lines[-LINES_MAX:], lines_total=state.lines_total + 1)
+
+
+def _with_past(state: State, events: Sequence[Event]) -> State:
+    """Lines of before anything was heard. They are not counted: nothing has happened just now, and neither
+    the log nor the timeline is to move for them."""
+    past = [_event_line(event) for event in events if state.node(event.node)]
+    lines = sorted([*past, *state.lines], key=lambda line: line.time)
+    return replace(state, lines=tuple(lines[-LINES_MAX:]))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from raftkv.observe import (
     DiskFault,
+    Earlier,
     Event,
     LinkFault,
     LoadReport,
@@ -19,7 +20,7 @@ from raftkv.observe import (
     ProcessSnapshot,
 )
 
-FeedItem = NodeSnapshot | Event | ProcessSnapshot | LoadReport
+FeedItem = NodeSnapshot | Event | Earlier | ProcessSnapshot | LoadReport
 
 
 class Feed(Protocol):

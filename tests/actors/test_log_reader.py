@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from raftkv.actors import log_reader
+from raftkv.actors.messages import Note
+from raftkv.actors.status import EVENTS_KEPT
 from raftkv.config import SnapshotConfig
 from raftkv.kv.commands import Command, Op
+from raftkv.observe import events
 from raftkv.observe.snapshot import ENTRY_TEXT_MAX
 from raftkv.raft import Configuration, Entry, EntryKind, RaftLog
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.control import decode_response
+from raftkv.wire.status import event_from_map
 from tests.actors.test_faults import Wire, refusal
 from tests.support.world import World
 
@@ -128,6 +132,22 @@ def test_the_node_answers_without_leave_for_chaos_and_after_a_snapshot() -> None
     assert last["text"] == "put k99=v"
     assert ask("log", first=1, count=1) == {"entries": (), "next": None}
     assert ask("search", text="put k99", first=0) == {"index": log.last_index, "next": None}
+
+
+def test_the_node_still_knows_its_last_events() -> None:
+    world = World()
+    leader = world.await_leader()
+    node = world.node(leader)
+    node.control._chaos = False
+    wire = node.control._port = Wire()
+    for _ in range(EVENTS_KEPT):
+        node.status.handle(Note(events.SPACE_LOW, {"cause": "full"}))
+    world.control(leader, "events")
+    world.run(0.1)
+    found = [event_from_map(fields) for fields in decode_response(wire.frames[-1]).body]
+    last = node.status.snapshot().event_sequence
+    assert [event.sequence for event in found] == list(range(last - EVENTS_KEPT + 1, last + 1))
+    assert found[-1].kind == events.SPACE_LOW
 
 
 def test_what_makes_no_sense_is_refused() -> None:

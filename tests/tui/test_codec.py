@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftkv.errors import WireError
-from raftkv.observe import LoadReport
+from raftkv.observe import Earlier, LoadReport
 from raftkv.tui.model import (
     TIME_MAX,
     CommandDone,
@@ -37,10 +37,13 @@ ITEMS: list[Item] = [
     CommandDone(1.0, "raftkv chaos kill n1"),
     CommandFailed(2.0, "no"),
     RosterChanged(("n1", "n4")),
+    Earlier(
+        (event(1, "n1", "LeaderChanged", term=7, leader_id="n2"), event(2, "n1", "Strange", deep=((1,),)))
+    ),
     Stroke(2, "kill n1", bad=False),
     Violated(2.5, 3, "n1 leads term 3 without entry 9"),
 ]
-LETTERS = "sepcflrkv"
+LETTERS = "sepcflrkvb"
 ODD: tuple[Any, ...] = ((), (1,), {}, None, 7, "x")
 
 
@@ -49,7 +52,7 @@ def test_items_of_every_kind_survive() -> None:
     assert decode_block(encode_block(frames)) == frames
     assert {type(item).__name__ for item in ITEMS} == {
         *("NodeSnapshot", "Event", "ProcessSnapshot", "LoadReport"),
-        *("CommandDone", "CommandFailed", "RosterChanged", "Stroke", "Violated"),
+        *("CommandDone", "CommandFailed", "RosterChanged", "Stroke", "Violated", "Earlier"),
     }
 
 
@@ -65,8 +68,10 @@ def test_what_cannot_be_packed_keeps_its_number() -> None:
     for _ in range(2000):
         deep = (deep,)
     strange = replace(event(5, "n1", "Strange"), fields={"deep": deep})
-    [(_, [kept, command])] = decode_block(encode_block([(1.0, [strange, CommandFailed(1.0, "no \udcff")])]))
+    items: list[Item] = [strange, CommandFailed(1.0, "no \udcff"), Earlier((strange,))]
+    [(_, [kept, command, earlier])] = decode_block(encode_block([(1.0, items)]))
     assert kept == replace(strange, fields={})
+    assert earlier == Earlier((replace(strange, fields={}),))
     assert command == CommandFailed(1.0, "no �")
 
 

@@ -10,7 +10,7 @@ from textual import events
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from raftkv.observe import DiskFault, LinkFault
+from raftkv.observe import DiskFault, Earlier, LinkFault
 from raftkv.tui.app import MOVING_SECONDS_MAX, Pace
 from raftkv.tui.commands import COMMANDS, LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
@@ -330,6 +330,12 @@ async def test_the_event_log_scrolls_and_follows() -> None:
         await running.until_shown("term 61")
         await running.push(event(62, "n1", "LeaderChanged", term=62, leader_id="n2"))
         await running.until_shown("term 62")
+
+
+async def test_a_quiet_cluster_shows_what_happened_before_the_dashboard_came() -> None:
+    async with session(healthy()) as running:
+        await running.push(Earlier((event(1, "n1", "LeaderChanged", START - 60, term=5, leader_id="n3"),)))
+        await running.until_shown("leader n3, term 5")
 
 
 async def test_a_small_terminal_says_so_and_recovers() -> None:

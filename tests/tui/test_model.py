@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from raftkv.observe import events
+from dataclasses import replace
+
+from raftkv.observe import Earlier, events
 from raftkv.tui import model
 from raftkv.tui.model import CommandDone, CommandFailed, State, initial, lag, reduce, reduce_all
 from raftkv.tui.ports import FeedItem
@@ -43,6 +45,21 @@ def test_an_older_snapshot_of_the_same_boot_changes_nothing() -> None:
 def test_whoever_joins_late_has_missed_nothing() -> None:
     state = reduce_all(initial(NAMES), [snapshot("n1", event_sequence=40), changed(41)])
     assert texts(state) == ["leader n2, term 7"]
+
+
+def test_what_was_said_before_anybody_listened_stands_above_and_is_not_news() -> None:
+    state = reduce_all(initial(NAMES), [snapshot("n1", event_sequence=40), changed(41)])
+    past = [event(7, "n2", "LeaderChanged", START - 9, term=6, leader_id="n1"), started(1, 1, START - 20)]
+    after = reduce(state, Earlier((*past, event(1, "n9", "LeaderChanged"), changed(40, time=1e300))))
+    assert texts(after) == [*texts(reduce_all(initial(NAMES), past[::-1])), *texts(state)]
+    assert after == replace(state, lines=after.lines), "nothing else knows of it"
+
+
+def test_the_past_is_bounded_like_the_present() -> None:
+    past = Earlier(tuple(changed(number, START - 9000 + number) for number in range(model.LINES_MAX + 5)))
+    state = reduce_all(initial(NAMES), [changed(9999), past])
+    assert len(state.lines) == model.LINES_MAX
+    assert state.lines[-1].time == START
 
 
 def test_a_gap_between_events_is_told() -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from raftkv.errors import WireError
-from raftkv.observe import Event, LoadReport, NodeSnapshot, ProcessSnapshot
+from raftkv.observe import Earlier, Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.tui.checks import INVARIANTS
 from raftkv.tui.model import CommandDone, CommandFailed, Item, RosterChanged, Stroke, Violated, timely
 from raftkv.wire import status
@@ -43,13 +43,18 @@ _UNPACKABLE = (ValueError, TypeError, OverflowError, RecursionError)
 
 
 def _packable(item: Item) -> Item:
-    if isinstance(item, Event):
-        try:
-            # Within as many levels as in a block: what fits alone may be too deep there.
-            pack(((((_to_plain(item),),),),))
-        except _UNPACKABLE:
-            return replace(item, fields={})
-    return item
+    if isinstance(item, Earlier):
+        return Earlier(tuple([_packable_event(event) for event in item.events]))
+    return _packable_event(item) if isinstance(item, Event) else item
+
+
+def _packable_event(event: Event) -> Event:
+    try:
+        # Within as many levels as in a block: what fits alone may be too deep there.
+        pack((((((_event_to_plain(event),),),),),))
+    except _UNPACKABLE:
+        return replace(event, fields={})
+    return event
 
 
 def decode_block(data: bytes) -> list[Frame]:
@@ -87,7 +92,9 @@ def _to_plain(item: Item) -> tuple[str, Any]:
         case NodeSnapshot():
             return "s", status.snapshot_to_map(item)
         case Event():
-            return "e", {**asdict(replace(item, fields={})), "fields": item.fields}  # which may be deep
+            return "e", _event_to_plain(item)
+        case Earlier():
+            return "b", [_event_to_plain(event) for event in item.events]
         case ProcessSnapshot():
             return "p", asdict(item)
         case LoadReport():
@@ -104,6 +111,10 @@ def _to_plain(item: Item) -> tuple[str, Any]:
             return "v", (item.time, item.invariant, _text(item.text))
 
 
+def _event_to_plain(event: Event) -> dict[str, Any]:
+    return {**asdict(replace(event, fields={})), "fields": event.fields}  # which may be deep
+
+
 def _from_plain(found: Any) -> Item:
     expect(isinstance(found, tuple | list) and len(found) == 2, "no item of a recording")
     kind, fields = found
@@ -112,6 +123,9 @@ def _from_plain(found: Any) -> Item:
             return status.snapshot_from_map(fields)
         case "e":
             return status.event_from_map(fields)
+        case "b":
+            expect(isinstance(fields, tuple | list) and bool(fields), "no events of a recording")
+            return Earlier(tuple([status.event_from_map(each) for each in fields]))
         case "p":
             return status.process_from_map(fields)
         case "l":

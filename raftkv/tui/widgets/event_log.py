@@ -27,6 +27,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
 
     def __init__(self, id: str) -> None:  # noqa: A002
         super().__init__(id=id, classes="events")
+        self._source: tuple[LogLine, ...] | None = None
         self._entries: tuple[LogLine, ...] = ()
         self._total = 0
         self._filter = ""
@@ -36,8 +37,9 @@ class EventLog(ScrollView, Styled, can_focus=False):
     def show_frame(self, frame: Frame) -> None:
         """All lines of the frame's state that its filter lets through."""
         state = frame.state
-        if (state.lines_total, frame.filter) == (self._total, self._filter):
+        if state.lines is self._source and frame.filter == self._filter:
             return
+        self._source = state.lines
         lines = state.lines
         if frame.filter:
             wanted = frame.filter.lower()

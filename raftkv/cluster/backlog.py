@@ -1,0 +1,67 @@
+"""What nodes said before anybody listened: the dashboard's event log does not begin with its opening.
+
+A node is asked once its first snapshot was heard: from then on the subscription brings all that happens, so
+the answer and what is heard leave no gap between them.
+"""
+
+from __future__ import annotations
+
+import zmq
+
+from raftkv.config import is_ipv6
+from raftkv.errors import WireError
+from raftkv.observe import Earlier, Event, NodeSnapshot
+from raftkv.wire import status as wire
+from raftkv.wire.control import ControlRequest, decode_response, encode_request
+from raftkv.wire.packing import FRAME_BYTES_MAX
+
+
+class Backlog:
+    """Used by one thread. A node that does not answer, or does not know the question, has no past."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._context = context
+        self._first: dict[str, int] = {}
+        """By node: the first event that was heard, or would have been."""
+        self._asked: dict[str, zmq.Socket[bytes] | None] = {}
+        """By node; None: it has answered."""
+
+    def hear(self, item: NodeSnapshot | Event, control: str | None) -> None:
+        """``control``: where the node can be asked, as far as that is known."""
+        if isinstance(item, Event):
+            self._first.setdefault(item.node, item.sequence)
+        elif item.name not in self._asked and control:
+            self._first.setdefault(item.name, item.event_sequence + 1)
+            self._asked[item.name] = self._ask(control)
+
+    def poll(self) -> list[Earlier]:
+        found: list[Earlier] = []
+        for name, socket in self._asked.items():
+            if socket is not None:
+                try:
+                    answer = socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    continue
+                socket.close()
+                self._asked[name] = None
+                events = [event for event in _events(answer) if event.sequence < self._first[name]]
+                if events:
+                    found.append(Earlier(tuple(events)))
+        return found
+
+    def _ask(self, control: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        socket.setsockopt(zmq.IPV6, is_ipv6(control))
+        socket.connect(control)
+        socket.send(encode_request(ControlRequest(0, "events", {})), zmq.NOBLOCK)
+        return socket
+
+
+def _events(answer: bytes) -> list[Event]:
+    try:
+        response = decode_response(answer)
+        listed = response.body if response.ok and isinstance(response.body, tuple | list) else ()
+        return [wire.event_from_map(fields) for fields in listed]
+    except WireError:
+        return []  # another version's node: what it says cannot be shown
