@@ -10,7 +10,7 @@ import pytest
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
 from raftkv.tui.frame import Mode
-from raftkv.tui.model import LogLine, State, initial
+from raftkv.tui.model import LogLine, State, initial, reduce
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.view import spans
 from raftkv.tui.view.detail import detail
@@ -260,6 +260,16 @@ def test_detail_of_troubles_and_of_nothing() -> None:
     assert "frames    3 rejected" in lines
     assert plain(detail(initial(NAMES), "n1", START, 60)[2]).strip() == "nothing heard of it yet"
     assert detail(state, "n9", START, 60) == ()
+
+
+def test_the_last_words_of_a_dead_node_do_not_pass_for_news() -> None:
+    state = state_of(*election())
+    dead = reduce(state, process("n2", "exited", since=START, exit_code=-9))
+    told, faded = (detail(each, "n2", START, 60) for each in (state, dead))
+    assert " as it was when last heard" not in map(plain, told)
+    last = [plain(line) for line in faded].index(" as it was when last heard")
+    assert {span.style for line in faded[last:] for span in line} == {"dim"}
+    assert [plain(line) for line in faded[last + 1 :]] == [plain(line) for line in told[last + 1 :]]
 
 
 def test_an_event_line_has_the_wall_clock() -> None:

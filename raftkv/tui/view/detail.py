@@ -27,22 +27,24 @@ def detail(state: State, name: str, now: float, width: int) -> tuple[Line, ...]:
     snapshot = node.snapshot
     if snapshot is None:
         return heading, (), (Span(" nothing heard of it yet", "dim"),)
-    return (
-        heading,
-        (),
-        *_rates(state, node, now, width),
-        (),
-        *_facts(snapshot),
-        (),
-        *_peers(snapshot, width),
-    )
+    facts = [*_facts(snapshot), (), *_peers(snapshot, width)]
+    if alive(node, now):
+        return heading, (), *_rates(state, node, now, width), (), *facts
+    stale: Line = (Span(" as it was when last heard", "dim"),)
+    return heading, (), *_rates(state, node, now, width), stale, *map(_faded, facts)
+
+
+def _faded(line: Line) -> Line:
+    """Not news any more."""
+    return tuple(Span(span.text, "dim") for span in line)
 
 
 def _rates(state: State, node: NodeState, now: float, width: int) -> list[Line]:
     snapshot = node.snapshot
     living = alive(node, now)
     rate = operations_per_second(node) if living else None
-    behind = lag(state, node.name)
+    behind = lag(state, node.name) if living else None
+    sync_ms = snapshot.sync_ms_p99 if living and snapshot else None
 
     def line(label: str, value: str, pick: Callable[[Sample], float], style: str) -> Line:
         bars = spark([pick(sample) for sample in node.history], max(0, width - _LABEL - _VALUE - 5))
@@ -50,7 +52,7 @@ def _rates(state: State, node: NodeState, now: float, width: int) -> list[Line]:
 
     return [
         line("op/s", "–" if rate is None else f"{rate:,.0f}", lambda sample: sample.operations, "good"),
-        line("sync p99", milliseconds(snapshot.sync_ms_p99) if snapshot else "–", _sync, "accent"),
+        line("sync p99", "–" if sync_ms is None else milliseconds(sync_ms), _sync, "accent"),
         line("lag", "–" if behind is None else f"{behind:,}", lambda sample: float(sample.lag), "warn"),
     ]
 
