@@ -26,11 +26,11 @@ class Backlog:
         self._asked: dict[str, zmq.Socket[bytes] | None] = {}
         """By node; None: it has answered."""
 
-    def hear(self, item: NodeSnapshot | Event, control: str | None) -> None:
-        """``control``: where the node can be asked, as far as that is known."""
+    def hear(self, item: NodeSnapshot | Event, control: str) -> None:
+        """``control``: where the node can be asked."""
         if isinstance(item, Event):
             self._first.setdefault(item.node, item.sequence)
-        elif item.name not in self._asked and control:
+        elif item.name not in self._asked:
             self._first.setdefault(item.name, item.event_sequence + 1)
             self._asked[item.name] = self._ask(control)
 

@@ -71,7 +71,8 @@ class LiveFeed:
                 except WireError:
                     continue  # another version's node: what it says cannot be shown
                 heard.append(item)
-                self._backlog.hear(item, self._controls.get(_speaker(item)))
+                if control := self._controls.get(_speaker(item)):
+                    self._backlog.hear(item, control)
                 if isinstance(item, NodeSnapshot) and item.role == "leader":
                     self._follow(item)
         except (zmq.Again, ValueError):

@@ -235,6 +235,12 @@ def process_answers() -> list[bytes]:
     return [control.encode_response(ControlResponse(1, True, content)) for content in (body, [], None)]
 
 
+def past_answers() -> list[bytes]:
+    """What a node answers to "events"."""
+    body = [asdict(event) for event in EVENTS]
+    return [control.encode_response(ControlResponse(1, True, content)) for content in (body, [], None)]
+
+
 def configurations() -> list[bytes]:
     example = Path(__file__).parents[2] / "cluster.toml"
     found = [CONFIGURATION.encode()]
@@ -301,6 +307,7 @@ def seeds() -> dict[str, list[bytes]]:
         "feed-snapshot": snapshot_frames(),
         "feed-event": EVENT_FRAMES,
         "feed-process": process_answers(),
+        "feed-past": past_answers(),
         "launcher": [*CONTROL_REQUEST_FRAMES, LAUNCHER_REQUEST],
         "command": COMMANDS,
         "config": configurations(),

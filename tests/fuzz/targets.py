@@ -12,6 +12,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from raftkv.actors.node import raft_options
 from raftkv.client.calls import ANY_NODE, Call
 from raftkv.client.core import ClientCore
 from raftkv.cluster import local, run_state
+from raftkv.cluster.backlog import Backlog
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.launcher import Launcher
 from raftkv.cluster.live import LiveFeed
@@ -147,6 +149,12 @@ class _Socket:
     def connect(self, endpoint: str) -> None:
         pass
 
+    def setsockopt(self, option: int, value: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def poll(self, timeout: int) -> int:
         return len(self._received)
 
@@ -167,6 +175,8 @@ def feed(topic: bytes | None, data: bytes) -> None:
         "_asked_at": 0.0,
         "_request_id": 0,
         "_names": ("n1", "n2", "n3"),
+        "_controls": {},
+        "_backlog": Backlog(cast(Any, None)),
         "_connected": set(),
         "_met": lambda _: None,
         "_load": None,
@@ -174,6 +184,18 @@ def feed(topic: bytes | None, data: bytes) -> None:
     for name, value in made.items():
         setattr(live, name, value)
     model.reduce_all(model.initial(["n1", "n2", "n3"]), live.poll())
+
+
+def past(data: bytes) -> None:
+    """Nothing: what a node says of its past is shown, or it has none."""
+
+    class Context:
+        def socket(self, kind: int) -> _Socket:
+            return _Socket([data])
+
+    backlog = Backlog(cast(Any, Context()))
+    backlog.hear(replace(seeds.snapshots()[0], event_sequence=1 << 40), seeds.ENDPOINT)
+    model.reduce_all(model.initial(["n1", "n2", "n3"]), backlog.poll())
 
 
 def launcher(data: bytes) -> None:
@@ -318,6 +340,7 @@ TARGETS: dict[str, Target] = {
     "feed-snapshot": partial(feed, status.TOPIC_SNAPSHOT),
     "feed-event": partial(feed, status.TOPIC_EVENT),
     "feed-process": partial(feed, None),
+    "feed-past": past,
     "launcher": launcher,
     "command": command,
     "config": configuration,
