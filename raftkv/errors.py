@@ -73,6 +73,10 @@ class CorruptLog(StorageError):
         self.cause = cause
 
 
+class EntriesLost(StorageError):
+    """The log on disk ends before what this node has acknowledged."""
+
+
 class DataFolderLocked(StorageError):
     """Another process holds the folder's lock."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from raftkv.actors.messages import (
     ClearAlarms,
     DigestTaken,
+    Doubted,
     Note,
     PeerDigest,
     SendDigest,
@@ -50,6 +51,8 @@ class AuditActor:
                     self._mine.popitem(last=False)
             case PeerDigest():
                 self._compare(message)
+            case Doubted():
+                self._differs.setdefault(message.peer, message.index)
             case Tick():
                 self._tell()
             case ClearAlarms():

@@ -186,6 +186,14 @@ class SendDigest:
 
 
 @dataclass(slots=True, eq=False)
+class Doubted:
+    """To audit: ``peer`` leads, and has another entry at ``index`` than the one that is committed here."""
+
+    peer: NodeId
+    index: LogIndex
+
+
+@dataclass(slots=True, eq=False)
 class PeerDigest:
     """To audit: of a peer's state at ``index``."""
 

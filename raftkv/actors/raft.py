@@ -14,6 +14,7 @@ from raftkv.actors.messages import (
     Campaign,
     ChangeMembers,
     DiskPressure,
+    Doubted,
     EndLeases,
     MembersChanging,
     MembershipChanged,
@@ -27,6 +28,7 @@ from raftkv.actors.messages import (
     Send,
     SoftStateChanged,
     Step,
+    Stop,
     Tick,
     Trace,
     TransferLeadership,
@@ -43,11 +45,13 @@ from raftkv.actors.snapshot_messages import (
     TakeSnapshot,
 )
 from raftkv.actors.system import Context
+from raftkv.errors import EntriesLost
 from raftkv.kv import Code, Retention
 from raftkv.observe import events
-from raftkv.raft import Entry, Message, Proposal, Raft, Ready
+from raftkv.raft import Entry, Message, Proposal, Raft, Ready, trace
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot
+from raftkv.types import NodeId
 
 TICKS_CAUGHT_UP_MAX = 5
 """After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
@@ -165,6 +169,8 @@ class RaftActor:
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)
+        if self.raft.doubt.lost:
+            self._context.send("node", Stop("entries lost", _lost(self.raft.node_id, self.raft.doubt.lost)))
         if self.raft.log.unapplied:
             # First whatever has arrived: a node that starts with a long log would be deaf until all of it is
             # applied. Or it was postponed.
@@ -182,6 +188,9 @@ class RaftActor:
             self._send(ready.messages)
         if ready.events:
             send("status", Trace(ready.events))
+            for event in ready.events:
+                if isinstance(event, trace.LeaderDoubted):
+                    send("audit", Doubted(event.leader, event.index))
         if ready.soft_state:
             # Ahead of the results: they belong to whoever the gateway still holds.
             send("gateway", SoftStateChanged(ready.soft_state))
@@ -317,6 +326,14 @@ class RaftActor:
         if wanted < self._wakes_at or self._wakes_at <= now + SAME_MOMENT:
             self._wakes_at = wanted
             self._context.set_timer("raft", max(0.0, wanted - now), Tick())
+
+
+def _lost(name: NodeId, lost: trace.EntriesLost) -> EntriesLost:
+    return EntriesLost(
+        f"node {name} has lost entries: {lost.leader} knows it to hold entry {lost.known_index}, and its log "
+        f"ends at {lost.last_index}. Its data folder is an older copy, or its disk forgot what it synced; "
+        f"nothing was changed. Let another node take its place: 'raftkv members replace {name}'"
+    )
 
 
 def _phase(raft: Raft, entries: int) -> int:

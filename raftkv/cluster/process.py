@@ -21,7 +21,7 @@ from pathlib import Path
 from raftkv.cluster.ourselves import die_with_parent
 from raftkv.cluster.teller import Teller
 from raftkv.config import load
-from raftkv.errors import ConfigError, CorruptLog, NotAMember, RaftkvError, RemovedNode
+from raftkv.errors import ConfigError, CorruptLog, EntriesLost, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
 NODE_LOG_BYTES_MAX = 8 << 20
@@ -178,6 +178,6 @@ def _exit_code(error: RaftkvError) -> int:
         return EXIT_REMOVED
     if isinstance(error, NotAMember):
         return EXIT_NO_MEMBER
-    if isinstance(error, CorruptLog):
+    if isinstance(error, CorruptLog | EntriesLost):
         return EXIT_DAMAGED
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED

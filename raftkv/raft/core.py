@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from raftkv.raft import election, follower, membership, snapshot, trace
 from raftkv.raft.configuration import Configuration
 from raftkv.raft.dispatch import handle
+from raftkv.raft.doubt import Doubt
 from raftkv.raft.election import Candidacy
 from raftkv.raft.founding import FOUNDING_MESSAGES, Founding
 from raftkv.raft.leader import Leadership
@@ -92,18 +93,17 @@ class Raft:
         """The shell's monotonic clock, set before each ``ready``."""
         self.priorities: dict[NodeId, int] = {}
         self.ticks_since_ranked_led = NEVER_TICKS
-        self.commit_heard = BEFORE_LOG
+        self.commit_heard = self.log.commit_index
+        self.doubt = Doubt()
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
-        self._writes_open = 0
-        self._stalled_ticks = 0
+        self._writes_open = self._stalled_ticks = 0
         self.retained, self.lagging = options.retained_entries, options.lagging_entries_max
         """Entries kept behind the snapshot: always, and for a follower that is alive."""
         self.incoming: Incoming | None = None
         self.chunks: list[SnapshotChunk] = []
         self.installed: SnapshotMark | None = None
         self.anew: SnapshotMark | None = None
-
         self.forwarded_reads: dict[int, int] = {}
         """Reads asked of the leader: context -> ticks waited."""
         self.read_states: list[ReadState] = []
@@ -397,7 +397,7 @@ class Raft:
 
     def become_leader(self) -> None:
         self._abandon_role()
-        self.incoming = None
+        snapshot.abandon(self)
         self.role = Role.LEADER
         self.leadership = Leadership(self)
         self._set_leader(self.node_id)

@@ -125,6 +125,16 @@ def describe_event(event: trace.RaftEvent) -> str:
             return f"configuration of entry {event.index}, term {event.term}: {event.text}"
         case trace.EntriesTruncated():
             return f"truncated {event.first_index}..{event.last_index}, term {event.term}"
+        case trace.EntriesLost():
+            return (
+                f"has lost entries: {event.leader} knows {event.known_index} to be here, "
+                f"the log ends at {event.last_index}, term {event.term}"
+            )
+        case trace.LeaderDoubted():
+            return (
+                f"does not follow {event.leader}, term {event.term}: "
+                f"it has another entry at {event.index} than the one committed here"
+            )
         case trace.AppendRejected():
             return (
                 f"rejected append of {event.leader} at {event.prev_log_index}: "

@@ -32,8 +32,11 @@ def handle(raft: Raft, message: Message) -> None:
 
 
 def _to_follower(handle: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
-    """A leader never hears of another one in its own term; if it does, it stands its ground."""
-    return lambda raft, message: None if raft.leadership else handle(raft, message)
+    """A leader never hears of another one in its own term; if it does, it stands its ground. One that is
+    doubted speaks to nobody."""
+    return lambda raft, message: (
+        None if raft.leadership or raft.doubt.term == raft.current_term else handle(raft, message)
+    )
 
 
 def _to_leader(handle: Callable[[Leadership, Message], None]) -> Callable[[Raft, Message], None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
+from raftkv.raft.doubt import contradiction, disbelieve, lacks_what_it_acknowledged
 from raftkv.raft.election import is_behind
 from raftkv.raft.messages import (
     AppendEntries,
@@ -31,13 +32,19 @@ def on_append_entries(raft: Raft, message: AppendEntries) -> None:
     log = raft.log
     raft.commit_heard = max(raft.commit_heard, message.leader_commit)
     if message.prev_log_index < log.commit_index:
-        # What is committed is known to match; a compacted prev_log_index lands here too.
-        _accept(raft, message, log.commit_index)
+        # What is committed matches, or is forgotten, or nobody could lead who says otherwise.
+        index = contradiction(log, message)
+        if index is None:
+            _accept(raft, message, log.commit_index)
+        else:
+            disbelieve(raft, message.sender, index)
         return
     if not log.matches(message.prev_log_index, message.prev_log_term):
         if message.prev_log_index > log.commit_index:
             _reject(raft, message)
-        return  # another entry than the one committed here: no leader says that, a forged frame does
+        else:
+            disbelieve(raft, message.sender, message.prev_log_index)
+        return
     conflict = log.first_conflict(message.entries)
     if conflict is not None:
         entries = message.entries[conflict:] if conflict else message.entries
@@ -101,6 +108,8 @@ def _reject(raft: Raft, message: AppendEntries) -> None:
 def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
     raft.follow(message.sender)
     raft.commit_heard = max(raft.commit_heard, message.leader_commit)
+    if lacks_what_it_acknowledged(raft, message):
+        return
     # The leader never states more than it knows we hold, so this is verified (PITFALLS 12).
     commit = min(message.leader_commit, raft.log.last_index)
     if commit > raft.log.commit_index:

@@ -138,8 +138,14 @@ def on_install_snapshot(raft: Raft, message: InstallSnapshot) -> None:
 
 def expire(raft: Raft) -> None:
     """A snapshot on its way is no use any more once the log has come as far by itself."""
-    incoming = raft.incoming
-    if incoming and incoming.mark.index <= raft.log.commit_index and incoming.handed < incoming.mark.chunks:
+    if raft.incoming and raft.incoming.mark.index <= raft.log.commit_index:
+        abandon(raft)
+
+
+def abandon(raft: Raft) -> None:
+    """No more of it will come, or is wanted. One whose last chunk is on its way to the disk takes the place
+    of this node's own there, whoever leads: so it is installed."""
+    if raft.incoming and raft.incoming.handed < raft.incoming.mark.chunks:
         raft.incoming = None
 
 
@@ -149,12 +155,12 @@ def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:
         return
     incoming.stored += 1
     if incoming.stored < incoming.mark.chunks:
-        if raft.leader_id is not None:
+        if raft.leader_id is not None and not raft.leadership:
             _respond(raft, raft.leader_id, incoming.mark, incoming.stored, incoming.session)
         return
     raft.incoming = None
     _install(raft, incoming.mark)
-    if raft.leader_id is not None:
+    if raft.leader_id is not None and not raft.leadership:
         _accept(raft, raft.leader_id, raft.log.commit_index, incoming.session)
 
 

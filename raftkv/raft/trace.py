@@ -67,6 +67,25 @@ class EntriesTruncated:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesLost:
+    """``leader`` knows this node to hold the entry at ``known_index``, and its log ends at ``last_index``."""
+
+    term: Term
+    leader: NodeId
+    known_index: LogIndex
+    last_index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderDoubted:
+    """``leader`` has another entry at ``index`` than the one that is committed here."""
+
+    term: Term
+    leader: NodeId
+    index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
 class AppendRejected:
     """A leader was told that its ``prev_log_index`` does not match here."""
 
@@ -143,6 +162,8 @@ RaftEvent = (
     | VoteAnswered
     | VoteReceived
     | EntriesTruncated
+    | EntriesLost
+    | LeaderDoubted
     | AppendRejected
     | TransferStarted
     | TransferAbandoned

@@ -83,6 +83,8 @@ class Watcher:
             found.append(f"{machine.name}: another state than the others at index {store.applied_index}")
         if machine.node.audit.alarms:
             found.append(f"{machine.name}: {', '.join(machine.node.audit.alarms)}")
+        if raft.doubt.lost:
+            found.append(f"{machine.name}: {raft.doubt.lost}")
         if found:
             raise Violation("\n".join(found))
 

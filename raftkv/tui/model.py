@@ -357,6 +357,8 @@ _MARKS = {
     events.NODE_STOPPING: ("■", "warn"),
     "EntriesTruncated": ("✗", "bad"),
     "AppendRejected": ("✗", "warn"),
+    "EntriesLost": ("!", "bad"),
+    "LeaderDoubted": ("!", "bad"),
     "TransferStarted": ("→", "leader"),
     "TransferAbandoned": ("!", "warn"),
 }

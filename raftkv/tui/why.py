@@ -226,6 +226,24 @@ def _truncated(node: str, fields: Fields) -> Reason:
     )
 
 
+def _lost(node: str, fields: Fields) -> Reason:
+    return Reason(
+        f"{node} acknowledged entry {fields['known_index']} to {fields['leader']}, and its log ends at "
+        f"{fields['last_index']}. A folder that was put back from an older copy, or a disk that forgot what "
+        "it had synced, has forgotten votes as well: it must not go on under this name.",
+        "§5.2, §8",
+    )
+
+
+def _doubted(node: str, fields: Fields) -> Reason:
+    return Reason(
+        f"Whoever leads holds all that is committed. {fields['leader']} has another entry {fields['index']} "
+        f"than the one that {node} knows to be committed: it, or those who elected it, forgot what they had "
+        "acknowledged. It gets no answer, and loses its quorum if the others know better too.",
+        "§5.4.3",
+    )
+
+
 def _append_rejected(node: str, fields: Fields) -> Reason:
     previous, index = fields["prev_log_index"], fields["conflict_index"]
     if fields["conflict_term"]:
@@ -302,6 +320,8 @@ EXPLAINED: Mapping[str, Explain] = {
     "VoteReceived": _vote_received,
     "EntriesTruncated": _truncated,
     "AppendRejected": _append_rejected,
+    "EntriesLost": _lost,
+    "LeaderDoubted": _doubted,
     "TransferStarted": _transfer_started,
     "TransferAbandoned": _transfer_abandoned,
     "SnapshotSent": _snapshot_sent,

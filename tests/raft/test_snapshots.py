@@ -7,7 +7,7 @@ import dataclasses
 from raftkv.raft import Entry, SnapshotMark
 from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot
 from raftkv.types import LogIndex, Term
-from tests.paper.support import N1, N2, append, at, node, step, turn
+from tests.paper.support import N1, N2, append, at, elect, node, step, turn, win_pre_vote
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
 MARK = SnapshotMark(LogIndex(5), Term(2), 77, 2)
@@ -43,6 +43,29 @@ def test_a_snapshot_whose_last_chunk_is_being_stored_is_not_given_up_for_another
     raft.chunk_stored(NEWER.id, 0)
     assert turn(raft).one(AppendEntriesResponse).match_index == 9
     assert raft.snapshot == NEWER
+
+
+def test_a_snapshot_whose_last_chunk_is_being_stored_is_a_new_leaders_own() -> None:
+    """On the disk it takes the place of the one before, which could be sent to nobody any more."""
+    raft = node([at(index, 1) for index in range(1, 4)], term=3, commit=3)
+    raft.snapshot_taken(SnapshotMark(LogIndex(2), Term(1), 11, 1))
+    step(raft, chunk(0))
+    raft.chunk_stored(MARK.id, 0)
+    step(raft, chunk(1), append(4, (3, 1), at(4, 2), at(5, 2), at(6, 4), commit=6))
+    win_pre_vote(raft)
+    elect(raft)
+    raft.chunk_stored(MARK.id, 1)
+    assert turn(raft).messages == [], "a leader accepts nothing, and answers nobody"
+    assert raft.snapshot == MARK
+    assert raft.incoming is None
+
+
+def test_a_new_leader_waits_for_no_snapshot() -> None:
+    raft = node([at(1, 1)], term=3)
+    step(raft, chunk(0))
+    win_pre_vote(raft)
+    elect(raft)
+    assert raft.incoming is None
 
 
 def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
