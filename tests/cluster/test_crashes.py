@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import DEADLINE_SECONDS, await_condition, is_alive, local_cluster, raftkv
+from tests.support.processes import (
+    DEADLINE_SECONDS,
+    LocalCluster,
+    await_condition,
+    is_alive,
+    local_cluster,
+    raftkv,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -47,6 +55,38 @@ def test_without_a_quorum_a_write_is_never_a_false_success(tmp_path: Path) -> No
         cluster.await_all_alive()
         cluster.ok("put", "a", "3", "--timeout", str(DEADLINE_SECONDS))
         assert cluster.ok("get", "a") == b"3\n"
+
+
+def test_a_node_on_an_older_copy_of_its_folder_ends_and_says_why(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        cluster.undisturbed(
+            lambda: _is_put_back(cluster, next(n for n in cluster.pids() if n != cluster.leader()))
+        )
+        cluster.ok("put", "a", "3")
+
+
+def _is_put_back(cluster: LocalCluster, name: str) -> None:
+    """A leader that is elected meanwhile knows nothing of what it held, and sends it all again."""
+    folder, copy = cluster.folder / ".raftkv" / name, cluster.folder / "copy"
+    cluster.ok("chaos", "stop", name)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    cluster.ok("chaos", "restart", name)
+    cluster.ok("put", "a", "2")
+    cluster.await_equal()
+    cluster.ok("chaos", "stop", name)
+    shutil.rmtree(folder)
+    copy.rename(folder)
+    told = len(cluster.log())
+    cluster.ok("chaos", "restart", name)
+
+    def ended() -> bool:
+        nodes = {node["name"]: node for node in cluster.status()["nodes"]}
+        assert nodes[name].get("applied_index") != nodes["n1" if name != "n1" else "n2"].get("applied_index")
+        return f"node {name} exited with code 5: node {name} has lost entries: " in cluster.log()[told:]
+
+    await_condition(ended, "it to end")
 
 
 def test_a_killed_launcher_leaves_no_orphans_and_no_lock(tmp_path: Path) -> None:
