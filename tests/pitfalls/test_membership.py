@@ -27,6 +27,7 @@ from raftkv.raft import (
 from raftkv.raft.membership import Change
 from raftkv.raft.messages import AppendEntries, AppendEntriesResponse, HeartbeatResponse
 from raftkv.types import LogIndex, NodeId, Term
+from tests.paper import support as paper
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 from tests.support.world import World
 
@@ -442,6 +443,30 @@ def test_pitfall_27_its_acknowledgement_does_not_count(monkeypatch: pytest.Monke
     call = world.user().put("a", "1", timeout=1.0)
     world.run(2.0)
     assert call.response is None
+
+
+def test_pitfall_27_what_another_folder_acknowledged_before_one_was_bound_does_not_count() -> None:
+    """The first is wiped while the entry that adds its name is not committed yet, and the second is bound."""
+    raft = paper.leader([paper.at(1, 1)], term=1, commit=1)
+
+    def acknowledge(name: NodeId, session: int = 0) -> AppendEntriesResponse:
+        zero, last = LogIndex(0), raft.log.last_index
+        return AppendEntriesResponse(name, N1, raft.current_term, True, last, zero, Term(0), zero, session)
+
+    paper.step(raft, acknowledge(N2))
+    assert raft.change_membership(AddLearner(N4, ("tcp://a:1",))) is None
+    paper.turn(raft)
+    first = paper.progress(raft, N4).session
+    raft.meet(N4, "the first", ("tcp://a:1",))
+    paper.step(raft, acknowledge(N4, first))
+    raft.meet(N4, "the second", ("tcp://a:1",))
+    paper.step(raft, acknowledge(N2))
+    paper.step(raft, acknowledge(N2), acknowledge(N4, first))
+    bound = raft.configuration.member(N4)
+    assert bound is not None
+    assert bound.incarnation == "the second"
+    assert paper.progress(raft, N4).match_index == 0
+    assert raft.change_membership(Promote(N4)) is Refusal.NOT_CAUGHT_UP
 
 
 def test_pitfall_27_under_another_name_it_comes_back() -> None:
