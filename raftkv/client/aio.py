@@ -278,7 +278,7 @@ class AsyncLease(HeldLease):
         try:
             ttl = await self._client.keep_alive(self.id)
         except LeaseNotFound:
-            self._end()
+            self._has_ended()
             raise
         self._renewed(asked_at, ttl)
         return ttl

@@ -335,7 +335,7 @@ class Lease(HeldLease):
         try:
             ttl = self._client.keep_alive(self.id)
         except LeaseNotFound:
-            self._end()
+            self._has_ended()
             raise
         self._renewed(asked_at, ttl)
         return ttl

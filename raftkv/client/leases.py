@@ -43,9 +43,17 @@ class HeldLease:
         return self._lost or not self.valid_for
 
     def on_lost(self, action: Callable[[], None]) -> None:
-        """Have ``action`` called, once, in the client's thread, when the lease is found lost. It must not
-        block."""
-        self._listeners.append(action)
+        """Have ``action`` called, once, in the client's thread, when the lease is found lost: while it is
+        kept alive, by ``keep_alive``, or now, if it is lost already. Of one that nobody keeps alive nobody
+        finds out. It must not block."""
+
+        def listen(core: ClientCore, now: float) -> None:
+            del core, now
+            self._listeners.append(action)
+            if self.lost:
+                self._tell()
+
+        self._pump.post(listen)
 
     def _start(self) -> None:
         self._pump.post(lambda core, now: core.keeper.keep(self._kept, now))
@@ -61,13 +69,23 @@ class HeldLease:
         """Revoke it without waiting for anything: for whoever is interrupted."""
         with contextlib.suppress(ClientError):
             self._stop()
-            deadline = time.monotonic() + self.ttl
-            self._pump.submit(requests.revoke(self.id), deadline, lambda _: None)
+            self._pump.part(requests.revoke(self.id), time.monotonic() + self.ttl)
 
     def _end(self) -> None:
-        """It has ended, by our own word or by what we were told."""
+        """By our own word: nobody need be told."""
         self._stop()
         self._lost = True
+
+    def _has_ended(self) -> None:
+        """As it turned out when it was to be renewed by hand."""
+
+        def tell(core: ClientCore, now: float) -> None:
+            del core, now
+            self._tell()
+
+        self._end()
+        with contextlib.suppress(ClientError):  # it was closed meanwhile
+            self._pump.post(tell)
 
     def _renewed(self, asked_at: float, ttl: float) -> None:
         self._kept.valid_until = max(self._kept.valid_until, asked_at + ttl)
@@ -75,7 +93,12 @@ class HeldLease:
     def _on_lost(self, error: ClientError) -> None:
         del error
         self._lost = True
-        for action in self._listeners:
+        self._tell()
+
+    def _tell(self) -> None:
+        """In the client's thread, everybody once."""
+        while self._listeners:
+            action = self._listeners.pop(0)
             try:
                 action()
             except Exception:  # a listener's own; the client serves others as well

@@ -22,6 +22,8 @@ from raftkv.errors import ClientError, InvalidRequest, SessionExpired
 
 IDLE_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
+PARTING_SECONDS = 0.3
+"""At most, and only where something is given back on the way out."""
 
 Action = Callable[[ClientCore, float], None]
 """Gets the core and the time."""
@@ -41,6 +43,7 @@ class Pump:
         self._session = self._transport.core.new_session()
         self._posted: deque[tuple[Action, Call | None]] = deque()
         self._lock = threading.Lock()
+        self._partings: set[object] = set()
         self._closed = False
         self._process = os.getpid()
         self.failure: Exception | None = None
@@ -48,7 +51,8 @@ class Pump:
         self._thread.start()
 
     def close(self) -> None:
-        """End at once; whatever is open ends with what is known of it."""
+        """End at once; whatever is open ends with what is known of it. What is given back on the way out
+        (``part``) is waited for, for a moment."""
         with self._lock:
             if self._closed:
                 return
@@ -89,6 +93,16 @@ class Pump:
 
         self.post(start, call)
 
+    def part(self, request: Request[Any], deadline: float) -> None:
+        """As ``submit``, with nobody who waits: what is given back on the way out. A client that is closed
+        at once would take it along, and others would have to wait until its lease has ended."""
+        mine = object()
+        self._partings.add(mine)
+        try:
+            self.submit(request, deadline, lambda _: self._partings.discard(mine))
+        except ClientError:
+            self._partings.discard(mine)
+
     # -- in the thread
 
     def _run(self) -> None:
@@ -99,6 +113,9 @@ class Pump:
                 transport.pump(IDLE_SECONDS)
             # Whatever is still open ends here, with what is known of it.
             self._act()
+            until = time.monotonic() + PARTING_SECONDS
+            while self._partings and (seconds := until - time.monotonic()) > 0:
+                transport.pump(seconds)
             transport.core.abandon()
         except Exception as failure:  # a bug; but whoever waits must not wait for ever
             with self._lock:

@@ -13,7 +13,7 @@ import pytest
 
 import raftkv
 from raftkv import txn
-from raftkv.client import AsyncClient, Client, Event, requests
+from raftkv.client import AsyncClient, Client, Event, pump, requests
 from raftkv.client.stream import WatchStream
 from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound, Unavailable
 from raftkv.testing import LocalCluster
@@ -116,6 +116,39 @@ def test_a_lease_says_when_it_is_lost(raftkv_client: Client) -> None:
     assert other.lost
     with pytest.raises(LeaseNotFound):
         other.keep_alive()
+
+
+def test_whoever_asks_late_or_renews_by_hand_is_told_as_well(raftkv_client: Client) -> None:
+    late = raftkv_client.lease(30).keep()
+    raftkv_client.revoke(late.id)
+    await_condition(lambda: late.lost, "the loss to be found out")
+    told = threading.Event()
+    late.on_lost(told.set)
+    assert told.wait(DEADLINE_SECONDS)
+    for lease in (raftkv_client.lease(30), raftkv_client.lease(30).keep()):
+        calls: list[None] = []
+        lease.on_lost(lambda calls=calls: calls.append(None))  # type: ignore[misc]
+        raftkv_client.revoke(lease.id)
+        with pytest.raises(LeaseNotFound):
+            lease.keep_alive()
+        await_condition(lambda calls=calls: calls, "the word")  # type: ignore[misc]
+        with pytest.raises(LeaseNotFound):
+            lease.keep_alive()
+        raftkv_client["a"] = b"1"
+        assert calls == [None], "once"
+
+
+def test_what_is_given_back_on_the_way_out_is_given_back(
+    raftkv_client: Client, raftkv_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever was interrupted would keep its place in every line for as long as its lease lives."""
+    monkeypatch.setattr(pump, "PARTING_SECONDS", DEADLINE_SECONDS)
+    for number in range(5):
+        with Client(raftkv_cluster.endpoints) as other:
+            lease = other.lease(600).keep()
+            other.put(f"place/{number}", "mine", lease=lease.id)
+            lease.abandon()
+    assert raftkv_client.count("place/", "place0")[0] == 0
 
 
 def test_a_listener_that_fails_or_closes_harms_nobody(
