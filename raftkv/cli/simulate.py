@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv import __version__
+from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
 from raftkv.errors import ConfigError, RaftkvError
@@ -96,6 +98,10 @@ def simulate(
     _conclude(summary, job, first, last if count == 1 else None, time.monotonic() - started, json)
     if expect is not None:
         _compare(expect, last)
+
+
+def _interrupt(number: int) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _play(seed: int, nodes: int | None, seconds: float, faults: list[Fault] | None) -> None:
@@ -201,6 +207,7 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         return
     spawn = multiprocessing.get_context("spawn")
     done = 0
+    before = when_told_to_end(_interrupt)  # or the workers' locks would be left behind, with a warning
     pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
     try:
         for outcome in pool.map(job, seeds):
@@ -213,12 +220,12 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _begin_worker() -> None:
     """Ctrl-C is for the parent, which ends its workers; killed, it could not, and each waits for ever."""
-    import signal
-
     from raftkv.cluster.ourselves import die_with_parent
 
     die_with_parent()

@@ -88,11 +88,11 @@ def _run(options: TortureOptions, history: Path | None, keep: bool) -> Report:
     note(f"torture: {options.nodes} nodes, {options.seconds:g} s, seed {options.seed}")
     loads: list[Load] = []
 
-    def save(load: Load) -> None:
-        loads.append(load)
-        if history is not None:
+    def save(load: Load, whole: bool) -> None:
+        if not loads and history is not None:
             _write_history(history, load)
-        if stderr_is_terminal():
+        loads.append(load)
+        if whole and stderr_is_terminal():
             note("checking the history")
 
     try:
@@ -104,6 +104,12 @@ def _run(options: TortureOptions, history: Path | None, keep: bool) -> Report:
             if history is None:
                 _write_history(written, loads[0])
             note(f"the nodes' folders and logs are in {options.data}, the history in {written}")
+    except KeyboardInterrupt:
+        if history is not None and loads:
+            note(f"{history} has what was recorded until now; 'raftkv check {history}' judges it")
+        elif history is not None and not history.stat().st_size:
+            history.unlink()
+        raise
     finally:
         if not keep:
             shutil.rmtree(options.data, ignore_errors=True)

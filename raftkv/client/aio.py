@@ -19,7 +19,7 @@ from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
 from raftkv.client.core import ClientCore
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
-from raftkv.client.requests import Request, Step, to_bytes, to_key
+from raftkv.client.requests import Request, Step, to_bytes, to_key, to_wait
 from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
 from raftkv.client.types import (
     Bytes,
@@ -82,9 +82,9 @@ class AsyncClient:
 
     async def txn(
         self,
-        compares: Sequence[tuple[Any, ...]] = (),
-        success: Sequence[Step] = (),
-        failure: Sequence[Step] = (),
+        compares: Iterable[tuple[Any, ...]] = (),
+        success: Iterable[Step] = (),
+        failure: Iterable[Step] = (),
     ) -> TxnResult:
         return await self._ask(requests.txn(compares, success, failure))
 
@@ -300,7 +300,7 @@ class AsyncWatchStream:
         self._arrived: asyncio.Queue[tuple[list[Event], int] | ClientError | None] = asyncio.Queue()
         self._events: deque[Event] = deque()
         self._answers = 0
-        self._ended = False
+        self._ended = self._closed = False
         self._watch = Watch(start, end, after, flags, self._on_events, self._on_error)
         pump.post(lambda core, now: core.watches.begin(self._watch, now))
 
@@ -326,8 +326,9 @@ class AsyncWatchStream:
 
     async def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
-        while not self._events:
-            if self._ended:
+        timeout = to_wait(timeout)
+        while self._closed or not self._events:
+            if self._ended or self._closed:
                 return None
             if self._answers:
                 answers, self._answers = self._answers, 0
@@ -350,8 +351,9 @@ class AsyncWatchStream:
 
     def close(self) -> None:
         """No further events; whoever waits for one in another task gets None."""
-        if self._ended:
+        if self._ended or self._closed:
             return
+        self._closed = True
         self._arrived.put_nowait(None)
 
         def end(core: ClientCore, now: float) -> None:

@@ -84,9 +84,9 @@ class Client:
 
     def txn(
         self,
-        compares: Sequence[tuple[Any, ...]] = (),
-        success: Sequence[Step] = (),
-        failure: Sequence[Step] = (),
+        compares: Iterable[tuple[Any, ...]] = (),
+        success: Iterable[Step] = (),
+        failure: Iterable[Step] = (),
     ) -> TxnResult:
         """If all ``compares`` hold do ``success``, else ``failure``: in one revision, all or nothing. What
         they are made of is in ``raftkv.txn``."""

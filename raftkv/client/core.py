@@ -177,7 +177,7 @@ class ClientCore:
         """End every open call and watch now, with what is known of it."""
         self.watches.end_all(Unavailable("the client was closed"))
         for call in self.calls():
-            self._expire(call)
+            self._expire(call, "the client was closed")
 
     def take_frames(self) -> list[tuple[str, bytes]]:
         """(endpoint, frame) to send now."""
@@ -380,13 +380,14 @@ class ClientCore:
         earliest = min([call.deadline for call in self._calls.values()], default=math.inf)
         self._overdue_at = max(earliest, now + len(self._calls) * LOOK_SECONDS)
 
-    def _expire(self, call: Call) -> None:
+    def _expire(self, call: Call, why: str = "") -> None:
         is_write = call.session is not None
         if is_write and (call.open or call.uncertain):
-            self._finish(call, OutcomeUnknown("no answer in time: the request may or may not have happened"))
+            cause = why or "no answer in time"
+            self._finish(call, OutcomeUnknown(f"{cause}: the request may or may not have happened"))
         else:
-            why = call.why or self._silence(call)
-            self._finish(call, Unavailable(f"{why} in time: nothing happened{self._mismatch}"))
+            cause = why or f"{call.why or self._silence(call)} in time"
+            self._finish(call, Unavailable(f"{cause}: nothing happened{self._mismatch}"))
 
     def _silence(self, call: Call) -> str:
         """Why nobody has said anything to that request: it waits for a leader, or for an answer."""

@@ -33,7 +33,8 @@ Done = Callable[[Call], None]
 class Pump:
     def __init__(self, endpoints: Iterable[str]) -> None:
         """Raises ``InvalidRequest`` for what are no endpoints."""
-        given: list[Any] = [] if isinstance(endpoints, str) else list(endpoints)
+        listed: Any = endpoints
+        given = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else []
         if not given:
             raise InvalidRequest("a client needs a list with at least one endpoint")
         for endpoint in given:

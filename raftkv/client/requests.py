@@ -3,7 +3,7 @@ recipes and the simulator's users all ask by these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +29,8 @@ from raftkv.wire.client import HelloDetail, Kind, Response, decode_hello
 
 Answer = TypeVar("Answer")
 TIMEOUT_SECONDS_MAX = 86_400.0
+WAIT_SECONDS_MAX = 1e9
+"""Thirty years. Not much more than that can a thread wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +200,18 @@ class Step:
 
 
 def txn(
-    compares: Sequence[tuple[Any, ...]], success: Sequence[Step], failure: Sequence[Step]
+    compares: Iterable[tuple[Any, ...]], success: Iterable[Step], failure: Iterable[Step]
 ) -> Request[TxnResult]:
     try:
-        branches = [tuple(step.fields for step in branch) for branch in (success, failure)]
+        first, second = tuple(success), tuple(failure)  # what can be gone through only once as well
+        branches = [tuple(step.fields for step in branch) for branch in (first, second)]
         fields = (Op.TXN, tuple(compares), *branches)
     except (TypeError, AttributeError):
         raise InvalidRequest("a transaction takes compares and operations as raftkv.txn makes them") from None
     check_transaction(*fields[1:])
 
     def decode(response: Response) -> TxnResult:
-        return decode_txn(response.detail, response.revision, success, failure)
+        return decode_txn(response.detail, response.revision, first, second)
 
     return Request(fields, decode, True)
 
@@ -261,6 +264,16 @@ def to_number(value: Any, what: str) -> int:
     if type(value) is not int or not 0 <= value < 1 << 62:
         raise InvalidRequest(f"{what} is a whole number from 0, not {shown(value)}")
     return value
+
+
+def to_wait(value: Any) -> float | None:
+    """Seconds; None: for ever. What is left of a time that has passed is 0, and what no clock can hold is
+    for ever."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or value != value:
+        raise InvalidRequest(f"a timeout is a number of seconds or None, not {shown(value)}")
+    return None if value > WAIT_SECONDS_MAX else max(0.0, float(value))
 
 
 def to_bytes(value: Bytes) -> bytes:

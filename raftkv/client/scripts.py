@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from raftkv.client.requests import RangePage, Request, range_page
+from raftkv.client.requests import RangePage, Request, range_page, to_number
 from raftkv.client.types import Entry
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ class RangeReader:
         stale: bool = False,
         target: str | None = None,
     ) -> None:
-        self._start, self._end, self._left = start, end, limit
+        self._start, self._end, self._left = start, end, to_number(limit, "a limit")
         self._limited = limit > 0
         self._reverse, self._keys_only, self._stale = reverse, keys_only, stale
         self._revision = revision

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from raftkv.client.core import ClientCore
 from raftkv.client.pump import Pump
+from raftkv.client.requests import to_wait
 from raftkv.client.types import Event
 from raftkv.client.watching import Watch
 from raftkv.errors import ClientError
@@ -25,7 +26,7 @@ class WatchStream:
         self._events: deque[Event] = deque()
         self._answers = 0
         """That brought the events in hand."""
-        self._ended = False
+        self._ended = self._closed = False
         self._watch = Watch(start, end, after, flags, self._on_events, self._arrived.put)
         pump.post(lambda core, now: core.watches.begin(self._watch, now))
 
@@ -51,8 +52,9 @@ class WatchStream:
 
     def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
-        while not self._events:
-            if self._ended:
+        timeout = to_wait(timeout)
+        while self._closed or not self._events:
+            if self._ended or self._closed:
                 return None
             if self._answers:
                 answers, self._answers = self._answers, 0
@@ -72,8 +74,9 @@ class WatchStream:
 
     def close(self) -> None:
         """No further events; whoever waits for one in another thread gets None."""
-        if self._ended:
+        if self._ended or self._closed:
             return
+        self._closed = True
         self._arrived.put(None)
 
         def end(core: ClientCore, now: float) -> None:

@@ -11,7 +11,7 @@ says that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from raftkv.client.requests import (
@@ -137,10 +137,11 @@ def delete(key: Bytes, *, end: Bytes | None = None) -> Step:
     return Step((int(Kind.DELETE), to_bytes(key), to_bytes(end)), lambda detail, _: detail)
 
 
-def nested(compares: Sequence[Compare], success: Sequence[Step] = (), failure: Sequence[Step] = ()) -> Step:
+def nested(compares: Iterable[Compare], success: Iterable[Step] = (), failure: Iterable[Step] = ()) -> Step:
     """A transaction inside a transaction: its compares see what was written before it."""
-    branches = (tuple(step.fields for step in success), tuple(step.fields for step in failure))
+    first, second = tuple(success), tuple(failure)
+    branches = (tuple(step.fields for step in first), tuple(step.fields for step in second))
     return Step(
         (int(Kind.TXN), tuple(compares), *branches),
-        lambda detail, revision: decode_txn(detail, revision, success, failure),
+        lambda detail, revision: decode_txn(detail, revision, first, second),
     )

@@ -6,7 +6,7 @@ from raftkv.client import AsyncClient, Client, requests, txn
 from raftkv.client.requests import RangePage
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, Entry, TxnResult
-from raftkv.errors import InvalidRequest, LockLost
+from raftkv.errors import InvalidRequest, LockLost, shown
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
 from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, prefix_of, read_line
@@ -18,8 +18,8 @@ class _Meeting:
     closes again. Those who come meanwhile wait for that: they are the next meeting."""
 
     def __init__(self, name: Bytes, parties: int, ttl: float) -> None:
-        if parties < 1:
-            raise InvalidRequest("a barrier is for at least one")
+        if type(parties) is not int or parties < 1:
+            raise InvalidRequest(f"a barrier is for a whole number from 1, not {shown(parties)}")
         self._prefix = prefix_of(name)
         self._gate = self._prefix + b"gate"
         self._parties = parties

@@ -6,13 +6,17 @@ from raftkv.client import AsyncClient, Client, Entry, requests, txn
 from raftkv.client.requests import to_key
 from raftkv.client.scripts import Script
 from raftkv.client.types import Bytes, TxnResult
-from raftkv.errors import InvalidRequest
+from raftkv.errors import InvalidRequest, shown
+
+AMOUNT_MAX = 1 << 62
 
 
 def _add(key: bytes, amount: int) -> Script[int]:
+    if type(amount) is not int or abs(amount) >= AMOUNT_MAX:
+        raise InvalidRequest(f"an amount is a whole number of at most 62 bits, not {shown(amount)}")
     entry: Entry | None = yield requests.get(key)
     while True:
-        total = _number(entry) + amount
+        total = number_in(entry) + amount
         unchanged = txn.mod_revision(key) == (entry.mod_revision if entry else 0)
         done: TxnResult = yield requests.txn([unchanged], [txn.put(key, b"%d" % total)], [txn.get(key)])
         if done.succeeded:
@@ -20,7 +24,7 @@ def _add(key: bytes, amount: int) -> Script[int]:
         (entry,) = done.results
 
 
-def _number(entry: Entry | None) -> int:
+def number_in(entry: Entry | None) -> int:
     try:
         return int(entry.value) if entry else 0
     except ValueError:
@@ -39,7 +43,7 @@ class Counter:
         return self._client.run(_add(self._key, amount))
 
     def get(self) -> int:
-        return _number(self._client.get(self._key))
+        return number_in(self._client.get(self._key))
 
 
 class AsyncCounter:
@@ -52,4 +56,4 @@ class AsyncCounter:
         return await self._client.run(_add(self._key, amount))
 
     async def get(self) -> int:
-        return _number(await self._client.get(self._key))
+        return number_in(await self._client.get(self._key))

@@ -118,7 +118,8 @@ def read_line(prefix: bytes) -> Script[RangePage]:
 
 def until(timeout: float | None) -> Script[float | None]:
     """When ``timeout`` seconds from now have passed."""
-    if timeout is None:
+    seconds = requests.to_wait(timeout)
+    if seconds is None:
         return None
     now: float = yield Now()
-    return now + timeout
+    return now + seconds

@@ -13,6 +13,7 @@ from raftkv.client.requests import RangePage, to_value
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.recipes import line
+from raftkv.recipes.counter import number_in
 
 _DIGITS = 20
 
@@ -36,7 +37,7 @@ class _Scripts:
     def _put(self, value: bytes) -> Script[int]:
         last: Entry | None = yield requests.get(self._last)
         while True:
-            number = int(last.value) + 1 if last else 1
+            number = number_in(last) + 1
             item = self._items + str(number).zfill(_DIGITS).encode()
             unchanged = txn.mod_revision(self._last) == (last.mod_revision if last else 0)
             steps = [txn.put(self._last, str(number)), txn.put(item, value)]

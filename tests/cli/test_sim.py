@@ -15,7 +15,14 @@ from typer.testing import CliRunner
 from raftkv.cli.app import app
 from raftkv.cluster.ourselves import own_command
 from raftkv.sim.twin import Twin, Violation
-from tests.support.processes import await_condition, children_of, is_alive, raftkv
+from tests.support.processes import (
+    DEADLINE_SECONDS,
+    await_condition,
+    children_of,
+    environment,
+    is_alive,
+    raftkv,
+)
 
 SHORT = ("--seconds", "1")
 
@@ -170,6 +177,20 @@ def test_workers_do_not_outlive_whoever_began_them(tmp_path: Path) -> None:
         sim.kill()
         sim.wait()
     await_condition(lambda: not any(map(is_alive, begun)), "the workers to end")
+
+
+def test_whoever_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("on one processor there are no workers")
+    command = own_command("sim", "--seeds", "5000")
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as sim:
+        begun = await_condition(lambda: busy_workers(sim.pid), "workers to work")
+        sim.terminate()
+        _, told = sim.communicate(timeout=2 * DEADLINE_SECONDS)
+    assert (sim.returncode, told) == (130, b"")
+    assert not any(map(is_alive, begun))
 
 
 def busy_workers(parent: int) -> list[int]:

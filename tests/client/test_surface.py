@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
 import threading
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from raftkv import txn
 from raftkv.client import AsyncClient, Client, Event, pump, requests
 from raftkv.client.stream import WatchStream
 from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound, Unavailable
+from raftkv.recipes import Barrier, Counter, Lock, Queue
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
@@ -60,6 +62,49 @@ def test_many_requests_are_in_flight_together(raftkv_client: Client) -> None:
     assert raftkv_client["k1"] == b"v", "neither has harmed the client"
 
 
+def test_a_transaction_takes_whatever_can_be_gone_through(raftkv_client: Client) -> None:
+    """It was applied, and its answer could not be read: an error that says neither of it."""
+    done = raftkv_client.txn(iter([txn.version("new") == 0]), (txn.put(key, "1") for key in "pq"))
+    assert (done.succeeded, len(done.results)) == (True, 2)
+    inside = txn.nested([], (txn.get(key) for key in "pq"), iter([]))
+    (found,) = raftkv_client.txn([], iter([inside])).results
+    assert [entry.value for entry in found.results] == [b"1", b"1"]
+
+
+def test_a_watch_that_is_closed_has_nothing_more_and_one_whose_time_is_up_says_so(
+    raftkv_client: Client,
+) -> None:
+    watch = raftkv_client.watch("a")
+    for number in range(5):
+        raftkv_client.put("a", str(number))
+    assert watch.get(timeout=math.inf) is not None
+    assert watch.get(timeout=1e300) is not None
+    await_condition(lambda: watch.revision >= raftkv_client.revision(), "all events")
+    watch.close()
+    assert watch.get() is None
+    assert watch.get(timeout=-1.0) is None
+    with raftkv_client.watch("a") as other:
+        assert other.get(timeout=-1.0) is None
+
+
+def test_whoever_closes_a_client_is_told_so() -> None:
+    client = Client(["tcp://127.0.0.1:1"], timeout=DEADLINE_SECONDS)
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            client.get("a")
+        except ClientError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    await_condition(lambda: client._pump._transport.core.calls_open, "the request")
+    client.close()
+    asking.join()
+    assert str(errors[0]).startswith("the client was closed: nothing happened")
+
+
 def test_a_range_is_of_one_moment(raftkv_client: Client) -> None:
     raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001)])
     raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001, 2002)])
@@ -92,6 +137,21 @@ def test_a_range_is_of_one_moment(raftkv_client: Client) -> None:
         lambda client: client.lease(float("nan")),
         lambda client: client.watch("", end=None),
         lambda client: client.get(7),
+        lambda client: list(client.range(limit=-1)),
+        lambda client: list(client.range(limit="1")),
+        lambda client: list(client.range(limit=None)),
+        lambda client: client.txn(5),
+        lambda client: client.watch("a").get(timeout="1"),
+        lambda client: client.watch("a").get(timeout=float("nan")),
+        lambda client: Client(None),  # type: ignore[arg-type]
+        lambda client: Client(5),  # type: ignore[arg-type]
+        lambda client: Counter(client, "n").add(0.5),  # type: ignore[arg-type]
+        lambda client: Counter(client, "n").add("1"),  # type: ignore[arg-type]
+        lambda client: Counter(client, "n").add(10**5000),
+        lambda client: Barrier(client, "b", 1.5),  # type: ignore[arg-type]
+        lambda client: Barrier(client, "b", None),  # type: ignore[arg-type]
+        lambda client: Lock(client, "l").acquire(timeout="1"),  # type: ignore[arg-type]
+        lambda client: Queue(client, "q").get(timeout=float("nan")),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_harms_nobody(raftkv_client: Client, action: Any) -> None:

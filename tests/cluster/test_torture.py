@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from raftkv.cluster.torture import Fault
+from raftkv.cluster.torture.run import DIARY
 from tests.support.processes import (
     DEADLINE_SECONDS,
     await_condition,
@@ -93,6 +94,30 @@ def test_an_interrupted_torture_leaves_no_process_and_no_folder(
         process.wait()
     await_condition(lambda: not any(map(is_alive, pids)), "all nodes to be gone")
     assert os.listdir(temporary) == []
+
+
+def test_an_interrupted_torture_keeps_what_it_has_recorded(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "raftkv", "torture", "--base-port", str(free_base_port())),
+            *("--data", "t", "--history", "h.jsonl", "--faults", "clock-rate"),
+        ],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            diary = tmp_path / "t" / DIARY
+            await_condition(lambda: diary.exists() and "clock" in diary.read_text(), "the first stroke")
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=2 * DEADLINE_SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert b"h.jsonl has what was recorded until now" in told
+    assert b'"' in (tmp_path / "h.jsonl").read_bytes()
+    assert raftkv("check", "h.jsonl", folder=tmp_path).stdout == b"linearizable\n"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ SNAPSHOT = SnapshotConfig(entries=300, retain_entries=50)
 STATUS_SECONDS = 0.5
 UNDO_SECONDS = 0.3
 """Until what could not be undone is tried again."""
+Save = Callable[[Load, bool], None]
+"""Gets the load, and whether its history is whole: no if the run was interrupted."""
 DIARY = "torture.log"
 """In the folder: each stroke and its end, and what the launcher said, when by the clock of the day."""
 
@@ -88,8 +90,8 @@ class Torture:
         """(node, index) of those that were seen."""
         self._problems: list[str] = []
 
-    def run(self, save: Callable[[Load], None]) -> Report:
-        """``save`` gets the load once its history is complete. Everything that was started is ended
+    def run(self, save: Save) -> Report:
+        """``save`` gets the load in the end. Everything that was started is ended
         when this returns or raises, whatever the reason."""
         thread = threading.Thread(target=self._launch, name="launcher")
         thread.start()
@@ -114,7 +116,7 @@ class Torture:
             if not thread.is_alive() or time.monotonic() > deadline:
                 raise LaunchError(f"no leader after {READY_SECONDS:g} s")
 
-    def _torture(self, save: Callable[[Load], None]) -> Report:
+    def _torture(self, save: Save) -> Report:
         options = self._options
         target = find(None, None, options.data)
         assert target.controls is not None
@@ -139,7 +141,10 @@ class Torture:
             self._striking.clear()
             self._finish(load, nemesis, striker, controls, tenants)
             seconds = time.monotonic() - begun
-            save(load)
+            save(load, True)
+        except KeyboardInterrupt:
+            save(load, False)
+            raise
         finally:
             self._striking.clear()
             tenants.end()
