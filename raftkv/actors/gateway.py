@@ -43,6 +43,7 @@ from raftkv.actors.snapshot_messages import (
 from raftkv.actors.system import Context, Port
 from raftkv.errors import VersionMismatch, WireError
 from raftkv.kv import Applied, Code
+from raftkv.kv.commands import decode_flat
 from raftkv.kv.sessions import weight
 from raftkv.raft import Role, SoftState
 from raftkv.types import LogIndex, Term
@@ -52,6 +53,8 @@ from raftkv.wire.packing import REQUEST_BYTES_MAX
 PENDING_SECONDS = 10.0
 READS_PENDING_MAX = 65_536
 """Over all clients."""
+GREETINGS_A_TURN_MAX = 512
+"""As many as frames: a client sends one in each."""
 RESPONSE_BYTES_SOFT_MAX = 1 << 20
 """A frame of answers is sent once it holds this much."""
 
@@ -93,6 +96,8 @@ class GatewayActor:
         self._outbox: dict[bytes, list[Reply]] = {}
         self._owed: dict[bytes, int] = {}
         """By identity: bytes in the large answers of its outbox."""
+        self._greeted = 0
+        """In this turn."""
         self.writes = Meter()
         context.set_timer("gateway", PENDING_SECONDS, Tick())
 
@@ -127,6 +132,7 @@ class GatewayActor:
                 raise AssertionError(f"gateway got {message}")
 
     def end_of_turn(self) -> None:
+        self._greeted = 0
         for identity in list(self._outbox):
             self._flush(identity)
 
@@ -184,7 +190,7 @@ class GatewayActor:
                 keys.append((client_id, sequence))
                 commands.append(command)
         elif kind == Kind.HELLO:
-            self._answer(identity, (request[0], Code.OK, 0, self._hello(self._state)))
+            self._greet(identity, request[0])
         elif kind == Kind.WATCH or kind == Kind.UNWATCH:
             if self._leaving:
                 self._answer(identity, refusal(request[0], Code.NO_LEADER))
@@ -192,6 +198,14 @@ class GatewayActor:
                 self._context.send("watches", WatchRequest(identity, request))
         else:
             self._on_read(identity, request)
+
+    def _greet(self, identity: bytes, request_id: int) -> None:
+        """A request of ten bytes, answered with what is known of every node: only so many a turn."""
+        self._greeted += 1
+        if self._greeted > GREETINGS_A_TURN_MAX:
+            self._answer(identity, refusal(request_id, Code.BUSY))
+        else:
+            self._answer(identity, (request_id, Code.OK, 0, self._hello(self._state)))
 
     def _on_read(self, identity: bytes, request: Request) -> None:
         local = is_stale(request)
@@ -223,6 +237,8 @@ class GatewayActor:
                 or self._pending_bytes + len(command) > self._limits.pending_bytes_max
             ):
                 return Code.BUSY
+            if len(self._pending) >= self._limits.pending_writes_max // 4 and not _names(command, key):
+                return Code.INVALID  # nobody would ever be answered, and the place be taken until it is old
             self._pending_bytes += len(command)
             self._pending[key] = (identity, request_id, self._context.now(), len(command))
         else:
@@ -310,3 +326,13 @@ class GatewayActor:
 
     def _answer(self, identity: bytes, answer: Reply) -> None:
         self._outbox.setdefault(identity, []).append(answer)
+
+
+def _names(command: bytes, key: RequestKey) -> bool:
+    """Whether the command is of that client and sequence, as the frame around it says. To look takes as long
+    as to admit it, so it is done only where places are scarce."""
+    try:
+        fields = decode_flat(command)
+    except ValueError:
+        return False
+    return (fields[0], fields[2]) == key

@@ -256,6 +256,8 @@ class StoreActor:
             detail = answer[3]
             if request[1] != _GET:
                 answer_bytes = RANGE_BYTES_MAX
+                if request[1] == Kind.LEASES and not request[2]:
+                    size += BYTES_A_TURN_MAX  # twenty thousand may be looked at: no more than one a turn
             else:
                 answer_bytes = len(detail[0]) if type(detail) is KeyValue else 0
             if revision_of(request):  # of the past: takes longer than its size says

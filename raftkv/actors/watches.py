@@ -44,6 +44,7 @@ _EVENT_BYTES = 64
 PROGRESS_SECONDS = 5.0
 PROGRESS_REVISIONS = 20_000
 """A watch that nothing happens to learns so often how far it has come, so that it may resume there."""
+AHEAD_SLACK = 1024
 ABANDONED_SECONDS = 60.0
 """Without a word of its client, who renews it three times as often."""
 
@@ -111,6 +112,11 @@ class _Index:
         self._prefixes: dict[bytes, dict[_Watch, None]] = {}
         self._lengths: Counter[int] = Counter()
         self._others: dict[_Watch, None] = {}
+
+    @property
+    def lengths(self) -> int:
+        """How many there are of the prefixes that are watched."""
+        return len(self._lengths)
 
     def add(self, watch: _Watch) -> None:
         self._table(watch)[watch] = None
@@ -202,7 +208,7 @@ class WatchActor:
     def _work(self, machine: StateMachine) -> None:
         while self._ahead and self._ahead[0][0] <= machine.revision:
             watch = heapq.heappop(self._ahead)[2]
-            if self._watches.get((watch.identity, watch.request_id)) is watch:
+            if self._is_held(watch):
                 self._place(watch, watch.done)
         if self._seen != machine.history.next_number:
             self._tell_synced()
@@ -251,10 +257,20 @@ class WatchActor:
     def _begin(self, watch: _Watch) -> None:
         watch.placed = False
         if watch.done > self._machine().revision:
+            if len(self._ahead) > 2 * len(self._watches) + AHEAD_SLACK:
+                self._let_go_ahead()
             self._order += 1
             heapq.heappush(self._ahead, (watch.done, self._order, watch))
         else:
             self._place(watch, watch.done)
+
+    def _let_go_ahead(self) -> None:
+        """Of watches that were given up, which would stay until what they waited for has come."""
+        self._ahead = [entry for entry in self._ahead if self._is_held(entry[2])]
+        heapq.heapify(self._ahead)
+
+    def _is_held(self, watch: _Watch) -> bool:
+        return self._watches.get((watch.identity, watch.request_id)) is watch
 
     def _place(self, watch: _Watch, covered: int) -> None:
         """Find its place in the history, or say that it is lost: up to ``covered`` it has missed nothing."""
@@ -310,6 +326,7 @@ class WatchActor:
         events = history.replay(self._seen, EVENTS_A_TURN_MAX)
         looks = LOOKS_A_TURN_MAX
         for number, event in enumerate(events if self._synced else (), start=self._seen):
+            looks -= self._index.lengths  # each is looked up, whether or not anybody is there
             for watch in self._index.find(event[0]):
                 looks -= 1
                 if watch.wants(event):

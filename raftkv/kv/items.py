@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from raftkv.kv.limits import RANGE_BYTES_MAX
+from raftkv.kv.limits import ITEM_BYTES, RANGE_BYTES_MAX
 from raftkv.types import new
 
 
@@ -64,7 +64,7 @@ class Page:
         """Whether there is room for more. An item that found none was not taken."""
         if self._keys_only:
             item = new(KeyValue, (b"", *item[1:]))
-        self._bytes += len(key) + len(item[0])
+        self._bytes += len(key) + len(item[0]) + ITEM_BYTES
         if self.items and self._bytes > RANGE_BYTES_MAX:
             return False
         self.items.append((key, item))

@@ -13,6 +13,8 @@ MULTI_PUT_MAX = 1024
 """Pairs in one multi-put; their bytes are bounded by the size of a request."""
 RANGE_BYTES_MAX = 1 << 20
 """One answer to a range read; the client asks for the next page."""
+ITEM_BYTES = 32
+"""Of an item in an answer, besides its key and value: its numbers, and the work."""
 SESSIONS_MAX = 10_000
 """Clients whose answers are remembered; the longest idle is forgotten first."""
 SESSION_IDLE_MS = 3_600_000
@@ -32,6 +34,9 @@ TXN_ANSWER_BYTES_MAX = 256 << 10
 ANSWERS_BYTES_MAX = 1 << 20
 """Of answers with a detail that one client has not said to have; beyond, what would add to them is told to
 wait."""
+ANSWERS_TOTAL_BYTES_MAX = 64 << 20
+"""Of those of all clients; beyond, the longest idle clients are forgotten. While nodes run these answers
+share their bytes with the values, but in a snapshot, and after a restart from one, each is a copy."""
 LEASES_MAX = 20_000
 LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX = 100, 10 * 365 * 86_400_000
 KEEP_ALIVE_MAX = 1024

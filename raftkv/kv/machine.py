@@ -114,7 +114,7 @@ class StateMachine:
         ):
             return self._apply_any(index, fields)
         session = self.sessions.enter(client_id, born, index)
-        if session is None or sequence in session.answers:
+        if session is None or session.weight or sequence in session.answers:
             return self._apply_any(index, fields)
         if floor > session.floor:
             session.raise_floor(floor)
@@ -153,7 +153,7 @@ class StateMachine:
         if answer is not None:
             return Applied(client_id, sequence, answer)
         if floor > session.floor:
-            session.raise_floor(floor)
+            self.sessions.raise_floor(session, floor)
         if sequence < session.floor:
             # A stray copy of something the client has long had its answer to.
             return Applied(client_id, sequence, Answer(Code.INVALID, self.revision, "no longer waited for"))
@@ -175,7 +175,7 @@ class StateMachine:
                     return Applied(client_id, sequence, answer)
             except TypeError:  # the number of arguments; their types are checked one by one
                 answer = Answer(Code.INVALID, self.revision, f"wrong arguments for operation {op}")
-        session.keep(sequence, _kept(answer) if answer.code == Code.COMPARE_FAILED else answer)
+        self.sessions.keep(session, sequence, _kept(answer) if answer.code == Code.COMPARE_FAILED else answer)
         applied: Applied = _new(Applied, (client_id, sequence, answer))
         return applied
 

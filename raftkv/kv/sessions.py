@@ -3,9 +3,10 @@
 A retry carries the (client id, sequence) of the first try and gets the first answer. Answers below
 the client's ``floor`` are dropped: it has told us that it no longer waits for them.
 
-At most ``SESSIONS_MAX`` clients are remembered; the one idle for longest (in log order) goes first. One
-that was idle for ``SESSION_IDLE_MS`` goes anyway. Both are counted in the log, entries the one and the
-leaders' clock entries the other, so every node forgets the same client at the same entry.
+At most ``SESSIONS_MAX`` clients are remembered, and ``ANSWERS_TOTAL_BYTES_MAX`` of what they were answered;
+the one idle for longest (in log order) goes first. One that was idle for ``SESSION_IDLE_MS`` goes anyway.
+Both are counted in the log, entries the one and the leaders' clock entries the other, so every node forgets
+the same client at the same entry.
 A retry from a forgotten client must not pass for a new one (PITFALLS 35). So each command carries
 ``born``, an index its client knew *before* its first write, and the table keeps a ``horizon``: the
 highest last activity of any client it forgot. A client that was forgotten was active after its
@@ -19,7 +20,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from raftkv.kv.limits import ANSWERS_BYTES_MAX, SESSION_IDLE_MS, SESSIONS_MAX
+from raftkv.kv.limits import (
+    ANSWERS_BYTES_MAX,
+    ANSWERS_TOTAL_BYTES_MAX,
+    SESSION_IDLE_MS,
+    SESSIONS_MAX,
+)
 
 UNBOUNDED = 1 << 62
 _VALUE_BYTES = 8
@@ -97,6 +103,7 @@ class SessionLimits(NamedTuple):
     sessions_max: int = SESSIONS_MAX
     idle_ms: int = SESSION_IDLE_MS
     answers_bytes_max: int = ANSWERS_BYTES_MAX
+    answers_total_bytes_max: int = ANSWERS_TOTAL_BYTES_MAX
 
 
 class Sessions:
@@ -110,6 +117,8 @@ class Sessions:
         self._captured: list[tuple[int, Session]] = []
         """Taken out of turn, because they were about to change."""
         self.horizon = 0
+        self.weight = 0
+        """Of all sessions together."""
 
     def __len__(self) -> int:
         return len(self._table)
@@ -132,6 +141,19 @@ class Sessions:
         session.last_index, session.last_ms = index, self.now_ms
         return session
 
+    def raise_floor(self, session: Session, floor: int) -> None:
+        self.weight -= session.weight
+        session.raise_floor(floor)
+        self.weight += session.weight
+
+    def keep(self, session: Session, sequence: int, answer: Answer) -> None:
+        """``session`` is the most recent."""
+        self.weight -= session.weight
+        session.keep(sequence, answer)
+        self.weight += session.weight
+        while self.weight > self.limits.answers_total_bytes_max and len(self._table) > 1:
+            self._forget_oldest()
+
     def room(self, session: Session, sequence: int) -> int:
         """For the answer to ``sequence``, in bytes of ``weight``. Where there are none yet any finds room. So
         does the lowest that is waited for, or the floor could never rise to let go of the others."""
@@ -149,6 +171,7 @@ class Sessions:
     def _forget_oldest(self) -> None:
         _, forgotten = self._table.popitem(last=False)
         self.horizon = max(self.horizon, forgotten.last_index)
+        self.weight -= forgotten.weight
 
     # -- snapshots
 
@@ -167,3 +190,4 @@ class Sessions:
     def load(self, rows: Iterable[tuple[int, Session]]) -> None:
         """The sessions of a snapshot, the longest idle first."""
         self._table = OrderedDict(rows)
+        self.weight = sum([session.weight for session in self._table.values()])

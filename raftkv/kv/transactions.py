@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from raftkv.errors import InvalidRequest
 from raftkv.kv.items import KeyValue, Page, RangeResult
 from raftkv.kv.limits import (
+    ITEM_BYTES,
     TXN_ANSWER_BYTES_MAX,
     TXN_DEPTH_MAX,
     TXN_KEYS_MAX,
@@ -74,7 +75,6 @@ _FIELD: dict[int, str] = {
     Target.MOD_REVISION: "mod_revision",
     Target.LEASE: "lease",
 }
-_ITEM_BYTES = 32
 
 
 # -- is it well formed?
@@ -228,7 +228,7 @@ class Draft:
             found = self._machine.range(start, stop, limit, reverse, keys_only, count_only, revision)
         else:
             found = self._range_now(start, stop, limit, reverse, keys_only, count_only)
-        self._bytes_left -= sum(len(key) + len(item.value) + _ITEM_BYTES for key, item in found.items)
+        self._bytes_left -= sum(len(key) + len(item.value) + ITEM_BYTES for key, item in found.items)
         if self._bytes_left < 0:
             raise InvalidRequest(f"a transaction reads at most {TXN_ANSWER_BYTES_MAX:,} bytes")
         return found

@@ -51,6 +51,12 @@ def served(request: Request, messages: int = 1) -> list[int]:
     return gateway.turns
 
 
+def test_all_leases_are_shown_to_one_a_turn() -> None:
+    """There may be twenty thousand, looked at one by one."""
+    assert served((1, Kind.LEASES, 0, False)) == [1] * READS
+    assert served((1, Kind.LEASES, 5, False))[0] > 1
+
+
 def test_reads_of_the_present_fit_into_one_turn() -> None:
     assert served((1, Kind.GET, b"k", 0, False)) == [READS]
 

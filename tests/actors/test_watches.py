@@ -309,6 +309,41 @@ def test_too_many_watches_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stage.context.replies[0][1][:2] == (7, Code.BUSY)
 
 
+def test_watches_of_what_is_far_ahead_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun and given up again and again; their revision may never come."""
+    monkeypatch.setattr(module, "AHEAD_SLACK", 10)
+    stage = Stage()
+    kept = stage.begin(b"a", b"b", 1, 9)
+    for _ in range(100):
+        stage.actor.handle(WatchRequest(b"me", (7, Kind.WATCH, b"", b"", 1 << 62, 0, 9)))
+        stage.actor.handle(WatchRequest(b"me", (8, Kind.UNWATCH, 7)))
+        stage.turn()
+        assert len(stage.actor._ahead) <= 2 * 2 + 10 + 1
+    stage.do(Op.PUT, b"a", b"1")
+    stage.do(Op.PUT, b"a", b"2")
+    stage.turn()
+    stage.read()
+    assert [event.value for event in stage.told[kept]] == [b"2"], "the one that is held has its place"
+
+
+def test_prefixes_of_many_lengths_are_looked_up_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody is found: a turn looks at so much, and the next goes on."""
+    monkeypatch.setattr(module, "LOOKS_A_TURN_MAX", 50)
+    stage = Stage()
+    for length in range(1, 21):
+        stage.begin(b"x" * length, prefix_end(b"x" * length), 0, 9)
+    stage.turn()
+    stage.turn()
+    for number in range(10):
+        stage.do(Op.PUT, b"y%d" % number, b"")
+    before = stage.actor._seen
+    stage.turn()
+    assert stage.actor._seen - before == 3
+    for _ in range(3):
+        stage.turn()
+    assert stage.actor._seen - before == 10
+
+
 def test_a_watch_of_a_client_that_is_gone_ends() -> None:
     stage = Stage()
     stage.begin(b"a", b"b", 0, 9)

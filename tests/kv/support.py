@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raftkv.kv import Answer, Code, Command, KeyValue, Op, StateMachine
+from raftkv.kv import Answer, Code, Command, KeyValue, Op, Restoration, StateMachine
 from raftkv.kv.snapshot import Capture
 
 
@@ -56,6 +56,16 @@ def machine_with(*keys: bytes, value: bytes = b"value") -> StateMachine:
     for key in keys:
         assert client.put(key, value).code == Code.OK
     return machine
+
+
+def copied(machine: StateMachine) -> StateMachine:
+    """By way of a snapshot."""
+    capture, other, last = machine.begin_capture(100), StateMachine(machine.sessions.limits), False
+    restoration = Restoration(other)
+    while not last:
+        chunk, last = capture.next_chunk()
+        assert restoration.feed(chunk) == last
+    return other
 
 
 def chunks_left(capture: Capture) -> list[bytes]:

@@ -16,9 +16,9 @@ import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from raftkv.kv import Applied, Code, Command, KeyValue, Op, Restoration, SessionLimits, StateMachine
+from raftkv.kv import Applied, Code, Command, KeyValue, Op, SessionLimits, StateMachine
 from raftkv.kv.transactions import Relation, Step, Target
-from tests.kv.support import Client, contents, state
+from tests.kv.support import Client, contents, copied, state
 
 keys = st.sampled_from([b"", b"a", b"aa", b"b", b"b\xff", b"\xff"])
 values = st.sampled_from([b"", b"1", b"2"])
@@ -314,16 +314,6 @@ def agree(machine: StateMachine, model: Model) -> None:
     }
 
 
-def copied(machine: StateMachine) -> StateMachine:
-    """By way of a snapshot."""
-    capture, other, last = machine.begin_capture(100), StateMachine(machine.sessions.limits), False
-    restoration = Restoration(other)
-    while not last:
-        chunk, last = capture.next_chunk()
-        assert restoration.feed(chunk) == last
-    return other
-
-
 @given(
     st.lists(operations, max_size=40),
     st.lists(st.tuples(keys, keys, st.integers(0, 4), st.booleans(), st.integers(0, 40)), max_size=5),
@@ -394,20 +384,23 @@ def test_two_machines_with_the_same_log_agree_in_everything(log: list[bytes]) ->
     assert (len(one.sessions), one.sessions.horizon) == (len(two.sessions), two.sessions.horizon)
 
 
-@given(entries, entries, st.sampled_from([20, 100, 1 << 20]))
+@given(entries, entries, st.sampled_from([20, 100, 1 << 20]), st.sampled_from([20, 100, 1 << 20]))
 @settings(max_examples=600, deadline=None)
 def test_a_restored_machine_goes_on_as_the_one_it_was_taken_of(
-    log: list[bytes], rest: list[bytes], answers_bytes: int
+    log: list[bytes], rest: list[bytes], answers_bytes: int, total_bytes: int
 ) -> None:
     """Whatever decides an answer must be in the snapshot, or follow from what is: with bounds so small that
     answers which nobody has fetched stand in the way of others."""
-    machine = StateMachine(SessionLimits(answers_bytes_max=answers_bytes))
+    limits = SessionLimits(answers_bytes_max=answers_bytes, answers_total_bytes_max=total_bytes)
+    machine = StateMachine(limits)
     for index, data in enumerate(log, start=1):
         machine.apply(index, data)
     other = copied(machine)
     for index, data in enumerate(rest, start=len(log) + 1):
         assert plain(machine.apply(index, data)) == plain(other.apply(index, data))
     assert state(machine) == state(other)
+    assert machine.sessions.weight == other.sessions.weight
+    assert (len(machine.sessions), machine.sessions.horizon) == (len(other.sessions), other.sessions.horizon)
 
 
 TWICE = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftkv.kv import KeyValue, StateMachine, prefix_end
-from raftkv.kv.limits import RANGE_BYTES_MAX
+from raftkv.kv.limits import ITEM_BYTES, RANGE_BYTES_MAX
 from tests.kv.support import Client, contents, machine_with
 
 KEYS = (b"a", b"ab", b"b", b"b\0", b"b\xff", b"c", b"\xff", b"\xff\xff")
@@ -88,11 +88,19 @@ def test_one_answer_is_bounded_in_bytes_and_says_that_there_is_more() -> None:
 
 
 def test_the_bound_is_exact() -> None:
-    half = RANGE_BYTES_MAX // 2 - 1
+    half = RANGE_BYTES_MAX // 2 - 1 - ITEM_BYTES
     machine = machine_with(b"a", b"b", value=b"v" * half)
     assert not machine.range(b"", b"").more
     Client(machine, client_id=2).put(b"b", b"v" * (half + 1))
     assert machine.range(b"", b"").more
+
+
+def test_small_items_cost_more_than_their_bytes() -> None:
+    """350,000 keys of three bytes would be an answer of five megabytes, and half a second of work."""
+    machine = machine_with(*[b"%05d" % number for number in range(30_000)], value=b"")
+    found = machine.range(b"", b"")
+    assert found.more
+    assert len(found.items) == RANGE_BYTES_MAX // (ITEM_BYTES + 5)
 
 
 def test_a_first_item_larger_than_the_bound_is_served_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raftkv.kv import Answer, Code, Command, KeyValue, Op, SessionLimits, StateMachine
 from raftkv.kv.limits import SESSION_IDLE_MS, SESSION_WINDOW, SESSIONS_MAX
 from raftkv.kv.sessions import Session
-from tests.kv.support import Client, contents
+from tests.kv.support import Client, contents, copied
 
 
 @pytest.fixture
@@ -330,3 +330,29 @@ def test_a_session_weighs_what_its_answers_weigh(steps: list[tuple[int, object]]
         found = session.weight
         session.weigh()
         assert found == session.weight
+
+
+def test_what_all_clients_hold_together_is_bounded(machine: StateMachine) -> None:
+    """In a snapshot each answer is a copy: a thousand ids that somebody invents, each with one of 256 KiB,
+    would fill every node's disk, and its memory when it starts again."""
+    machine.sessions.limits = SessionLimits(answers_total_bytes_max=5000)
+    Client(machine).put(b"a", b"v" * 900)
+    failing = (Op.COMPARE_AND_SET, b"a", b"x", b"y")
+    clients = []
+    for number in range(2, 12):
+        clients.append(Client(machine, client_id=number))
+        assert clients[-1].send(1, 0, *failing).code == Code.COMPARE_FAILED
+    assert 4000 < machine.sessions.weight <= 5000
+    codes = [client.send(1, 0, *failing).code for client in clients]
+    assert codes == [Code.SESSION_EXPIRED] * 5 + [Code.COMPARE_FAILED] * 5
+    assert copied(machine).sessions.weight == machine.sessions.weight
+    for client in clients[5:]:
+        assert client.send(2, 2, Op.PUT, b"b", b"").code == Code.OK
+    assert machine.sessions.weight == 0
+
+
+def test_one_client_alone_is_not_forgotten_for_what_it_holds(machine: StateMachine, client: Client) -> None:
+    machine.sessions.limits = SessionLimits(answers_total_bytes_max=500)
+    client.put(b"a", b"v" * 900)
+    assert client.do(Op.COMPARE_AND_SET, b"a", b"x", b"y").code == Code.COMPARE_FAILED
+    assert client.put(b"a", b"w").code == Code.OK

@@ -120,6 +120,12 @@ MUTANTS = (
         Edit(RaftLog.overwrite, "    self._note_configurations(entries)\n", ""),
     ),
     _mutant(
+        "book-outlives-its-folder",
+        "what a folder acknowledged counts for another that was bound to its name",
+        "27",
+        Edit(membership._note_heard, "if not member.incarnation:", "if False:"),
+    ),
+    _mutant(
         "session-not-checked",
         "an answer to an earlier book about a peer counts for the present one",
         "26",

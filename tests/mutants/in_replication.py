@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftkv.raft import Raft, RaftLog, election, follower, thrift
+from raftkv.raft import Raft, RaftLog, doubt, election, follower, thrift
 from raftkv.raft.leader import Leadership
 from raftkv.raft.progress import Progress
 from raftkv.raft.read_index import ReadIndexQueue
@@ -43,6 +43,27 @@ THRIFT = (
             "not is_quorum(confirmed_last, raft.configuration)",
             "len(confirmed_last) < 2",
         ),
+    ),
+)
+
+DOUBT = (
+    _mutant(
+        "leader-on-older-copy-followed",
+        "a leader that lacks what is committed is acknowledged, and commits other entries in their place",
+        "12",
+        Edit(follower.on_append_entries, "if index is None:", "if True:"),
+    ),
+    _mutant(
+        "doubted-leader-heard-again",
+        "a leader that is not believed has its reads confirmed and its elections put off all the same",
+        "12",
+        Edit(doubt.disbelieve, "raft.doubt.term = raft.current_term", "pass"),
+    ),
+    _mutant(
+        "lost-entries-unnoticed",
+        "a node that lacks what it acknowledged stays behind for ever",
+        "12",
+        Edit(follower.on_heartbeat, "if lacks_what_it_acknowledged(raft, message):", "if False:"),
     ),
 )
 
@@ -278,4 +299,4 @@ READS = (
     ),
 )
 
-MUTANTS = (*THRIFT, *LOG, *READS)
+MUTANTS = (*THRIFT, *DOUBT, *LOG, *READS)

@@ -31,7 +31,7 @@ KV = (
         "retry-applied-twice",
         "a retry is applied like a new request",
         "35",
-        Edit(StateMachine.apply, "session is None or sequence in session.answers", "session is None"),
+        Edit(StateMachine.apply, " or sequence in session.answers", ""),
         Edit(StateMachine._apply_any, "if answer is not None:", "if False:"),
     ),
     _kv(
@@ -53,13 +53,25 @@ KV = (
         "the answer at the floor is forgotten although its client still waits for it",
         "35",
         Edit(StateMachine.apply, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
-        Edit(StateMachine._apply_any, "session.raise_floor(floor)", "session.raise_floor(floor + 1)"),
+        Edit(StateMachine._apply_any, "raise_floor(session, floor)", "raise_floor(session, floor + 1)"),
     ),
     _kv(
         "answers-weighed-late",
         "what a client still holds of answers is known to nodes that start from a snapshot, and to no others",
         "",
         Edit(Session.keep, "self.weight += weight(answer.detail)", "pass"),
+    ),
+    _kv(
+        "answers-of-all-unbounded",
+        "clients that somebody invents make every snapshot as large as he likes",
+        "",
+        Edit(Sessions.keep, "self.weight > self.limits.answers_total_bytes_max", "False"),
+    ),
+    _kv(
+        "forgotten-answers-still-weigh",
+        "what a client held counts on after it was forgotten, on those that were not restored",
+        "",
+        Edit(Sessions._forget_oldest, "self.weight -= forgotten.weight", "pass"),
     ),
     _kv(
         "fetched-answers-still-weigh",

@@ -99,6 +99,17 @@ MUTANTS = (
     ),
     _mutant(
         Part.RAFT,
+        "snapshot-forgotten-on-its-way-to-the-disk",
+        "a new leader never learns of the snapshot that takes its own one's place",
+        "29",
+        Edit(
+            snapshot.abandon,
+            "if raft.incoming and raft.incoming.handed < raft.incoming.mark.chunks:",
+            "if raft.incoming:",
+        ),
+    ),
+    _mutant(
+        Part.RAFT,
         "chunks-of-two-snapshots",
         "chunks of another snapshot of the same index are taken for the rest of this one",
         "29",

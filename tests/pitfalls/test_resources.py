@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,13 +13,17 @@ import pytest
 import zmq
 
 from raftkv.actors import zmq_ports
+from raftkv.actors.gateway import GREETINGS_A_TURN_MAX
+from raftkv.actors.messages import Frames
 from raftkv.errors import LaunchError, Unavailable
-from raftkv.kv.commands import Code
+from raftkv.kv.commands import Code, Command, Op
 from raftkv.raft import Proposal, RaftOptions
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.messages import AppendEntries, Heartbeat
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
+from raftkv.wire.client import Kind, decode_responses, encode_requests
+from tests.actors.test_faults import Wire
 from tests.support.raft_cluster import RaftCluster
 from tests.support.world import World
 
@@ -77,6 +82,36 @@ def test_pitfall_39_a_gateway_refuses_what_it_cannot_hold_and_nothing_of_it_happ
     assert len(refused) == 40
     assert not any(call.uncertain for call in refused)
     assert any(isinstance(call.error, Unavailable) for call in refused), "certainly not applied"
+
+
+def test_pitfall_39_what_names_another_request_than_its_frame_takes_no_scarce_place() -> None:
+    """Nobody would be answered; each would be held until it is old, and keep others out."""
+    world = World(pending_writes=40)
+    leader = world.await_leader()
+    client = world.user()
+    client.put("warm", "up")
+    world.reach(lambda: client.core.calls_open == 0)
+    other = Command(7, 1, 999, 999, Op.PUT, (b"k", b"v")).encode()
+    for command in (b"\x01", b"\xc1", other):
+        requests = [(number + 1, Kind.WRITE, 7, number, command) for number in range(100)]
+        world.ask_node("stranger", leader, encode_requests(None, requests))
+    world.run(0.1)
+    assert world.node(leader).gateway.pending_writes == 10
+    client.put("k", "v", timeout=1.0)
+    world.reach(lambda: client.core.calls_open == 0)
+    assert client.await_value("k") == "v"
+
+
+def test_pitfall_39_greetings_are_answered_within_bounds() -> None:
+    world = World()
+    leader = world.await_leader()
+    gateway = world.node(leader).gateway
+    gateway._port = answered = Wire()
+    requests = encode_requests(None, [(number, Kind.HELLO) for number in range(4096)])
+    gateway.handle(Frames([[b"stranger", requests]]))
+    gateway.end_of_turn()
+    codes = Counter(response.code for response in decode_responses(answered.frames[0]))
+    assert codes == {Code.OK: GREETINGS_A_TURN_MAX, Code.BUSY: 4096 - GREETINGS_A_TURN_MAX}
 
 
 def test_pitfall_39_a_full_disk_refuses_writes_and_recovers_when_space_returns() -> None:

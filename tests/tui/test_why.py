@@ -68,6 +68,12 @@ EXAMPLES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
             *(("n1", True, False, 1), ("n2", True, True, 2), ("n2", True, False, 3), ("n2", False, True, 1)),
         )
     ),
+    (
+        "EntriesLost",
+        {"term": 31, "leader": "n2", "known_index": 1042, "last_index": 1037},
+        ("n2", "1042", "1037", "older copy"),
+    ),
+    ("LeaderDoubted", {"term": 31, "leader": "n2", "index": 1040}, ("n2", "1040", "Whoever leads")),
     ("EntriesTruncated", {"term": 31, "first_index": 1037, "last_index": 1039}, ("1037", "1039", "31")),
     ("EntriesTruncated", {"term": 31, "first_index": 1037, "last_index": 1037}, ("entry 1037", "31")),
     *(

@@ -93,6 +93,8 @@ SAMPLES: list[trace.RaftEvent] = [
     trace.VoteAnswered(Term(3), NodeId("n2"), True, False, trace.VOTE_GRANTED),
     trace.VoteReceived(Term(3), NodeId("n2"), True, False, 2, 2),
     trace.EntriesTruncated(Term(3), LogIndex(4), LogIndex(9)),
+    trace.EntriesLost(Term(3), NodeId("n2"), LogIndex(9), LogIndex(4)),
+    trace.LeaderDoubted(Term(3), NodeId("n2"), LogIndex(4)),
     trace.AppendRejected(Term(3), NodeId("n2"), LogIndex(4), Term(2), LogIndex(3)),
     trace.TransferStarted(Term(3), NodeId("n2")),
     trace.TransferAbandoned(Term(3), NodeId("n2")),
