@@ -177,6 +177,13 @@ class Leadership:
                 session = log.configurations.latest_index
                 self.progress[peer] = Progress(LogIndex(log.last_index + 1), session)
 
+    def reopen(self, peer: NodeId) -> None:
+        """From now on one folder counts under this name. What was acknowledged so far may have been
+        another's, though most likely it was not: so the new book begins where the old one had come to."""
+        if peer in self.progress:
+            begin = LogIndex(self.progress[peer].match_index + 1)
+            self.progress[peer] = Progress(begin, self._raft.log.configurations.latest_index)
+
     def caught_up(self, peer: NodeId) -> bool:
         """Whether its vote would not hold anything up: it is alive, and lacks at most what came lately."""
         progress = self.progress[peer]

@@ -189,16 +189,17 @@ def _note_heard(raft: Raft, now: Configuration) -> None:
     """Everything that was heard since, in one entry."""
     assert raft.leadership
     heard, raft.heard = raft.heard, {}
-    noted = now
+    noted, bound = now, []
     for name, (incarnation, address) in heard.items():
         member = noted.member(name)
         if member and member.incarnation in ("", incarnation):
             if not member.incarnation:
-                # From now on one folder counts. What was acknowledged so far may have been another's.
-                raft.leadership.progress.pop(name, None)
+                bound.append(name)
             noted = noted.with_member(replace(member, incarnation=incarnation, address=address))
     if noted != now:
         _append(raft, noted)
+        for name in bound:
+            raft.leadership.reopen(name)
 
 
 def _append(raft: Raft, configuration: Configuration) -> None:

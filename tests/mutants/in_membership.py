@@ -123,7 +123,7 @@ MUTANTS = (
         "book-outlives-its-folder",
         "what a folder acknowledged counts for another that was bound to its name",
         "27",
-        Edit(membership._note_heard, "if not member.incarnation:", "if False:"),
+        Edit(Leadership.reopen, "if peer in self.progress:", "if False:"),
     ),
     _mutant(
         "session-not-checked",
