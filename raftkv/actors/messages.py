@@ -186,6 +186,13 @@ class SendDigest:
 
 
 @dataclass(slots=True, eq=False)
+class Applying:
+    """To raft: whether the store still has entries of an earlier turn to apply."""
+
+    goes_on: bool
+
+
+@dataclass(slots=True, eq=False)
 class Doubted:
     """To audit: ``peer`` leads, and has another entry at ``index`` than the one that is committed here."""
 

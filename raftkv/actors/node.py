@@ -73,6 +73,8 @@ class NodeWorld:
     pid: int
     log_bytes: int
     """On disk at start."""
+    apply_clock: Callable[[], float] | None = None
+    """Tells how long applying takes; None: ``clock`` does."""
 
 
 class _HandOverEnds:
@@ -114,7 +116,7 @@ class Node:
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         machine = _restored(recovered, sessions)
         self.store = StoreActor(
-            system, machine, lambda lease_id: self.leases.remaining_ms(lease_id), chunk_bytes
+            system, machine, lambda lease: self.leases.remaining_ms(lease), chunk_bytes, world.apply_clock
         )
         self.watches = WatchActor(system, lambda: self.store.machine)
         self.leases = LeaseActor(system, name, lambda: self.store.machine, config.raft.clock_drift_percent)

@@ -11,6 +11,7 @@ import msgpack
 
 from raftkv.actors.messages import (
     Apply,
+    Applying,
     Campaign,
     ChangeMembers,
     DiskPressure,
@@ -155,6 +156,10 @@ class RaftActor:
                     self._stamp(message.lapses)
             case DiskPressure():
                 self._backlogged = message.backlogged
+            case Applying():
+                self.raft.committed_entries_max = (
+                    0 if message.goes_on else self.raft.options.committed_entries_max
+                )
             case Campaign():
                 self.raft.campaign()
             case TransferLeadership():

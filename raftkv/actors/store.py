@@ -13,6 +13,7 @@ from raftkv.actors.audit import EVERY
 from raftkv.actors.messages import (
     AppliedBatch,
     Apply,
+    Applying,
     DigestTaken,
     Read,
     ReadServed,
@@ -37,6 +38,9 @@ from raftkv.types import LogIndex
 from raftkv.wire.client import Kind, Reply, Request, revision_of
 
 BYTES_A_TURN_MAX = 8 << 20
+APPLY_SECONDS_A_TURN = 0.05
+PART = 8
+"""Entries between two looks at the clock. Divides ``EVERY``."""
 PAST_BYTES = 3 << 20
 """What a read of the past is taken for, besides: it may have to go through all that has changed since."""
 LEASE_KEYS_SHOWN_MAX = 1000
@@ -85,13 +89,21 @@ class StoreActor:
         machine: StateMachine,
         lease_ms_left: Callable[[int], int],
         chunk_bytes: int = CHUNK_BYTES,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        """``lease_ms_left``: of a lease's time, as this node's clock has it."""
+        """``lease_ms_left``: of a lease's time, as this node's clock has it. ``clock``: to see how long
+        applying takes, where no time passes meanwhile."""
         self._context = context
         self._lease_ms_left = lease_ms_left
         self._chunk_bytes = chunk_bytes
-        self._committed: list[Entry] = []
-        """To be applied when the turn ends: what others wait for has left by then."""
+        self._clock = clock or context.fresh_now
+        self._work: deque[list[Entry] | Any] = deque()
+        """Committed entries, to be applied when the turn ends, as what others wait for has left by then; and
+        what was asked of the state behind them, where they were too much for one turn."""
+        self._goes_on = False
+        """There is more of it than one turn can do, and raft hands out no more meanwhile."""
+        self._seconds = 0.0
+        """That this turn has spent on entries."""
         self._waiting: list[tuple[int, int, Read]] = []
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
@@ -106,19 +118,41 @@ class StoreActor:
     def handle(self, message: Any) -> None:
         match message:
             case Apply():
-                self._committed += message.entries
+                if self._work and type(self._work[-1]) is list:
+                    self._work[-1] += message.entries
+                else:
+                    self._work.append(list(message.entries))
             case Read():
                 self._waiting_count += 1
                 heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
             case Tick():
                 pass  # there is more to serve, which the end of this turn sees to
             case _:
-                self._apply()  # whatever is asked comes after it
-                self._on_request(message)
+                self._work.append(message)
+                self._do()
 
     def end_of_turn(self) -> None:
-        self._apply()
+        self._do()
+        self._seconds = 0.0
         self._serve()
+        if self._work or self._serving:
+            self._context.set_timer("store", 0.0, Tick())
+        if bool(self._work) is not self._goes_on:
+            self._goes_on = bool(self._work)
+            self._context.send("raft", Applying(self._goes_on))
+
+    def _do(self) -> None:
+        """In order, until this turn has been long enough. All nodes apply the same: what makes one deaf makes
+        all deaf, and a transaction of fifty bytes may take twenty milliseconds."""
+        work = self._work
+        while work and self._seconds < APPLY_SECONDS_A_TURN:
+            if type(work[0]) is list:
+                self._apply(work[0])
+                if work[0]:
+                    return
+                work.popleft()
+            else:
+                self._on_request(work.popleft())
 
     def _on_request(self, message: Any) -> None:
         match message:
@@ -136,22 +170,23 @@ class StoreActor:
             case _:
                 raise AssertionError(f"store got {message}")
 
-    def _apply(self) -> None:
-        entries, machine = self._committed, self.machine
-        if not entries:
-            return
-        self._committed = []
+    def _apply(self, entries: list[Entry]) -> None:
+        """As many as there is time for; those are gone from ``entries`` then."""
+        machine, clock = self.machine, self._clock
         assert entries[0].index == machine.applied_index + 1, "committed entries without gaps"
         self._tidy()  # before, not after: who watches has not seen yet what is applied now
         results: list[Applied] = []
-        first, count = 0, len(entries)
-        while first < count:
+        first, count, left = 0, len(entries), APPLY_SECONDS_A_TURN - self._seconds
+        begun = now = clock()
+        while first < count and now - begun < left:
             # In parts that end where nodes compare their states.
-            until = first + EVERY - machine.applied_index % EVERY
+            until = first + PART - machine.applied_index % PART
             self._apply_part(entries[first:until], results)
-            if until <= count:
+            if machine.applied_index % EVERY == 0:
                 self._context.send("audit", DigestTaken(LogIndex(machine.applied_index), machine.digest))
-            first = until
+            first, now = until, clock()
+        del entries[:first]
+        self._seconds += now - begun
         if results:
             self._context.send("gateway", AppliedBatch(results))
 
@@ -267,8 +302,6 @@ class StoreActor:
         self.reads_total += len(replies)
         if replies:
             self._context.send("gateway", ReadServed(replies, len(replies)))
-        if self._serving:
-            self._context.set_timer("store", 0.0, Tick())
 
     def _answer(self, request: Request) -> Reply:
         machine, request_id, kind = self.machine, request[0], request[1]

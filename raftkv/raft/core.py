@@ -94,6 +94,7 @@ class Raft:
         self.priorities: dict[NodeId, int] = {}
         self.ticks_since_ranked_led = NEVER_TICKS
         self.commit_heard = self.log.commit_index
+        self.committed_entries_max = options.committed_entries_max  # 0 while the shell can take no more
         self.doubt = Doubt()
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
@@ -262,8 +263,7 @@ class Raft:
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
             self._handed_state = state
             self._writes_open += 1
-        limits = self.options
-        committed = self.log.take_committed(limits.committed_entries_max, limits.committed_bytes_max)
+        committed = self.log.take_committed(self.committed_entries_max, self.options.committed_bytes_max)
         soft_state = self._take_soft_state()
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events

@@ -220,7 +220,7 @@ class RaftLog:
     def take_committed(self, count_max: int, bytes_max: int) -> list[Entry]:
         """The next committed entries for the state machine, at most ``count_max`` at a time, and no more than
         fit into ``bytes_max``, but for a single one."""
-        if self.delivered_index == self.commit_index:
+        if self.delivered_index == self.commit_index or not count_max:
             return []
         first = LogIndex(self.delivered_index + 1)
         last = LogIndex(min(self.commit_index, self.delivered_index + count_max))

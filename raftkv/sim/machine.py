@@ -15,6 +15,7 @@ from typing import Protocol
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.patience import Patience
 from raftkv.actors.storage import DiskResult
+from raftkv.actors.store import APPLY_SECONDS_A_TURN
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
 from raftkv.kv import CHUNK_BYTES, SessionLimits
@@ -66,6 +67,17 @@ class SimPort:
         """There is nothing to be closed."""
 
 
+class _Sluggish:
+    """A clock by which each part that is applied takes more than a turn's time."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += 1.5 * APPLY_SECONDS_A_TURN
+        return self._now
+
+
 class Machine:
     def __init__(
         self,
@@ -80,6 +92,7 @@ class Machine:
         sessions: SessionLimits = DEFAULT_LIMITS,
         disk_seconds: float = 0.0005,
         waits_for_disk: bool = True,
+        applies_slowly: bool = False,
     ) -> None:
         """Raises ``StorageError`` when the log cannot be opened, ``PowerCut`` where one was planned."""
         self.name = name
@@ -123,6 +136,7 @@ class Machine:
                 boot=self.boot,
                 pid=0,
                 log_bytes=volume.log_bytes,
+                apply_clock=_Sluggish() if applies_slowly else None,
             ),
             tuning,
             chunk_bytes,

@@ -63,6 +63,8 @@ PARTS_BEHIND_MAX = 4
 LEASES_SHARE = 0.5
 PREFERRED_SHARE = 0.2
 """Of worlds in which one node is to lead if it can."""
+SLUGGISH_SHARE = 0.2
+"""Of the worlds in which applying takes longer than a turn may."""
 WAITS_SHARE = 0.7
 """Of worlds whose nodes wait for a quick disk."""
 FAULT_SHARE = 0.4
@@ -110,12 +112,13 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
     options = _draw_world(rng, nodes or count, frozenset(chosen if faults is None else faults))
     tenants = random.Random(f"{seed}/tenants")
     patience = random.Random(f"{seed}/patience")
-    waits = patience.random() < WAITS_SHARE
+    waits, sluggish = patience.random() < WAITS_SHARE, patience.random() < SLUGGISH_SHARE
     thrift = random.Random(f"{seed}/thrift")
     assert options.tuning is not None
     batches = thrift.choice((0, 2, THRIFTY_BATCHES, THRIFTY_BATCHES))
     tuning = replace(options.tuning, thrifty_batches=batches)
-    options = replace(options, history=_draw_history(tenants), waits_for_disk=waits, tuning=tuning)
+    options = replace(options, history=_draw_history(tenants), tuning=tuning)
+    options = replace(options, waits_for_disk=waits, applies_slowly=sluggish)
     return Profile(
         observers=tenants.choice((0, 0, 0, 1, 2)),
         holders=tenants.choice((0, 0, 0, 2, 3)),

@@ -64,6 +64,8 @@ class WorldOptions:
     disk_seconds: float = 0.0005
     waits_for_disk: bool = True
     """As a real node's loop does while its disk is quick; else turns go on during every job."""
+    applies_slowly: bool = False
+    """A few entries a turn, the rest in the next ones; no time passes by it."""
     weather: Weather = field(default_factory=Weather)
 
 
@@ -167,6 +169,7 @@ class World:
                 sessions=self.options.sessions,
                 disk_seconds=self.options.disk_seconds,
                 waits_for_disk=self.options.waits_for_disk,
+                applies_slowly=self.options.applies_slowly,
             )
         except PowerCut:
             platter.lose_power(self._rng)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from raftkv.actors.messages import Apply, Persisted, Send, Step, Write
+from raftkv.actors.messages import Apply, Applying, Persisted, Send, Step, Write
 from raftkv.actors.raft import RaftActor, SnapshotRule
-from raftkv.kv import Retention
+from raftkv.actors.snapshot_messages import TakeSnapshot, WriteChunk
+from raftkv.actors.store import APPLY_SECONDS_A_TURN, StoreActor
+from raftkv.kv import Retention, StateMachine
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
 from raftkv.raft.leader import CHECKS_BEFORE_GIVING_WAY
 from raftkv.raft.messages import (
@@ -54,6 +56,52 @@ def test_a_node_with_a_long_log_answers_its_leader_before_all_of_it_is_applied()
             break
     assert applied == [3, 3, 2], "a part each turn, and the next turn follows at once"
     assert answered_after == 1
+
+
+class Ticking:
+    """A clock by which each part that is applied takes so long."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+def test_what_takes_too_long_for_one_turn_goes_on_in_the_next() -> None:
+    """A transaction may take twenty milliseconds: three hundred of them in one turn are deaf for six seconds,
+    on all nodes alike. What is asked of the state behind them waits, and finds it as it was asked for."""
+    context, clock = Recorded(), Ticking(0.6 * APPLY_SECONDS_A_TURN)
+    store = StoreActor(context, StateMachine(), lambda lease_id: 0, clock=clock)
+    entries = [Entry(LogIndex(index), TERM, EntryKind.NO_OP, b"") for index in range(1, 41)]
+    store.handle(Apply(entries[:30]))
+    store.handle(TakeSnapshot(LogIndex(30), TERM, b""))
+    store.handle(Apply(entries[30:]))
+    applied: list[int] = []
+    for _ in range(4):
+        store.end_of_turn()
+        applied.append(store.machine.applied_index)
+        assert len(context.of(WriteChunk)) == (applied[-1] > 30)
+    assert applied == [16, 30, 40, 40]
+    assert [message.goes_on for message in context.of(Applying)] == [True, False]
+    assert context.delays.count(0.0) == 2, "the next turn follows at once"
+    assert len(entries) == 40, "they are the log's"
+
+
+def test_nothing_more_is_handed_out_while_the_store_has_enough() -> None:
+    context = Recorded()
+    raft = recovered([N1, N2, N3], committed=8, count=8)
+    actor = RaftActor(context, raft, 0.01, SnapshotRule(1000, 1 << 20), ("", ()), Retention(0, 0, 0))
+    parts: list[int] = []
+    for goes_on in (None, True, None, None, False, None):
+        if goes_on is not None:
+            actor.handle(Applying(goes_on))
+        context.sent.clear()
+        actor.end_of_turn()
+        parts.append(sum(len(apply.entries) for apply in context.of(Apply)))
+    assert parts == [3, 0, 0, 0, 3, 2]
 
 
 def test_a_follower_answers_for_new_entries_before_it_applies_older_ones() -> None:
