@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 class Doubt:
-    __slots__ = ("lost", "term")
+    __slots__ = ("lost", "session", "term")
 
     def __init__(self) -> None:
         self.term: Term | None = None
         """Its leader lacks what is committed here, and is not listened to: without a quorum its term ends."""
+        self.session: int | None = None
+        """Of the leader's book by which this log has grown; None: not since this node started."""
         self.lost: trace.EntriesLost | None = None
         """What this node lacks itself. It must end, and not come back."""
 
@@ -47,10 +49,10 @@ def disbelieve(raft: Raft, leader: NodeId, index: LogIndex) -> None:
 
 
 def lacks_what_it_acknowledged(raft: Raft, message: Heartbeat) -> bool:
-    """A heartbeat states no more than the leader knows this log to hold. An empty one is another matter: it
-    may be told what the folder before it held, and that folder's name is refused elsewhere."""
+    """A heartbeat states no more than the leader knows this log to hold. One that began empty may be told
+    what the folder before it held: by an earlier book, or before it holds anything."""
     last_index = raft.log.last_index
-    if not 0 < last_index < message.leader_commit:
+    if not 0 < last_index < message.leader_commit or raft.doubt.session not in (None, message.session):
         return False
     raft.doubt.lost = trace.EntriesLost(raft.current_term, message.sender, message.leader_commit, last_index)
     raft.trace(raft.doubt.lost)

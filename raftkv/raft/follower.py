@@ -47,6 +47,7 @@ def on_append_entries(raft: Raft, message: AppendEntries) -> None:
         return
     conflict = log.first_conflict(message.entries)
     if conflict is not None:
+        raft.doubt.session = message.session
         entries = message.entries[conflict:] if conflict else message.entries
         last_index = log.last_index
         if log.overwrite(entries):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from raftkv.raft import Raft, SnapshotMark, trace
@@ -115,6 +117,16 @@ def test_a_node_that_is_behind_has_lost_nothing() -> None:
     assert step(raft, heartbeat(2, 4)).of(HeartbeatResponse)
     assert raft.doubt.lost is None
     assert raft.log.commit_index == 4
+
+
+def test_a_log_that_began_empty_may_be_told_what_another_folder_held() -> None:
+    """In a heartbeat that was on its way when the leader opened a new book; not in one of that book."""
+    raft = node(term=2)
+    step(raft, dataclasses.replace(append(2, (0, 0), *HELD[:3], commit=0), session=9))
+    assert step(raft, dataclasses.replace(heartbeat(2, 6), session=4)).of(HeartbeatResponse)
+    assert raft.doubt.lost is None
+    events_of(raft, dataclasses.replace(heartbeat(2, 6), session=9))
+    assert raft.doubt.lost is not None
 
 
 def test_an_empty_log_is_told_what_another_folder_held() -> None:
