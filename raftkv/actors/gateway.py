@@ -98,6 +98,8 @@ class GatewayActor:
         """By identity: bytes in the large answers of its outbox."""
         self._greeted = 0
         """In this turn."""
+        self._scarce = limits.pending_writes_max // 4
+        """From so many on, places are."""
         self.writes = Meter()
         context.set_timer("gateway", PENDING_SECONDS, Tick())
 
@@ -237,7 +239,7 @@ class GatewayActor:
                 or self._pending_bytes + len(command) > self._limits.pending_bytes_max
             ):
                 return Code.BUSY
-            if len(self._pending) >= self._limits.pending_writes_max // 4 and not _names(command, key):
+            if len(self._pending) >= self._scarce and not _names(command, key):
                 return Code.INVALID  # nobody would ever be answered, and the place be taken until it is old
             self._pending_bytes += len(command)
             self._pending[key] = (identity, request_id, self._context.now(), len(command))

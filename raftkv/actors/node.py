@@ -74,7 +74,7 @@ class NodeWorld:
     log_bytes: int
     """On disk at start."""
     apply_clock: Callable[[], float] | None = None
-    """Tells how long applying takes; None: ``clock`` does."""
+    """By which it is seen how long applying takes; None: by ``clock``."""
 
 
 class _HandOverEnds:
@@ -115,8 +115,9 @@ class Node:
         self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, _retention(config))
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         machine = _restored(recovered, sessions)
+        clock = world.apply_clock or world.clock
         self.store = StoreActor(
-            system, machine, lambda lease: self.leases.remaining_ms(lease), chunk_bytes, world.apply_clock
+            system, machine, lambda lease: self.leases.remaining_ms(lease), chunk_bytes, clock
         )
         self.watches = WatchActor(system, lambda: self.store.machine)
         self.leases = LeaseActor(system, name, lambda: self.store.machine, config.raft.clock_drift_percent)

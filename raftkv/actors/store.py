@@ -91,8 +91,8 @@ class StoreActor:
         chunk_bytes: int = CHUNK_BYTES,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """``lease_ms_left``: of a lease's time, as this node's clock has it. ``clock``: to see how long
-        applying takes, where no time passes meanwhile."""
+        """``lease_ms_left``: of a lease's time, as this node's clock has it. ``clock``: by which it is seen
+        how long applying takes; None: by this node's own."""
         self._context = context
         self._lease_ms_left = lease_ms_left
         self._chunk_bytes = chunk_bytes
@@ -177,14 +177,16 @@ class StoreActor:
         self._tidy()  # before, not after: who watches has not seen yet what is applied now
         results: list[Applied] = []
         first, count, left = 0, len(entries), APPLY_SECONDS_A_TURN - self._seconds
-        begun = now = clock()
+        begun = now = clock() if count > PART else 0.0
         while first < count and now - begun < left:
             # In parts that end where nodes compare their states.
             until = first + PART - machine.applied_index % PART
             self._apply_part(entries[first:until], results)
             if machine.applied_index % EVERY == 0:
                 self._context.send("audit", DigestTaken(LogIndex(machine.applied_index), machine.digest))
-            first, now = until, clock()
+            first = until
+            if count > PART:  # a single part is not cut, so how long it takes does not matter
+                now = clock()
         del entries[:first]
         self._seconds += now - begun
         if results:
