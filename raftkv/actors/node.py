@@ -111,8 +111,9 @@ class Node:
         self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
         introduction = (incarnation, self._me.endpoints())
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
-        tick_seconds = config.raft.tick_ms / 1000
-        self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, _retention(config))
+        self.raft = RaftActor(
+            system, raft, config.raft.tick_ms / 1000, rule, introduction, _retention(config)
+        )
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         machine = _restored(recovered, sessions)
         clock = world.apply_clock or world.clock
