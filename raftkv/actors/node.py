@@ -110,10 +110,8 @@ class Node:
         raft = _core(config, self._me, recovered, tuning, world.random)
         self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
         introduction = (incarnation, self._me.endpoints())
-        rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
-        self.raft = RaftActor(
-            system, raft, config.raft.tick_ms / 1000, rule, introduction, _retention(config)
-        )
+        rule, tick = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20), config.raft.tick_ms
+        self.raft = RaftActor(system, raft, tick / 1000, rule, introduction, _retention(config))
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         machine = _restored(recovered, sessions)
         clock = world.apply_clock or world.clock
