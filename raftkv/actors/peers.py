@@ -36,8 +36,8 @@ from raftkv.config import ClusterConfig, NodeConfig
 from raftkv.errors import WireError
 from raftkv.observe import LinkFault, LinkSnapshot, events
 from raftkv.raft.log import size_of
-from raftkv.raft.messages import AppendEntries, InstallSnapshot, Message
-from raftkv.types import NodeId
+from raftkv.raft.messages import AppendEntries, Heartbeat, InstallSnapshot, Message
+from raftkv.types import LogIndex, NodeId
 from raftkv.wire import peer as wire
 from raftkv.wire.peer import Disowned, Forward, Introduction, Item, Lapsed, StateDigest
 
@@ -162,7 +162,8 @@ class PeersActor:
             # one frame, and a fault hits them one by one.
             while link.outbox:
                 part, link.outbox = _split(link.outbox)
-                frame = wire.encode(self._cluster, me, incarnation, name, self._boot, part)
+                hears = self._roster.boot_of(name)
+                frame = wire.encode(self._cluster, me, incarnation, name, self._boot, part, hears)
                 self._send_frame(name, frame)
 
     def names(self) -> tuple[NodeId, ...]:
@@ -228,6 +229,8 @@ class PeersActor:
                 self._context.send("status", Rejected("peer", str(error)))
                 continue
             items = self._roster.countable(decoded)
+            if decoded.hears != self._boot:
+                _take_back(items)
             if len(items) < len(decoded.items):
                 cause = f"answers of {decoded.sender[:64]!r} from another data folder"
                 self._context.send("status", Rejected("peer", cause))
@@ -367,3 +370,11 @@ def _split(items: list[Item]) -> tuple[list[Item], list[Item]]:
         if size > FRAME_BYTES_SOFT_MAX:
             return items[:count], items[count:]
     return items, []
+
+
+def _take_back(items: list[Item]) -> None:
+    """Whoever has not heard this life yet cannot know what it holds: its heartbeats may be of a time before,
+    perhaps of another folder under this name, and were held up on their way."""
+    for item in items:
+        if isinstance(item, Heartbeat):
+            item.leader_commit = LogIndex(0)

@@ -60,10 +60,13 @@ class Roster:
         self._introduced: dict[NodeId, str] = {}
         self._known: dict[tuple[NodeId, str], _Acquaintance] = {}
         """By name and incarnation."""
+        self._boots: dict[NodeId, int] = {}
+        """Of members, as they were last heard."""
         self._membership: Membership | None = None
 
     def update(self, membership: Membership) -> None:
         self._membership = membership
+        self._boots = {name: boot for name, boot in self._boots.items() if membership.latest.member(name)}
 
     def names(self) -> list[NodeId]:
         """All others that are members or listed."""
@@ -130,10 +133,13 @@ class Roster:
         """What may be heeded. From another data folder than that of the member of its name no answer counts,
         no vote and no acknowledgement (PITFALLS 27). What a leader or a candidate asks is heard all the
         same: it may be this node that is behind, and knows that name by a folder of the past."""
-        if not self._is_stranger(frame):
-            return list(frame.items)
-        return [item for item in frame.items if not isinstance(item, _COUNTED)]
-
-    def _is_stranger(self, frame: PeerFrame) -> bool:
         member = self._membership.latest.member(frame.sender) if self._membership else None
-        return member is not None and member.incarnation not in ("", frame.incarnation)
+        if member is not None and member.incarnation not in ("", frame.incarnation):
+            return [item for item in frame.items if not isinstance(item, _COUNTED)]
+        if member is not None:
+            self._boots[frame.sender] = frame.boot
+        return list(frame.items)
+
+    def boot_of(self, name: NodeId) -> int:
+        """Of the life in which this member was last heard; 0: in none."""
+        return self._boots.get(name, 0)

@@ -33,7 +33,8 @@ def end(child: subprocess.Popen[bytes], seconds: float = END_SECONDS) -> None:
 
 
 class _Family:
-    """Held by descriptors: the number of a process that has ended may be another's already."""
+    """Held by descriptors: the number of a process that has ended may be another's already. The child itself
+    needs none, as long as nobody else waits for it."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
@@ -43,12 +44,13 @@ class _Family:
 
     def meet(self) -> None:
         if self._child.poll() is None:
-            for pid in (self._child.pid, *descendants(self._child.pid)):
+            for pid in descendants(self._child.pid):
                 if pid not in self._members:
                     with suppress(OSError):  # it has ended, or there are more than this process may hold
                         self._members[pid] = os.pidfd_open(pid)
 
     def signal(self, number: signal.Signals) -> None:
+        self._child.send_signal(number)
         for descriptor in self._members.values():
             with suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(descriptor, number)
@@ -63,6 +65,8 @@ class _Family:
             for descriptor, _ in poll.poll(seconds * 1000):
                 poll.unregister(descriptor)
                 left.discard(descriptor)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
         for descriptor in self._members.values():

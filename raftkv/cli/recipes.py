@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raftkv.cli import family
-from raftkv.cli.endings import when_told_to_end
+from raftkv.cli.endings import ENDINGS, when_told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
@@ -170,20 +170,30 @@ def _run(command: list[str], held: Lock, name: str) -> int:
                 return _exit_code(child.wait(LOOK_SECONDS))
             except subprocess.TimeoutExpired:
                 if not held.held:
-                    family.end(child)
+                    _end(child)
                     fail(f"lock {name} was lost: its lease has ended; {command[0]} was ended")
                     return Exit.NO
     except KeyboardInterrupt as interrupt:
         # A terminal has told the command as well, a SIGTERM has not; in either case it says how it ends.
         note(f"raftkv: waiting for {command[0]} to end")
         if interrupt.args:
-            family.end(child)
+            _end(child)
             return _exit_code(child.wait())
         try:
             return _exit_code(child.wait(family.END_SECONDS))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            family.end(child)
+            _end(child)
             return 130
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Whoever is told once more to end must not leave the command at work, and give the lock back."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
+    try:
+        family.end(child)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _let_go_when_told() -> None:

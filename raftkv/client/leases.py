@@ -45,7 +45,7 @@ class HeldLease:
     def on_lost(self, action: Callable[[], None]) -> None:
         """Have ``action`` called, once, in the client's thread, when the lease is found lost: while it is
         kept alive, by ``keep_alive``, or now, if it is lost already. Of one that nobody keeps alive nobody
-        finds out. It must not block."""
+        finds out. It must not block. Raises ``ClientError`` once the client is closed."""
 
         def listen(core: ClientCore, now: float) -> None:
             del core, now

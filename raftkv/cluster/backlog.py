@@ -24,13 +24,19 @@ class Backlog:
         self._first: dict[str, int] = {}
         """By node: the first event that was heard, or would have been."""
         self._asked: dict[str, zmq.Socket[bytes] | None] = {}
-        """By node; None: it has answered."""
+        """By node; None: it has answered, or need not any more."""
+        self._boots: dict[str, int] = {}
+        """By node: the life of it that was asked."""
 
     def hear(self, item: NodeSnapshot | Event, control: str) -> None:
         """``control``: where the node can be asked."""
         if isinstance(item, Event):
             self._first.setdefault(item.node, item.sequence)
-        elif item.name not in self._asked:
+        elif item.name in self._asked:
+            if item.boot != self._boots[item.name]:
+                self._done(item.name)  # its numbers begin anew, and all of this life is heard
+        else:
+            self._boots[item.name] = item.boot
             self._first.setdefault(item.name, item.event_sequence + 1)
             self._asked[item.name] = self._ask(control)
 
@@ -42,12 +48,16 @@ class Backlog:
                     answer = socket.recv(zmq.NOBLOCK)
                 except zmq.Again:
                     continue
-                socket.close()
-                self._asked[name] = None
+                self._done(name)
                 events = [event for event in _events(answer) if event.sequence < self._first[name]]
                 if events:
                     found.append(Earlier(tuple(events)))
         return found
+
+    def _done(self, name: str) -> None:
+        socket, self._asked[name] = self._asked[name], None
+        if socket is not None:
+            socket.close()
 
     def _ask(self, control: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)

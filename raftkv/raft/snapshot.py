@@ -159,6 +159,7 @@ def on_chunk_stored(raft: Raft, snapshot_id: int, number: int) -> None:
             _respond(raft, raft.leader_id, incoming.mark, incoming.stored, incoming.session)
         return
     raft.incoming = None
+    raft.doubt.session = incoming.session
     _install(raft, incoming.mark)
     if raft.leader_id is not None and not raft.leadership:
         _accept(raft, raft.leader_id, raft.log.commit_index, incoming.session)
@@ -170,6 +171,10 @@ def _install(raft: Raft, mark: SnapshotMark) -> None:
     log = raft.log
     if mark.index > log.last_applied:
         configuration = Configuration.decode(mark.configuration) if mark.configuration else None
+        if raft.leadership and mark.index > log.commit_index:
+            raft.leadership.uncommitted_bytes -= size_of(
+                log.slice(LogIndex(log.commit_index + 1), mark.index)
+            )
         kept = log.restore(mark.index, mark.term, configuration)
         raft.installed = mark
         if not kept:

@@ -38,7 +38,7 @@ from raftkv.wire.packing import FRAME_BYTES_MAX, expect, expect_version, pack, u
 
 VERSION = 1
 _INCARNATION = re.compile("[0-9A-Za-z]{0,64}")
-_FRAME_TYPES = (int, str, str, str, str, int, tuple)
+_FRAME_TYPES = (int, str, str, str, str, int, int, tuple)
 SENDERS_REMEMBERED = 64
 """Of those whose names were found to be in order."""
 COUNT_MAX = 1 << 62
@@ -107,6 +107,8 @@ class PeerFrame(NamedTuple):
     to: NodeId
     boot: int
     items: tuple[Item, ...]
+    hears: int = 0
+    """The receiver's boot that the sender has heard last; 0: none."""
 
 
 _CODES: dict[type[Message], int] = {
@@ -155,9 +157,16 @@ _GETTERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 
 
 def encode(
-    cluster: str, sender: NodeId, incarnation: str, to: NodeId, boot: int, items: Sequence[Item]
+    cluster: str,
+    sender: NodeId,
+    incarnation: str,
+    to: NodeId,
+    boot: int,
+    items: Sequence[Item],
+    hears: int = 0,
 ) -> bytes:
-    return pack((VERSION, cluster, sender, incarnation, to, boot, [_encode_item(item) for item in items]))
+    packed = [_encode_item(item) for item in items]
+    return pack((VERSION, cluster, sender, incarnation, to, boot, hears, packed))
 
 
 def decode(data: bytes) -> PeerFrame:
@@ -167,10 +176,10 @@ def decode(data: bytes) -> PeerFrame:
     expect_version(content[0], VERSION, "peer")
     if tuple(map(type, content)) != _FRAME_TYPES:
         raise WireError("no peer frame")
-    _, cluster, sender, incarnation, to, boot, items = content
+    _, cluster, sender, incarnation, to, boot, hears, items = content
     _check_sender(sender, incarnation)
     decoded = tuple([_decode_item(sender, to, item) for item in items])
-    return PeerFrame(cluster, sender, incarnation, to, boot, decoded)
+    return PeerFrame(cluster, sender, incarnation, to, boot, decoded, hears)
 
 
 @lru_cache(maxsize=SENDERS_REMEMBERED)

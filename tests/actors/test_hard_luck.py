@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from raftkv.actors.messages import SetClockRate
 from raftkv.actors.system import System
 from raftkv.client import core as client_core
-from raftkv.errors import SessionExpired
+from raftkv.errors import EntriesLost, SessionExpired
 from raftkv.kv import Code, Op, SessionLimits, machine
 from raftkv.kv.commands import Command
 from raftkv.raft import RaftLog
@@ -178,6 +179,66 @@ def test_timers_follow_the_clock_of_their_node() -> None:
     now[0] = 100.5
     system.begin_turn()
     assert system.now() == 101.0
+
+
+@pytest.mark.parametrize("of_this_life", [False, True])
+def test_what_was_said_before_this_life_began_is_no_proof_of_a_loss(of_this_life: bool) -> None:
+    """A heartbeat that was held up on its way tells what another folder held, or what a book said that has
+    been closed; one of somebody who has heard this life tells the truth."""
+    world = World()
+    leader = world.await_leader()
+    world.run(1.0)
+    name = next(name for name in world.names if name != leader)
+    machine, node = world.machine(name), world.node(leader)
+    leadership = node.raft.raft.leadership
+    assert leadership is not None
+    session = leadership.progress[NodeId(name)].session
+    term, known = node.raft.raft.current_term, LogIndex(machine.node.raft.raft.log.last_index + 40)
+    claim = Heartbeat(NodeId(leader), NodeId(name), term, known, 0, session)
+    hears = machine.boot if of_this_life else machine.boot - 1
+    boot = world.machine(leader).boot
+    frame = wire.encode("virtual", NodeId(leader), node.incarnation, NodeId(name), boot, [claim], hears)
+    machine.node._ports["peers"] = Once([leader.encode(), frame])
+    machine.node.turn(["peers"])
+    stopped = machine.node.stopped
+    if not of_this_life:
+        assert stopped is None
+        return
+    assert stopped is not None
+    assert isinstance(stopped.error, EntriesLost)
+    assert f"knows it to hold entry {known}" in str(stopped.error)
+
+
+def test_a_leader_says_whose_life_it_has_heard() -> None:
+    world = World()
+    leader = world.await_leader()
+    world.run(1.0)
+    roster = world.node(leader).peers._roster
+    for name in world.names:
+        if name != leader:
+            assert roster.boot_of(NodeId(name)) == world.machine(name).boot
+            world.crash(name)
+            world.start(name)
+    world.run(2.0)
+    for name in world.names:
+        if name != leader:
+            assert roster.boot_of(NodeId(name)) == world.machine(name).boot
+
+
+class Once:
+    """A port with one frame."""
+
+    def __init__(self, frame: list[bytes]) -> None:
+        self._frames = [frame]
+
+    def receive(self, frames_max: int) -> list[list[bytes]]:
+        frames, self._frames = self._frames[:frames_max], []
+        return frames
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        return False
+
+    def close(self) -> None: ...
 
 
 def test_a_peer_that_looks_like_an_earlier_life_of_itself_is_heard_again() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +53,20 @@ def test_whoever_does_not_listen_is_ended_by_force() -> None:
         assert found
         family.end(child, seconds=0.05)
         assert_gone(found)
+
+
+def test_the_command_itself_is_ended_where_no_descriptor_is_to_be_had(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    found = family.descendants(child.pid)
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    family.end(child)
+    assert child.returncode == -signal.SIGTERM
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_command_that_has_ended_is_left_alone() -> None:

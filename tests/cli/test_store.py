@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +196,27 @@ def test_what_a_command_started_ends_with_the_lock(cluster: LocalCluster) -> Non
     assert holder.wait(DEADLINE_SECONDS) == 128 + signal.SIGTERM
     holder.communicate()
     await_condition(lambda: not is_alive(grandchild), "the command's own child to be gone")
+
+
+def test_a_second_signal_leaves_no_command_at_work(cluster: LocalCluster) -> None:
+    """A terminal that is closed may send two of them."""
+    stubborn = "trap '' TERM HUP; echo $$; while :; do sleep 0.1; done"
+    holder = start(cluster, "lock", "stubborn", "--", "sh", "-c", stubborn)
+    assert holder.stdout
+    command = int(holder.stdout.readline())
+    holder.send_signal(signal.SIGTERM)
+    await_condition(lambda: signal.SIGTERM not in caught_by(holder.pid), "the first to be heard")
+    holder.send_signal(signal.SIGTERM)
+    assert holder.wait(DEADLINE_SECONDS) == 128 + signal.SIGKILL
+    holder.communicate()
+    await_condition(lambda: not is_alive(command), "the command to be gone")
+
+
+def caught_by(pid: int) -> set[int]:
+    """The signals that a process has a handler for."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -91,6 +91,14 @@ def test_events_that_came_ahead_of_the_first_snapshot_are_left_out(node: Node, b
     assert found(backlog) == [2, 3]
 
 
+def test_a_life_that_is_heard_from_its_beginning_has_no_past(node: Node, backlog: Backlog) -> None:
+    """Or what it says of its beginning, which was heard, would be told again."""
+    backlog.hear(snapshot("n1", event_sequence=50, boot=1), node.endpoint)
+    backlog.hear(snapshot("n1", event_sequence=3, boot=2), node.endpoint)
+    assert backlog._asked == {"n1": None}
+    assert backlog.poll() == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [

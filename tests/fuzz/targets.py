@@ -54,7 +54,9 @@ def peer_frame(data: bytes) -> None:
     """WireError. What is let through goes to the log and on to followers, so it can be sent again."""
     with refused_with(WireError):
         frame = peer.decode(data)
-        again = peer.encode(frame.cluster, frame.sender, frame.incarnation, frame.to, frame.boot, frame.items)
+        again = peer.encode(
+            frame.cluster, frame.sender, frame.incarnation, frame.to, frame.boot, frame.items, frame.hears
+        )
         assert peer.decode(again) == frame
 
 

@@ -19,7 +19,7 @@ from raftkv.raft.messages import (
     TimeoutNow,
 )
 from raftkv.types import LogIndex, Term
-from tests.paper.support import N1, N2, N3, append, at, node, step
+from tests.paper.support import N1, N2, N3, append, at, node, step, turn
 
 HELD = [at(index, 1) for index in range(1, 7)]
 """All committed."""
@@ -126,6 +126,19 @@ def test_a_log_that_began_empty_may_be_told_what_another_folder_held() -> None:
     assert step(raft, dataclasses.replace(heartbeat(2, 6), session=4)).of(HeartbeatResponse)
     assert raft.doubt.lost is None
     events_of(raft, dataclasses.replace(heartbeat(2, 6), session=9))
+    assert raft.doubt.lost is not None
+
+
+def test_a_log_that_came_by_snapshot_is_of_the_book_that_sent_it() -> None:
+    raft = node(term=2)
+    mark = SnapshotMark(LogIndex(5), Term(1), 77, 1)
+    step(raft, InstallSnapshot(N2, N1, Term(2), mark, 0, b"all of it", 9))
+    raft.chunk_stored(77, 0)
+    turn(raft)
+    assert raft.log.last_index == 5
+    step(raft, dataclasses.replace(heartbeat(2, 100), session=4))
+    assert raft.doubt.lost is None
+    events_of(raft, dataclasses.replace(heartbeat(2, 100), session=9))
     assert raft.doubt.lost is not None
 
 

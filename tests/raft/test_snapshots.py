@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from raftkv.raft import Entry, SnapshotMark
+from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot
 from raftkv.types import LogIndex, Term
 from tests.paper.support import N1, N2, append, at, elect, node, step, turn, win_pre_vote
@@ -51,13 +52,16 @@ def test_a_snapshot_whose_last_chunk_is_being_stored_is_a_new_leaders_own() -> N
     raft.snapshot_taken(SnapshotMark(LogIndex(2), Term(1), 11, 1))
     step(raft, chunk(0))
     raft.chunk_stored(MARK.id, 0)
-    step(raft, chunk(1), append(4, (3, 1), at(4, 2), at(5, 2), at(6, 4), commit=6))
+    step(raft, chunk(1), append(4, (3, 1), at(4, 2), at(5, 2), at(6, 4), commit=3))
     win_pre_vote(raft)
     elect(raft)
+    assert raft.leadership is not None
+    waiting = raft.leadership.uncommitted_bytes
     raft.chunk_stored(MARK.id, 1)
     assert turn(raft).messages == [], "a leader accepts nothing, and answers nobody"
     assert raft.snapshot == MARK
     assert raft.incoming is None
+    assert waiting - raft.leadership.uncommitted_bytes == size_of(raft.log.slice(LogIndex(4), LogIndex(5)))
 
 
 def test_a_new_leader_waits_for_no_snapshot() -> None:

@@ -26,7 +26,7 @@ def decode_event(data: bytes) -> object:
 
 
 DECODERS: dict[str, tuple[Decoder, int, int]] = {
-    "peer": (peer.decode, FRAME_BYTES_MAX, 7),
+    "peer": (peer.decode, FRAME_BYTES_MAX, 8),
     "requests": (client.decode_requests, REQUEST_BYTES_MAX + client.FRAME_SLACK_BYTES, 3),
     "responses": (client.decode_responses, client.RESPONSE_BYTES_MAX, 2),
     "control request": (control.decode_request, REQUEST_BYTES_MAX, 4),
@@ -110,9 +110,9 @@ def test_a_huge_version_does_not_make_a_huge_reason(decode: Decoder, limit: int,
 
 def test_a_nested_or_huge_code_or_kind_is_refused_in_a_few_words() -> None:
     for depth in DEPTHS[:-2]:
-        refused(peer.decode, b"\x97\x01\xa1c\xa1a\xa1i\xa1b\x01\x91\x92" + nested(depth) + b"\x01")
+        refused(peer.decode, b"\x98\x01\xa1c\xa1a\xa1i\xa1b\x01\x00\x91\x92" + nested(depth) + b"\x01")
         refused(client.decode_requests, b"\x93\x01\xa1c\x91\x92\x01" + nested(depth))
-    refused(peer.decode, [1, "c", "a", "i", "b", 1, [["x" * 1_000_000, 1]]])
+    refused(peer.decode, [1, "c", "a", "i", "b", 1, 0, [["x" * 1_000_000, 1]]])
     refused(client.decode_requests, [1, "c", [[1, "x" * 1_000_000]]])
 
 
@@ -120,7 +120,7 @@ def test_a_nested_or_huge_code_or_kind_is_refused_in_a_few_words() -> None:
 
 
 def peer_frame(*items: Any) -> list[Any]:
-    return [1, "c", "n1", "i", "n2", 1, items]
+    return [1, "c", "n1", "i", "n2", 1, 0, items]
 
 
 def append(*rows: Any, prev: int = 4) -> list[Any]:
@@ -152,8 +152,10 @@ def test_the_frames_that_are_spoiled_below_are_fine_as_they_are() -> None:
         (5, "1"),
         (5, None),
         (5, True),
-        (6, 7),
+        (6, "1"),
         (6, None),
+        (7, 7),
+        (7, None),
     ],
 )
 def test_a_peer_frame_whose_head_has_wrong_types_is_refused(position: int, value: Any) -> None:

@@ -38,8 +38,8 @@ def test_a_message_of_every_type_comes_back(kind: type[Message], data: st.DataOb
 
 @given(names, counts, st.lists(frames.peer_items, max_size=6))
 def test_a_peer_frame_comes_back_whole_and_in_order(cluster: str, boot: int, items: list[Item]) -> None:
-    assert peer.decode(peer.encode(cluster, N1, "i", N2, boot, items)) == PeerFrame(
-        cluster, N1, "i", N2, boot, tuple(items)
+    assert peer.decode(peer.encode(cluster, N1, "i", N2, boot, items, boot)) == PeerFrame(
+        cluster, N1, "i", N2, boot, tuple(items), boot
     )
 
 
