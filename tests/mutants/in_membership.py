@@ -203,7 +203,7 @@ MUTANTS = (
         "incarnation-not-checked",
         "answers of a node whose folder is new count",
         "27",
-        Edit(Roster.countable, "if not self._is_stranger(frame):", "if True:"),
+        Edit(Roster.countable, "member is not None and member.incarnation not in", "False and member not in"),
         part=Part.ACTORS,
     ),
     _mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.actors.peers import PeersActor
 from raftkv.raft import Raft, RaftLog, doubt, election, follower, thrift
 from raftkv.raft.leader import Leadership
 from raftkv.raft.progress import Progress
@@ -58,6 +59,13 @@ DOUBT = (
         "a leader that is not believed has its reads confirmed and its elections put off all the same",
         "12",
         Edit(doubt.disbelieve, "raft.doubt.term = raft.current_term", "pass"),
+    ),
+    Mutant(
+        "strays-prove-a-loss",
+        "what was said before this life began, of another folder perhaps, ends a node that has lost nothing",
+        "27",
+        Part.ACTORS,
+        (Edit(PeersActor._on_frames, "decoded.hears != self._boot", "False"),),
     ),
     _mutant(
         "lost-entries-unnoticed",

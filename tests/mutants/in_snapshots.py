@@ -110,6 +110,13 @@ MUTANTS = (
     ),
     _mutant(
         Part.RAFT,
+        "covered-by-a-snapshot-and-still-uncommitted",
+        "a leader that installs a snapshot takes fewer writes ever after",
+        "29",
+        Edit(snapshot._install, "if raft.leadership and mark.index > log.commit_index:", "if False:"),
+    ),
+    _mutant(
+        Part.RAFT,
         "chunks-of-two-snapshots",
         "chunks of another snapshot of the same index are taken for the rest of this one",
         "29",
