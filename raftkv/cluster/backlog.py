@@ -61,6 +61,7 @@ class Backlog:
 
     def _ask(self, control: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)  # a node that is gone must not keep the dashboard from closing
         socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         socket.setsockopt(zmq.IPV6, is_ipv6(control))
         socket.connect(control)

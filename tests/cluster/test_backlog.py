@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -97,6 +98,17 @@ def test_a_life_that_is_heard_from_its_beginning_has_no_past(node: Node, backlog
     backlog.hear(snapshot("n1", event_sequence=3, boot=2), node.endpoint)
     assert backlog._asked == {"n1": None}
     assert backlog.poll() == []
+
+
+def test_a_question_that_nobody_takes_holds_nothing_up() -> None:
+    mine: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    backlog = Backlog(mine)
+    for boot in (1, 2):
+        backlog.hear(snapshot("n1", boot=boot), "tcp://127.0.0.1:1")
+    ending = threading.Thread(target=mine.destroy, daemon=True)
+    ending.start()
+    ending.join(60.0)
+    assert mine.closed
 
 
 @pytest.mark.parametrize(
