@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -160,11 +160,16 @@ def _give_back(held: Lock | Election, release: Callable[[], None], what: str) ->
 
 def _run(command: list[str], held: Lock, name: str) -> int:
     environment = {**os.environ, "RAFTKV_LOCK_TOKEN": str(held.token), "RAFTKV_LOCK_NAME": name}
+    told: list[int] = []
+    interrupts = when_told_to_end(told.append)  # to be interrupted while it starts would lose sight of it
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as error:
         raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
     try:
+        _put_back(interrupts)
+        if told:
+            _interrupt(told[0])
         while True:
             try:
                 return _exit_code(child.wait(LOOK_SECONDS))
@@ -192,19 +197,23 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     try:
         family.end(child)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)
+
+
+def _put_back(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _let_go_when_told() -> None:
     """What is held is given back however this process is asked to end; a terminal that is closed asks too."""
+    when_told_to_end(_interrupt)
 
-    def interrupt(number: int) -> None:
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise KeyboardInterrupt(signal.Signals(number).name)
 
-    when_told_to_end(interrupt)
+def _interrupt(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _exit_code(status: int) -> int:

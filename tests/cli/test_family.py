@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
-from raftkv.cli import family
+from raftkv.cli import family, recipes
+from raftkv.cli.endings import ENDINGS
+from raftkv.recipes import Lock
 from tests.support.processes import await_condition, is_alive
 
 STUBBORN = (
@@ -67,6 +70,29 @@ def test_the_command_itself_is_ended_where_no_descriptor_is_to_be_had(
     assert child.returncode == -signal.SIGTERM
     for pid in found:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_signal_while_the_command_starts_does_not_lose_sight_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    plain = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(plain(*arguments, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    class Held:
+        held, token = True, 1
+
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    try:
+        recipes._let_go_when_told()
+        monkeypatch.setattr(subprocess, "Popen", interrupted)
+        assert recipes._run(["sleep", "600"], cast(Lock, Held()), "x") == 128 + signal.SIGTERM
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert started[0].returncode == -signal.SIGTERM
 
 
 def test_a_command_that_has_ended_is_left_alone() -> None:

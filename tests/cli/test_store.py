@@ -207,9 +207,10 @@ def test_a_second_signal_leaves_no_command_at_work(cluster: LocalCluster) -> Non
     holder.send_signal(signal.SIGTERM)
     await_condition(lambda: signal.SIGTERM not in caught_by(holder.pid), "the first to be heard")
     holder.send_signal(signal.SIGTERM)
-    assert holder.wait(DEADLINE_SECONDS) == 128 + signal.SIGKILL
+    # The second may also meet it at its very end, when the command has been ended and all is given back.
+    assert holder.wait(DEADLINE_SECONDS) in (128 + signal.SIGKILL, -signal.SIGTERM)
+    assert not is_alive(command), "it went first"
     holder.communicate()
-    await_condition(lambda: not is_alive(command), "the command to be gone")
 
 
 def caught_by(pid: int) -> set[int]:
