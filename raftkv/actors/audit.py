@@ -36,7 +36,8 @@ class AuditActor:
         self._mine: OrderedDict[LogIndex, int] = OrderedDict()
         self._told = LogIndex(0)
         self._differs: dict[NodeId, LogIndex] = {}
-        """Peers whose state was another than ours, and where that was first seen."""
+        """Peers whose state was another than ours, or their log where ours is committed, and where that was
+        first seen."""
         context.set_timer("audit", TELL_SECONDS, Tick())
 
     @property

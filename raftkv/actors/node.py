@@ -110,8 +110,9 @@ class Node:
         raft = _core(config, self._me, recovered, tuning, world.random)
         self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
         introduction = (incarnation, self._me.endpoints())
-        rule, tick = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20), config.raft.tick_ms
-        self.raft = RaftActor(system, raft, tick / 1000, rule, introduction, _retention(config))
+        rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
+        tick_seconds = config.raft.tick_ms / 1000
+        self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, _retention(config))
         self.storage = StorageActor(system, world.disk, world.log_bytes)
         machine = _restored(recovered, sessions)
         clock = world.apply_clock or world.clock
@@ -135,10 +136,19 @@ class Node:
             lambda: raft.snapshot,
             raft.log,
         )
-        # In the order in which they end their turns. Raft first: the others carry out what it decides. Then
-        # what other nodes wait for leaves: with it their disks begin, and then our own (thesis §10.2.1).
-        # Whoever reports what was applied comes after the store.
-        for actor_name, actor in (
+        self._line_up()
+        self._ports = {
+            "gateway": world.client_port,
+            "peers": world.peer_port,
+            "control": world.control_port,
+        }
+        system.send("status", Note(events.NODE_STARTED, _found(recovered, world.boot)))
+
+    def _line_up(self) -> None:
+        """In the order in which they end their turns. Raft first: the others carry out what it decides. Then
+        what other nodes wait for leaves: with it their disks begin, and then our own (thesis §10.2.1).
+        Whoever reports what was applied comes after the store."""
+        for name, actor in (
             ("raft", self.raft),
             ("peers", self.peers),
             ("storage", self.storage),
@@ -152,13 +162,7 @@ class Node:
             ("status", self.status),
             ("node", self),
         ):
-            system.add(actor_name, actor)
-        self._ports = {
-            "gateway": world.client_port,
-            "peers": world.peer_port,
-            "control": world.control_port,
-        }
-        system.send("status", Note(events.NODE_STARTED, _found(recovered, world.boot)))
+            self._system.add(name, actor)
 
     def handle(self, message: Any) -> None:
         match message:

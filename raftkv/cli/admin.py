@@ -94,8 +94,9 @@ def list_alarms(
     """Print every node's alarms, a line each; nothing when there are none.
 
     NOSPACE: the disk is full and the node takes no writes; it ends by itself when space returns.
-    CORRUPT: the node's state is another than a peer's at the same entry of the log. Which of them is
-    right, only people can tell: compare with a third node, and restore the one that is wrong.
+    CORRUPT: the node's state is another than a peer's at the same entry of the log, or a leader has another
+    entry than the one that is committed here. Which of them is right, only people can tell: compare with a
+    third node, and restore the one that is wrong.
     """
     found, silent = _alarms(find_whole_cluster(endpoints, config, data, timeout), timeout)
     if json:

@@ -6,7 +6,7 @@ from typing import Any
 
 from raftkv.actors import audit
 from raftkv.actors.audit import CORRUPT, EVERY, REMEMBERED, AuditActor
-from raftkv.actors.messages import ClearAlarms, DigestTaken, Note, PeerDigest, SendDigest, Tick
+from raftkv.actors.messages import ClearAlarms, DigestTaken, Doubted, Note, PeerDigest, SendDigest, Tick
 from raftkv.sim.machine import Machine
 from raftkv.sim.watch import Watcher
 from raftkv.types import LogIndex, NodeId
@@ -35,6 +35,14 @@ class Recorded:
 def actor() -> tuple[AuditActor, Recorded]:
     context = Recorded()
     return AuditActor(context), context  # type: ignore[arg-type]
+
+
+def test_a_leader_that_contradicts_what_is_committed_raises_the_alarm_until_it_is_cleared() -> None:
+    auditor, _ = actor()
+    auditor.handle(Doubted(N2, LogIndex(4)))
+    assert CORRUPT in auditor.alarms
+    auditor.handle(ClearAlarms())
+    assert not auditor.alarms
 
 
 def test_equal_digests_and_unknown_indexes_raise_nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from raftkv.actors.messages import Apply, Applying, Persisted, Send, Step, Write
+from raftkv.actors.messages import Apply, Applying, Doubted, Persisted, Send, Step, Write
 from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.snapshot_messages import TakeSnapshot, WriteChunk
 from raftkv.actors.store import APPLY_SECONDS_A_TURN, StoreActor
@@ -56,6 +56,16 @@ def test_a_node_with_a_long_log_answers_its_leader_before_all_of_it_is_applied()
             break
     assert applied == [3, 3, 2], "a part each turn, and the next turn follows at once"
     assert answered_after == 1
+
+
+def test_a_doubted_leader_is_told_to_the_audit() -> None:
+    context = Recorded()
+    raft = recovered([N1, N2, N3], committed=8, count=8)
+    actor = RaftActor(context, raft, 0.01, SnapshotRule(1000, 1 << 20), ("", ()), Retention(0, 0, 0))
+    other = Entry(LogIndex(4), Term(2), EntryKind.NO_OP, b"")
+    actor.handle(Step([AppendEntries(N2, N1, Term(2), LogIndex(3), TERM, [other], LogIndex(0), 0)]))
+    actor.end_of_turn()
+    assert [(told.peer, told.index) for told in context.of(Doubted)] == [(N2, 4)]
 
 
 class Ticking:
