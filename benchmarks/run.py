@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import etcd, pysyncobj, recovery, scaling, throughput
+from benchmarks import clients, etcd, pysyncobj, recovery, scaling, throughput
 from benchmarks.cluster import Cluster, Results, Row, latency, tell
 from benchmarks.plot import plot
 
@@ -35,7 +35,7 @@ def leased_reads(results: Results) -> list[Row]:
     return rows
 
 
-PARTS = (throughput.rows, leased_reads, recovery.rows, scaling.rows, pysyncobj.rows, etcd.rows)
+PARTS = (throughput.rows, leased_reads, clients.rows, recovery.rows, scaling.rows, pysyncobj.rows, etcd.rows)
 
 
 def main() -> None:

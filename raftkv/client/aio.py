@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from raftkv.client import requests
@@ -49,6 +50,7 @@ class AsyncClient:
     def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
+        self._ended = _Ended(None)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -191,23 +193,10 @@ class AsyncClient:
     def submit(self, request: Request[Answer]) -> asyncio.Future[Answer]:
         """Send a request and do not wait: many may be in flight."""
         loop = asyncio.get_running_loop()
+        if self._ended.loop is not loop:
+            self._ended = _Ended(loop)
         future: asyncio.Future[Answer] = loop.create_future()
-
-        def settle(call: Call) -> None:
-            if future.done():
-                return  # whoever waited was cancelled
-            try:
-                if call.error:
-                    raise call.error
-                assert call.response is not None
-                future.set_result(request.decode(call.response))
-            except Exception as error:
-                future.set_exception(error)
-
-        def done(call: Call) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(settle, call)
-
+        done = partial(self._ended.put, future, request)
         self._pump.submit(request, time.monotonic() + self.timeout, done)
         return future
 
@@ -252,6 +241,40 @@ class AsyncClient:
 
     async def _ask(self, request: Request[Answer]) -> Answer:
         return await self.submit(request)
+
+
+class _Ended:
+    """Calls on their way from the pump's thread into the event loop, which is woken once for all that have
+    gathered: to be woken takes it longer than an answer does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self._calls: deque[tuple[asyncio.Future[Any], Request[Any], Call]] = deque()
+        self._woken = False
+
+    def put(self, future: asyncio.Future[Any], request: Request[Any], call: Call) -> None:
+        """In the pump's thread."""
+        assert self.loop
+        self._calls.append((future, request, call))
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self.loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        """In the loop."""
+        self._woken = False  # before the first is taken: whoever comes after the last wakes us again
+        while self._calls:
+            future, request, call = self._calls.popleft()
+            if future.done():
+                continue  # whoever waited was cancelled
+            try:
+                if call.error:
+                    raise call.error
+                assert call.response is not None
+                future.set_result(request.decode(call.response))
+            except Exception as error:
+                future.set_exception(error)
 
 
 class AsyncLease(HeldLease):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from raftkv.client.calls import Call
@@ -42,7 +43,9 @@ class Pump:
                 raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
         self._transport = Transport(given)
         self._session = self._transport.core.new_session()
-        self._posted: deque[tuple[Action, Call | None]] = deque()
+        self._posted: deque[Action | Call] = deque()
+        self._woken = False
+        """Since the thread last looked at what is posted: it need not be woken again."""
         self._lock = threading.Lock()
         self._partings: set[object] = set()
         self._closed = False
@@ -62,37 +65,23 @@ class Pump:
         if threading.current_thread() is not self._thread:  # else a callback closes its own client
             self._thread.join(CLOSE_SECONDS)
 
-    def post(self, action: Action, call: Call | None = None) -> None:
-        """Have ``action`` run soon, which may submit ``call``. Raises ``ClientError`` once it is closed."""
+    def post(self, action: Action | Call) -> None:
+        """Have ``action`` run soon, or a call submitted. Raises ``ClientError`` once it is closed."""
         if os.getpid() != self._process:
             raise ClientError("the client was made before this process was forked: make one here")
         with self._lock:
             if self._closed or self.failure:
                 raise ClientError("the client is closed") from self.failure
-            self._posted.append((action, call))
-            self._transport.wake()
+            self._posted.append(action)
+            if not self._woken:
+                self._woken = True
+                self._transport.wake()
 
     def submit(self, request: Request[Any], deadline: float, done: Done) -> None:
-        """``done`` gets the call once it has an outcome. A write whose identity was forgotten, which was
-        certainly not applied, goes out under a new one."""
-
-        def finish(call: Call) -> None:
-            if isinstance(call.error, SessionExpired) and not self._closed:
-                core, now = self._transport.core, time.monotonic()
-                if self._session is call.session:
-                    self._session = core.renew()
-                if now < deadline:
-                    core.submit(Call(request.fields, deadline, done, self._session), now)
-                    return
-            done(call)
-
-        call = Call(request.fields, deadline, finish, None, request.target)
-
-        def start(core: ClientCore, now: float) -> None:
-            call.session = self._session if request.writes else None
-            core.submit(call, now)
-
-        self.post(start, call)
+        """``done`` gets the call once it has an outcome."""
+        session = self._session if request.writes else None
+        ended = partial(self._on_written, done) if session else done
+        self.post(Call(request.fields, deadline, ended, session, request.target))
 
     def part(self, request: Request[Any], deadline: float) -> None:
         """As ``submit``, with nobody who waits: what is given back on the way out. A client that is closed
@@ -122,7 +111,7 @@ class Pump:
             with self._lock:
                 self.failure = failure
                 left, self._posted = self._posted, deque()
-            for call in (*transport.core.calls(), *(call for _, call in left if call)):
+            for call in (*transport.core.calls(), *(call for call in left if isinstance(call, Call))):
                 call.error = ClientError(f"the client has failed and must be closed: {failure!r}")
                 call.done(call)
             transport.core.watches.end_all(ClientError("the client has failed and must be closed"))
@@ -132,5 +121,22 @@ class Pump:
                 transport.close()
 
     def _act(self) -> None:
+        core = self._transport.core
+        self._woken = False  # before the first is taken: whoever comes after the last wakes us again
         while self._posted:
-            self._posted.popleft()[0](self._transport.core, time.monotonic())
+            action, now = self._posted.popleft(), time.monotonic()
+            if isinstance(action, Call):
+                core.submit(action, now)
+            else:
+                action(core, now)
+
+    def _on_written(self, done: Done, call: Call) -> None:
+        """A write whose identity was forgotten, which was certainly not applied, goes out under a new one."""
+        if isinstance(call.error, SessionExpired) and not self._closed:
+            core, now = self._transport.core, time.monotonic()
+            if self._session is call.session:
+                self._session = core.renew()
+            if now < call.deadline:
+                core.submit(Call(call.fields, call.deadline, call.done, self._session, call.target), now)
+                return
+        done(call)

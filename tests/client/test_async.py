@@ -1,0 +1,77 @@
+"""How answers come from the client's thread into an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from raftkv.client import requests
+from raftkv.client.aio import _Ended
+from raftkv.client.calls import Call
+from raftkv.errors import Unavailable
+from raftkv.testing import LocalCluster
+from raftkv.wire.client import Response
+
+
+class Loop:
+    """Keeps what it is asked to run."""
+
+    def __init__(self) -> None:
+        self.asked: list[Callable[[], None]] = []
+
+    def call_soon_threadsafe(self, action: Callable[[], None]) -> None:
+        self.asked.append(action)
+
+
+def ended(revision: int = 0, error: Unavailable | None = None) -> Call:
+    call = Call((), 5.0, lambda _: None)
+    call.response, call.error = Response(1, 0, revision, None), error
+    return call
+
+
+async def test_a_loop_is_woken_once_for_all_answers_that_have_gathered() -> None:
+    loop: Any = Loop()
+    answers, asked = _Ended(loop), requests.put("k", "v")
+    futures = [asyncio.get_running_loop().create_future() for _ in range(4)]
+    futures[1].cancel()
+    answers.put(futures[0], asked, ended(7))
+    answers.put(futures[1], asked, ended(8))
+    answers.put(futures[2], asked, ended(error=Unavailable("gone")))
+    assert len(loop.asked) == 1
+    loop.asked.pop()()
+    assert futures[0].result().revision == 7
+    assert futures[1].cancelled()
+    assert isinstance(futures[2].exception(), Unavailable)
+    answers.put(futures[3], asked, ended(9))
+    loop.asked.pop()()
+    assert futures[3].result().revision == 9
+
+
+async def test_a_cancelled_request_holds_up_no_other(raftkv_cluster: LocalCluster) -> None:
+    async with raftkv_cluster.async_client() as client:
+        tasks = [asyncio.ensure_future(client.put(f"task/{number}", "v")) for number in range(300)]
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, outcome in enumerate(outcomes):
+            assert isinstance(outcome, asyncio.CancelledError) if number % 3 == 0 else outcome.revision
+        assert await client.get("task/1")
+
+
+def test_another_loop_is_answered_though_the_first_ended_with_requests_open(
+    raftkv_cluster: LocalCluster,
+) -> None:
+    client = raftkv_cluster.async_client()
+
+    async def leave_some_open() -> None:
+        for number in range(50):
+            client.submit(requests.put(f"left/{number}", "v"))
+
+    async def ask() -> None:
+        assert await client.put("left/after", "v")
+        await client.close()
+
+    asyncio.run(leave_some_open())
+    asyncio.run(ask())
