@@ -322,7 +322,7 @@ class RaftActor:
             self._next_tick += due * tick
         for _ in range(due):
             self.raft.tick()
-        self.raft.meet(self.raft.node_id, *self._introduction)
+        self.raft.meet(self.raft.node_id, *self._introduction, self.raft.options.priority)
 
     def _plan_waking(self) -> None:
         """An idle node sleeps through the ticks in which nothing would happen."""

@@ -13,7 +13,7 @@ obeys the same rule, and cannot run ahead of events.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,10 +124,7 @@ class _Index:
             self._lengths[len(watch.start)] += 1
 
     def remove(self, watch: _Watch) -> None:
-        table = self._table(watch)
-        if watch not in table:
-            return
-        del table[watch]
+        del self._table(watch)[watch]
         if self._is_prefix(watch):
             self._lengths[len(watch.start)] -= 1
             if not self._lengths[len(watch.start)]:
@@ -164,8 +161,9 @@ class WatchActor:
         self._watches: dict[_Key, _Watch] = {}
         self._synced: dict[_Watch, None] = {}
         self._index = _Index()
-        self._behind: deque[_Watch] = deque()
-        """With credit; those without are in neither, and come back when they are renewed."""
+        self._behind: OrderedDict[_Watch, None] = OrderedDict()
+        """With credit, whose turn is next first; those without are in neither, and come back when they are
+        renewed."""
         self._ahead: list[tuple[int, int, _Watch]] = []
         """(revision, order, watch): what they want lies after a revision that this node has not reached."""
         self._order = 0
@@ -251,7 +249,7 @@ class WatchActor:
                 if not watch.credit:
                     self._fall_behind(watch, self._seen)
             elif stalled and watch.credit and watch.placed:
-                self._behind.append(watch)
+                self._behind[watch] = None
         watch.asked_at = self._context.now()
 
     def _begin(self, watch: _Watch) -> None:
@@ -279,13 +277,14 @@ class WatchActor:
             self._end(watch)
             return
         watch.number, watch.offset, watch.placed = history.number_after(covered), 0, True
-        self._behind.append(watch)
+        self._behind[watch] = None
 
     def _forget(self, watch: _Watch) -> None:
         del self._watches[watch.identity, watch.request_id]
         if watch in self._synced:
             del self._synced[watch]
             self._index.remove(watch)
+        self._behind.pop(watch, None)
         watch.credit = 0  # whoever still holds it lets go of it
 
     def _end(self, watch: _Watch) -> None:
@@ -352,7 +351,7 @@ class WatchActor:
             size = sum(watch.size(event) for event in found)
             if size > ANSWER_BYTES_SOFT_MAX or cut or self._bytes_left <= 0:
                 self._fall_behind(watch, number)
-                self._behind.append(watch)
+                self._behind[watch] = None
                 continue
             self._tell(watch, found, size, self._seen_done, 0)
             if not watch.credit:
@@ -373,20 +372,22 @@ class WatchActor:
     def _catch_up(self) -> None:
         left = EVENTS_A_TURN_MAX
         while self._behind and left > 0 and self._bytes_left > 0:
-            watch = self._behind.popleft()
-            if watch.credit and watch not in self._synced:
-                left -= self._read_on(watch)
+            watch, _ = self._behind.popitem(last=False)
+            if watch.credit:
+                looked = self._read_on(watch)
+                left = 0 if looked is None else left - looked
                 if watch.credit and watch not in self._synced:
-                    self._behind.append(watch)
+                    self._behind[watch] = None
 
-    def _read_on(self, watch: _Watch) -> int:
-        """How many events were looked at; at least one counts."""
+    def _read_on(self, watch: _Watch) -> int | None:
+        """How many events were looked at, at least one counts; None: there is nothing to read before the next
+        turn."""
         history = self._machine().history
         if watch.number > self._seen:
-            return EVENTS_A_TURN_MAX  # until those that keep up have come so far
+            return None  # until those that keep up have come so far
         if watch.number == self._seen:
             if watch.offset or self._cut(self._seen):
-                return EVENTS_A_TURN_MAX  # the rest of the revision is for the next turn
+                return None  # the rest of the revision is for the next turn
             self._synced[watch] = None
             self._index.add(watch)
             return 1

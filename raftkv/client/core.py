@@ -93,11 +93,6 @@ class ClientCore:
         """Whoever may be sent something."""
         return self._peers.keys()
 
-    @property
-    def hellos(self) -> dict[str, HelloDetail]:
-        """The latest HELLO of each endpoint that answered one."""
-        return {endpoint: hello for endpoint, (hello, _) in self.heard().items()}
-
     def new_session(self) -> Session:
         return Session(self._rng.getrandbits(62), -1.0)
 
@@ -199,9 +194,14 @@ class ClientCore:
     def greet(self, now: float) -> None:
         self._send_hellos(now)
 
-    def heard(self) -> dict[str, tuple[HelloDetail, float]]:
-        """By endpoint: the last HELLO and when it came."""
-        return {name: (peer.hello, peer.hello_at) for name, peer in self._peers.items() if peer.hello}
+    @property
+    def hellos(self) -> dict[str, HelloDetail]:
+        """The latest HELLO of each endpoint that answered one."""
+        return {endpoint: peer.hello for endpoint, peer in self._peers.items() if peer.hello}
+
+    def heard_lately(self, now: float) -> dict[str, HelloDetail]:
+        """As ``hellos``, of those that are not silent."""
+        return self._peers.heard_lately(now)
 
     # -- whom to ask
 
@@ -237,9 +237,9 @@ class ClientCore:
         clients = {name: client for name, client, _, _ in hello.nodes}
         self._peers.learn(clients.values(), self._target)
         leader = clients.get(hello.leader or "")
-        # A term in which somebody leads is never followed by a lower one; a term that a node merely
-        # campaigns in may come to nothing.
-        newest = max((other.term for other in self.hellos.values() if other.leader), default=0)
+        # A term in which somebody leads is never followed by a lower one, but in a cluster that was made anew
+        # where the old one was; a term that a node merely campaigns in may come to nothing.
+        newest = max((other.term for other in self.heard_lately(now).values() if other.leader), default=0)
         if leader is None or hello.term < newest:
             return
         silent = self._silent_for(now)
@@ -391,7 +391,8 @@ class ClientCore:
 
     def _silence(self, call: Call) -> str:
         """Why nobody has said anything to that request: it waits for a leader, or for an answer."""
-        leaders = [hello.leader for hello, told_at in self.heard().values() if told_at >= call.started]
+        heard = [peer for peer in self._peers.values() if peer.hello_at >= call.started]
+        leaders = [peer.hello.leader for peer in heard if peer.hello]
         leaderless = not call.open and leaders and not any(leaders)
         return "the cluster has no leader" if leaderless else "no node answered"
 

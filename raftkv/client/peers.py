@@ -10,6 +10,8 @@ from raftkv.wire.client import HelloDetail
 
 ENDPOINTS_MAX = 32
 """More than three clusters could have. Past this many, members that have gone are dropped."""
+SILENT_SECONDS = 1.5
+"""Without a HELLO for so long, nothing that a node has said counts any more."""
 
 
 class Peer:
@@ -36,6 +38,14 @@ class Peers(dict[str, Peer]):
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
         return peer
+
+    def heard_lately(self, now: float) -> dict[str, HelloDetail]:
+        """By endpoint, the last HELLO of those that are not silent."""
+        return {
+            endpoint: peer.hello
+            for endpoint, peer in self.items()
+            if peer.hello and now - peer.hello_at < SILENT_SECONDS
+        }
 
     def learn(self, endpoints: Collection[str], target: str | None) -> None:
         """A node has said who its cluster's nodes are; ``target`` is who is asked now."""

@@ -27,8 +27,6 @@ RENEW_SECONDS = 5.0
 """A node forgets a watch that it has not heard of for twelve times as long. What was lost just before a
 quiet spell comes to light by this, and a connection that the node knows as another one now."""
 PING_SECONDS = 0.5
-SILENT_SECONDS = 1.5
-"""Without a HELLO for so long, a node is given up."""
 RETRY_SECONDS = 0.1
 """After a node could not take a watch."""
 
@@ -247,8 +245,8 @@ class Watches:
         leader."""
         heard = {
             endpoint: hello
-            for endpoint, (hello, at) in self._client.heard().items()
-            if now - at < SILENT_SECONDS and hello.leader is not None
+            for endpoint, hello in self._client.heard_lately(now).items()
+            if hello.leader is not None
         }
         if not heard:
             return None, {}

@@ -195,7 +195,7 @@ class Raft:
         """Begin to change who belongs to the cluster. None: it is in the log, and ends by itself."""
         return membership.request(self, change)
 
-    def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...], priority: int = 0) -> None:
+    def meet(self, name: NodeId, incarnation: str, address: tuple[str, ...], priority: int) -> None:
         """A node has said which data folder it is, where it is reached, and how much it wants to lead."""
         membership.meet(self, name, incarnation, address, priority)
 

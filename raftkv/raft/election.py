@@ -32,8 +32,9 @@ class Candidacy:
         self.votes: dict[NodeId, bool] = {}
 
     def record(self, raft: Raft, voter: NodeId, granted: bool, term: Term) -> VoteResult:
-        """A voter's first answer counts, its repetitions do not."""
-        self.votes.setdefault(voter, granted)
+        """A vote that was given is never taken back. A refusal is, before the term is raised: nothing tells it
+        from one that answers an earlier campaign."""
+        self.votes[voter] = granted or self.votes.get(voter, False)
         if voter != raft.node_id:
             votes, needed = count_votes(self.votes, raft.configuration)
             raft.trace(trace.VoteReceived(term, voter, granted, self.pre, votes, needed))

@@ -236,9 +236,11 @@ class Leadership:
         voters, books = self._raft.configuration.voters, self.progress
         return [peer for peer in books if peer in voters and not books[peer].behind]
 
-    def _readiness(self, peer: NodeId) -> tuple[LogIndex, bool]:
-        """Whoever lacks least, and of those one that was heard since the quorum was last checked."""
-        return (self.progress[peer].match_index, self.progress[peer].recent_active)
+    def _readiness(self, peer: NodeId) -> tuple[bool, LogIndex, bool]:
+        """Of those that are alive whoever lacks least, and of those one that was heard since the quorum was
+        last checked. One that is dead may well hold everything."""
+        progress = self.progress[peer]
+        return (progress.alive, progress.match_index, progress.recent_active)
 
     def hand_over(self) -> None:
         """Once the transferee holds the whole log it wins any election that it starts."""

@@ -71,9 +71,9 @@ def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     os.close(relay.wake_fd)
 
 
-def run(node: LeavingNode, relay: Relay) -> None:
+def run(node: LeavingNode, relay: Relay, guard: loop.Guard | None = None) -> None:
     private: Any = loop._run
-    private(cast("Node", node), {}, relay, None)
+    private(cast("Node", node), {}, relay, guard)
 
 
 def test_a_node_that_was_told_to_stop_sleeps_until_it_may(
@@ -101,3 +101,25 @@ def test_a_node_whose_disk_hangs_hears_that_it_is_to_stop(
     node = Writing()
     run(node, relay)
     assert (node.stopped, node.told) == ("SIGTERM", ["SIGTERM"])
+
+
+def test_the_end_of_the_launcher_is_one_request_to_stop(
+    monkeypatch: pytest.MonkeyPatch, relay: Relay
+) -> None:
+    """Its pipe stays at its end; a second request would cut short what the first began."""
+    monkeypatch.setattr(loop, "IDLE_SECONDS_MAX", 0.01)
+    guarded, held = os.pipe()
+
+    class Guarded(LeavingNode):
+        def turn(self, readable: Iterable[str], results: Iterable[object]) -> None:
+            self.turns += 1
+            if self.turns == 1:
+                os.close(held)
+            elif self.told and time.monotonic() >= self._ends:
+                self.stopped = self.told[0]
+
+    node = Guarded()
+    run(node, relay, loop.Guard(guarded))
+    os.close(guarded)
+    assert (node.stopped, node.told) == ("the launcher is gone", ["the launcher is gone"])
+    assert node.turns < 2 + 10 * LEAVES_AFTER / loop.IDLE_SECONDS_MAX, "it spins"

@@ -405,3 +405,16 @@ def test_nothing_is_told_without_credit_however_it_was_used_up() -> None:
     stage.turn()
     stage.read()
     assert [event[0] for event in stage.heard(watch)] == [2, 3, 4, 5, 6]
+
+
+def test_a_watch_that_is_renewed_again_and_again_stands_in_line_once() -> None:
+    stage = Stage()
+    stage.do(Op.PUT, b"a", b"1")
+    number = stage.begin(b"a", b"b", 0, 9)
+    for _ in range(100):
+        stage.request(number, 0)
+        stage.request(number, 9)
+    assert len(stage.actor._behind) == 1
+    stage.request(number, 9)
+    stage.actor.handle(WatchRequest(b"me", (0, Kind.UNWATCH, number)))
+    assert len(stage.actor._behind) == 0

@@ -20,6 +20,7 @@ from raftkv.client.core import (
     ClientCore,
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
+from raftkv.client.peers import SILENT_SECONDS
 from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.wire.client import (
@@ -178,6 +179,21 @@ def test_who_names_the_leader_of_an_older_term_is_not_believed() -> None:
     assert talk.sent() == {}
     talk.hello("n3", leader="n3", term=6)
     assert set(talk.sent()) == {N3}
+
+
+def test_a_cluster_made_anew_is_believed_though_its_terms_begin_again() -> None:
+    """Under the same name and at one of the old endpoints. Who said otherwise is gone for good."""
+    talk = Talk().led_by("n2", term=9)
+    for node in NODES:
+        talk.hello(node, leader="n2", term=9)
+    talk.wait(SILENT_SECONDS)
+    call = talk.get()
+    talk.sent()
+    talk.wait(SILENCE_SECONDS + 0.05)
+    talk.hello("n1", leader="n1", term=2, nodes={"n1": N1})
+    assert set(talk.sent()) == {N1}
+    talk.answer(N1, call, Code.OK)
+    assert talk.done == [call]
 
 
 # -- refusals

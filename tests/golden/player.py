@@ -221,7 +221,7 @@ class Player:
 
     def meet(self, command: Command) -> None:
         raft = self._alive(command.arguments[0])
-        raft.meet(self._node(command.arguments[1]), command.arguments[2], ())
+        raft.meet(self._node(command.arguments[1]), command.arguments[2], (), 0)
         self.cluster.touch(raft.node_id)
 
     def transfer(self, command: Command) -> None:

@@ -103,11 +103,11 @@ MUTANTS = (
         "§5.2",
         Edit(
             Candidacy.record,
-            "    self.votes.setdefault(voter, granted)",
+            "    self.votes[voter] = granted or self.votes.get(voter, False)",
             "    if voter in self.votes:\n"
             "        others = [name for name in raft.configuration.voters if name not in self.votes]\n"
             "        voter = next(iter(others), voter)\n"
-            "    self.votes.setdefault(voter, granted)",
+            "    self.votes[voter] = granted or self.votes.get(voter, False)",
         ),
     ),
     _mutant(

@@ -55,7 +55,7 @@ def with_learner(founders: int = 3, **options: Any) -> RaftCluster:
     cluster.elect("n1")
     learner = cluster.names[-1]
     done(cluster, "n1", AddLearner(learner))
-    cluster["n1"].meet(learner, "1", ())
+    cluster["n1"].meet(learner, "1", (), 0)
     cluster._pump(N1)
     cluster.run(OPTIONS.heartbeat_ticks)
     return cluster
@@ -457,9 +457,9 @@ def test_pitfall_27_what_another_folder_acknowledged_before_one_was_bound_does_n
     assert raft.change_membership(AddLearner(N4, ("tcp://a:1",))) is None
     paper.turn(raft)
     first = paper.progress(raft, N4).session
-    raft.meet(N4, "the first", ("tcp://a:1",))
+    raft.meet(N4, "the first", ("tcp://a:1",), 0)
     paper.step(raft, acknowledge(N4, first))
-    raft.meet(N4, "the second", ("tcp://a:1",))
+    raft.meet(N4, "the second", ("tcp://a:1",), 0)
     paper.step(raft, acknowledge(N2))
     paper.step(raft, acknowledge(N2), acknowledge(N4, first))
     bound = raft.configuration.member(N4)
@@ -496,7 +496,7 @@ def test_pitfall_30_what_is_heard_of_a_learner_does_not_promote_it() -> None:
     """etcd 21737."""
     cluster = with_learner()
     for address in (("tcp://127.0.0.1:1",), ("tcp://127.0.0.1:2",)):
-        cluster["n1"].meet(N4, "1", address)
+        cluster["n1"].meet(N4, "1", address, 0)
         cluster._pump(N1)
         cluster.settle()
         member = cluster["n1"].configuration.member(N4)
@@ -509,8 +509,8 @@ def test_pitfall_30_a_node_that_moves_stays_what_it_is() -> None:
     """Ports change, the learner starts again: its new endpoints are in the configuration, nothing else."""
     cluster = with_learner()
     written = [entry for entry in cluster["n1"].log.entries if entry.kind == EntryKind.CONFIGURATION]
-    cluster["n1"].meet(N4, "1", ())  # nothing new: no entry for it
-    cluster["n1"].meet(N4, "2", ("tcp://127.0.0.1:9",))  # another folder: not believed
+    cluster["n1"].meet(N4, "1", (), 0)  # nothing new: no entry for it
+    cluster["n1"].meet(N4, "2", ("tcp://127.0.0.1:9",), 0)  # another folder: not believed
     cluster._pump(N1)
     cluster.settle()
     now = [entry for entry in cluster["n1"].log.entries if entry.kind == EntryKind.CONFIGURATION]

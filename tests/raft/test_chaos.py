@@ -62,7 +62,7 @@ def run_schedule(seed: int, churn: bool = False) -> RaftCluster:
                 _check_sleep(raft)
             if rng.random() < change_share:
                 for peer in raft.configuration.learners:
-                    raft.meet(peer, "1", ())
+                    raft.meet(peer, "1", (), 0)
                 raft.change_membership(_draw_change(raft, cluster, rng))
     _converge(cluster)
     return cluster

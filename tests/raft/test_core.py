@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from raftkv.raft import Proposal, RaftOptions, Role
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
-from raftkv.raft.messages import AppendEntries, Heartbeat, HeartbeatResponse, PreVote, RequestVote
+from raftkv.raft.messages import (
+    AppendEntries,
+    Heartbeat,
+    HeartbeatResponse,
+    PreVote,
+    PreVoteResponse,
+    RequestVote,
+)
 from raftkv.raft.progress import ProgressState
 from raftkv.types import LogIndex, NodeId, Term
 from tests.support.raft_cluster import OPTIONS, RaftCluster, entries
@@ -259,3 +266,43 @@ def test_whoever_leaves_its_timeout_to_others_vouches_for_the_dead_leader_no_lon
     cluster.tick("n3", OPTIONS.election_ticks_max)
     cluster.settle()
     assert cluster["n3"].role is Role.LEADER
+
+
+def test_a_late_refusal_does_not_hide_the_grant_of_a_new_campaign() -> None:
+    """A refusal says nothing of the campaign that it answers, and the network may hold it up."""
+    cluster = RaftCluster(3)
+    cluster.elect("n3")
+    n1, n2 = cluster["n1"], cluster["n2"]
+    n1.campaign()
+    cluster._pump(n1.node_id)
+    cluster.deliver(lambda message: isinstance(message, PreVote))
+    (late,) = [each for each in cluster.network if isinstance(each, PreVoteResponse) and each.sender == "n2"]
+    assert not late.granted, "it hears its leader"
+    cluster.crash("n3")
+    cluster.network.clear()
+    n2.election_elapsed = OPTIONS.election_ticks_min
+    n1.campaign()
+    cluster._pump(n1.node_id)
+    n1.step(late)
+    assert n1.role is Role.PRE_CANDIDATE
+    cluster.settle()
+    assert n1.role is Role.LEADER
+
+
+def test_leadership_is_handed_to_whoever_is_alive_and_not_to_whoever_is_first() -> None:
+    """Right after the quorum was checked nobody has been heard from yet, and the dead hold as much."""
+    for dead, alive in (("n2", "n3"), ("n3", "n2")):
+        cluster = RaftCluster(3)
+        leader = cluster.elect("n1")
+        cluster.propose("n1", "a")
+        cluster.settle()
+        cluster.crash(dead)
+        cluster.run(2 * OPTIONS.election_ticks_min)
+        leadership = leader.leadership
+        assert leadership
+        while leadership.quorum_elapsed:
+            cluster.settle()
+            cluster.tick_all()
+        assert not any(book.recent_active for book in leadership.progress.values())
+        assert leader.transfer_leadership()
+        assert leader.status().transferee == alive

@@ -255,7 +255,7 @@ def test_reads_ask_everybody_once_those_that_confirmed_are_no_quorum_any_more() 
 def with_learner() -> RaftCluster:
     cluster = led_by_n1(4, founders=3)
     assert cluster["n1"].change_membership(AddLearner(N4)) is None
-    cluster["n1"].meet(N4, "its folder", ())
+    cluster["n1"].meet(N4, "its folder", (), 0)
     cluster.run(3 * THRIFTY.election_ticks_min)
     return cluster
 
