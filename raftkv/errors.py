@@ -12,6 +12,7 @@
     │   ├── DataFolderLocked   another process runs on this folder
     │   ├── ForeignData        the folder belongs to another node or cluster
     │   ├── DiskFull           nothing was written; may be tried again
+    │   ├── EntriesLost        the folder holds less than this node has acknowledged
     │   └── StorageFailed      a write or sync failed; latched, the node must stop
     ├── WireError              a frame that cannot be decoded; counted and dropped
     │   └── VersionMismatch    it speaks another version of the protocol

@@ -377,4 +377,4 @@ def _take_back(items: list[Item]) -> None:
     perhaps of another folder under this name, and were held up on their way."""
     for item in items:
         if isinstance(item, Heartbeat):
-            item.leader_commit = LogIndex(0)
+            item.leader_commit = LogIndex(0)  # it was decoded for this node alone: nobody else holds it

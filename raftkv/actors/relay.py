@@ -4,7 +4,14 @@ of threads, and one that hangs does not make the node deaf.
 
 The GIL is free while bytes are written and synced. Sockets and the log belong to nobody in particular: only
 the thread that runs the loop uses the ones, and only the one with a job uses the other, of which there is one
-at a time. Both change hands under a lock.
+at a time. The loop changes hands under a lock, in ``_take_over``. Whoever runs it has a *shift*, and runs it
+for as long as no later one has begun:
+
+- ``_vacant`` and ``_shift`` are written under the lock.
+- ``_awaited`` is set by whoever runs the loop, without the lock: it can only make the other look, and it is
+  the number of a job, so that the other never mistakes the next job for the one that it has waited for.
+- ``_submitted`` and ``_jobs`` are touched by whoever runs the loop and nobody else. While it runs a turn,
+  both ``_vacant`` and ``_awaited`` are unset, so nobody takes over.
 """
 
 from __future__ import annotations
@@ -89,14 +96,15 @@ class Relay:
 
     def _work(self) -> None:
         try:
-            while self._take_over():
-                self._run_loop(self._shift)
+            while (shift := self._take_over()) is not None:
+                self._run_loop(shift)
         except BaseException as failure:
             self._failure = failure
             self._end()
 
-    def _take_over(self) -> bool:
-        """Wait until the loop has nobody, or whoever runs it is held up by the disk. False: it has ended."""
+    def _take_over(self) -> int | None:
+        """Wait until the loop has nobody, or whoever runs it is held up by the disk. The number of the shift
+        that begins; None: the loop has ended."""
         with self._changed:
             while not (self._vacant or self._over.is_set()):
                 seen = self._awaited
@@ -105,7 +113,7 @@ class Relay:
                     self._vacant = True
             self._vacant, self._awaited = False, 0
             self._shift += 1
-        return not self._over.is_set()
+            return None if self._over.is_set() else self._shift
 
     def _run_loop(self, shift: int) -> None:
         """Until another has taken over, or the end."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import deque
 from collections.abc import KeysView, Sequence
 
 from raftkv.client.answers import final_error
@@ -67,7 +68,7 @@ class ClientCore:
         self._calls: dict[int, Call] = {}
         self._waiting: dict[int, Call] = {}
         """Calls that wait for a HELLO: for a leader, a node, or a birth index."""
-        self._held: dict[int, Call] = {}
+        self._held: dict[Session, deque[Call]] = {}
         """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
         self._now = -1.0
         self._retries: list[tuple[float, int, Call]] = []
@@ -288,7 +289,7 @@ class ClientCore:
     def _dispatch(self, call: Call, now: float) -> None:
         session = call.session
         if session and call.sequence >= session.oldest + SESSION_WINDOW:
-            self._held[call.request_id] = call
+            self._held.setdefault(session, deque()).append(call)
             return
         endpoint = call.target or self._target
         if endpoint is None or call.target == ANY_NODE:
@@ -399,7 +400,6 @@ class ClientCore:
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]
         self._waiting.pop(call.request_id, None)
-        self._held.pop(call.request_id, None)
         for peer in self._peers.values():
             peer.calls.pop(call.request_id, None)
         if call.session:
@@ -425,6 +425,11 @@ class ClientCore:
                 self._dispatch(call, now)
 
     def _release_held(self, now: float) -> None:
-        held, self._held = self._held, {}
-        for call in held.values():
-            self._dispatch(call, now)
+        """Those that the window has come to, however many wait behind them; some may have ended meanwhile."""
+        for session, held in list(self._held.items()):
+            while held and held[0].sequence < session.oldest + SESSION_WINDOW:
+                call = held.popleft()
+                if call.request_id in self._calls:
+                    self._dispatch(call, now)
+            if not held:
+                del self._held[session]

@@ -40,8 +40,9 @@ class Op(IntEnum):
 
 
 class Code(IntEnum):
-    """How a request ended. Up to 9 the state machine answered; from 10 on a node did (``BUSY`` both say),
-    and then only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
+    """How a request ended. Those up to 9 are answers of the state machine, though a node that sees at once
+    what it would say (``INVALID``, ``COMPACTED``) says it too; those from 10 on are a node's (``BUSY`` both
+    say), and only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
 
     OK = 0
     COMPARE_FAILED = 1

@@ -4,8 +4,9 @@ One class a message; ``sender``, ``to`` and ``term`` come first in every one. Re
 leader or candidate carry the sender's ``current_term``; a ``PreVote`` carries the term the sender
 *would* campaign in, without having adopted it (thesis §9.6).
 
-Nobody changes a message. Python is not told so: a frozen dataclass sets its fields through a call each, and
-an append of eight takes almost five times as long to make (1.4 to 0.3 µs, warm), which showed in every turn.
+Nobody changes a message once it has reached a core. Python is not told so: a frozen dataclass sets its
+fields through a call each, and an append of eight takes almost five times as long to make (1.4 to 0.3 µs,
+warm), which showed in every turn.
 """
 
 from __future__ import annotations

@@ -91,16 +91,17 @@ class Progress:
         self.inflight_bytes = 0
         self.stream: Stream | None = None
         self.recent_active = False
-        """Heard from since the last check of the quorum,"""
+        """Heard from since the last check of the quorum."""
         self.was_active = False
-        """and between that and the one before."""
+        """Heard from between the last check of the quorum and the one before."""
         self.behind = False
         """With applying: it would not take over."""
         self.clients_heard_at = NEVER
         """When it last asked something for clients of its own, in ticks of this leadership."""
         self.commit_sent = LogIndex(0)
+        """The highest commit index that an append or a heartbeat has told it."""
         self.round_sent = 0
-        """What the latest heartbeat told it: the commit index and the round of reads."""
+        """The round of reads that the latest heartbeat told it."""
         self.match_at_heartbeat = LogIndex(0)
 
     @property

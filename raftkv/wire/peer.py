@@ -1,9 +1,10 @@
 """Frames between nodes.
 
-``[version, cluster, sender, incarnation, to, boot, [item, …]]``. ``incarnation`` is that of the sender's
-data folder: a node whose folder was wiped is another node (PITFALLS 27). ``boot`` is drawn anew at every
-start: it tells a frame of an earlier life (PITFALLS 40). An item is ``[code, term, …fields]`` of a Raft
-message, or one of these:
+``[version, cluster, sender, incarnation, to, boot, hears, [item, …]]``. ``incarnation`` is that of the
+sender's data folder: a node whose folder was wiped is another node (PITFALLS 27). ``boot`` is drawn anew at
+every start: it tells a frame of an earlier life (PITFALLS 40). ``hears`` is the boot of the receiver that the
+sender has heard last, or 0: who has not heard this life knows nothing of what it holds. An item is
+``[code, term, …fields]`` of a Raft message, or one of these:
 
 ====  ============  ============================================================================
 code  name          fields
@@ -277,7 +278,7 @@ def _decode_snapshot(
         raise WireError("no mark of a snapshot")
     _expect_configuration(row[-1])
     mark = SnapshotMark(*row)
-    if min(counts) < 0 or not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
+    if not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
         raise WireError("a chunk of no snapshot")
     return InstallSnapshot(sender, to, Term(term), mark, number, data, session)
 

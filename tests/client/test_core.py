@@ -23,6 +23,7 @@ from raftkv.client.framing import FRAME_REQUESTS_MAX
 from raftkv.client.peers import SILENT_SECONDS
 from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire.client import (
     FRAME_SLACK_BYTES,
     VERSION,
@@ -684,3 +685,40 @@ def test_whoever_asks_again_at_once_when_time_is_up_does_not_keep_the_others_wai
     assert (len(tries), talk.done) == (1, [other])
     talk.wait(0.01)
     assert len(tries) > 1, "the next look ends it as well"
+
+
+def test_what_waits_behind_the_window_is_not_gone_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand writes may be asked for at once: only those that are next are looked at."""
+    talk = Talk().led_by("n1")
+    calls = [talk.put() for _ in range(SESSION_WINDOW + 1000)]
+    sent: list[Request] = []
+    while frame := talk.sent():
+        sent += frame[N1]
+    assert len(sent) == SESSION_WINDOW
+    for number in range(10):
+        talk.answer(N1, calls[number], Code.OK)
+    dispatched: list[Call] = []
+    dispatch = talk.core._dispatch
+
+    def look(call: Call, now: float) -> None:
+        dispatched.append(call)
+        dispatch(call, now)
+
+    monkeypatch.setattr(talk.core, "_dispatch", look)
+    talk.core.on_time(talk.now)
+    talk.core.on_time(talk.now)
+    assert dispatched == calls[SESSION_WINDOW : SESSION_WINDOW + 10]
+
+
+def test_a_write_that_ended_while_it_waited_for_its_turn_is_not_sent_any_more() -> None:
+    talk = Talk().led_by("n1")
+    calls = [talk.put() for _ in range(SESSION_WINDOW)]
+    late = talk.put(timeout=0.01)
+    while talk.sent():
+        pass
+    talk.wait(0.02)
+    assert type(late.error) is Unavailable
+    for call in calls:
+        talk.answer(N1, call, Code.OK)
+    talk.core.on_time(talk.now)
+    assert talk.sent() == {}
