@@ -32,8 +32,8 @@ class Candidacy:
         self.votes: dict[NodeId, bool] = {}
 
     def record(self, raft: Raft, voter: NodeId, granted: bool, term: Term) -> VoteResult:
-        """A vote that was given is never taken back. A refusal may be: before the term is raised it may be the
-        answer to an earlier campaign, held up on its way."""
+        """A vote that was given is never taken back. A refusal may be: before the term is raised it could
+        answer an earlier campaign, and have been held up on its way."""
         self.votes[voter] = granted or self.votes.get(voter, False)
         if voter != raft.node_id:
             votes, needed = count_votes(self.votes, raft.configuration)
