@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
@@ -50,6 +51,8 @@ class AsyncClient:
     def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
+        # Of one that is forgotten without being closed neither thread nor sockets stay.
+        weakref.finalize(self, self._pump.end).atexit = False
         self._ended = _Ended(None)
 
     async def __aenter__(self) -> AsyncClient:
@@ -161,7 +164,7 @@ class AsyncClient:
         start = to_key(key) if end is None else to_bytes(key)
         stop = start + b"\0" if end is None else to_bytes(end)
         after = requests.to_revision(revision) - 1 if revision else await self.revision()
-        return AsyncWatchStream(self._pump, start, stop, after, watch_flags(previous, puts, deletes))
+        return AsyncWatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 
     async def watch_prefix(self, prefix: Bytes, **options: Any) -> AsyncWatchStream:
         start = to_bytes(prefix)
@@ -222,7 +225,9 @@ class AsyncClient:
                 return await self._ask(step)
             case Changed():
                 flags = watch_flags(False, step.puts, step.deletes)
-                async with AsyncWatchStream(self._pump, step.start, step.end, step.after, flags) as stream:
+                async with AsyncWatchStream(
+                    self, self._pump, step.start, step.end, step.after, flags
+                ) as stream:
                     try:
                         return await stream.get(step.seconds) is not None
                     except Compacted:
@@ -264,17 +269,26 @@ class _Ended:
     def _settle(self) -> None:
         """In the loop."""
         self._woken = False  # before the first is taken: whoever comes after the last wakes us again
-        while self._calls:
-            future, request, call = self._calls.popleft()
-            if future.done():
-                continue  # whoever waited was cancelled
-            try:
-                if call.error:
-                    raise call.error
-                assert call.response is not None
-                future.set_result(request.decode(call.response))
-            except Exception as error:
-                future.set_exception(error)
+        try:
+            while self._calls:
+                self._settle_one(*self._calls[0])
+                self._calls.popleft()
+        finally:
+            if self._calls:  # interrupted by a signal
+                assert self.loop
+                self.loop.call_soon(self._settle)
+
+    @staticmethod
+    def _settle_one(future: asyncio.Future[Any], request: Request[Any], call: Call) -> None:
+        if future.done():
+            return  # whoever waited was cancelled
+        try:
+            if call.error:
+                raise call.error
+            assert call.response is not None
+            future.set_result(request.decode(call.response))
+        except Exception as error:
+            future.set_exception(error)
 
 
 class AsyncLease(HeldLease):
@@ -317,7 +331,8 @@ class AsyncLease(HeldLease):
 class AsyncWatchStream:
     """See ``WatchStream``: ``async for event in stream``."""
 
-    def __init__(self, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
+    def __init__(self, client: object, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
+        self._client = client  # which ends when nobody holds it any more
         self._pump = pump
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[tuple[list[Event], int] | ClientError | None] = asyncio.Queue()
@@ -387,7 +402,8 @@ class AsyncWatchStream:
             self._pump.post(end)
 
     def _give_back(self, answers: int) -> None:
-        self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
+        with contextlib.suppress(ClientError):  # closed meanwhile: what has come can be read all the same
+            self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
 
     def _on_events(self, events: list[Event], answers: int) -> None:
         self._hand_over((events, answers))

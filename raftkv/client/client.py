@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
+GRACE_SECONDS = 10.0
+"""Beyond its timeout a request is waited for no longer: a callback blocks the thread that would end it."""
 Answer = TypeVar("Answer")
 
 
@@ -46,6 +49,8 @@ class Client:
     def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.timeout = requests.to_timeout(timeout)
         self._pump = Pump(endpoints)
+        # Of one that is forgotten without being closed neither thread nor sockets stay.
+        weakref.finalize(self, self._pump.end).atexit = False
 
     def __enter__(self) -> Client:
         return self
@@ -199,7 +204,7 @@ class Client:
         start = to_key(key) if end is None else to_bytes(key)
         stop = start + b"\0" if end is None else to_bytes(end)
         after = requests.to_revision(revision) - 1 if revision else self.revision()
-        return WatchStream(self._pump, start, stop, after, watch_flags(previous, puts, deletes))
+        return WatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 
     def watch_prefix(self, prefix: Bytes, **options: Any) -> WatchStream:
         """``watch`` of all keys that begin with ``prefix``."""
@@ -276,7 +281,7 @@ class Client:
                 return self._ask(step)
             case Changed():
                 flags = watch_flags(False, step.puts, step.deletes)
-                with WatchStream(self._pump, step.start, step.end, step.after, flags) as stream:
+                with WatchStream(self, self._pump, step.start, step.end, step.after, flags) as stream:
                     try:
                         return stream.get(step.seconds) is not None
                     except Compacted:
@@ -302,8 +307,10 @@ class Client:
             ended.append(call)
             waiting.release()
 
+        self._pump.check_wait()
         self._pump.submit(request, time.monotonic() + self.timeout, on_done)
-        waiting.acquire()
+        if not waiting.acquire(timeout=self.timeout + GRACE_SECONDS):
+            raise self._pump.lost(request)
         (call,) = ended
         if call.error:
             raise call.error

@@ -169,11 +169,11 @@ class ClientCore:
         """Everything that is open."""
         return list(self._calls.values())
 
-    def abandon(self) -> None:
+    def abandon(self, why: str) -> None:
         """End every open call and watch now, with what is known of it."""
-        self.watches.end_all(Unavailable("the client was closed"))
+        self.watches.end_all(Unavailable(why))
         for call in self.calls():
-            self._expire(call, "the client was closed")
+            self._expire(call, why)
 
     def take_frames(self) -> list[tuple[str, bytes]]:
         """(endpoint, frame) to send now."""

@@ -45,7 +45,8 @@ class HeldLease:
     def on_lost(self, action: Callable[[], None]) -> None:
         """Have ``action`` called, once, in the client's thread, when the lease is found lost: while it is
         kept alive, by ``keep_alive``, or now, if it is lost already. Of one that nobody keeps alive nobody
-        finds out. It must not block. Raises ``ClientError`` once the client is closed."""
+        finds out. It must not block, as everything else of this client waits meanwhile. Raises
+        ``ClientError`` once the client is closed."""
 
         def listen(core: ClientCore, now: float) -> None:
             del core, now
@@ -101,5 +102,5 @@ class HeldLease:
             action = self._listeners.pop(0)
             try:
                 action()
-            except Exception:  # a listener's own; the client serves others as well
+            except BaseException:  # a listener's own, even of 'sys.exit'; the client serves others as well
                 sys.excepthook(*sys.exc_info())

@@ -2,15 +2,21 @@
 
 Whatever is posted runs in that thread, in order. Callbacks of calls and watches run there as well and must
 not block: a sync client's wake a waiting thread, an async client's post to its event loop.
+
+``post`` takes no lock. It may be interrupted at any place, by a signal whose handler uses the client, or by
+the garbage collector that runs a finaliser which does; a lock held there would never be given back. Instead
+whoever appends to ``_posted`` looks afterwards whether the thread is over, and takes it back if so.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +25,7 @@ from raftkv.client.core import ClientCore
 from raftkv.client.requests import Request
 from raftkv.client.transport import Transport
 from raftkv.config import is_endpoint
-from raftkv.errors import ClientError, InvalidRequest, SessionExpired
+from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 
 IDLE_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
@@ -46,36 +52,61 @@ class Pump:
         self._posted: deque[Action | Call] = deque()
         self._woken = False
         """Since the thread last looked at what is posted: it need not be woken again."""
-        self._lock = threading.Lock()
         self._partings: set[object] = set()
-        self._closed = False
+        self._closing = False
+        self._over = False
+        """The thread looks at nothing more."""
         self._process = os.getpid()
-        self.failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="raftkv-client", daemon=True)
         self._thread.start()
+
+    def end(self) -> None:
+        """As ``close``, without waiting for it."""
+        self._closing = True
+        self._transport.wake()
 
     def close(self) -> None:
         """End at once; whatever is open ends with what is known of it. What is given back on the way out
         (``part``) is waited for, for a moment."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._transport.wake()
-        if threading.current_thread() is not self._thread:  # else a callback closes its own client
+        if os.getpid() != self._process:
+            return  # the thread and its sockets did not come along
+        self.end()
+        if not self._is_here():  # else a callback closes its own client
             self._thread.join(CLOSE_SECONDS)
+
+    def check(self) -> None:
+        """Raises ``ClientError`` where nothing can be asked."""
+        self._check_process()
+        if self._closing:
+            raise ClientError(self._end_text()) from self._failure
+        if sys.is_finalizing():
+            raise ClientError("the interpreter ends, and the client's thread has ended")
+
+    def check_wait(self) -> None:
+        """Raises ``InvalidRequest`` in the thread itself, which would wait for what it has to do itself, and
+        ``ClientError`` where there is no such thread."""
+        self._check_process()
+        if self._is_here():
+            raise InvalidRequest(
+                "this would wait in the client's own thread, where callbacks run: hand it to another thread"
+            )
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ClientError("the client was made before this process was forked: make one here")
 
     def post(self, action: Action | Call) -> None:
         """Have ``action`` run soon, or a call submitted. Raises ``ClientError`` once it is closed."""
-        if os.getpid() != self._process:
-            raise ClientError("the client was made before this process was forked: make one here")
-        with self._lock:
-            if self._closed or self.failure:
-                raise ClientError("the client is closed") from self.failure
-            self._posted.append(action)
-            if not self._woken:
-                self._woken = True
-                self._transport.wake()
+        self.check()
+        self._posted.append(action)
+        if not self._woken:
+            self._woken = True
+            self._transport.wake()
+        if self._over:
+            with suppress(ValueError):  # it was still taken
+                self._posted.remove(action)
+                raise ClientError(self._end_text()) from self._failure
 
     def submit(self, request: Request[Any], deadline: float, done: Done) -> None:
         """``done`` gets the call once it has an outcome."""
@@ -93,32 +124,52 @@ class Pump:
         except ClientError:
             self._partings.discard(mine)
 
+    def lost(self, request: Request[Any]) -> ClientError:
+        """For whoever has waited beyond all deadlines: something holds the thread up."""
+        text = "the client's thread does not answer, a callback may be blocking it"
+        if request.writes:
+            return OutcomeUnknown(f"{text}: the request may or may not have happened")
+        return Unavailable(f"{text}: nothing happened")
+
     # -- in the thread
+
+    def _is_here(self) -> bool:
+        return threading.get_ident() == self._thread.ident
 
     def _run(self) -> None:
         transport = self._transport
         try:
-            while not self._closed:
+            while not self._closing:
                 self._act()
                 transport.pump(IDLE_SECONDS)
-            # Whatever is still open ends here, with what is known of it.
             self._act()
             until = time.monotonic() + PARTING_SECONDS
             while self._partings and (seconds := until - time.monotonic()) > 0:
                 transport.pump(seconds)
-            transport.core.abandon()
-        except Exception as failure:  # a bug; but whoever waits must not wait for ever
-            with self._lock:
-                self.failure = failure
-                left, self._posted = self._posted, deque()
-            for call in (*transport.core.calls(), *(call for call in left if isinstance(call, Call))):
-                call.error = ClientError(f"the client has failed and must be closed: {failure!r}")
-                call.done(call)
-            transport.core.watches.end_all(ClientError("the client has failed and must be closed"))
+        except BaseException as failure:  # a bug, or a callback's own; but whoever waits must not for ever
+            self._failure = failure
         finally:
-            with self._lock:
-                self._closed = True  # nobody wakes a transport that is closed
-                transport.close()
+            self._closing = self._over = True
+            self._end_open()
+            transport.close()
+
+    def _end_open(self) -> None:
+        """Whatever is still open ends here, with what is known of it."""
+        core = self._transport.core
+        for _ in range(core.calls_open + 1):
+            try:
+                core.abandon(self._end_text())
+                break
+            except BaseException:  # of a callback: the others are to be told as well
+                sys.excepthook(*sys.exc_info())
+        while self._posted:
+            call = self._posted.popleft()
+            if isinstance(call, Call):
+                call.error = ClientError(f"{self._end_text()}: nothing happened")
+                call.done(call)
+
+    def _end_text(self) -> str:
+        return f"the client has failed: {self._failure!r}" if self._failure else "the client was closed"
 
     def _act(self) -> None:
         core = self._transport.core
@@ -132,7 +183,7 @@ class Pump:
 
     def _on_written(self, done: Done, call: Call) -> None:
         """A write whose identity was forgotten, which was certainly not applied, goes out under a new one."""
-        if isinstance(call.error, SessionExpired) and not self._closed:
+        if isinstance(call.error, SessionExpired) and not self._closing:
             core, now = self._transport.core, time.monotonic()
             if self._session is call.session:
                 self._session = core.renew()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from raftkv.client.core import ClientCore
 from raftkv.client.pump import Pump
@@ -20,7 +21,8 @@ class WatchStream:
 
     Holds at most some megabytes: a node sends no more than that ahead of whoever reads here."""
 
-    def __init__(self, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
+    def __init__(self, client: object, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
+        self._client = client  # which ends when nobody holds it any more
         self._pump = pump
         self._arrived: queue.SimpleQueue[tuple[list[Event], int] | ClientError | None] = queue.SimpleQueue()
         self._events: deque[Event] = deque()
@@ -60,6 +62,8 @@ class WatchStream:
                 answers, self._answers = self._answers, 0
                 self._give_back(answers)
             try:
+                if timeout != 0 and self._arrived.empty():
+                    self._pump.check_wait()
                 arrived = self._arrived.get(timeout=timeout)
             except queue.Empty:
                 return None
@@ -83,13 +87,12 @@ class WatchStream:
             del now
             core.watches.end(self._watch)
 
-        try:
+        with suppress(ClientError):  # closed with everything else
             self._pump.post(end)
-        except ClientError:
-            return  # closed with everything else
 
     def _give_back(self, answers: int) -> None:
-        self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
+        with suppress(ClientError):  # closed meanwhile: what has come can be read all the same
+            self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
 
     def _on_events(self, events: list[Event], answers: int) -> None:
         self._arrived.put((events, answers))

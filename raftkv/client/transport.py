@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
@@ -15,7 +16,29 @@ from raftkv.config import is_ipv6
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
+AS_IF_LOST = (zmq.EAGAIN, errno.EMFILE, errno.ENFILE)
+"""A full queue, or no descriptor left for a socket: as if the frame were lost on its way."""
 _NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
+
+
+class _Waker:
+    """Wakes a poll. Any thread may, at any time: so it is closed when nobody holds it any more, for else the
+    descriptor's number might be another file's when somebody who is late writes to it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # there was none to be had
+            os.close(self.fd)
+
+    def wake(self) -> None:
+        os.eventfd_write(self.fd, 1)
+
+    def take(self) -> None:
+        os.eventfd_read(self.fd)
 
 
 class Transport:
@@ -27,8 +50,8 @@ class Transport:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._endpoints: dict[object, str] = {}
         self._poller = zmq.Poller()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poller.register(self._wake_fd, zmq.POLLIN)
+        self._waker = _Waker()
+        self._poller.register(self._waker.fd, zmq.POLLIN)
 
     def pump(self, wait: float) -> None:
         """Send what is due, wait up to ``wait`` seconds for something to happen, handle it."""
@@ -37,8 +60,8 @@ class Transport:
         now = time.monotonic()
         timeout = max(0.0, min(wait, core.next_timer(now) - now))
         for source, _ in self._poller.poll(int(timeout * 1000 + 0.999)):
-            if source == self._wake_fd:
-                os.eventfd_read(self._wake_fd)
+            if source == self._waker.fd:
+                self._waker.take()
             elif source in self._endpoints:  # a call that was done may have sent more, and closed this one
                 self._drain(source)
         self.flush()  # what was asked in answer to what came goes out before the housekeeping
@@ -46,11 +69,11 @@ class Transport:
         self.flush()
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        self._waker.wake()
 
     def close(self) -> None:
+        """Not of the descriptor by which it is woken: it goes with the last who may wake."""
         self._context.destroy(linger=0)
-        os.close(self._wake_fd)
 
     def _drain(self, socket: zmq.Socket[bytes]) -> None:
         endpoint = self._endpoints[socket]
@@ -64,10 +87,12 @@ class Transport:
     def flush(self) -> None:
         """Send what is due, without waiting for anything."""
         for endpoint, frame in self.core.take_frames():
-            socket = self._sockets.get(endpoint) or self._connect(endpoint)
-            # A full queue is as if the frame were lost on the way: the core asks again.
-            with suppress(zmq.Again):
+            try:
+                socket = self._sockets.get(endpoint) or self._connect(endpoint)
                 socket.send(frame, zmq.NOBLOCK)
+            except zmq.ZMQError as error:
+                if error.errno not in AS_IF_LOST:
+                    raise
 
     def _connect(self, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)

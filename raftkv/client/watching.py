@@ -111,8 +111,8 @@ class Surroundings(Protocol):
         """Send a HELLO to every node."""
         ...
 
-    def heard(self) -> dict[str, tuple[HelloDetail, float]]:
-        """By endpoint: the last HELLO and when it came."""
+    def heard_lately(self, now: float) -> dict[str, HelloDetail]:
+        """By endpoint, the last HELLO of those that are not silent."""
         ...
 
 

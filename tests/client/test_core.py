@@ -418,7 +418,7 @@ def test_an_open_read_did_not_happen_at_the_deadline() -> None:
 def test_abandon_ends_everything_with_what_is_known() -> None:
     talk = Talk().led_by("n1")
     write, read = talk.put(), talk.get()
-    talk.core.abandon()
+    talk.core.abandon("the client is closed")
     assert type(write.error) is OutcomeUnknown
     assert type(read.error) is Unavailable
     assert talk.core.calls_open == 0
