@@ -205,6 +205,10 @@ class AsyncClient:
 
     async def run(self, script: Script[Answer]) -> Answer:
         """Carry out a script, step by step; see ``scripts``."""
+        with contextlib.closing(script):  # now, where this is interrupted, and not when it is collected
+            return await self._run(script)
+
+    async def _run(self, script: Script[Answer]) -> Answer:
         outcome: Any = None
         error: Exception | None = None
         while True:
@@ -233,7 +237,7 @@ class AsyncClient:
                     except Compacted:
                         return True  # that much has changed that nobody can say what
             case Hold():
-                return (await self.lease(step.ttl)).keep()
+                return await self.lease(step.ttl)
             case LetGo():
                 lease: Any = step.lease
                 with contextlib.suppress(LeaseNotFound):

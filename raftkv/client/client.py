@@ -261,6 +261,10 @@ class Client:
 
     def run(self, script: Script[Answer]) -> Answer:
         """Carry out a script, step by step; see ``scripts``."""
+        with contextlib.closing(script):  # now, where this is interrupted, and not when it is collected
+            return self._run(script)
+
+    def _run(self, script: Script[Answer]) -> Answer:
         outcome: Any = None
         error: Exception | None = None
         while True:
@@ -287,7 +291,7 @@ class Client:
                     except Compacted:
                         return True  # that much has changed that nobody can say what
             case Hold():
-                return self.lease(step.ttl).keep()
+                return self.lease(step.ttl)
             case LetGo():
                 lease: Any = step.lease
                 with contextlib.suppress(LeaseNotFound):

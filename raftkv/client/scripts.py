@@ -39,13 +39,17 @@ class Pause:
 
 
 class Holding(Protocol):
-    """A lease that is kept alive."""
+    """A lease of this client's."""
 
     @property
     def id(self) -> int: ...
     @property
     def lost(self) -> bool:
         """Whether it has ended, or cannot be said to live any more."""
+        ...
+
+    def keep(self) -> Any:
+        """Keep it alive from now on."""
         ...
 
     def abandon(self) -> None:
@@ -55,7 +59,8 @@ class Holding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Grant a lease and keep it alive. The outcome is a ``Holding``."""
+    """Grant a lease. The outcome is a ``Holding``, which whoever gets it has to keep alive: if it is lost on
+    the way to them, by an interrupt, it ends by itself."""
 
     ttl: float
 

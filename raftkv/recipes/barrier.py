@@ -9,7 +9,7 @@ from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import InvalidRequest, LockLost, shown
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
-from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, prefix_of, read_line
+from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, places_of, prefix_of, read_all
 from raftkv.recipes.lock import TTL_SECONDS
 
 
@@ -24,15 +24,13 @@ class _Meeting:
         self._gate = self._prefix + b"gate"
         self._parties = parties
         self._place = Place(self._prefix + b"here", ttl)
+        self._met = 0
+        """The revision at which the gate of this one's meeting was opened."""
 
     @property
     def token(self) -> int:
         """Grows with everybody who enters."""
         return self._place.token
-
-    def _check_outside(self) -> None:
-        if self._place.key and not self._place.is_lost:
-            raise InvalidRequest("entered already: leave first")
 
     def _enter(self, timeout: float | None) -> Script[bool]:
         deadline = yield from line.until(timeout)
@@ -40,10 +38,10 @@ class _Meeting:
             yield from self._place.leave()
         yield from self._place.join()
         while True:
-            gate: Entry | None = yield requests.get(self._gate)
+            gate, page = yield from self._look()
             if gate and gate.create_revision > self._place.token:
+                self._met = gate.create_revision
                 return True
-            page = yield from read_line(self._place.prefix)
             if all(entry.key != self._place.key for entry in page.entries):
                 yield from self._place.leave()
                 raise LockLost("the lease ended while waiting at the barrier")
@@ -64,6 +62,12 @@ class _Meeting:
             patience = LOOK_SECONDS_MAX if deadline is None else min(LOOK_SECONDS_MAX, deadline - now)
             yield Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
 
+    def _look(self) -> Script[tuple[Entry | None, RangePage]]:
+        """The gate and those who are there, of one moment: what comes after it is waited for."""
+        whole = yield from read_all(self._prefix)
+        gate = next((entry for entry in whole.entries if entry.key == self._gate), None)
+        return gate, places_of(whole, self._place.prefix)
+
     def _give_up(self, gate: Entry | None) -> Script[bool]:
         """Whether nobody has counted on this place."""
         as_it_was = txn.create_revision(self._gate) == (gate.create_revision if gate else 0)
@@ -75,10 +79,9 @@ class _Meeting:
     def _leave(self) -> Script[None]:
         yield from self._place.leave()
         while True:
-            gate: Entry | None = yield requests.get(self._gate)
-            if gate is None:
-                return  # whoever is here now is of the next meeting
-            page = yield from read_line(self._place.prefix)
+            gate, page = yield from self._look()
+            if gate is None or gate.create_revision != self._met:
+                return  # whoever is here now is of another meeting
             if (yield from self._close(gate, page)):
                 return
             yield Changed(self._prefix, prefix_end(self._prefix), page.revision, LOOK_SECONDS_MAX)
@@ -102,12 +105,8 @@ class Barrier(_Meeting):
 
     def enter(self, timeout: float | None = None) -> bool:
         """False when ``timeout`` seconds have passed, and then not entered."""
-        self._check_outside()
-        try:
+        with self._place.entering():
             return self._client.run(self._enter(timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     def leave(self) -> None:
         self._client.run(self._leave())
@@ -121,12 +120,8 @@ class AsyncBarrier(_Meeting):
         self._client = client
 
     async def enter(self, timeout: float | None = None) -> bool:
-        self._check_outside()
-        try:
+        with self._place.entering():
             return await self._client.run(self._enter(timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     async def leave(self) -> None:
         await self._client.run(self._leave())

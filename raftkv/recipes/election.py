@@ -55,12 +55,8 @@ class Election(_Office):
 
     def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
         """Stand, saying ``value``, and wait to be elected; False when ``timeout`` seconds have passed."""
-        self._check_free()
-        try:
+        with self._place.entering():
             return self._client.run(self._acquire(to_bytes(value), timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     def proclaim(self, value: Bytes) -> None:
         """Say something else while in office. Raises ``LockLost`` when it is not held any more."""
@@ -89,12 +85,8 @@ class AsyncElection(_Office):
         self._client = client
 
     async def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
-        self._check_free()
-        try:
+        with self._place.entering():
             return await self._client.run(self._acquire(to_bytes(value), timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     async def proclaim(self, value: Bytes) -> None:
         await self._client.run(self._proclaim(value))

@@ -9,7 +9,9 @@ create revision is the fencing token.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from raftkv.client import requests, txn
 from raftkv.client.requests import RangePage, to_bytes
@@ -19,6 +21,7 @@ from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost
 from raftkv.kv import prefix_end
 
 _PLACE = re.compile(rb"[0-9a-f]{16}[rw]?")
+_ITS_OWN = "whoever else wants it takes an object of its own"
 LOOK_SECONDS_MAX = 5.0
 """Between two looks at the line, though nobody is seen to go."""
 
@@ -39,6 +42,7 @@ class Place:
         self.key = b""
         self.token = 0
         self.lease: Holding | None = None
+        self._entering = threading.Lock()
         self._ttl = ttl
         self._kind = kind
 
@@ -47,12 +51,30 @@ class Place:
         """Whether its lease has ended, or cannot be said to live."""
         return self.lease is None or self.lease.lost
 
+    @contextmanager
+    def entering(self) -> Iterator[None]:
+        """Around all that leads to a place and to its turn. Whatever ends it early ends the place. Raises
+        ``InvalidRequest`` to whoever comes while another is at it, or has it."""
+        if not self._entering.acquire(blocking=False):
+            raise InvalidRequest(f"this object waits for it already; {_ITS_OWN}")
+        try:
+            if self.key and not self.is_lost:
+                raise InvalidRequest(f"this object has it already; {_ITS_OWN}")
+            try:
+                yield
+            except BaseException:
+                self.abandon()
+                raise
+        finally:
+            self._entering.release()
+
     def join(self, value: bytes = b"") -> Script[None]:
         """Take a place. Raises ``ClientError``; then there is none."""
         if self.key:
             raise LockLost("there is a place in the line already")
         self.lease = yield Hold(self._ttl)
         assert self.lease
+        self.lease.keep()
         key = self.prefix + b"%016x" % self.lease.id + self._kind
         try:
             taken: TxnResult = yield requests.txn([txn.absent(key)], [txn.put(key, value, self.lease.id)], [])
@@ -84,11 +106,16 @@ class Place:
             yield Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
 
     def leave(self) -> Script[None]:
-        """Give the place up, whatever became of it."""
-        lease, self.lease = self.lease, None
+        """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""
         self.key, self.token = b"", 0
-        if lease:
-            yield LetGo(lease)
+        try:
+            if self.lease:
+                yield LetGo(self.lease)
+        except GeneratorExit:
+            self.abandon()
+            raise
+        finally:
+            self.lease = None
 
     def abandon(self) -> None:
         """As ``leave``, without waiting for anything: for whoever is interrupted."""
@@ -106,14 +133,28 @@ class Place:
 
 def read_line(prefix: bytes) -> Script[RangePage]:
     """All of it, with values. Other names may begin with this one: what is no place is none of ours."""
+    return places_of((yield from read_all(prefix)), prefix)
+
+
+def places_of(page: RangePage, prefix: bytes) -> RangePage:
+    """Of that line's."""
+    places = [
+        entry
+        for entry in page.entries
+        if entry.key.startswith(prefix) and _PLACE.fullmatch(entry.key, len(prefix))
+    ]
+    return RangePage(places, len(places), False, page.revision)
+
+
+def read_all(prefix: bytes) -> Script[RangePage]:
+    """Whatever is there, as of one revision."""
     page: RangePage = yield requests.range_page(prefix, prefix_end(prefix))
     entries = list(page.entries)
     while page.more:
         start = entries[-1].key + b"\0"
         page = yield requests.range_page(start, prefix_end(prefix), revision=page.revision)
         entries += page.entries
-    places = [entry for entry in entries if _PLACE.fullmatch(entry.key, len(prefix))]
-    return RangePage(places, len(places), False, page.revision)
+    return RangePage(entries, len(entries), False, page.revision)
 
 
 def until(timeout: float | None) -> Script[float | None]:

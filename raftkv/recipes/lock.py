@@ -6,7 +6,7 @@ from raftkv.client import AsyncClient, Client, Entry
 from raftkv.client.scripts import Script
 from raftkv.client.txn import Compare
 from raftkv.client.types import Bytes
-from raftkv.errors import InvalidRequest, LockLost
+from raftkv.errors import LockLost
 from raftkv.recipes import line
 from raftkv.recipes.line import Place
 
@@ -40,12 +40,6 @@ class Seat:
         del entry
         return True
 
-    def _check_free(self) -> None:
-        if self._place.key and not self._place.is_lost:
-            raise InvalidRequest(
-                "this object holds it already; whoever else wants it has an object of its own"
-            )
-
     def _acquire(self, value: bytes, timeout: float | None) -> Script[bool]:
         yield from self._place.leave()
         deadline = yield from line.until(timeout)
@@ -70,12 +64,8 @@ class Lock(Seat):
     def acquire(self, timeout: float | None = None) -> bool:
         """Wait for it; False when ``timeout`` seconds have passed. Raises ``LockLost`` when the lease ended
         meanwhile, or another ``ClientError``: then nothing is held."""
-        self._check_free()
-        try:
+        with self._place.entering():
             return self._client.run(self._acquire(b"", timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     def release(self) -> None:
         self._client.run(self._release())
@@ -96,12 +86,8 @@ class AsyncLock(Seat):
         self._client = client
 
     async def acquire(self, timeout: float | None = None) -> bool:
-        self._check_free()
-        try:
+        with self._place.entering():
             return await self._client.run(self._acquire(b"", timeout))
-        except BaseException:
-            self._place.abandon()
-            raise
 
     async def release(self) -> None:
         await self._client.run(self._release())

@@ -32,6 +32,9 @@ class SimLease:
     def lost(self) -> bool:
         return self.kept.valid_until <= self._client.now()
 
+    def keep(self) -> None:
+        self._client.act(lambda core, now: core.keeper.keep(self.kept, now))
+
     def abandon(self) -> None:
         self._client.core.keeper.release(self.id)
 
@@ -89,7 +92,6 @@ class Runner:
 
                 def granted(lease_id: int) -> None:
                     lease = SimLease(client, lease_id, step.ttl, asked_at)
-                    client.act(lambda core, now: core.keeper.keep(lease.kept, now))
                     self._on_lease(lease)
                     go_on(lease)
 

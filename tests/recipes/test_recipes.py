@@ -87,7 +87,7 @@ def test_a_lock_that_is_taken_is_given_up_in_time_and_one_object_is_one_holder(r
     one, other = Lock(raftkv_client, "lock"), Lock(raftkv_client, "lock")
     assert one.acquire()
     assert not other.acquire(timeout=0.05)
-    with pytest.raises(InvalidRequest, match="holds it already"):
+    with pytest.raises(InvalidRequest, match="has it already"):
         one.acquire()
     assert one.held, "asking again has cost nothing"
     with pytest.raises(LockLost, match="nothing is held"):
