@@ -144,20 +144,29 @@ def judge(segment: int, data: bytes, offset: int) -> Judgement:
     if later is not None:
         cause = f"bad record, but another one follows it at byte {later}"
         return Judgement(Verdict.DAMAGED, cause, dirty_end)
-    header = data[offset : offset + HEADER_BYTES]
-    if header == _ZERO_HEADER:
-        return Judgement(Verdict.TORN, "the first sector of the last write is missing", dirty_end)
-    length = _header_length(segment, data, offset)
+    verdict, cause = _judge_last(data, offset, dirty_end, _header_length(segment, data, offset))
+    return Judgement(verdict, cause, dirty_end)
+
+
+def _judge_last(data: bytes, offset: int, dirty_end: int, length: int | None) -> tuple[Verdict, str]:
+    """Of the last write, of ``length`` by its header, if that holds. Nothing is ever written behind it: more
+    bytes than it has are no write's, but were moved here by somebody."""
     if length is None:
+        if data[offset : offset + HEADER_BYTES] == _ZERO_HEADER:
+            if not any(data[offset : offset - offset % SECTOR_BYTES + SECTOR_BYTES]):
+                return Verdict.TORN, "the first sector of the last write is missing"
+            return Verdict.DAMAGED, "no record header, in a sector that was written"
         if dirty_end <= offset + HEADER_BYTES:
-            return Judgement(Verdict.TORN, "the last write ends within its header", dirty_end)
-        return Judgement(Verdict.DAMAGED, "bad record header", dirty_end)
+            return Verdict.TORN, "the last write ends within its header"
+        return Verdict.DAMAGED, "bad record header"
     end = offset + HEADER_BYTES + length
-    if end > len(data) or data[end - 1] == 0:
-        return Judgement(Verdict.TORN, "the last write is cut short", dirty_end)
-    if _has_zero_sector(data, offset, end):
-        return Judgement(Verdict.TORN, "a sector of the last write is missing", dirty_end)
-    return Judgement(Verdict.DAMAGED, "checksum mismatch in a record that was written whole", dirty_end)
+    if dirty_end > end:
+        return Verdict.DAMAGED, f"a bad record that ends at byte {end}, but what was written goes on behind it"
+    if dirty_end < end:
+        return Verdict.TORN, "the last write is cut short"
+    if data[end - 1 : end] == END_MARK and _has_zero_sector(data, offset, end):
+        return Verdict.TORN, "a sector of the last write is missing"
+    return Verdict.DAMAGED, "checksum mismatch in a record that was written whole"
 
 
 def _header_length(segment: int, data: bytes, offset: int, base: int = 0) -> int | None:

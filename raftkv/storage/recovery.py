@@ -158,11 +158,9 @@ class Reader:
         judgement = records.judge(number, data, offset)
         if offset == 0:
             raise self._corrupt(0, "no valid segment header")
-        if len(data) < min(self.capacity, judgement.dirty_end + records.HEADER_BYTES):
-            cause = (
-                f"the file ends here, and was made with {self.capacity:,} bytes: somebody has cut it short"
-            )
-            raise self._corrupt(len(data), cause)  # where zeros follow, no more was ever written
+        if len(data) != self.capacity:
+            cause = f"the file ends here, and was made with {self.capacity:,} bytes: somebody has changed it"
+            raise self._corrupt(len(data), cause)
         if judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last):
             raise self._corrupt(offset, judgement.cause)
         if judgement.verdict is Verdict.TORN:

@@ -17,6 +17,7 @@ from raftkv.storage import Append, OsDirectory, Recovered, Volume, WalOptions
 from raftkv.storage.files import OsFile
 from raftkv.storage.records import ALIGNMENT
 from raftkv.storage.recovery import segment_name
+from raftkv.storage.wal import Wal
 from tests.storage.support import IDENTITY, Write, entries, hard_state, replay, state_of
 
 SMALL = WalOptions(segment_bytes=16384)
@@ -213,14 +214,27 @@ def test_a_last_file_cut_short_is_refused(tmp_path: Path, left: int) -> None:
     assert (tmp_path / FIRST).stat().st_size == left
 
 
-def test_a_last_file_that_lacks_nothing_but_zeros_is_whole(tmp_path: Path) -> None:
-    """The next record would begin right after the last: where zeros are, none was ever written."""
-    write_all(tmp_path, WRITES[:1])
-    used = len((tmp_path / FIRST).read_bytes().rstrip(b"\0"))
-    os.truncate(tmp_path / FIRST, used + 2 * ALIGNMENT)
-    write_all(tmp_path, WRITES[1:2])
-    assert state_of(read_all(tmp_path)) == replay(WRITES[:2])
-    assert (tmp_path / FIRST).stat().st_size == SMALL.segment_bytes
+@pytest.mark.parametrize("size", [SMALL.segment_bytes - 1, SMALL.segment_bytes + 1])
+def test_a_last_file_of_another_size_than_it_was_made_with_is_refused(tmp_path: Path, size: int) -> None:
+    """Though only zeros are missing, or there are more of them: from where, nobody can say."""
+    write_all(tmp_path, WRITES[:2])
+    os.truncate(tmp_path / FIRST, size)
+    with pytest.raises(CorruptLog, match="somebody has changed it"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("grown", [-4096, -512, -16, -1, 1, 16, 512, 4096])
+def test_bytes_that_were_taken_out_or_put_in_are_no_torn_write(tmp_path: Path, grown: int) -> None:
+    """The records behind them are whole, but not in their places, and none of them may be dropped for what a
+    crash has left. Also where the file has its size again."""
+    write_all(tmp_path, [(None, entries(number, number, size=700)) for number in range(1, 10)])
+    data = (tmp_path / FIRST).read_bytes()
+    used = len(data.rstrip(b"\0"))
+    for position in range(300, used - 4800, 97):
+        changed = data[:position] + bytes(max(0, grown)) + data[position + max(0, -grown) :]
+        (tmp_path / FIRST).write_bytes((changed + bytes(len(data)))[: len(data)])
+        with pytest.raises(CorruptLog):
+            Wal.read(OsDirectory(tmp_path))
 
 
 def test_a_last_file_cut_at_the_end_of_a_record_is_refused(tmp_path: Path) -> None:
@@ -228,7 +242,7 @@ def test_a_last_file_cut_at_the_end_of_a_record_is_refused(tmp_path: Path) -> No
     end = len((tmp_path / FIRST).read_bytes().rstrip(b"\0"))
     whole = end + -end % ALIGNMENT
     os.truncate(tmp_path / FIRST, whole)
-    with pytest.raises(CorruptLog, match="somebody has cut it short") as caught:
+    with pytest.raises(CorruptLog, match="somebody has changed it") as caught:
         read_all(tmp_path)
     assert caught.value.offset == whole
 
