@@ -51,6 +51,8 @@ class RecordType(int, Enum):
     CHUNK = 4
     END = 5
     """The last record of a snapshot's file: a checksum over all chunks."""
+    SEAL = 6
+    """The last record of a segment that another one follows: without it the newest could be taken away."""
 
 
 class Readable(Protocol):
@@ -161,7 +163,10 @@ def _judge_last(data: bytes, offset: int, dirty_end: int, length: int | None) ->
         return Verdict.DAMAGED, "bad record header"
     end = offset + HEADER_BYTES + length
     if dirty_end > end:
-        return Verdict.DAMAGED, f"a bad record that ends at byte {end}, but what was written goes on behind it"
+        return (
+            Verdict.DAMAGED,
+            f"a bad record that ends at byte {end}, but what was written goes on behind it",
+        )
     if dirty_end < end:
         return Verdict.TORN, "the last write is cut short"
     if data[end - 1 : end] == END_MARK and _has_zero_sector(data, offset, end):

@@ -23,7 +23,11 @@ from raftkv.storage.files import Readable
 from raftkv.storage.records import RecordType, Verdict
 from raftkv.types import LogIndex, NodeId, Term, new
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+FORMATS_READ = (3, 4)
+"""The third had no seals."""
+SEAL_BYTES = records.encoded_size(9)
+"""Of the record that seals a segment; it holds a number."""
 _NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
 _ENTRY_TYPES = (int, int, int, bytes)
 _CONFIGURATION = EntryKind.CONFIGURATION
@@ -113,6 +117,8 @@ class Reader:
         """Where the last one begins in the last segment."""
         self.capacity = 0
         """The bytes that the last segment was made with."""
+        self._sealed = False
+        """The latest segment that was read says that another follows."""
         self.void = False
         """The log does not hold the snapshot's last entry."""
 
@@ -125,6 +131,8 @@ class Reader:
             before = number
             first_index = self._read_segment(number, first=not position, last=match is self._found[-1])
             self.segments.append(Segment(self._name, number, first_index, self.end))
+        if self._sealed:
+            raise self._corrupt(self.end, f"the segment after it, number {before + 1}, is missing")
         self._hold_against_snapshot()
         recovered = self._recovered
         if recovered.hard_state.commit_index > recovered.last_index:
@@ -140,16 +148,21 @@ class Reader:
         finally:
             file.close()
         offset = first_index = 0
+        self._sealed = False
         while record := records.decode(number, data, offset):
             self.last_record = offset
             if (record.kind is RecordType.SEGMENT) != (offset == 0):
                 raise self._corrupt(offset, "a segment header out of place")
+            if self._sealed:
+                raise self._corrupt(offset, "a record behind the seal of the segment")
             try:
                 content = msgpack.unpackb(record.payload, use_list=False)
                 if record.kind is RecordType.SEGMENT:
                     first_index = self._on_header(number, content, first)
                 elif record.kind is RecordType.WRITE:
                     self._replay(offset, content)
+                elif record.kind is RecordType.SEAL:
+                    self._sealed = True
                 else:
                     raise self._corrupt(offset, "a record out of place")
             except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
@@ -161,9 +174,11 @@ class Reader:
         if len(data) != self.capacity:
             cause = f"the file ends here, and was made with {self.capacity:,} bytes: somebody has changed it"
             raise self._corrupt(len(data), cause)
-        if judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last):
+        torn = judgement.verdict is Verdict.TORN
+        half_sealed = torn and not last and judgement.dirty_end <= offset + SEAL_BYTES
+        if judgement.verdict is Verdict.DAMAGED or (torn and not last and not half_sealed):
             raise self._corrupt(offset, judgement.cause)
-        if judgement.verdict is Verdict.TORN:
+        if torn and last:
             self._recovered.cut = (
                 f"{self._directory.path}/{self._name} at byte {offset}: {judgement.cause}; cut"
             )
@@ -173,7 +188,7 @@ class Reader:
     def _on_header(self, number: int, content: Any, first: bool) -> int:
         where = f"data folder {self._directory.path}"
         version = content[0]  # whatever else a later version puts behind it
-        if version != FORMAT_VERSION:
+        if version not in FORMATS_READ:
             raise ForeignData(f"{where} {other_format(version, FORMAT_VERSION)}")
         _, cluster, node, incarnation, stated, first_index, prev_term, hard_state, anew, capacity = content
         if not type(cluster) is type(node) is type(incarnation) is str or type(capacity) is not int:

@@ -7,7 +7,8 @@ Owns every segment of one node's ``wal/`` folder. Rules:
    exception is a full disk noticed *before* a sync: nothing was promised, it may be tried again.
 3. A segment appears under its name only after its header is durable; then the folder is synced
    before anything is written to it (PITFALLS 7, 8).
-4. Only the last segment may end in a torn record. Everything else that is not right is refused,
+4. Only the last segment may end in a torn record; those before it end in a seal, which says that another
+   follows and may be torn itself. Everything else that is not right is refused,
    with file, offset and cause, and nothing is changed (PITFALLS 9).
 5. A segment has its full size from the first, and its header says which: one that is shorter was cut by
    somebody, one that is longer was added to, and both are refused like any other damage.
@@ -32,6 +33,7 @@ from raftkv.storage.files import Directory, File, Readable, conclude, remove_spa
 from raftkv.storage.records import RecordType
 from raftkv.storage.recovery import (
     FORMAT_VERSION,
+    SEAL_BYTES,
     Identity,
     Inspection,
     Reader,
@@ -148,7 +150,7 @@ class Wal:
                 self._dirty_end = 0
             if anew:
                 self._start_segment(anew.index, anew.term, size, anew=True)
-            elif self._offset + size > self._capacity:
+            elif self._offset + size + SEAL_BYTES > self._capacity:
                 self._start_segment(self._last_index, self._last_term, size)
             self._write(RecordType.WRITE, payload)
         except OSError as error:
@@ -220,7 +222,7 @@ class Wal:
             anew,
         )
         longest = records.encoded_size(len(msgpack.packb((*described, _LARGEST))))
-        capacity = max(self._options.segment_bytes, longest + room)
+        capacity = max(self._options.segment_bytes, longest + room + SEAL_BYTES)
         header = records.encode(number, 0, RecordType.SEGMENT, msgpack.packb((*described, capacity)))
         start = sum(map(len, header))
         if _TEMPORARY in self._directory.list():
@@ -233,6 +235,8 @@ class Wal:
             sync(file)
             self._directory.rename(_TEMPORARY, name)
             sync(self._directory)
+            if self._file and self._offset + SEAL_BYTES <= self._capacity:  # else of a format without seals
+                self._write(RecordType.SEAL, msgpack.packb(number))
         except OSError:
             file.close()
             raise

@@ -41,6 +41,7 @@ def hold(world: World, client: SimClient, ttl: float = TTL) -> SimLease:
 
     def script() -> Script[SimLease]:
         lease: SimLease = yield Hold(ttl)
+        lease.keep()
         yield requests.put("held", "v", lease.id)
         return lease
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from raftkv import txn
 from raftkv.client import Client
+from raftkv.client.scripts import Changed
 from raftkv.errors import InvalidRequest, LockLost
 from raftkv.recipes import (
     AsyncBarrier,
@@ -311,3 +313,69 @@ async def test_whoever_is_cancelled_leaves_the_line(raftkv_cluster: LocalCluster
         while await line() > 1:
             await asyncio.sleep(0)
         await lock.release()
+
+
+async def test_one_object_is_not_waited_for_by_two(raftkv_cluster: LocalCluster) -> None:
+    """As one would share an ``asyncio.Lock``: the second is told, and the first is not disturbed."""
+    async with raftkv_cluster.async_client() as client:
+        taken, shared = AsyncLock(client, "shared"), AsyncLock(client, "shared")
+        async with taken:
+            first = asyncio.ensure_future(shared.acquire())
+            await asyncio.sleep(0)
+            with pytest.raises(InvalidRequest, match="waits for it already"):
+                await shared.acquire()
+        assert await asyncio.wait_for(first, DEADLINE_SECONDS)
+        assert shared.held
+        await shared.release()
+
+
+def carry_on(client: Client, script: Any, until: Callable[[Any], bool]) -> Any:
+    """Carry a script out as far as a step that is not done any more, which is returned."""
+    step = script.send(None)
+    while not until(step):
+        step = script.send(client._do(step))
+    return step
+
+
+def finish(client: Client, script: Any, outcome: Any) -> Any:
+    """Carry it out to its end, in which it waits for nothing any more."""
+    try:
+        while True:
+            step = script.send(outcome)
+            assert not isinstance(step, Changed), "it waits for others"
+            outcome = client._do(step)
+    except StopIteration as end:
+        return end.value
+
+
+def meet(*barriers: Barrier) -> None:
+    def enter(number: int) -> None:
+        assert barriers[number].enter()
+
+    at_once(len(barriers), enter)
+
+
+def test_a_gate_that_opens_between_two_looks_is_not_missed(raftkv_client: Client) -> None:
+    """The one who opened it has left before the other looks at who is there."""
+    late, opener = Barrier(raftkv_client, "gate", 2), Barrier(raftkv_client, "gate", 2)
+    entering = late._enter(None)
+    waiting = carry_on(raftkv_client, entering, lambda step: isinstance(step, Changed))
+    assert opener.enter()
+    leaving = threading.Thread(target=opener.leave)
+    leaving.start()
+    await_condition(lambda: len(keys(raftkv_client, "gate/here")) == 1, "the opener to be gone")
+    assert raftkv_client._do(waiting), "it was missed"
+    assert finish(raftkv_client, entering, True) is True
+    late.leave()
+    leaving.join()
+
+
+def test_a_slow_leaver_is_not_caught_by_the_next_meeting(raftkv_client: Client) -> None:
+    one, two, three = (Barrier(raftkv_client, "slow", 2) for _ in range(3))
+    meet(one, two)
+    leaving = one._leave()
+    waiting = carry_on(raftkv_client, leaving, lambda step: isinstance(step, Changed))
+    two.leave()
+    meet(two, three)
+    assert finish(raftkv_client, leaving, raftkv_client._do(waiting)) is None
+    at_once(2, lambda number: (two, three)[number].leave())

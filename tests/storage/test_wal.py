@@ -7,7 +7,7 @@ import pytest
 from raftkv.storage import Identity, Wal, WalOptions
 from raftkv.storage.memory import MemoryDirectory, MemoryFile
 from raftkv.storage.records import HEADER_BYTES
-from raftkv.storage.recovery import segment_name
+from raftkv.storage.recovery import SEAL_BYTES, segment_name
 from raftkv.storage.wal import ZERO_AHEAD_BYTES
 from tests.storage.support import (
     IDENTITY,
@@ -170,14 +170,14 @@ def test_a_record_larger_than_a_segment_gets_one_of_its_own_size() -> None:
 
 
 def test_a_record_that_just_fits_does_not_roll_and_one_byte_more_does() -> None:
-    """The largest batch that leaves the first segment full to its last byte, found by trying."""
+    """The largest batch that leaves the first segment just the room for its seal, found by trying."""
     counts = [len(written([(None, [entry(1, data=bytes([7]) * size)])]).list()) for size in range(1800, 2048)]
     assert counts == sorted(counts)
     assert set(counts) == {1, 2}
     largest = 1800 + counts.index(2) - 1
     directory = written([(None, [entry(1, data=bytes([7]) * largest)])])
     used = len(bytes(directory.files[segment_name(1, 1)].live).rstrip(b"\0"))
-    assert SMALL.segment_bytes - used < HEADER_BYTES
+    assert SEAL_BYTES <= SMALL.segment_bytes - used < SEAL_BYTES + HEADER_BYTES
     wal, recovered = open_wal(directory)
     assert len(recovered.entries) == 1
     wal.append(None, entries(2, 2))

@@ -11,7 +11,7 @@ from raftkv.errors import CorruptLog, ForeignData
 from raftkv.storage import Identity, Wal, records
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.storage.records import RecordType
-from raftkv.storage.recovery import FORMAT_VERSION, segment_name
+from raftkv.storage.recovery import FORMAT_VERSION, FORMATS_READ, segment_name
 from raftkv.types import NodeId
 from tests.storage.support import (
     IDENTITY,
@@ -22,6 +22,7 @@ from tests.storage.support import (
     flip,
     hard_state,
     open_wal,
+    reopen,
     written,
 )
 
@@ -173,10 +174,45 @@ def test_a_segment_that_is_not_the_last_and_lost_its_last_record_is_refused(posi
     while record := records.decode(number, bytes(image), offset):
         offset = record.end
         starts.append(offset)
-    image[starts[-2] :] = bytes(len(image) - starts[-2])
+    image[starts[-3] :] = bytes(len(image) - starts[-3])  # before it the seal
     error = refused(directory)
     assert error.file == f"memory/{directory.list()[position + 1]}"
     assert "but the log before it ends at" in error.cause
+
+
+def test_a_log_that_lacks_its_newest_segments_is_refused() -> None:
+    """The one before it says that it was there; so with any number of them."""
+    names = written(ROLLING).list()
+    for left in range(1, len(names)):
+        directory = written(ROLLING)
+        for name in names[left:]:
+            directory.remove(name)
+        directory.sync()
+        error = refused(directory)
+        assert error.file == f"memory/{names[left - 1]}"
+        assert f"number {left + 1}, is missing" in error.cause
+
+
+def test_nothing_stands_behind_a_seal() -> None:
+    directory = written(ROLLING)
+    name = directory.list()[0]
+    image, offset = directory.files[name].live, 0
+    while record := records.decode(1, bytes(image), offset):
+        offset = record.end
+    more = b"".join(records.encode(1, offset, RecordType.SEAL, b"\x02"))
+    image[offset : offset + len(more)] = more
+    assert "behind the seal" in refused(directory).cause
+
+
+def test_a_segment_of_the_format_without_seals_is_read_and_gone_on_with() -> None:
+    """Also one that has no room for a seal."""
+    header = (3, *HEADER[1:])
+    directory = handmade((hard_state(1), entries(1, 3)), header=header)
+    wal, recovered = open_wal(directory)
+    assert len(recovered.entries) == 3
+    for index in range(4, 12):
+        wal.append(None, entries(index, index, size=900))
+    assert len(reopen(directory)[1].entries) == 11
 
 
 # -- records that hold but make no sense
@@ -255,6 +291,6 @@ def test_a_later_start_reads_what_a_refusal_left() -> None:
 
 
 def test_a_log_of_an_earlier_format_is_refused_with_what_to_do() -> None:
-    directory = handmade((hard_state(1), entries(1, 3)), header=(FORMAT_VERSION - 1, *HEADER[1:-1]))
+    directory = handmade((hard_state(1), entries(1, 3)), header=(min(FORMATS_READ) - 1, *HEADER[1:-1]))
     with pytest.raises(ForeignData, match=r"has format version 2, .* an earlier raftkv wrote it"):
         open_wal(directory)

@@ -1,0 +1,206 @@
+"""The thread behind a client: who may ask it from where, and that nobody waits for it in vain."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from raftkv.client import Client, requests
+from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
+from raftkv.recipes import Lock
+from raftkv.testing import LocalCluster
+from tests.support.processes import DEADLINE_SECONDS, await_condition
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("recipes")]
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Has SIGUSR1 call something."""
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def call(action: Callable[[], object]) -> None:
+        signal.signal(signal.SIGUSR1, lambda *_: action())
+
+    yield call
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_may_use_the_client_at_any_moment(
+    raftkv_client: Client, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """The signal comes while its own thread is about to wake the client's."""
+    transport: Any = raftkv_client._pump._transport
+    wake = transport.wake
+    raised: list[bool] = []
+
+    def interrupted() -> None:
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGUSR1)
+        wake()
+
+    on_signal(lambda: raftkv_client.put("from the handler", "1"))
+    monkeypatch.setattr(transport, "wake", interrupted)
+    raftkv_client.put("from the program", "1")
+    assert raised
+    assert "from the handler" in raftkv_client
+
+
+def test_a_callback_that_waits_for_its_own_thread_is_told_so(raftkv_client: Client) -> None:
+    errors: list[Exception] = []
+
+    def ask(_: object) -> None:
+        for action in (lambda: raftkv_client.get("a"), lambda: stream.get(DEADLINE_SECONDS)):
+            try:
+                action()
+            except ClientError as error:
+                errors.append(error)
+
+    with raftkv_client.watch("b") as stream:
+        raftkv_client.submit(requests.put("a", "1")).add_done_callback(ask)
+        await_condition(lambda: len(errors) == 2, "both to be refused")
+    assert all(type(error) is InvalidRequest and "own thread" in str(error) for error in errors)
+    assert raftkv_client["a"] == b"1"
+
+
+def test_a_listener_that_ends_the_program_ends_neither_the_client_nor_its_callers(
+    raftkv_client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = raftkv_client.lease(1).keep()
+    lease.on_lost(lambda: sys.exit("the lock is lost"))
+    raftkv_client.revoke(lease.id)
+    await_condition(lambda: lease.lost, "the lease to be lost")
+    raftkv_client.put("a", "1")
+    assert "the lock is lost" in capsys.readouterr().err
+
+
+def test_what_was_sent_when_the_thread_fails_may_have_happened(
+    raftkv_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with raftkv_cluster.client() as client:
+        client.put("a", "1")
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(client._pump._transport.core, "on_frame", fail)
+        with pytest.raises(OutcomeUnknown, match="a bug"):
+            client.put("a", "2")
+        with pytest.raises(ClientError, match="the client has failed: RuntimeError"):
+            client.get("a")
+
+
+def test_whoever_waits_beyond_all_deadlines_is_let_go(
+    raftkv_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftkv.client.client.GRACE_SECONDS", 0.1)
+    release = threading.Event()
+
+    def block() -> None:
+        release.wait(DEADLINE_SECONDS)
+
+    with raftkv_cluster.client(timeout=0.2) as client:
+        client.put("a", "1")
+        client._pump.post(lambda core, now: block())
+        with pytest.raises(OutcomeUnknown, match="does not answer"):
+            client.put("a", "2")
+        with pytest.raises(Unavailable, match="does not answer"):
+            client.get("a")
+        release.set()
+
+
+def test_a_client_that_is_forgotten_leaves_nothing(raftkv_cluster: LocalCluster) -> None:
+    """But a watch holds it, as long as somebody holds the watch."""
+
+    forgotten, watching = Client(raftkv_cluster.endpoints), Client(raftkv_cluster.endpoints)
+    forgotten.put("a", "1")
+    threads = [client._pump._thread for client in (forgotten, watching)]
+    stream = watching.watch("a", revision=1)
+    del forgotten, watching
+
+    def ended(number: int) -> bool:
+        gc.collect()
+        return not threads[number].is_alive()
+
+    await_condition(lambda: ended(0), "the thread to end")
+    assert stream.get(DEADLINE_SECONDS)
+    assert not ended(1)
+    stream.close()
+    del stream
+    await_condition(lambda: ended(1), "the other one to end")
+
+
+def test_events_that_have_come_can_be_read_after_the_client_was_closed(raftkv_cluster: LocalCluster) -> None:
+    with raftkv_cluster.client() as client:
+        revisions = [client.put("closed", str(number)).revision for number in range(20)]
+        stream = client.watch("closed", revision=revisions[0])
+        await_condition(lambda: stream.revision >= revisions[-1], "all events")
+    assert [event.value for _ in revisions if (event := stream.get())] == [b"%d" % n for n in range(20)]
+    with pytest.raises(Unavailable, match="closed"):
+        stream.get()
+
+
+SUSPENDED = """
+import sys, raftkv
+from raftkv.recipes import Lock
+client = raftkv.Client(sys.argv[1:], timeout=60)
+def hold():
+    with Lock(client, "suspended"):
+        yield
+holding = hold()
+next(holding)
+"""
+
+
+def test_a_program_that_ends_in_the_middle_of_something_ends(raftkv_cluster: LocalCluster) -> None:
+    """The interpreter runs finalisers when the client's thread is gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", SUSPENDED, *raftkv_cluster.endpoints],
+        capture_output=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"the interpreter ends" in done.stderr
+
+
+def test_a_fork_in_the_middle_of_a_call_leaves_a_child_that_can_close(raftkv_client: Client) -> None:
+    with raftkv_client.watch("a") as stream:
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                raftkv_client.close()
+                stream.get()
+            except ClientError as error:
+                code = 0 if "forked" in str(error) else 2
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    raftkv_client.put("a", "1")
+
+
+def test_a_lock_whose_release_is_interrupted_is_free(
+    raftkv_cluster: LocalCluster, raftkv_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when the client is closed: nobody keeps it alive."""
+    lock = Lock(raftkv_client, "interrupted", ttl=60)
+    post = raftkv_client._pump.post
+
+    def interrupted(action: Any) -> None:
+        monkeypatch.setattr(raftkv_client._pump, "post", post)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), lock:
+        monkeypatch.setattr(raftkv_client._pump, "post", interrupted)
+    assert not lock.held
+    with raftkv_cluster.client() as other, Lock(other, "interrupted") as next_one:
+        assert next_one.held
