@@ -35,9 +35,22 @@ The three outcomes of a client's request are kept apart: a normal return *happen
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RaftkvError(Exception):
-    """The root; its text is one line fit to be shown to a user."""
+    """The root; its text is one line fit to be shown to a user. Each can be copied, and sent to another
+    process, with what it holds."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[RaftkvError], texts: tuple[Any, ...], held: dict[str, Any]) -> RaftkvError:
+    """Past ``__init__``, which for some takes other things than a text."""
+    error = kind.__new__(kind, *texts)
+    error.__dict__.update(held)
+    return error
 
 
 class ConfigError(RaftkvError):

@@ -21,7 +21,7 @@ from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
 from raftkv.client.core import ClientCore
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
-from raftkv.client.requests import Request, Step, to_bytes, to_key, to_wait
+from raftkv.client.requests import Request, Step, to_bytes, to_wait
 from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
 from raftkv.client.types import (
     Bytes,
@@ -161,8 +161,7 @@ class AsyncClient:
         puts: bool = True,
         deletes: bool = True,
     ) -> AsyncWatchStream:
-        start = to_key(key) if end is None else to_bytes(key)
-        stop = start + b"\0" if end is None else to_bytes(end)
+        start, stop = requests.to_watched(key, end)
         after = requests.to_revision(revision) - 1 if revision else await self.revision()
         return AsyncWatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 

@@ -13,7 +13,7 @@ from raftkv.client import requests
 from raftkv.client.calls import Call
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
-from raftkv.client.requests import Request, Step, to_bytes, to_key
+from raftkv.client.requests import Request, Step, to_bytes
 from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
 from raftkv.client.stream import WatchStream
 from raftkv.client.types import (
@@ -201,8 +201,7 @@ class Client:
         """Every change of ``key``, or of ``key <= … < end``, from ``revision`` on (0: from now, which is
         after whatever was acknowledged before). Iterate over it; close it, or use it in a ``with``.
         ``previous`` adds what a key held before."""
-        start = to_key(key) if end is None else to_bytes(key)
-        stop = start + b"\0" if end is None else to_bytes(end)
+        start, stop = requests.to_watched(key, end)
         after = requests.to_revision(revision) - 1 if revision else self.revision()
         return WatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 

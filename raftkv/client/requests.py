@@ -21,7 +21,7 @@ from raftkv.client.types import (
 )
 from raftkv.config import is_endpoint
 from raftkv.errors import InvalidRequest, LeaseNotFound, shown
-from raftkv.kv import KeyValue, check_key, check_value, prefix_end
+from raftkv.kv import KEY_BYTES_MAX, KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
 from raftkv.kv.limits import LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN
 from raftkv.kv.transactions import check as check_transaction
@@ -202,18 +202,26 @@ class Step:
 def txn(
     compares: Iterable[tuple[Any, ...]], success: Iterable[Step], failure: Iterable[Step]
 ) -> Request[TxnResult]:
-    try:
-        first, second = tuple(success), tuple(failure)  # what can be gone through only once as well
-        branches = [tuple(step.fields for step in branch) for branch in (first, second)]
-        fields = (Op.TXN, tuple(compares), *branches)
-    except (TypeError, AttributeError):
-        raise InvalidRequest("a transaction takes compares and operations as raftkv.txn makes them") from None
-    check_transaction(*fields[1:])
+    parts, first, second = transaction(compares, success, failure)
+    check_transaction(*parts)
+    fields = (Op.TXN, *parts)
 
     def decode(response: Response) -> TxnResult:
         return decode_txn(response.detail, response.revision, first, second)
 
     return Request(fields, decode, True)
+
+
+def transaction(
+    compares: Iterable[tuple[Any, ...]], success: Iterable[Step], failure: Iterable[Step]
+) -> tuple[tuple[Any, ...], tuple[Step, ...], tuple[Step, ...]]:
+    """(what travels of it, the operations of either branch), also of what can be gone through only once."""
+    try:
+        first, second = tuple(success), tuple(failure)
+        branches = [tuple(step.fields for step in branch) for branch in (first, second)]
+        return (tuple(compares), *branches), first, second
+    except (TypeError, AttributeError):
+        raise InvalidRequest("a transaction takes compares and operations as raftkv.txn makes them") from None
 
 
 def decode_txn(detail: Any, revision: int, success: Sequence[Step], failure: Sequence[Step]) -> TxnResult:
@@ -284,7 +292,18 @@ def to_bytes(value: Bytes) -> bytes:
             raise InvalidRequest(f"no text: {value[error.start]!r} has no place in UTF-8") from None
     if not isinstance(value, bytes):
         raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
-    return value
+    return value if type(value) is bytes else bytes(value)  # no serialiser knows what else it may be
+
+
+def to_watched(key: Bytes, end: Bytes | None) -> tuple[bytes, bytes]:
+    """From where to where. ``end`` None: that one key."""
+    if end is None:
+        start = to_key(key)
+        return start, start + b"\0"
+    bounds = to_bytes(key), to_bytes(end)
+    if max(map(len, bounds)) > KEY_BYTES_MAX + 1:
+        raise InvalidRequest(f"no key is longer than {KEY_BYTES_MAX:,} bytes: nothing is there to be watched")
+    return bounds
 
 
 def to_timeout(seconds: float) -> float:

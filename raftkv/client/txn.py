@@ -24,6 +24,7 @@ from raftkv.client.requests import (
     to_number,
     to_revision,
     to_value,
+    transaction,
 )
 from raftkv.client.types import Bytes, Entry, entry_of
 from raftkv.kv import prefix_end
@@ -139,9 +140,8 @@ def delete(key: Bytes, *, end: Bytes | None = None) -> Step:
 
 def nested(compares: Iterable[Compare], success: Iterable[Step] = (), failure: Iterable[Step] = ()) -> Step:
     """A transaction inside a transaction: its compares see what was written before it."""
-    first, second = tuple(success), tuple(failure)
-    branches = (tuple(step.fields for step in first), tuple(step.fields for step in second))
+    parts, first, second = transaction(compares, success, failure)
     return Step(
-        (int(Kind.TXN), tuple(compares), *branches),
+        (int(Kind.TXN), *parts),
         lambda detail, revision: decode_txn(detail, revision, first, second),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import math
 import os
+import pickle
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -16,7 +18,16 @@ import raftkv
 from raftkv import txn
 from raftkv.client import AsyncClient, Client, Event, pump, requests
 from raftkv.client.stream import WatchStream
-from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound, Unavailable
+from raftkv.errors import (
+    ClientError,
+    Compacted,
+    CorruptLog,
+    InvalidRequest,
+    LeaseNotFound,
+    OutcomeUnknown,
+    ScenarioFailed,
+    Unavailable,
+)
 from raftkv.recipes import Barrier, Counter, Lock, Queue
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
@@ -141,6 +152,10 @@ def test_a_range_is_of_one_moment(raftkv_client: Client) -> None:
         lambda client: list(client.range(limit="1")),
         lambda client: list(client.range(limit=None)),
         lambda client: client.txn(5),
+        lambda client: client.txn([], [txn.nested(5, 5)]),  # type: ignore[arg-type]
+        lambda client: client.txn([], [txn.nested([], ["x"])]),  # type: ignore[list-item]
+        lambda client: client.watch_prefix("k" * 5000),
+        lambda client: client.watch("k" * 2_000_000, end="z"),
         lambda client: client.watch("a").get(timeout="1"),
         lambda client: client.watch("a").get(timeout=float("nan")),
         lambda client: Client(None),  # type: ignore[arg-type]
@@ -366,3 +381,29 @@ def test_a_client_does_not_outlive_a_fork(raftkv_client: Client) -> None:
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert raftkv_client["fork"] == b"1"
+
+
+def test_what_is_almost_bytes_is_bytes(raftkv_client: Client) -> None:
+    class Odd(bytes):
+        """As numpy has one."""
+
+    raftkv_client.txn([txn.absent(Odd(b"odd"))], [txn.put(Odd(b"odd"), Odd(b"1"))])
+    raftkv_client.put(Odd(b"odd"), Odd(b"2"))
+    assert raftkv_client[Odd(b"odd")] == b"2"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Compacted(7),
+        LeaseNotFound(5),
+        CorruptLog("file", 3, "cause"),
+        ScenarioFailed("this", "that"),
+        Unavailable("no node answered"),
+        OutcomeUnknown("who knows"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_can_be_sent_to_another_process(error: Exception) -> None:
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
