@@ -171,12 +171,15 @@ class Reader:
         judgement = records.judge(number, data, offset)
         if offset == 0:
             raise self._corrupt(0, "no valid segment header")
-        if len(data) != self.capacity:
+        torn = judgement.verdict is Verdict.TORN
+        # Where zeros follow a whole record no more was ever written, and nothing but zeros was cut off.
+        lacks_zeros = len(data) < self.capacity and not torn
+        lacks_zeros = lacks_zeros and len(data) >= judgement.dirty_end + records.HEADER_BYTES
+        if len(data) != self.capacity and not lacks_zeros:
             cause = f"the file ends here, and was made with {self.capacity:,} bytes: somebody has changed it"
             raise self._corrupt(len(data), cause)
-        torn = judgement.verdict is Verdict.TORN
-        half_sealed = torn and not last and judgement.dirty_end <= offset + SEAL_BYTES
-        if judgement.verdict is Verdict.DAMAGED or (torn and not last and not half_sealed):
+        torn_seal = torn and not last and judgement.dirty_end <= offset + SEAL_BYTES
+        if judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal):
             raise self._corrupt(offset, judgement.cause)
         if torn and last:
             self._recovered.cut = (

@@ -11,7 +11,8 @@ Owns every segment of one node's ``wal/`` folder. Rules:
    follows and may be torn itself. Everything else that is not right is refused,
    with file, offset and cause, and nothing is changed (PITFALLS 9).
 5. A segment has its full size from the first, and its header says which: one that is shorter was cut by
-   somebody, one that is longer was added to, and both are refused like any other damage.
+   somebody, and is refused like any other damage, unless only zeros are missing behind a whole record; one
+   that is longer is refused as well.
 6. Segments go from the oldest on, one by one, and only what a durable snapshot covers.
 
 Segments are named ``<number>-<first index>.log``: the number orders them, since after a truncation
@@ -265,6 +266,8 @@ class Wal:
         if reader.dirty_end > reader.end:
             _erase(file, reader.end, reader.dirty_end)
         file.write(reader.last_record, [file.read(reader.last_record, reader.end - reader.last_record)])
+        if file.size() < reader.capacity:
+            file.allocate(reader.capacity)  # nothing but zeros was cut off
         sync(file)
         sync(self._directory)
         self._capacity = reader.capacity

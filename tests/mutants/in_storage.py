@@ -86,7 +86,7 @@ MUTANTS = (
         "9",
         Edit(
             Reader._read_segment,
-            "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
+            "judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal)",
             "judgement.verdict is not Verdict.END",
         ),
     ),
@@ -96,7 +96,7 @@ MUTANTS = (
         "9",
         Edit(
             Reader._read_segment,
-            "judgement.verdict is Verdict.DAMAGED or (judgement.verdict is Verdict.TORN and not last)",
+            "judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal)",
             "judgement.verdict is not Verdict.END and not last",
         ),
     ),

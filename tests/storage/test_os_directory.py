@@ -214,13 +214,28 @@ def test_a_last_file_cut_short_is_refused(tmp_path: Path, left: int) -> None:
     assert (tmp_path / FIRST).stat().st_size == left
 
 
-@pytest.mark.parametrize("size", [SMALL.segment_bytes - 1, SMALL.segment_bytes + 1])
-def test_a_last_file_of_another_size_than_it_was_made_with_is_refused(tmp_path: Path, size: int) -> None:
-    """Though only zeros are missing, or there are more of them: from where, nobody can say."""
+def test_a_last_file_that_lacks_nothing_but_zeros_is_whole(tmp_path: Path) -> None:
+    """The next record would begin right after the last: where zeros are, none was ever written."""
+    write_all(tmp_path, WRITES[:1])
+    used = len((tmp_path / FIRST).read_bytes().rstrip(b"\0"))
+    os.truncate(tmp_path / FIRST, used + 2 * ALIGNMENT)
+    write_all(tmp_path, WRITES[1:2])
+    assert state_of(read_all(tmp_path)) == replay(WRITES[:2])
+    assert (tmp_path / FIRST).stat().st_size == SMALL.segment_bytes
+
+
+def test_a_last_file_that_is_too_long_or_torn_and_too_short_is_refused(tmp_path: Path) -> None:
+    """A torn write changes no file's size: what is missing from it may be anything."""
     write_all(tmp_path, WRITES[:2])
-    os.truncate(tmp_path / FIRST, size)
-    with pytest.raises(CorruptLog, match="somebody has changed it"):
-        read_all(tmp_path)
+    data = (tmp_path / FIRST).read_bytes()
+    used = len(data.rstrip(b"\0"))
+    torn = data[: used - 1] + bytes(len(data) - used)
+    for changed in (data + b"\0", torn):
+        (tmp_path / FIRST).write_bytes(changed)
+        with pytest.raises(CorruptLog, match="somebody has changed it"):
+            Wal.read(OsDirectory(tmp_path))
+    (tmp_path / FIRST).write_bytes(torn + b"\0")
+    assert Wal.read(OsDirectory(tmp_path)).recovered.cut
 
 
 @pytest.mark.parametrize("grown", [-4096, -512, -16, -1, 1, 16, 512, 4096])
