@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from contextlib import suppress
 import zmq
 
 from raftkv.client.core import ClientCore
+from raftkv.client.waker import Waker
 from raftkv.config import is_ipv6
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
@@ -19,26 +19,6 @@ FRAMES_QUEUED_MAX = 1000
 AS_IF_LOST = (zmq.EAGAIN, errno.EMFILE, errno.ENFILE)
 """A full queue, or no descriptor left for a socket: as if the frame were lost on its way."""
 _NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
-
-
-class _Waker:
-    """Wakes a poll. Any thread may, at any time: so it is closed when nobody holds it any more, for else the
-    descriptor's number might be another file's when somebody who is late writes to it."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # there was none to be had
-            os.close(self.fd)
-
-    def wake(self) -> None:
-        os.eventfd_write(self.fd, 1)
-
-    def take(self) -> None:
-        os.eventfd_read(self.fd)
 
 
 class Transport:
@@ -50,7 +30,7 @@ class Transport:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._endpoints: dict[object, str] = {}
         self._poller = zmq.Poller()
-        self._waker = _Waker()
+        self._waker = Waker()
         self._poller.register(self._waker.fd, zmq.POLLIN)
 
     def pump(self, wait: float) -> None:
