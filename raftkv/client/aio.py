@@ -53,7 +53,7 @@ class AsyncClient:
         self._pump = Pump(endpoints)
         # Of one that is forgotten without being closed neither thread nor sockets stay.
         weakref.finalize(self, self._pump.end).atexit = False
-        self._ended = _Ended(None)
+        self._ended = _Ended(None, None)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -196,7 +196,7 @@ class AsyncClient:
         """Send a request and do not wait: many may be in flight."""
         loop = asyncio.get_running_loop()
         if self._ended.loop is not loop:
-            self._ended = _Ended(loop)
+            self._ended = _Ended(loop, self)
         future: asyncio.Future[Answer] = loop.create_future()
         done = partial(self._ended.put, future, request)
         self._pump.submit(request, time.monotonic() + self.timeout, done)
@@ -255,8 +255,9 @@ class _Ended:
     """Calls on their way from the pump's thread into the event loop, which is woken once for all that have
     gathered: to be woken takes it longer than an answer does."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, client: AsyncClient | None) -> None:
         self.loop = loop
+        self._client = client  # which must not end, forgotten, before its last answer has come
         self._calls: deque[tuple[asyncio.Future[Any], Request[Any], Call]] = deque()
         self._woken = False
 

@@ -244,7 +244,8 @@ class Client:
 
         future: Future[Answer] = Future()
 
-        def done(call: Call) -> None:
+        def done(call: Call, client: Client = self) -> None:
+            del client  # which must not end, forgotten, before its last answer has come
             if not future.set_running_or_notify_cancel():
                 return  # cancelled meanwhile; the request may have happened
             try:

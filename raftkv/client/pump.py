@@ -134,7 +134,7 @@ class Pump:
     # -- in the thread
 
     def _is_here(self) -> bool:
-        return threading.get_ident() == self._thread.ident
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         transport = self._transport
@@ -163,10 +163,14 @@ class Pump:
             except BaseException:  # of a callback: the others are to be told as well
                 sys.excepthook(*sys.exc_info())
         while self._posted:
-            call = self._posted.popleft()
-            if isinstance(call, Call):
-                call.error = ClientError(f"{self._end_text()}: nothing happened")
-                call.done(call)
+            action = self._posted.popleft()
+            with suppress(Exception):  # of a callback, again
+                if isinstance(action, Call):
+                    action.error = ClientError(f"{self._end_text()}: nothing happened")
+                    action.done(action)
+                else:
+                    action(core, time.monotonic())
+        core.watches.end_all(Unavailable(self._end_text()))  # those that began just now
 
     def _end_text(self) -> str:
         return f"the client has failed: {self._failure!r}" if self._failure else "the client was closed"

@@ -107,15 +107,14 @@ class Place:
 
     def leave(self) -> Script[None]:
         """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""
+        lease, self.lease = self.lease, None
         self.key, self.token = b"", 0
-        try:
-            if self.lease:
-                yield LetGo(self.lease)
-        except GeneratorExit:
-            self.abandon()
-            raise
-        finally:
-            self.lease = None
+        if lease:
+            try:
+                yield LetGo(lease)
+            except GeneratorExit:
+                lease.abandon()
+                raise
 
     def abandon(self) -> None:
         """As ``leave``, without waiting for anything: for whoever is interrupted."""

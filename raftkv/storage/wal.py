@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import msgpack
 
-from raftkv.errors import DiskFull, StorageFailed
+from raftkv.errors import CorruptLog, DiskFull, StorageFailed
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Directory, File, Readable, conclude, remove_spared, sync
@@ -108,6 +108,17 @@ class Wal:
         """All that is in the log, whosever it is, without changing or locking anything.
 
         Raises ``CorruptLog``, ``ForeignData`` and, for a folder that cannot be read, ``OSError``."""
+        while True:
+            names = directory.list()
+            try:
+                return Wal._read(directory)
+            except (CorruptLog, OSError):
+                if directory.list() == names:
+                    raise
+                # A node works here, and has begun a segment or dropped one meanwhile.
+
+    @staticmethod
+    def _read(directory: Readable) -> Inspection:
         stored = find_latest(directory, None)
         reader = Reader(directory, None, stored.mark if stored else None)
         recovered = reader.read_all()
@@ -236,8 +247,7 @@ class Wal:
             sync(file)
             self._directory.rename(_TEMPORARY, name)
             sync(self._directory)
-            if self._file and self._offset + SEAL_BYTES <= self._capacity:  # else of a format without seals
-                self._write(RecordType.SEAL, msgpack.packb(number))
+            self._seal(number)
         except OSError:
             file.close()
             raise
@@ -248,6 +258,18 @@ class Wal:
         self._file, self._number, self._offset, self._capacity = file, number, start, capacity
         self._first_index, self._dirty_end, self._zeroed_end = first_index, 0, start
         self._last_index, self._last_term = last_index, last_term
+
+    def _seal(self, following: int) -> None:
+        """Write into the segment that is the newest no more that another follows. Where there is no room for
+        that, as on a file system that copies what it writes, or in a segment of a format without seals, so be
+        it: the next one is there."""
+        if self._file is None or self._offset + SEAL_BYTES > self._capacity:
+            return
+        try:
+            self._write(RecordType.SEAL, msgpack.packb(following))
+        except OSError as error:
+            if not isinstance(conclude(self._directory, error), DiskFull):
+                raise
 
     def _continue(self, reader: Reader) -> None:
         """Go on in the last segment, after making a torn tail zero again: what is written there

@@ -33,7 +33,7 @@ def ended(revision: int = 0, error: Unavailable | None = None) -> Call:
 
 async def test_a_loop_is_woken_once_for_all_answers_that_have_gathered() -> None:
     loop: Any = Loop()
-    answers, asked = _Ended(loop), requests.put("k", "v")
+    answers, asked = _Ended(loop, None), requests.put("k", "v")
     futures = [asyncio.get_running_loop().create_future() for _ in range(4)]
     futures[1].cancel()
     answers.put(futures[0], asked, ended(7))

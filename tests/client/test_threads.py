@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from raftkv.client import Client, requests
+from raftkv.client.stream import WatchStream
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from raftkv.recipes import Lock
 from raftkv.testing import LocalCluster
@@ -137,6 +138,33 @@ def test_a_client_that_is_forgotten_leaves_nothing(raftkv_cluster: LocalCluster)
     stream.close()
     del stream
     await_condition(lambda: ended(1), "the other one to end")
+
+
+def test_a_client_that_is_forgotten_brings_what_was_asked_of_it(raftkv_cluster: LocalCluster) -> None:
+    def ask() -> list[Any]:
+        client = Client(raftkv_cluster.endpoints)
+        return [client.submit(requests.put(f"forgotten/{number}", "1")) for number in range(100)]
+
+    futures = ask()
+    gc.collect()
+    assert all(future.result(DEADLINE_SECONDS).revision for future in futures)
+
+
+def test_what_is_posted_while_the_thread_ends_is_ended_with_it(raftkv_cluster: LocalCluster) -> None:
+    """A watch that begins just then: it is told, and whoever reads it does not wait for good."""
+    with raftkv_cluster.client() as client:
+        pump = client._pump
+        after = client.put("a", "1").revision
+        pump.close()
+        pump._closing = False  # as whoever looked just before
+        pump._over = False
+        stream = WatchStream(client, pump, b"a", b"b", after, 0)
+        pump._closing = pump._over = True
+        pump._end_open()
+        with pytest.raises(Unavailable, match="closed"):
+            stream.get(DEADLINE_SECONDS)
+        with pytest.raises(ClientError, match="closed"):
+            client.get("a")
 
 
 def test_events_that_have_come_can_be_read_after_the_client_was_closed(raftkv_cluster: LocalCluster) -> None:

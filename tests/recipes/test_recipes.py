@@ -379,3 +379,17 @@ def test_a_slow_leaver_is_not_caught_by_the_next_meeting(raftkv_client: Client) 
     meet(two, three)
     assert finish(raftkv_client, leaving, raftkv_client._do(waiting)) is None
     at_once(2, lambda number: (two, three)[number].leave())
+
+
+def test_a_release_that_is_slow_takes_nothing_from_the_next_acquire(raftkv_client: Client) -> None:
+    """Of the same object, by another thread: its answer comes when the lock is held again."""
+    lock = Lock(raftkv_client, "slow release")
+    lock.acquire()
+    leaving = lock._release()
+    step = leaving.send(None)
+    raftkv_client._do(step)
+    lock.acquire()
+    assert finish(raftkv_client, leaving, None) is None
+    assert lock.held
+    lock.release()
+    assert keys(raftkv_client, "slow release") == []

@@ -315,3 +315,23 @@ def test_closing_after_a_failure_does_not_raise() -> None:
 
 def test_options_default_to_segments_of_64_mib() -> None:
     assert WalOptions().segment_bytes == 64 << 20
+
+
+@pytest.mark.parametrize("fits", [0, 1, 16, 20])
+def test_a_disk_that_is_full_when_a_segment_is_to_be_sealed_costs_no_second_segment(fits: int) -> None:
+    """As where writing over what is there takes room. The seal, or a part of it, is missing: nothing needs it
+    as long as the segment that follows is there."""
+    directory, wal = filling()
+
+    def fill(operation: str) -> None:
+        if operation == "rename":
+            directory.room = fits
+        elif operation == "write":
+            directory.room = None
+
+    directory.before = fill
+    wal.append(*ROLLING)
+    directory.before = watched([])
+    assert len(directory.list()) == 2, "one more, and nothing aside"
+    for image in (directory, directory.power_loss()):
+        assert state_of(open_wal(image)[1]) == replay([FIRST, ROLLING])

@@ -343,3 +343,21 @@ def test_without_descriptors_nothing_is_lost_and_the_log_goes_on_once_there_are_
     volume.close()
     end(directory)
     assert len(read_all(tmp_path).entries) == 30
+
+
+def test_a_log_that_is_read_while_its_node_goes_on_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    """The folder is listed, the node begins a segment and seals the one before, then that one is read."""
+    write_all(tmp_path, WRITES[:2])
+
+    class Slow(OsDirectory):
+        def list(self) -> list[str]:
+            names = super().list()
+            if len(listed) == 2:  # by whoever then reads them
+                write_all(tmp_path, [(None, entries(5, 9, size=3000))])
+            listed.append(names)
+            return names
+
+    listed: list[list[str]] = []
+    found = Wal.read(Slow(tmp_path))
+    assert len(found.segments) == 2
+    assert found.recovered.last_index == 9
