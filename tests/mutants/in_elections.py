@@ -14,6 +14,22 @@ def _mutant(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
 
 MUTANTS = (
     _mutant(
+        "refusal-hides-a-grant",
+        "a refusal that was held up on its way takes the place of a vote for a later campaign",
+        "17",
+        Edit(
+            Candidacy.record,
+            "self.votes[voter] = granted or self.votes.get(voter, False)",
+            "self.votes.setdefault(voter, granted)",
+        ),
+    ),
+    _mutant(
+        "hands-over-to-the-dead",
+        "a leader that ends hands over to a peer that is gone, if that one held everything",
+        "22",
+        Edit(Leadership._readiness, "(progress.alive, ", "(True, "),
+    ),
+    _mutant(
         "vote-before-fsync",
         "a vote leaves before it is durable",
         "2",

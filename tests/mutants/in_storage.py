@@ -81,6 +81,22 @@ MUTANTS = (
         Edit(records.decode, " or zlib.crc32(body, header_crc) != payload_crc", ""),
     ),
     _mutant(
+        "missing-newest-segment-not-missed",
+        "a log whose newest segment was taken away is gone on with",
+        "9",
+        Edit(Reader.read_all, "if self._sealed:", "if False:"),
+    ),
+    _mutant(
+        "what-stands-behind-a-bad-record-is-dropped",
+        "a record that was pushed out of its place is taken for torn, with all that follows it",
+        "9",
+        Edit(
+            records._judge_last,
+            'Verdict.DAMAGED,\n            f"a bad record that ends',
+            'Verdict.TORN,\n            f"a bad record that ends',
+        ),
+    ),
+    _mutant(
         "torn-taken-for-damage",
         "a node does not start after a crash in the middle of a write",
         "9",
