@@ -287,10 +287,7 @@ class _Ended:
         if future.done():
             return  # whoever waited was cancelled
         try:
-            if call.error:
-                raise call.error
-            assert call.response is not None
-            future.set_result(request.decode(call.response))
+            future.set_result(request.answer_of(call))
         except Exception as error:
             future.set_exception(error)
 

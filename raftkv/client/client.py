@@ -249,10 +249,7 @@ class Client:
             if not future.set_running_or_notify_cancel():
                 return  # cancelled meanwhile; the request may have happened
             try:
-                if call.error:
-                    raise call.error
-                assert call.response is not None
-                future.set_result(request.decode(call.response))
+                future.set_result(request.answer_of(call))
             except Exception as error:
                 future.set_exception(error)
 
@@ -316,10 +313,7 @@ class Client:
         if not waiting.acquire(timeout=self.timeout + GRACE_SECONDS):
             raise self._pump.lost(request)
         (call,) = ended
-        if call.error:
-            raise call.error
-        assert call.response is not None
-        return request.decode(call.response)
+        return request.answer_of(call)
 
 
 class Lease(HeldLease):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from raftkv.client.calls import ANY_NODE
+from raftkv.client.calls import ANY_NODE, Call
 from raftkv.client.types import (
     Bytes,
     CasResult,
@@ -42,6 +42,13 @@ class Request(Generic[Answer]):
     decode: Callable[[Response], Answer]
     writes: bool = False
     target: str | None = None
+
+    def answer_of(self, call: Call) -> Answer:
+        """Of a call that has ended. Raises the error with which it did."""
+        if call.error:
+            raise call.error
+        assert call.response is not None
+        return self.decode(call.response)
 
 
 # -- writes

@@ -20,7 +20,7 @@ from raftkv.errors import SHOWN_CHARACTERS, CorruptLog, ForeignData, other_forma
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Readable
-from raftkv.storage.records import RecordType, Verdict
+from raftkv.storage.records import Judgement, RecordType, Verdict
 from raftkv.types import LogIndex, NodeId, Term, new
 
 FORMAT_VERSION = 4
@@ -171,13 +171,18 @@ class Reader:
         judgement = records.judge(number, data, offset)
         if offset == 0:
             raise self._corrupt(0, "no valid segment header")
+        self._judge_end(len(data), offset, judgement, last)
+        self.end, self.dirty_end = offset, judgement.dirty_end
+        return first_index
+
+    def _judge_end(self, size: int, offset: int, judgement: Judgement, last: bool) -> None:
+        """Of a segment's file, in which no valid record begins at ``offset`` any more."""
         torn = judgement.verdict is Verdict.TORN
         # Where zeros follow a whole record no more was ever written, and nothing but zeros was cut off.
-        lacks_zeros = len(data) < self.capacity and not torn
-        lacks_zeros = lacks_zeros and len(data) >= judgement.dirty_end + records.HEADER_BYTES
-        if len(data) != self.capacity and not lacks_zeros:
+        whole_but_for_zeros = not torn and judgement.dirty_end + records.HEADER_BYTES <= size < self.capacity
+        if size != self.capacity and not whole_but_for_zeros:
             cause = f"the file ends here, and was made with {self.capacity:,} bytes: somebody has changed it"
-            raise self._corrupt(len(data), cause)
+            raise self._corrupt(size, cause)
         torn_seal = torn and not last and judgement.dirty_end <= offset + SEAL_BYTES
         if judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal):
             raise self._corrupt(offset, judgement.cause)
@@ -185,8 +190,6 @@ class Reader:
             self._recovered.cut = (
                 f"{self._directory.path}/{self._name} at byte {offset}: {judgement.cause}; cut"
             )
-        self.end, self.dirty_end = offset, judgement.dirty_end
-        return first_index
 
     def _on_header(self, number: int, content: Any, first: bool) -> int:
         where = f"data folder {self._directory.path}"

@@ -101,7 +101,7 @@ MUTANTS = (
         "a node does not start after a crash in the middle of a write",
         "9",
         Edit(
-            Reader._read_segment,
+            Reader._judge_end,
             "judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal)",
             "judgement.verdict is not Verdict.END",
         ),
@@ -111,7 +111,7 @@ MUTANTS = (
         "a damaged record is cut off in silence, with everything after it",
         "9",
         Edit(
-            Reader._read_segment,
+            Reader._judge_end,
             "judgement.verdict is Verdict.DAMAGED or (torn and not last and not torn_seal)",
             "judgement.verdict is not Verdict.END and not last",
         ),
