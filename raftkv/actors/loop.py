@@ -142,9 +142,8 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: Relay, guard: Gu
                     if number in ENDINGS:
                         node.stop(signal.Signals(number).name)
             elif guard and source == guard.fd:
-                poller.unregister(
-                    guard.fd
-                )  # it stays at its end, and a second request would cut the first short
+                # It stays at its end, and a second request would cut short what the first has begun.
+                poller.unregister(guard.fd)
                 node.stop("the launcher is gone")
         node.turn(readable, disk.collect())
         return node.stopped is None

@@ -47,6 +47,8 @@ from raftkv.types import LogIndex, Term
 
 _TEMPORARY = "next.tmp"
 _LARGEST = (1 << 64) - 1
+READS_MAX = 10
+"""Of a folder that a node goes on writing to meanwhile."""
 ZERO_AHEAD_BYTES = 256 << 10
 """Zeros are written this far ahead, at once: a sync of blocks that were only allocated has to journal that
 they hold something now, and takes half as long again (``docs/performance.md``)."""
@@ -108,7 +110,7 @@ class Wal:
         """All that is in the log, whosever it is, without changing or locking anything.
 
         Raises ``CorruptLog``, ``ForeignData`` and, for a folder that cannot be read, ``OSError``."""
-        while True:
+        for _ in range(READS_MAX - 1):
             names = directory.list()
             try:
                 return Wal._read(directory)
@@ -116,6 +118,7 @@ class Wal:
                 if directory.list() == names:
                     raise
                 # A node works here, and has begun a segment or dropped one meanwhile.
+        return Wal._read(directory)
 
     @staticmethod
     def _read(directory: Readable) -> Inspection:
