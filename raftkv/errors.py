@@ -26,6 +26,7 @@
         ├── LeaseNotFound      did not happen: the lease has ended, or never was
         ├── LockLost           a lock or an office is held no longer: its lease has ended
         ├── Unavailable        did not happen: no leader, no answer to a read, or refused to the end
+        │   └── Unreachable    no node has said anything at all: none runs, or none where it was looked for
         ├── SessionExpired     did not happen: the session was forgotten for want of use
         └── OutcomeUnknown     may or may not have happened
 
@@ -172,6 +173,10 @@ class LockLost(ClientError):
 
 class Unavailable(ClientError):
     """No leader or no node answered in time. The request did not happen."""
+
+
+class Unreachable(Unavailable):
+    """No node has said anything at all: none runs, or none where it was looked for."""
 
 
 class SessionExpired(ClientError):

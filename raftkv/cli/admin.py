@@ -11,7 +11,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -139,7 +139,7 @@ def _alarms(target: Target, timeout: float) -> tuple[list[tuple[str, str]], list
     with ControlClient() as client:
         views = snapshots(client, target.controls, min(timeout, 1.0))
     if not any(views.values()):
-        raise Unavailable("no node answers")
+        raise Unreachable("no node answers")
     alarms = [(name, alarm) for name, view in views.items() if view for alarm in view.alarms]
     return alarms, [name for name, view in views.items() if view is None]
 

@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from raftkv import __version__
+from raftkv.cli.options import where_it_was_looked_for
 from raftkv.cli.output import Exit, Unprinted, discard, exit_code_of, fail, flush
-from raftkv.errors import RaftkvError
+from raftkv.errors import RaftkvError, Unreachable
 
 MODULES = {
     "nodes": "up down node",
@@ -81,7 +82,7 @@ class _Commands(TyperGroup):
         except RaftkvError as error:
             if isinstance(error, Unprinted):
                 _discard_output()
-            fail(str(error))
+            fail(f"{error}{where_it_was_looked_for()}" if isinstance(error, Unreachable) else str(error))
             raise typer.Exit(exit_code_of(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
     Config,
     Data,
     Endpoints,
@@ -19,7 +20,7 @@ from raftkv.cli.options import (
     find_whole_cluster,
 )
 from raftkv.cli.output import Exit, emit, emit_json, note, stderr_is_terminal
-from raftkv.errors import ConfigError, Unavailable
+from raftkv.errors import ConfigError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.cluster.backup import Backup
@@ -61,7 +62,7 @@ def snapshot(
         views = snapshots(client, target.controls, min(1.0, timeout))
         chosen = {name: view for name, view in views.items() if view and node in (None, name)}
         if not chosen:
-            raise Unavailable(f"{node or 'no node'} {'does not answer' if node else 'answers'}")
+            raise Unavailable(f"{node} does not answer") if node else Unreachable("no node answers")
         taken = []
         for name, view in chosen.items():
             if not view.applied_index:
@@ -92,7 +93,7 @@ def backup(
 
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
-    with connect(target, timeout) as reader:
+    with connect(target, min(timeout, DEFAULT_TIMEOUT)) as reader:
         # A linearizable read: whatever was acknowledged before is in the backup.
         _, revision = reader.count()
         cluster = reader.hello().cluster

@@ -19,7 +19,7 @@ from raftkv.cli.options import (
     find_whole_cluster,
 )
 from raftkv.cli.output import Exit, emit, emit_json, note
-from raftkv.errors import ConfigError, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, RaftkvError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -47,7 +47,7 @@ def status(
     target = find_whole_cluster(endpoints, config, data, timeout)
     found = _snapshots(target, min(timeout, ANSWER_SECONDS))
     if not any(found.values()):
-        raise Unavailable(f"none of the nodes {', '.join(found)} answers (found through {target.source})")
+        raise Unreachable(f"none of the nodes {', '.join(found)} answers")
     if json:
         emit_json(status_document(found))
         return

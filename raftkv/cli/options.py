@@ -47,9 +47,19 @@ def check_finite(name: str, value: float) -> None:
 def find_target(endpoints: str | None, config: Path | None, data: Path | None) -> Target:
     from raftkv.cluster.discovery import find
 
+    global _found
     if shared and endpoints is None and config is None and data is None:
-        return shared.target
-    return find(endpoints, config, data)
+        _found = shared.target
+    else:
+        _found = find(endpoints, config, data)
+    return _found
+
+
+def where_it_was_looked_for() -> str:
+    """What a message adds when nobody answers: where that cluster was found, and what to do."""
+    from raftkv.cluster.discovery import SAY_WHERE
+
+    return f" (found through {_found.source}). Start the cluster, or {SAY_WHERE}" if _found else ""
 
 
 def find_whole_cluster(
@@ -83,6 +93,8 @@ class Shared:
 
 
 shared: Shared | None = None
+_found: Target | None = None
+"""What this command means, for where errors are told."""
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from raftkv.errors import (
     OutcomeUnknown,
     SessionExpired,
     Unavailable,
+    Unreachable,
     VersionMismatch,
     WireError,
 )
@@ -388,7 +389,10 @@ class ClientCore:
             self._finish(call, OutcomeUnknown(f"{cause}: the request may or may not have happened"))
         else:
             cause = why or f"{call.why or self._silence(call)} in time"
-            self._finish(call, Unavailable(f"{cause}: nothing happened{self._mismatch}"))
+            error = Unavailable(f"{cause}: nothing happened{self._mismatch}")
+            if not (why or self._mismatch or self.hellos):
+                error = Unreachable(f"{error}; {self._peers.asked()}")
+            self._finish(call, error)
 
     def _silence(self, call: Call) -> str:
         """Why nobody has said anything to that request: it waits for a leader, or for an answer."""

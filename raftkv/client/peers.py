@@ -10,6 +10,8 @@ from raftkv.wire.client import HelloDetail
 
 ENDPOINTS_MAX = 32
 """More than three clusters could have. Past this many, members that have gone are dropped."""
+NAMED_MAX = 3
+"""Endpoints in a message."""
 SILENT_SECONDS = 1.5
 """Without a HELLO for so long, nothing that a node has said counts any more."""
 
@@ -38,6 +40,11 @@ class Peers(dict[str, Peer]):
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
         return peer
+
+    def asked(self) -> str:
+        """Who was, for a message."""
+        more = f" and {len(self) - NAMED_MAX} more" if len(self) > NAMED_MAX else ""
+        return f"asked {', '.join(list(self)[:NAMED_MAX])}{more}"
 
     def heard_lately(self, now: float) -> dict[str, HelloDetail]:
         """By endpoint, the last HELLO of those that are not silent."""

@@ -18,7 +18,15 @@ from typing import Any
 from raftkv.cluster import local
 from raftkv.cluster.control import ControlClient
 from raftkv.config import ClusterConfig
-from raftkv.errors import ConfigError, CorruptLog, OutcomeUnknown, RaftkvError, StorageError, Unavailable
+from raftkv.errors import (
+    ConfigError,
+    CorruptLog,
+    OutcomeUnknown,
+    RaftkvError,
+    StorageError,
+    Unavailable,
+    Unreachable,
+)
 from raftkv.kv import restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
@@ -228,7 +236,7 @@ def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:
     """Whoever leads, or else anybody who answers: the name."""
     alive = [view for view in views.values() if view]
     if not alive:
-        raise Unavailable("no node answers")
+        raise Unreachable("no node answers")
     return str(max(alive, key=lambda view: (view.role == Role.LEADER.value, view.term)).name)
 
 

@@ -11,7 +11,7 @@ from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
-from raftkv.errors import RaftkvError, Unavailable, shown
+from raftkv.errors import RaftkvError, Unavailable, Unreachable, shown
 from raftkv.observe import DiskFault, LinkFault, LoadReport, shapes
 from raftkv.observe.shapes import Link
 
@@ -165,6 +165,8 @@ class Chaos(Lookups):
         """Who leads, in the highest term if several think so. Raises ``Unavailable`` when nobody does."""
         with ControlClient() as client:
             found = snapshots(client, self._controls, self._node_seconds)
+        if not any(found.values()):
+            raise Unreachable("no node answers")
         leaders = [(view.term, name) for name, view in found.items() if view and view.role == "leader"]
         if not leaders:
             raise Unavailable("no leader: nobody who answers leads")
@@ -264,7 +266,8 @@ class Chaos(Lookups):
                         reached.add(asked[endpoint])
         self.silent = silent
         if not reached:
-            raise Unavailable(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
+            error = Unreachable if silent == self._controls.keys() else Unavailable
+            raise error(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
 
 
 def _lifetime(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from raftkv.errors import ConfigError, Unavailable
 DEFAULT_DATA = Path(".raftkv")
 DEFAULT_CONFIG = Path("cluster.toml")
 ENVIRONMENT = "RAFTKV_ENDPOINTS"
+SAY_WHERE = f"say where it is with --endpoints, {ENVIRONMENT}, --config or --data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> 
     if data is None and DEFAULT_CONFIG.exists():
         return _from_config(DEFAULT_CONFIG)
     raise Unavailable(
-        f"no cluster runs in {data or DEFAULT_DATA}; start one with 'raftkv up', or say where it is with "
-        f"--endpoints, {ENVIRONMENT}, --config or --data"
+        f"no cluster runs in {data or DEFAULT_DATA}; start one with 'raftkv up', or {SAY_WHERE}"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.config import NODES_MAX
-from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Part, Refusal, Role
 from raftkv.raft.quorum import majority
@@ -124,13 +124,16 @@ class Members:
             found = [view for view in self._look(known) if view.role == Role.LEADER.value]
             if found:
                 return found[0]
-            found = [view for view in self._views() if view.role == Role.LEADER.value]
+            views = self._views()
+            found = [view for view in views if view.role == Role.LEADER.value]
             if found:
                 leader = max(found, key=lambda view: view.term)
                 self._leading = [leader.name]
                 return leader
             self._leading = []
             if self._left() <= 0:
+                if not views:
+                    raise Unreachable("no node answers")
                 raise Unavailable(f"no leader within {self._timeout:g} s")
             time.sleep(POLL_SECONDS)
 
@@ -204,7 +207,7 @@ class Members:
     def _best_view(self) -> NodeSnapshot:
         views = self._views()
         if not views:
-            raise Unavailable("no node answers")
+            raise Unreachable("no node answers")
         return max(views, key=lambda view: (view.role == Role.LEADER.value, view.term, view.last_index))
 
     def _views(self) -> list[NodeSnapshot]:

@@ -93,6 +93,31 @@ def test_no_cluster_anywhere(elsewhere: Path) -> None:
     assert list(elsewhere.iterdir()) == [], "looking leaves nothing behind"
 
 
+def test_that_nobody_answers_says_where_the_nodes_were_found_and_what_to_do(elsewhere: Path) -> None:
+    """The file that lies here names a cluster that nobody has started."""
+    named_file(elsewhere, "cluster", 9)
+    advice = (
+        " (found through cluster.toml). Start the cluster, or say where it is with --endpoints, "
+        "RAFTKV_ENDPOINTS, --config or --data"
+    )
+    asked = "no node answered in time: nothing happened; asked tcp://127.0.0.1:10"
+    for arguments, told in (
+        (["get", "a"], asked),
+        (["put", "a", "1"], asked),
+        (["watch", "a"], asked),
+        (["status"], "none of the nodes n1 answers"),
+        (["members", "list"], "no node answers"),
+        (["members", "remove", "n1"], "no node answers"),
+    ):
+        text = refused(raftkv(*arguments, "--timeout", "0.3", folder=elsewhere), 3)
+        assert text == told + advice, arguments
+    assert refused(raftkv("chaos", "isolate", "--leader", folder=elsewhere), 3) == "no node answers" + advice
+    given = refused(raftkv("get", "a", "--timeout", "0.3", "--endpoints", NOBODY, folder=elsewhere), 3)
+    assert given.startswith(
+        f"no node answered in time: nothing happened; asked {NOBODY} (found through --endp"
+    )
+
+
 @pytest.mark.parametrize(
     "listed",
     [

@@ -20,8 +20,8 @@ from raftkv.client.core import (
     ClientCore,
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
-from raftkv.client.peers import SILENT_SECONDS
-from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
+from raftkv.client.peers import SILENT_SECONDS, Peers
+from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable, Unreachable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire.client import (
@@ -393,8 +393,22 @@ def test_a_write_that_was_never_sent_did_not_happen() -> None:
     talk = Talk()
     call = talk.put(timeout=0.3)
     talk.wait(0.4)
+    assert type(call.error) is Unreachable
+    assert str(call.error) == f"no node answered in time: nothing happened; asked {N1}, {N2}, {N3}"
+
+
+def test_of_many_endpoints_that_nobody_answers_at_a_few_are_named() -> None:
+    peers = Peers(f"tcp://127.0.0.1:{port}" for port in range(1, 41))
+    assert peers.asked() == "asked tcp://127.0.0.1:1, tcp://127.0.0.1:2, tcp://127.0.0.1:3 and 37 more"
+
+
+def test_whoever_was_heard_once_is_not_unreachable() -> None:
+    """The cluster is where it was looked for; that it says nothing now is another thing."""
+    talk = Talk().led_by("n1")
+    talk.wait(10)
+    call = talk.get(timeout=0.3)
+    talk.wait(0.4)
     assert type(call.error) is Unavailable
-    assert "no node answered" in str(call.error)
 
 
 @pytest.mark.parametrize(

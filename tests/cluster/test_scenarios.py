@@ -264,7 +264,7 @@ def test_a_cluster_that_is_not_healthy_is_not_broken_further(cluster: Cluster) -
 
 def test_no_cluster_at_all(cluster: Cluster) -> None:
     cluster.views = {}
-    assert refused() == "scenario tale: no node answers; is the cluster running?"
+    assert refused() == "scenario tale: no node answers"
 
 
 def test_without_control_endpoints_nothing_can_be_broken() -> None:

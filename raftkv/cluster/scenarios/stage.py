@@ -27,7 +27,15 @@ from raftkv.cluster.discovery import Target
 from raftkv.cluster.scenarios.model import Narrator, Scenario
 from raftkv.cluster.scenarios.pinned import NodeClient
 from raftkv.cluster.scenarios.views import Equality, ailments, describe, serving_leader, voters
-from raftkv.errors import ClientError, ConfigError, Left, RaftkvError, ScenarioFailed, Unavailable
+from raftkv.errors import (
+    ClientError,
+    ConfigError,
+    Left,
+    RaftkvError,
+    ScenarioFailed,
+    Unavailable,
+    Unreachable,
+)
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Role
 
@@ -290,7 +298,7 @@ class Stage:
         """Only a healthy cluster with enough voters is broken. Raises ``ConfigError``, ``Unavailable``."""
         found = self._poll(lambda: self.views() or None, HEALTHY_SECONDS)
         if not found:
-            raise Unavailable(f"scenario {scenario.name}: no node answers; is the cluster running?")
+            raise Unreachable(f"scenario {scenario.name}: no node answers")
         self.names = voters(found.values())
         if len(self.names) < scenario.nodes:
             raise ConfigError(
