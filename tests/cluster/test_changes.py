@@ -10,7 +10,7 @@ import pytest
 
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, Members
-from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Refusal
 from raftkv.types import NodeId, Term
@@ -156,6 +156,8 @@ def test_a_change_that_nobody_took_did_not_happen() -> None:
     with pytest.raises(Unavailable, match="leadership is being handed over; nothing was changed"):
         nodes.members().remove("n2")
     with pytest.raises(Unavailable, match="no leader within"):
+        Nodes(lambda: leading("n1 n2 n3", role="follower")).members().remove("n2")
+    with pytest.raises(Unreachable, match="no node answers"):
         Nodes(lambda: None).members().remove("n2")
 
 
