@@ -133,7 +133,7 @@ class Node:
             self.peers.names,
             config.chaos,
             self.status,
-            lambda: raft.snapshot,
+            lambda: raft.snapshots.newest,
             raft.log,
         )
         self._line_up()

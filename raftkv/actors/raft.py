@@ -247,7 +247,7 @@ class RaftActor:
 
     def _maybe_take_snapshot(self) -> None:
         raft, rule = self.raft, self._rule
-        covered = raft.snapshot.index if raft.snapshot else 0
+        covered = raft.snapshots.covered_index
         entries = raft.log.last_applied - covered
         phase = _phase(raft, rule.entries)
         passed = (raft.log.last_applied - phase) // rule.entries - (covered - phase) // rule.entries
@@ -260,8 +260,8 @@ class RaftActor:
 
     def _take_snapshot(self) -> None:
         index = self.raft.log.last_applied
-        covered = self.raft.snapshot.index if self.raft.snapshot else 0
-        if self._taking or self.raft.incoming or index == covered:
+        snapshots = self.raft.snapshots
+        if self._taking or snapshots.incoming or index == snapshots.covered_index:
             return
         term = self.raft.log.term_at(index)
         assert term is not None

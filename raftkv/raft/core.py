@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from raftkv.raft import election, follower, membership, snapshot, trace
+from raftkv.raft import election, follower, membership, trace
 from raftkv.raft.configuration import Configuration
 from raftkv.raft.dispatch import handle
 from raftkv.raft.doubt import Doubt
@@ -32,11 +32,10 @@ from raftkv.raft.messages import (
     PreVoteResponse,
     ReadState,
     RequestVote,
-    SnapshotChunk,
     SnapshotMark,
 )
 from raftkv.raft.options import RaftOptions
-from raftkv.raft.snapshot import Incoming
+from raftkv.raft.snapshot import Snapshots
 from raftkv.raft.state import Membership, Proposal, Ready, Role, SoftState
 from raftkv.raft.status import RaftStatus, status_of
 from raftkv.types import LogIndex, NodeId, Term
@@ -68,8 +67,7 @@ class Raft:
         state = hard_state or HardState(Term(0), None, LogIndex(0))
         self.current_term = state.current_term
         self.voted_for = state.voted_for
-        self.snapshot = snapshot
-        """The newest that is durable here."""
+        self.snapshots = Snapshots(self, snapshot)
         start = (snapshot.index, snapshot.term) if snapshot else (BEFORE_LOG, BEFORE_TERMS)
         known = Configuration.decode(snapshot.configuration) if snapshot and snapshot.configuration else None
         self.log = RaftLog(entries, max(state.commit_index, start[0]), *start, founding, known)
@@ -99,12 +97,6 @@ class Raft:
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
         self._writes_open = self._stalled_ticks = 0
-        self.retained, self.lagging = options.retained_entries, options.lagging_entries_max
-        """Entries kept behind the snapshot: always, and for a follower that is alive."""
-        self.incoming: Incoming | None = None
-        self.chunks: list[SnapshotChunk] = []
-        self.installed: SnapshotMark | None = None
-        self.anew: SnapshotMark | None = None
         self.forwarded_reads: dict[int, int] = {}
         """Reads asked of the leader: context -> ticks waited."""
         self.read_states: list[ReadState] = []
@@ -121,8 +113,8 @@ class Raft:
         self.ticks_since_ranked_led += 1
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
         follower.expire_reads(self)
-        snapshot.expire(self)
-        snapshot.forget(self)
+        self.snapshots.expire()
+        self.snapshots.forget()
         if self.leadership:
             self.leadership.tick()
             return
@@ -136,7 +128,7 @@ class Raft:
     def ticks_until_due(self) -> int:
         """How many ticks may pass at once as things stand, the last of which may do something: at least 1, at
         most a heartbeat's worth. A shell that sleeps for so long and calls ``tick`` so often is not late."""
-        if snapshot.forgets(self):
+        if self.snapshots.forgets:
             return 1
         if self.leadership:
             return self.leadership.ticks_until_due()
@@ -224,21 +216,21 @@ class Raft:
 
     def snapshot_taken(self, mark: SnapshotMark) -> None:
         """The shell has taken a snapshot of what was applied up to ``mark.index``; it is durable."""
-        snapshot.taken(self, mark)
+        self.snapshots.taken(mark)
 
     def chunk_stored(self, snapshot_id: int, number: int) -> None:
         """A chunk that a ``Ready`` has handed out is written; the last one: all of it is durable."""
-        snapshot.on_chunk_stored(self, snapshot_id, number)
+        self.snapshots.chunk_stored(snapshot_id, number)
 
     def chunk_refused(self, snapshot_id: int) -> None:
         """A chunk could not be used or stored: the snapshot it belongs to has to come once more."""
-        if self.incoming and self.incoming.mark.id == snapshot_id:
-            self.incoming = None
+        self.snapshots.chunk_refused(snapshot_id)
 
     @property
     def streams(self) -> bool:
         """A snapshot is on its way, out or in: to take another one now would undo it."""
-        return self.incoming is not None or (self.leadership is not None and self.leadership.streams)
+        sends = self.leadership is not None and self.leadership.streams
+        return sends or self.snapshots.incoming is not None
 
     def applied(self, index: LogIndex) -> None:
         assert self.log.last_applied <= index <= self.log.delivered_index
@@ -254,10 +246,11 @@ class Raft:
             self.leadership.serve_reads()
             self.leadership.replicate()
             self.leadership.hand_over()
+        snapshots = self.snapshots
         entries = self.log.take_unhanded()
         hard_state = mark = None
         state = (self.current_term, self.voted_for)
-        anew, self.anew = self.anew, None
+        anew, snapshots.anew = snapshots.anew, None
         if entries or anew or state != self._handed_state:
             hard_state = HardState(*state, self.log.commit_index)
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
@@ -267,28 +260,28 @@ class Raft:
         soft_state = self._take_soft_state()
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events
-        chunks, installed = self.chunks, self.installed
+        chunks, installed = snapshots.chunks, snapshots.installed
         changed = membership.news(self)
         waiting = messages or messages_after_append or read_states or events or soft_state or changed
         if not (mark or committed or waiting or chunks or installed):
             return None
         self._messages, self._messages_after_append = [], []
-        self.chunks, self.installed = [], None
+        snapshots.chunks, snapshots.installed = [], None
         self.read_states, self._events = [], []
         return Ready(
-            hard_state,
-            entries,
-            mark,
-            messages,
-            messages_after_append,
-            anew,
-            chunks,
-            installed,
-            committed,
-            read_states,
-            soft_state,
-            changed,
-            events,
+            hard_state=hard_state,
+            entries=entries,
+            mark=mark,
+            messages=messages,
+            messages_after_append=messages_after_append,
+            anew=anew,
+            chunks=chunks,
+            installed=installed,
+            committed=committed,
+            read_states=read_states,
+            soft_state=soft_state,
+            membership=changed,
+            events=events,
         )
 
     def status(self) -> RaftStatus:
@@ -397,7 +390,7 @@ class Raft:
 
     def become_leader(self) -> None:
         self._abandon_role()
-        snapshot.abandon(self)
+        self.snapshots.abandon()
         self.role = Role.LEADER
         self.leadership = Leadership(self)
         self._set_leader(self.node_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftkv.raft import election, follower, snapshot
+from raftkv.raft import election, follower
 from raftkv.raft.leader import Leadership
 from raftkv.raft.messages import (
     AppendEntries,
@@ -44,6 +44,10 @@ def _to_leader(handle: Callable[[Leadership, Message], None]) -> Callable[[Raft,
     return lambda raft, message: handle(raft.leadership, message) if raft.leadership else None
 
 
+def _receive(raft: Raft, message: InstallSnapshot) -> None:
+    raft.snapshots.on_install_snapshot(message)
+
+
 # The handlers take their own message class; the table is keyed by it, which no type can say.
 _HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
     PreVoteResponse: election.on_pre_vote_response,  # type: ignore[dict-item]
@@ -52,7 +56,7 @@ _HANDLERS: dict[type[Message], Callable[[Raft, Message], None]] = {
     AppendEntries: _to_follower(follower.on_append_entries),  # type: ignore[arg-type]
     Heartbeat: _to_follower(follower.on_heartbeat),  # type: ignore[arg-type]
     TimeoutNow: _to_follower(election.on_timeout_now),  # type: ignore[arg-type]
-    InstallSnapshot: _to_follower(snapshot.on_install_snapshot),  # type: ignore[arg-type]
+    InstallSnapshot: _to_follower(_receive),  # type: ignore[arg-type]
     ReadIndexResponse: follower.on_read_index_response,  # type: ignore[dict-item]
     AppendEntriesResponse: _to_leader(Leadership.on_append_response),  # type: ignore[arg-type]
     HeartbeatResponse: _to_leader(Leadership.on_heartbeat_response),  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def check_basic(raft: Raft) -> list[str]:
         )
     if not _is_in_order(log):
         found.append("entries without gaps, of terms that never fall")
-    covered = raft.snapshot.index if raft.snapshot else 0
+    covered = raft.snapshots.covered_index
     if log.offset_index > covered:
         found.append(f"forgotten up to {log.offset_index} <= snapshot {covered}")
     if log.last_term > raft.current_term:

@@ -265,23 +265,25 @@ class Leadership:
 
     def replicate(self) -> None:
         """Send every peer what its window has room for. Once a turn, not once a proposal."""
-        options, log = self._raft.options, self._raft.log
-        last_index = log.last_index
-        spared = self._thrift.spared(self._raft, self)
+        passed_by = self._thrift.next_turn(self._raft, self)
         for peer, progress in self.progress.items():
-            if peer in spared:
-                continue
-            if progress.next_index <= log.offset_index or progress.stream:
-                snapshot.send_chunks(self._raft, peer, progress)
-                continue
-            while progress.can_send(options.inflight_messages_max, options.inflight_bytes_max) and (
-                progress.state is ProgressState.PROBE or progress.next_index <= last_index
-            ):
-                entries: list[Entry] = []
-                if progress.next_index <= last_index:
-                    entries = log.slice_bytes(progress.next_index, last_index, options.append_bytes_max)
-                self._send_append(peer, progress, entries)
-                progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size_of(entries))
+            if peer not in passed_by:
+                self._fill_window(peer, progress)
+
+    def _fill_window(self, peer: NodeId, progress: Progress) -> None:
+        """With entries, or chunks of the snapshot that stands for them, or one append that probes."""
+        options, log = self._raft.options, self._raft.log
+        if progress.next_index <= log.offset_index or progress.stream:
+            snapshot.send_chunks(self._raft, peer, progress)
+            return
+        while progress.can_send(options.inflight_messages_max, options.inflight_bytes_max):
+            entries: list[Entry] = []
+            if progress.next_index <= log.last_index:
+                entries = log.slice_bytes(progress.next_index, log.last_index, options.append_bytes_max)
+            elif progress.state is not ProgressState.PROBE:
+                return
+            self._send_append(peer, progress, entries)
+            progress.sent(LogIndex(progress.next_index - 1 + len(entries)), size_of(entries))
 
     def _send_append(self, peer: NodeId, progress: Progress, entries: list[Entry]) -> None:
         raft, log = self._raft, self._raft.log

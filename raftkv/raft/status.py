@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raftkv.raft.configuration import Configuration
-from raftkv.raft.log import BEFORE_LOG
 from raftkv.raft.state import Role
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -81,7 +80,7 @@ def status_of(raft: Raft) -> RaftStatus:
         log.first_index,
         log.last_index,
         log.last_term,
-        raft.snapshot.index if raft.snapshot else BEFORE_LOG,
+        raft.snapshots.covered_index,
         log.persisted_index,
         log.commit_index,
         log.last_applied,

@@ -50,8 +50,8 @@ class Thrift:
         self.ticks += 1
         self._due = True
 
-    def spared(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
-        """Who gets no entries this turn."""
+    def next_turn(self, raft: Raft, leadership: Leadership) -> Set[NodeId]:
+        """Who gets no entries in it."""
         batches_max, last_index = raft.options.thrifty_batches, raft.log.last_index
         if batches_max < 2:
             return NOBODY
@@ -63,10 +63,10 @@ class Thrift:
             self._batches, self._due = 0, False
             return NOBODY
         if self._batches < batches_max and not self._due:
-            spared = self._dispensable(raft, leadership)
-            if spared:
-                self.holds_back = any(_may_get(raft, leadership, peer) for peer in spared)
-                return spared
+            passed_by = self._dispensable(raft, leadership)
+            if passed_by:
+                self.holds_back = any(_may_get(raft, leadership, peer) for peer in passed_by)
+                return passed_by
         self._batches, self._due, self.holds_back = 0, False, False
         return NOBODY
 

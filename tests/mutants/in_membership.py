@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from raftkv.actors.roster import Roster
-from raftkv.raft import election, follower, membership, quorum, snapshot
+from raftkv.raft import election, follower, membership, quorum
 from raftkv.raft.configuration import Configuration, Configurations
 from raftkv.raft.core import Raft
 from raftkv.raft.founding import Founding
 from raftkv.raft.leader import Leadership
 from raftkv.raft.log import RaftLog
+from raftkv.raft.snapshot import Snapshots
 from tests.mutants.planting import Edit, Mutant, Part
 
 _configuration = vars(Raft)["configuration"].fget
@@ -105,7 +106,7 @@ MUTANTS = (
         "snapshot-without-configuration",
         "an installed snapshot says nothing about members",
         "25",
-        Edit(snapshot._install, "if mark.configuration else None", "if False else None"),
+        Edit(Snapshots._install, "if mark.configuration else None", "if False else None"),
     ),
     _mutant(
         "restart-forgets-configurations",

@@ -6,9 +6,9 @@ from raftkv.actors.store import StoreActor
 from raftkv.kv.machine import StateMachine
 from raftkv.kv.sessions import Sessions
 from raftkv.kv.snapshot import Capture, Restoration
-from raftkv.raft import snapshot
 from raftkv.raft.leader import Leadership
 from raftkv.raft.log import RaftLog
+from raftkv.raft.snapshot import Snapshots as RaftSnapshots
 from raftkv.storage import Wal
 from raftkv.storage.recovery import Reader
 from raftkv.storage.snapshots import SnapshotFile, Snapshots
@@ -77,7 +77,7 @@ MUTANTS = (
         "28",
         Edit(RaftLog.restore, "kept = self.matches(index, term)", "kept = False"),
         Edit(
-            snapshot.on_install_snapshot,
+            RaftSnapshots.on_install_snapshot,
             "if log.matches(mark.index, mark.term) and mark.index > log.commit_index:",
             "if False:",
         ),
@@ -87,15 +87,17 @@ MUTANTS = (
         "snapshot-moves-commit-back",
         "a snapshot older than what is committed is installed",
         "28",
-        Edit(snapshot.on_install_snapshot, "if mark.index <= log.commit_index:", "if False:"),
-        Edit(snapshot._install, "if mark.index > log.last_applied:", "if True:"),
+        Edit(RaftSnapshots.on_install_snapshot, "if mark.index <= log.commit_index:", "if False:"),
+        Edit(RaftSnapshots._install, "if mark.index > log.last_applied:", "if True:"),
     ),
     _mutant(
         Part.RAFT,
         "committed-taken-for-applied",
         "a snapshot is not installed once its entry is committed, though it is not applied",
         "29",
-        Edit(snapshot._install, "if mark.index > log.last_applied:", "if mark.index > log.commit_index:"),
+        Edit(
+            RaftSnapshots._install, "if mark.index > log.last_applied:", "if mark.index > log.commit_index:"
+        ),
     ),
     _mutant(
         Part.RAFT,
@@ -103,9 +105,9 @@ MUTANTS = (
         "a new leader never learns of the snapshot that takes its own one's place",
         "29",
         Edit(
-            snapshot.abandon,
-            "if raft.incoming and raft.incoming.handed < raft.incoming.mark.chunks:",
-            "if raft.incoming:",
+            RaftSnapshots.abandon,
+            "if self.incoming and self.incoming.handed < self.incoming.mark.chunks:",
+            "if self.incoming:",
         ),
     ),
     _mutant(
@@ -113,7 +115,7 @@ MUTANTS = (
         "covered-by-a-snapshot-and-still-uncommitted",
         "a leader that installs a snapshot takes fewer writes ever after",
         "29",
-        Edit(snapshot._install, "if raft.leadership and mark.index > log.commit_index:", "if False:"),
+        Edit(RaftSnapshots._install, "if raft.leadership and mark.index > log.commit_index:", "if False:"),
     ),
     _mutant(
         Part.RAFT,
@@ -121,7 +123,7 @@ MUTANTS = (
         "chunks of another snapshot of the same index are taken for the rest of this one",
         "29",
         Edit(
-            snapshot.on_install_snapshot,
+            RaftSnapshots.on_install_snapshot,
             "if incoming is None or incoming.mark.id != mark.id:",
             "if incoming is None or incoming.mark.index != mark.index:",
         ),
@@ -132,7 +134,7 @@ MUTANTS = (
         "a follower counts as having what is still on its way",
         "29",
         Edit(
-            snapshot.on_chunk_stored,
+            RaftSnapshots.chunk_stored,
             "if incoming.stored < incoming.mark.chunks:",
             "if incoming.stored == 0:",
         ),

@@ -56,7 +56,7 @@ def test_the_last_included_index_and_term_stay_for_the_consistency_check() -> No
     raft = node([at(1, 1), at(2, 1), at(3, 2)], term=2, commit=3)
     raft.snapshot_taken(SnapshotMark(LogIndex(3), Term(2), 1, 1))
     raft.options = FORGETFUL
-    raft.retained = 0
+    raft.snapshots._retained = 0
     raft.tick()
     assert (raft.log.offset_index, raft.log.offset_term, log_of(raft)) == (3, 2, [])
     done = step(raft, append(3, (3, 2), at(4, 3)))
@@ -76,7 +76,7 @@ def test_a_leader_sends_its_snapshot_when_it_has_discarded_the_next_entry() -> N
     cluster.restart("n3")
     cluster.run(OPTIONS.election_ticks_max)
     assert cluster.data("n3") == ["a", "b"]
-    assert cluster.disks[N3].snapshot == cluster["n1"].snapshot
+    assert cluster.disks[N3].snapshot == cluster["n1"].snapshots.newest
 
 
 # -- Figure 13, receiver implementation
@@ -87,8 +87,8 @@ def test_1_reply_immediately_if_the_term_is_old() -> None:
     done = step(raft, chunk(0, term=3))
     answer = done.one(AppendEntriesResponse)
     assert (answer.success, answer.term) == (False, 4)
-    assert not raft.chunks
-    assert raft.incoming is None
+    assert not raft.snapshots.chunks
+    assert raft.snapshots.incoming is None
 
 
 def test_2_the_first_chunk_begins_a_new_snapshot_file() -> None:
@@ -103,7 +103,7 @@ def test_2_a_later_chunk_without_the_first_begins_nothing() -> None:
     raft = node(entries(1), term=3)
     done = step(raft, chunk(1))
     assert done.one(InstallSnapshotResponse).next_number == 0
-    assert raft.incoming is None
+    assert raft.snapshots.incoming is None
 
 
 def test_3_chunks_are_stored_in_their_order_each_once() -> None:
@@ -129,7 +129,7 @@ def test_5_a_newer_snapshot_discards_a_partial_one() -> None:
     assert install(raft, newer).match_index == 7
     raft.chunk_stored(OF_FIVE.id, 0)  # of the one that was given up: it says nothing any more
     assert turn(raft).messages == []
-    assert raft.snapshot == newer
+    assert raft.snapshots.newest == newer
 
 
 def test_6_entries_that_follow_the_snapshots_last_entry_are_kept() -> None:
@@ -177,7 +177,7 @@ def test_a_snapshot_of_what_is_committed_here_is_only_answered() -> None:
     raft = node([at(index, 2) for index in range(1, 8)], term=3, commit=6)
     answer = step(raft, chunk(0)).one(AppendEntriesResponse)
     assert (answer.success, answer.match_index) == (True, 6)
-    assert raft.snapshot is None
+    assert raft.snapshots.newest is None
     assert raft.log.commit_index == 6
 
 

@@ -294,7 +294,7 @@ def test_pitfall_25_a_snapshot_brings_its_configuration_along() -> None:
     cluster.run(2)
     cluster.heal()
     cluster.run(PATIENCE)
-    assert cluster["n3"].snapshot
+    assert cluster["n3"].snapshots.newest
     assert cluster["n3"].configuration.voters == (N1, N2, N3, N4)
 
 
@@ -536,4 +536,4 @@ def test_pitfall_25_configurations_survive_snapshots_all_the_time(seed: int) -> 
     for name in world.names:
         raft = world.node(name).raft.raft
         assert raft.configuration.voters == world.watcher.committed.voters
-        assert isinstance(raft.snapshot, SnapshotMark)
+        assert isinstance(raft.snapshots.newest, SnapshotMark)

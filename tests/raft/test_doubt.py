@@ -97,7 +97,7 @@ def test_what_is_committed_here_and_there_is_no_cause_for_doubt() -> None:
 def test_what_the_log_has_forgotten_cannot_contradict() -> None:
     raft = follower()
     raft.snapshot_taken(SnapshotMark(LogIndex(4), Term(1), 1, 1))
-    raft.retained = 0
+    raft.snapshots._retained = 0
     raft.tick()
     assert raft.log.offset_index == 4
     done = step(raft, append(2, (2, 1), *HELD[2:], commit=6))

@@ -26,7 +26,7 @@ def test_a_snapshot_that_the_log_has_overtaken_is_waited_for_no_longer() -> None
     assert raft.streams
     step(raft, append(3, (1, 1), *[at(index, 2) for index in range(2, 8)], commit=6))
     raft.tick()
-    assert raft.incoming is None
+    assert raft.snapshots.incoming is None
     assert not raft.streams
 
 
@@ -39,11 +39,11 @@ def test_a_snapshot_whose_last_chunk_is_being_stored_is_not_given_up_for_another
     assert step(raft, chunk(0, NEWER)).messages == []
     raft.chunk_stored(MARK.id, 1)
     assert turn(raft).one(AppendEntriesResponse).match_index == 5
-    assert raft.snapshot == MARK
+    assert raft.snapshots.newest == MARK
     step(raft, chunk(0, NEWER))
     raft.chunk_stored(NEWER.id, 0)
     assert turn(raft).one(AppendEntriesResponse).match_index == 9
-    assert raft.snapshot == NEWER
+    assert raft.snapshots.newest == NEWER
 
 
 def test_a_snapshot_whose_last_chunk_is_being_stored_is_a_new_leaders_own() -> None:
@@ -59,8 +59,8 @@ def test_a_snapshot_whose_last_chunk_is_being_stored_is_a_new_leaders_own() -> N
     waiting = raft.leadership.uncommitted_bytes
     raft.chunk_stored(MARK.id, 1)
     assert turn(raft).messages == [], "a leader accepts nothing, and answers nobody"
-    assert raft.snapshot == MARK
-    assert raft.incoming is None
+    assert raft.snapshots.newest == MARK
+    assert raft.snapshots.incoming is None
     assert waiting - raft.leadership.uncommitted_bytes == size_of(raft.log.slice(LogIndex(4), LogIndex(5)))
 
 
@@ -69,7 +69,7 @@ def test_a_new_leader_waits_for_no_snapshot() -> None:
     step(raft, chunk(0))
     win_pre_vote(raft)
     elect(raft)
-    assert raft.incoming is None
+    assert raft.snapshots.incoming is None
 
 
 def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
@@ -79,8 +79,8 @@ def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
     step(raft, chunk(1))
     raft.chunk_refused(MARK.id)
     step(raft, chunk(0, NEWER))
-    assert raft.incoming is not None
-    assert raft.incoming.mark == NEWER
+    assert raft.snapshots.incoming is not None
+    assert raft.snapshots.incoming.mark == NEWER
 
 
 def test_a_peer_that_answers_counts_as_alive_at_every_tick() -> None:
@@ -110,7 +110,7 @@ def test_an_append_that_contradicts_what_is_committed_is_dropped() -> None:
     """No leader sends one. The entry before the log's first has no neighbours to make a hint of."""
     raft = node([at(1, 1), at(2, 1)], term=3, commit=2)
     raft.snapshot_taken(SnapshotMark(LogIndex(2), Term(1), 1, 1))
-    raft.retained = 0
+    raft.snapshots._retained = 0
     raft.tick()
     assert raft.log.entries == []
     assert step(raft, append(3, (2, 3))).messages == []

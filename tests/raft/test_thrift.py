@@ -270,7 +270,7 @@ def test_who_is_to_take_over_gets_what_was_held_back_at_once_and_is_not_passed_b
     cluster["n1"].ready()
     leadership = cluster["n1"].leadership
     assert leadership
-    assert thrift.Thrift().spared(cluster["n1"], leadership) == set()
+    assert thrift.Thrift().next_turn(cluster["n1"], leadership) == set()
 
 
 def test_a_full_window_is_nothing_held_back() -> None:
