@@ -1,9 +1,13 @@
 """Watches: every change to a key or a range from some revision on, once, in order, whole transactions.
 
 Nothing is queued for a watcher. A watch is a place in the history and a *credit*: how many answers it may
-still get before its client asks again. One that keeps up is *synced*: it is found by key when something
-changes. One that does not is *behind*: it reads the history at its own pace, a bounded part each turn, and
-is told ``COMPACTED`` if what it wants next is kept no longer (PITFALLS 37).
+still get before its client asks again. It is one of these:
+
+- *ahead*: what it wants comes after a revision that this node has not reached;
+- *behind*: it reads the history at its own pace, a bounded part each turn, and is told ``COMPACTED`` if what
+  it wants next is kept no longer (PITFALLS 37);
+- *synced*: it has read up to the present, and is found by key when something changes;
+- *stalled*: without credit it keeps its place and is in none of the tables, until its client renews it.
 
 An answer says what it covers: everything after ``after`` up to its revision. So a client that misses one
 knows it, and asks anew from where it is, here or at another node. An answer without events (progress)
@@ -13,8 +17,8 @@ obeys the same rule, and cannot run ahead of events.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from raftkv.actors.messages import (
@@ -27,8 +31,9 @@ from raftkv.actors.snapshot_messages import (
     StateSwapped,
 )
 from raftkv.actors.system import Context
-from raftkv.kv import KEY_BYTES_MAX, Code, Event, StateMachine, prefix_end
-from raftkv.wire.client import Kind, WatchFlag
+from raftkv.actors.watched import Watch, WatchIndex
+from raftkv.kv import KEY_BYTES_MAX, Code, Event, StateMachine
+from raftkv.wire.client import Kind
 
 WATCHES_MAX = 20_000
 CREDIT_MAX = 256
@@ -40,7 +45,6 @@ BYTES_A_TURN_MAX = 8 << 20
 PROGRESSES_A_TICK_MAX = 2000
 EVENTS_A_LOOK = 1024
 ANSWER_BYTES_SOFT_MAX = 256 << 10
-_EVENT_BYTES = 64
 PROGRESS_SECONDS = 5.0
 PROGRESS_REVISIONS = 20_000
 """A watch that nothing happens to learns so often how far it has come, so that it may resume there."""
@@ -49,104 +53,6 @@ ABANDONED_SECONDS = 60.0
 """Without a word of its client, who renews it three times as often."""
 
 _Key = tuple[bytes, int]
-
-
-class _Watch:
-    __slots__ = (
-        "asked_at",
-        "credit",
-        "done",
-        "end",
-        "flags",
-        "identity",
-        "number",
-        "offset",
-        "placed",
-        "request_id",
-        "start",
-        "told_at",
-    )
-
-    def __init__(
-        self, identity: bytes, request_id: int, start: bytes, end: bytes, after: int, flags: int
-    ) -> None:
-        self.identity = identity
-        self.request_id = request_id
-        self.start = start
-        self.end = end
-        self.flags = flags
-        self.number = 0
-        """Of the next event to look at, as long as it is behind."""
-        self.placed = False
-        """``number`` counts: what it wants does not lie ahead of this node."""
-        self.done = after
-        """The client has been told everything up to this revision;"""
-        self.offset = 0
-        """and so many events of the next one. By position, not by count of answers: whatever becomes of this
-        watch meanwhile, an answer that continues at that place continues what the client has."""
-        self.credit = 0
-        self.asked_at = 0.0
-        self.told_at = 0.0
-
-    def wants(self, event: Event) -> bool:
-        key, item, _ = event
-        if not (self.start <= key and (key < self.end or not self.end)):
-            return False
-        return not self.flags & (WatchFlag.NO_PUTS if item[3] else WatchFlag.NO_DELETES)
-
-    def size(self, event: Event) -> int:
-        key, item, before = event
-        kept = before is not None and self.flags & WatchFlag.BEFORE
-        return _EVENT_BYTES + len(key) + len(item[0]) + (len(before[0]) if before and kept else 0)
-
-    def row(self, event: Event) -> tuple[Any, ...]:
-        key, item, before = event
-        return (key, item, before if self.flags & WatchFlag.BEFORE else None)
-
-
-class _Index:
-    """Finds the synced watches of a key: three lookups, however many there are."""
-
-    def __init__(self) -> None:
-        self._exact: dict[bytes, dict[_Watch, None]] = {}
-        self._prefixes: dict[bytes, dict[_Watch, None]] = {}
-        self._lengths: Counter[int] = Counter()
-        self._others: dict[_Watch, None] = {}
-
-    @property
-    def lengths(self) -> int:
-        """How many there are of the prefixes that are watched."""
-        return len(self._lengths)
-
-    def add(self, watch: _Watch) -> None:
-        self._table(watch)[watch] = None
-        if self._is_prefix(watch):
-            self._lengths[len(watch.start)] += 1
-
-    def remove(self, watch: _Watch) -> None:
-        del self._table(watch)[watch]
-        if self._is_prefix(watch):
-            self._lengths[len(watch.start)] -= 1
-            if not self._lengths[len(watch.start)]:
-                del self._lengths[len(watch.start)]
-        for tables in (self._exact, self._prefixes):
-            if not tables.get(watch.start, True):
-                del tables[watch.start]
-
-    def find(self, key: bytes) -> Iterator[_Watch]:
-        yield from self._exact.get(key, ())
-        for length in self._lengths:
-            yield from self._prefixes.get(key[:length], ()) if length <= len(key) else ()
-        yield from self._others
-
-    def _table(self, watch: _Watch) -> dict[_Watch, None]:
-        if watch.end == watch.start + b"\0":
-            return self._exact.setdefault(watch.start, {})
-        return self._prefixes.setdefault(watch.start, {}) if self._is_prefix(watch) else self._others
-
-    @staticmethod
-    def _is_prefix(watch: _Watch) -> bool:
-        return bool(watch.start) and watch.end == prefix_end(watch.start)
 
 
 class _GoOn:
@@ -158,13 +64,12 @@ class WatchActor:
         """``machine`` gives the one of this moment: a snapshot may put another in its place."""
         self._context = context
         self._machine = machine
-        self._watches: dict[_Key, _Watch] = {}
-        self._synced: dict[_Watch, None] = {}
-        self._index = _Index()
-        self._behind: OrderedDict[_Watch, None] = OrderedDict()
-        """With credit, whose turn is next first; those without are in neither, and come back when they are
-        renewed."""
-        self._ahead: list[tuple[int, int, _Watch]] = []
+        self._watches: dict[_Key, Watch] = {}
+        self._synced: dict[Watch, None] = {}
+        self._index = WatchIndex()
+        self._behind: OrderedDict[Watch, None] = OrderedDict()
+        """Whose turn is next first."""
+        self._ahead: list[tuple[int, int, Watch]] = []
         """(revision, order, watch): what they want lies after a revision that this node has not reached."""
         self._order = 0
         history = machine().history
@@ -234,7 +139,7 @@ class WatchActor:
                     (identity, refusal(request_id, Code.INVALID, "a key that is too long"), 0)
                 )
                 return
-            watch = _Watch(identity, request_id, start, end, max(0, after), flags)
+            watch = Watch(identity, request_id, start, end, max(0, after), flags)
             self._watches[identity, request_id] = watch
             watch.credit = max(0, min(credit, CREDIT_MAX))
             watch.told_at = self._context.now()
@@ -252,7 +157,7 @@ class WatchActor:
                 self._behind[watch] = None
         watch.asked_at = self._context.now()
 
-    def _begin(self, watch: _Watch) -> None:
+    def _begin(self, watch: Watch) -> None:
         watch.placed = False
         if watch.done > self._machine().revision:
             if len(self._ahead) > 2 * len(self._watches) + AHEAD_SLACK:
@@ -267,10 +172,10 @@ class WatchActor:
         self._ahead = [entry for entry in self._ahead if self._is_held(entry[2])]
         heapq.heapify(self._ahead)
 
-    def _is_held(self, watch: _Watch) -> bool:
+    def _is_held(self, watch: Watch) -> bool:
         return self._watches.get((watch.identity, watch.request_id)) is watch
 
-    def _place(self, watch: _Watch, covered: int) -> None:
+    def _place(self, watch: Watch, covered: int) -> None:
         """Find its place in the history, or say that it is lost: up to ``covered`` it has missed nothing."""
         history = self._machine().history
         if covered < history.compacted:
@@ -279,7 +184,7 @@ class WatchActor:
         watch.number, watch.offset, watch.placed = history.number_after(covered), 0, True
         self._behind[watch] = None
 
-    def _forget(self, watch: _Watch) -> None:
+    def _forget(self, watch: Watch) -> None:
         del self._watches[watch.identity, watch.request_id]
         if watch in self._synced:
             del self._synced[watch]
@@ -287,7 +192,7 @@ class WatchActor:
         self._behind.pop(watch, None)
         watch.credit = 0  # whoever still holds it lets go of it
 
-    def _end(self, watch: _Watch) -> None:
+    def _end(self, watch: Watch) -> None:
         reply = refusal(watch.request_id, Code.COMPACTED, self._machine().history.compacted)
         self._replies.append((watch.identity, reply, 0))
         self._forget(watch)
@@ -298,7 +203,7 @@ class WatchActor:
         self._seen, self._seen_done = machine.history.next_number, machine.revision
         self._behind.clear()
         self._ahead.clear()
-        self._synced, self._index = {}, _Index()
+        self._synced, self._index = {}, WatchIndex()
         for watch in list(self._watches.values()):
             if watch in synced and covered <= machine.revision:
                 self._place(watch, covered)
@@ -321,7 +226,7 @@ class WatchActor:
 
     def _tell_synced(self) -> None:
         history = self._machine().history
-        touched: dict[_Watch, tuple[int, list[Event]]] = {}
+        touched: dict[Watch, tuple[int, list[Event]]] = {}
         events = history.replay(self._seen, EVENTS_A_TURN_MAX)
         looks = LOOKS_A_TURN_MAX
         for number, event in enumerate(events if self._synced else (), start=self._seen):
@@ -362,7 +267,7 @@ class WatchActor:
         around = self._machine().history.replay(number - 1, 2)
         return len(around) == 2 and around[0][1][2] == around[1][1][2]
 
-    def _fall_behind(self, watch: _Watch, number: int) -> None:
+    def _fall_behind(self, watch: Watch, number: int) -> None:
         del self._synced[watch]
         self._index.remove(watch)
         watch.number = number
@@ -379,7 +284,7 @@ class WatchActor:
                 if watch.credit and watch not in self._synced:
                     self._behind[watch] = None
 
-    def _read_on(self, watch: _Watch) -> int | None:
+    def _read_on(self, watch: Watch) -> int | None:
         """How many events were looked at, at least one counts; None: there is nothing to read before the next
         turn."""
         history = self._machine().history
@@ -411,7 +316,7 @@ class WatchActor:
             self._tell(watch, found, size, max(watch.done, last - 1) if cut else last, offset)
         return looked
 
-    def _tell(self, watch: _Watch, events: list[Event], size: int, upto: int, offset: int) -> None:
+    def _tell(self, watch: Watch, events: list[Event], size: int, upto: int, offset: int) -> None:
         detail = (watch.done, watch.offset, offset, [watch.row(event) for event in events])
         self._replies.append((watch.identity, (watch.request_id, Code.OK, upto, detail), size))
         self._bytes_left -= size
