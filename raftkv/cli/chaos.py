@@ -103,9 +103,10 @@ def stop(
 
 
 def restart(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
-    """Start a node that has ended, or end and start one that runs."""
+    """Start a node that has ended, or end and start one that runs. Exit 2 when it ends again at once."""
     with _chaos(endpoints, config, data) as chaos:
         chaos.restart(name)
+        chaos.await_start(name)
     note(f"restarted {name}")
 
 

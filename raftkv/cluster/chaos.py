@@ -4,6 +4,7 @@ chaos``. Each returns the command line that does the same."""
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -11,13 +12,15 @@ from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
-from raftkv.errors import RaftkvError, Unavailable, Unreachable, shown
+from raftkv.errors import LaunchError, RaftkvError, Unavailable, Unreachable, shown
 from raftkv.observe import DiskFault, LinkFault, LoadReport, shapes
 from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
 LAUNCHER_SECONDS = 15.0
 """A polite end may take its time before it is enforced."""
+START_SECONDS = 5.0
+POLL_SECONDS = 0.02
 BLOCKED = LinkFault(block=True)
 
 
@@ -50,6 +53,20 @@ class Chaos(Lookups):
 
     def restart(self, node: str) -> str:
         return self._process("restart", node)
+
+    def await_start(self, node: str) -> None:
+        """Until it listens, or its time for that is up: a log that is long takes longer to be read. Raises
+        ``LaunchError`` where it has ended again."""
+        assert self._target.launcher
+        deadline = time.monotonic() + START_SECONDS
+        with ControlClient() as client:
+            while time.monotonic() < deadline:
+                begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)
+                if failure:
+                    raise LaunchError(f"node {node} was started and has ended again: {failure}")
+                if begun:
+                    return
+                time.sleep(POLL_SECONDS)
 
     def pause(self, node: str, seconds: float | None) -> str:
         return self._process("pause", node, seconds)

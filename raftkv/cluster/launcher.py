@@ -258,6 +258,8 @@ class Launcher:
         process = self._processes.get(name) if isinstance(name, str) else None
         if process is None:
             raise RaftkvError(f"no node named {shown(name)}; the nodes are {', '.join(self._processes)}")
+        if request.verb == "begun":
+            return process.begun
         seconds = _lifetime(request.arguments.get("seconds"))
         match request.verb:
             case "kill":

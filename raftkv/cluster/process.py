@@ -74,6 +74,13 @@ class NodeProcess:
         return "running" if self._listens else "starting"
 
     @property
+    def begun(self) -> tuple[bool, str]:
+        """Whether it has come so far as to listen, or to end; and why, if it has ended."""
+        if self.state != "exited":
+            return self._listens, ""
+        return True, self.failure or f"its process ended with code {self.exit_code}"
+
+    @property
     def exit_code(self) -> int | None:
         return self._process.exitcode
 

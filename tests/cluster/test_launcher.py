@@ -326,6 +326,8 @@ def test_the_others_start_without_a_damaged_node_if_they_are_told_to_and_are_eno
         assert why.startswith("node n1 exited with code 5: damaged log: ")
         assert re.fullmatch(r"ready: 2 nodes, leader n[23], client endpoints tcp:[^,]+,tcp:[^,]+", ready)
         assert raftkv("get", "key/0", folder=folder).stdout == b"x" * 100 + b"\n"
+        again = refused(raftkv("chaos", "restart", "n1", folder=folder), 2)
+        assert again.startswith("node n1 was started and has ended again: damaged log: ")
         assert raftkv("members", "replace", "n1", "--timeout", "60", folder=folder).returncode == 0
     finally:
         assert raftkv("down", folder=folder).returncode == 0
