@@ -13,7 +13,7 @@ from typing import Any
 
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.config import NODES_MAX
-from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
+from raftkv.errors import ClientError, ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Part, Refusal, Role
 from raftkv.raft.quorum import majority
@@ -29,6 +29,7 @@ _PASSING = (
 """Over by themselves in a moment."""
 FIRST_ANSWERS_SECONDS = 1.0
 """Of a leader: by then it has heard everybody who is there, also if it was only just elected."""
+Report = Callable[[str], None]
 Waiting = Callable[[NodeSnapshot], None]
 """Gets the leader's view each time it was looked at."""
 
@@ -307,9 +308,18 @@ class LocalNodes:
 
     def ensure(self, name: str, address: Sequence[str]) -> None:
         """Start it unless it runs: an earlier attempt may have ended before that."""
+        if not self._runs(name):
+            try:
+                self.start(name, address)
+            except ClientError:
+                raise
+            except RaftkvError:
+                if not self._runs(name):  # or somebody else has started it meanwhile
+                    raise
+
+    def _runs(self, name: str) -> bool:
         found = self._client.ask(self._launcher, "processes", self.SECONDS)
-        if name not in {process["name"] for process in found}:
-            self.start(name, address)
+        return name in {process["name"] for process in found}
 
     def start(self, name: str, address: Sequence[str]) -> None:
         """On an empty folder."""
@@ -325,28 +335,49 @@ class LocalNodes:
             return
 
 
-def resize(members: Members, local: LocalNodes, count: int, report: Callable[[str], None]) -> None:
-    """Add nodes until ``count`` vote, or remove some: those that came last, the leader at the very end."""
+def resize(members: Members, local: LocalNodes, count: int, report: Report) -> None:
+    """Add nodes until ``count`` vote, or remove some: those that came last, the leader at the very end.
+
+    Somebody else may be about the same. A step that is refused is tried again for as long as theirs go on."""
     while True:
         rows = members.rows()
         voters = [row for row in rows if row.part == Part.VOTER.value]
         if len(voters) == count:
             return
-        if len(voters) < count:
-            waiting = next((row for row in rows if row.part == Part.LEARNER.value), None)
-            if waiting:
-                learner = waiting.name
-                local.ensure(learner, waiting.address)
+        try:
+            if len(voters) < count:
+                waiting = next((row for row in rows if row.part == Part.LEARNER.value), None)
+                _grow(members, local, waiting, report)
             else:
-                learner, address = local.reserve(None)
-                members.add(learner, address)
-                local.start(learner, address)
-                report(f"{learner} joins")
-            members.promote(learner)
-            report(f"{learner} votes")
-        else:
-            followers = [row for row in reversed(voters) if not row.leads]
-            leaving = min(followers, key=lambda row: row.lag is not None).name  # whoever is down goes first
-            members.remove(leaving)
-            local.drop(leaving)
-            report(f"{leaving} has left")
+                _shrink(members, local, voters, report)
+        except ClientError:
+            raise
+        except RaftkvError:
+            if _parts(members.rows()) == _parts(rows):
+                raise
+
+
+def _parts(rows: Sequence[Row]) -> dict[str, str]:
+    return {row.name: row.part for row in rows}
+
+
+def _grow(members: Members, local: LocalNodes, waiting: Row | None, report: Report) -> None:
+    """By ``waiting``, which was added earlier, or by a new one."""
+    if waiting:
+        learner = waiting.name
+        local.ensure(learner, waiting.address)
+    else:
+        learner, address = local.reserve(None)
+        members.add(learner, address)
+        local.ensure(learner, address)
+        report(f"{learner} joins")
+    members.promote(learner)
+    report(f"{learner} votes")
+
+
+def _shrink(members: Members, local: LocalNodes, voters: Sequence[Row], report: Report) -> None:
+    followers = [row for row in reversed(voters) if not row.leads]
+    leaving = min(followers, key=lambda row: row.lag is not None).name  # whoever is down goes first
+    members.remove(leaving)
+    local.drop(leaving)
+    report(f"{leaving} has left")

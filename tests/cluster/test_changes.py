@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from raftkv.cluster.control import ControlClient
-from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, Members
+from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, LocalNodes, Members, Row, resize
 from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Refusal
@@ -166,3 +166,92 @@ def test_the_last_voter_is_refused_by_whoever_leads() -> None:
     with pytest.raises(ConfigError, match="it is the last voter; nothing was changed"):
         nodes.members().remove("n1")
     assert nodes.asked
+
+
+class Crowd:
+    """``Members`` and ``LocalNodes`` of a cluster that somebody else resizes as well: ``others`` do something
+    right before what ``resize`` does next, which is then refused."""
+
+    def __init__(self, voters: str, others: Sequence[Callable[[Crowd], None]] = ()) -> None:
+        self.parts = dict.fromkeys(voters.split(), "voter")
+        self.processes = set(self.parts)
+        self._others = list(others)
+        self.tries = 0
+
+    def rows(self) -> list[Row]:
+        return [Row(name, part, name == "n1", 0, "", ("x",)) for name, part in self.parts.items()]
+
+    def _interfere(self) -> None:
+        self.tries += 1
+        if self._others:
+            self._others.pop(0)(self)
+
+    def add(self, name: str, address: Sequence[str]) -> None:
+        self._interfere()
+        self._require(name not in self.parts)
+        self.parts[name] = "learner"
+
+    def promote(self, name: str) -> None:
+        self._interfere()
+        self._require(self.parts.get(name) == "learner")
+        self.parts[name] = "voter"
+
+    def remove(self, name: str) -> None:
+        self._interfere()
+        self._require(name in self.parts)
+        del self.parts[name]
+
+    def reserve(self, name: str | None) -> tuple[str, tuple[str, ...]]:
+        return f"n{len(self.parts) + 1}", ("x",)
+
+    def ensure(self, name: str, address: Sequence[str]) -> None:
+        self.processes.add(name)
+
+    def drop(self, name: str) -> None:
+        self.processes.discard(name)
+
+    @staticmethod
+    def _require(fits: bool) -> None:
+        if not fits:
+            raise ConfigError("refused")
+
+    def resize(self, count: int) -> None:
+        resize(cast(Members, self), cast(LocalNodes, self), count, lambda _: None)
+
+
+def added(crowd: Crowd) -> None:
+    crowd.parts["n4"] = "learner"
+
+
+def promoted(crowd: Crowd) -> None:
+    crowd.parts["n4"] = "voter"
+
+
+def removed(crowd: Crowd) -> None:
+    del crowd.parts["n3"]
+
+
+def nothing(crowd: Crowd) -> None:
+    del crowd
+
+
+@pytest.mark.parametrize(
+    ("others", "count"),
+    [([], 5), ([], 1), ([added], 4), ([added, promoted], 4), ([nothing, promoted], 5), ([removed], 2)],
+    ids=["grows", "shrinks", "added", "added and promoted", "promoted", "removed"],
+)
+def test_whoever_resizes_beside_another_does_what_is_left(
+    others: list[Callable[[Crowd], None]], count: int
+) -> None:
+    crowd = Crowd("n1 n2 n3", others)
+    crowd.resize(count)
+    assert list(crowd.parts.values()) == ["voter"] * count
+    assert crowd.parts.keys() <= crowd.processes
+
+
+def test_a_step_that_is_refused_though_nobody_else_changes_anything_is_not_tried_again() -> None:
+    crowd = Crowd("n1 n2 n3")
+    crowd.reserve = lambda name: ("n2", ("x",))  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="refused"):
+        crowd.resize(4)
+    assert crowd.tries == 1
