@@ -103,7 +103,7 @@ class Node:
         self._leaving: Stop | None = None
         """Asked to stop, and still handing over leadership."""
         self._system = System(world.clock, world.random)
-        self._started = self._system.now()
+        self._started = self._system.true_now()
         self._system.begin_turn()
         system = self._system
         incarnation = self.incarnation = recovered.identity.incarnation
@@ -268,7 +268,7 @@ class Node:
             event_sequence=event_sequence,
             time=self._world.clock(),
             pid=self._world.pid,
-            uptime=now - self._started,
+            uptime=self._system.true_now() - self._started,
             role="learner" if self._learns() else raft.role.value,
             term=raft.current_term,
             voted_for=raft.voted_for,

@@ -80,7 +80,7 @@ class StatusActor:
             case Trace():
                 for event in message.events:
                     self._sequence += 1
-                    self._publish(from_raft(self._sequence, self._context.now(), self._node_id, event))
+                    self._publish(from_raft(self._sequence, self._context.true_now(), self._node_id, event))
             case Note():
                 self._note(message.kind, message.fields)
             case Rejected():
@@ -110,7 +110,7 @@ class StatusActor:
 
     def _note(self, kind: str, fields: dict[str, Any]) -> None:
         self._sequence += 1
-        self._publish(Event(self._sequence, self._context.now(), self._node_id, kind, fields))
+        self._publish(Event(self._sequence, self._context.true_now(), self._node_id, kind, fields))
 
     def _on_rejected(self, message: Rejected) -> None:
         self.frames_rejected += 1

@@ -21,19 +21,14 @@ from raftkv.observe import (
     LoadReport,
     NodeSnapshot,
     ProcessSnapshot,
-    describe,
-    describe_raw,
     events,
 )
-from raftkv.tui import checks, since, terms
+from raftkv.tui import checks, log, since, terms
 from raftkv.tui.checks import Checks, Finding
+from raftkv.tui.log import LEADER, LogLine, clean
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
 
-LINES_MAX = 500
-LATE_LINES_MAX = 50
-"""Looked back over for the place of a line that was heard of late."""
-"""Lines of the event log kept: some ten stormy elections, and drawn from a tuple of this size."""
 COUNTERS_MAX = 12
 """Counter readings behind a rate: ten snapshots a second, so a little over one second."""
 HISTORY_MAX = 60
@@ -44,11 +39,8 @@ STRETCHES_MAX = 200
 TIME_MAX = 1e10
 """Seconds. What says that it happened later, three hundred years from now, or at no moment at all cannot be
 drawn, and is taken for not said."""
-TEXT_MAX = 400
-"""Characters of one line of the event log; wider than any terminal worth drawing for."""
 
 RUNNING, PAUSED, EXITED = "running", "paused", "exited"  # of ProcessSnapshot.state
-LEADER = "leader"  # of NodeSnapshot.role
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +83,6 @@ class Violated:
 
 
 Item = FeedItem | CommandDone | CommandFailed | RosterChanged | Stroke | Violated
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    time: float
-    node: str
-    """Empty for what the user did."""
-    mark: str
-    """One symbol, so that kinds are told apart without colour."""
-    style: str
-    text: str
-    event: Event | None = None
-    """What it tells of, where a node said so: the reason can be asked of it (``why``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +144,6 @@ class State:
         return tuple(node.name for node in self.nodes)
 
 
-def is_election(line: LogLine) -> bool:
-    """Whether it tells that somebody was elected."""
-    event = line.event
-    return event is not None and event.kind == "RoleChanged" and event.fields.get("role") == LEADER
-
-
 def initial(names: Sequence[str]) -> State:
     return State(tuple(NodeState(name) for name in names))
 
@@ -201,7 +174,9 @@ def reduce(state: State, item: Item) -> State:
         case Event() if timely(item.time):
             return _on_event(state, item)
         case Earlier():
-            return _with_past(state, [event for event in item.events if timely(event.time)])
+            past = [event for event in item.events if timely(event.time) and state.node(event.node)]
+            # Nothing has happened just now, and neither the log nor the timeline is to move for them.
+            return replace(state, lines=log.with_past(state.lines, past))
         case ProcessSnapshot() if timely(item.since) and (item.until is None or timely(item.until)):
             return _on_process(state, item)
     return state
@@ -217,12 +192,6 @@ def operations_per_second(node: NodeState) -> float | None:
         return None
     (start, before), (end, after) = node.counters[0], node.counters[-1]
     return max(0, after - before) / (end - start)
-
-
-def clean(text: str) -> str:
-    """One printable line: a control character from a node would wreck the screen."""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "�" for letter in line)[:TEXT_MAX]
 
 
 # -- snapshots ---------------------------------------------------------------------------------
@@ -321,7 +290,7 @@ def _on_event(state: State, event: Event) -> State:
     if node.snapshot and node.boot == node.snapshot.boot:
         snapshot = since.updated(node.snapshot, event)
         node = _living(replace(node, snapshot=snapshot), event.time, snapshot.role, snapshot.term)
-    return _with_line(_with_node(state, node), _event_line(event))
+    return _with_line(_with_node(state, node), log.of_event(event))
 
 
 def _account(
@@ -337,44 +306,8 @@ def _account(
     if missed:
         # What was missed may have been a truncation, so nothing older is known of the log.
         node = replace(node, terms=terms.NONE)
-        text = f"missed {missed} event{'s' if missed > 1 else ''}"
-        state = _with_line(state, LogLine(time, node.name, "…", "warn", text))
+        state = _with_line(state, log.gap(time, node.name, range(sequence - missed + 1, sequence + 1)))
     return _with_node(state, node), node
-
-
-_MARKS = {
-    events.LINK_FAULT_SET: ("✕", "bad"),
-    events.LINK_HEALED: ("●", "good"),
-    events.NODE_FAULT_SET: ("!", "bad"),
-    events.NODE_FAULT_HEALED: ("●", "good"),
-    events.STATE_DIFFERS: ("!", "bad"),
-    events.SNAPSHOT_GIVEN_UP: ("!", "warn"),
-    events.SNAPSHOT_REFUSED: ("!", "warn"),
-    events.SPACE_LOW: ("!", "bad"),
-    events.SPACE_BACK: ("●", "good"),
-    events.FRAME_REJECTED: ("!", "warn"),
-    events.NODE_STARTED: ("▶", "good"),
-    events.NODE_STOPPING: ("■", "warn"),
-    "EntriesTruncated": ("✗", "bad"),
-    "AppendRejected": ("✗", "warn"),
-    "EntriesLost": ("!", "bad"),
-    "LeaderDoubted": ("!", "bad"),
-    "TransferStarted": ("→", "leader"),
-    "TransferAbandoned": ("!", "warn"),
-}
-_ROLE_MARKS = {LEADER: ("★", "leader"), "candidate": ("◆", "candidate"), "pre_candidate": ("◇", "candidate")}
-
-
-def _event_line(event: Event) -> LogLine:
-    mark, style = _MARKS.get(event.kind, ("·", ""))
-    if event.kind == "RoleChanged":
-        mark, style = _ROLE_MARKS.get(str(event.fields.get("role")), (mark, style))
-    try:
-        text = describe(event)
-    except (KeyError, TypeError, ValueError):  # another version's node: its fields are not ours
-        text = describe_raw(event)
-    text = clean(text.replace("pre_candidate", "pre-candidate"))
-    return LogLine(event.time, event.node, mark, style, text, event)
 
 
 # -- processes ---------------------------------------------------------------------------------
@@ -415,17 +348,4 @@ def _with_node(state: State, changed: NodeState) -> State:
 
 
 def _with_line(state: State, line: LogLine) -> State:
-    """In its place by time: what the launcher says, or a command under way, is heard of late."""
-    place = len(state.lines)
-    while place and len(state.lines) - place < LATE_LINES_MAX and state.lines[place - 1].time > line.time:
-        place -= 1
-    lines = (*state.lines[:place], line, *state.lines[place:])
-    return replace(state, lines=lines[-LINES_MAX:], lines_total=state.lines_total + 1)
-
-
-def _with_past(state: State, events: Sequence[Event]) -> State:
-    """Lines of before anything was heard. They are not counted: nothing has happened just now, and neither
-    the log nor the timeline is to move for them."""
-    past = [_event_line(event) for event in events if state.node(event.node)]
-    lines = sorted([*past, *state.lines], key=lambda line: line.time)
-    return replace(state, lines=tuple(lines[-LINES_MAX:]))
+    return replace(state, lines=log.with_line(state.lines, line), lines_total=state.lines_total + 1)

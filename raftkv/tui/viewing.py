@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from raftkv.tui.frame import Mode, Times
-from raftkv.tui.model import LogLine, State
+from raftkv.tui.log import LogLine
+from raftkv.tui.model import State
 from raftkv.tui.playback.tape import Playhead, Tape
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0)

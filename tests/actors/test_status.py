@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
-from raftkv.actors.messages import Note
+import pytest
+
+from raftkv.actors.messages import Note, Trace
 from raftkv.actors.status import FRAMES_A_TICK_MAX, SNAPSHOT_SECONDS, Audience, StatusActor
 from raftkv.actors.system import System
 from raftkv.observe import NodeSnapshot, events
-from raftkv.types import NodeId
+from raftkv.raft import trace
+from raftkv.types import NodeId, Term
 from raftkv.wire import status as wire
 from tests.support.world import World
 
@@ -50,8 +53,8 @@ class Stage:
             self.snapshots_made += 1
             return snapshot
 
-        actor = StatusActor(self.system, self.port, NodeId("n1"), make, lambda line: None)
-        self.system.add("status", cast(Any, actor))
+        self.actor = StatusActor(self.system, self.port, NodeId("n1"), make, lambda line: None)
+        self.system.add("status", cast(Any, self.actor))
 
     def tick(self, seconds: float = SNAPSHOT_SECONDS) -> None:
         self.now += seconds
@@ -103,3 +106,18 @@ def test_a_flood_of_subscriptions_is_heard_in_parts() -> None:
     stage.tick(0.0)
     assert not stage.port.inbox
     assert stage.port.topics == [wire.TOPIC_SNAPSHOT]
+
+
+@pytest.mark.parametrize("rate", [2.0, 0.5])
+def test_events_are_stamped_by_the_true_clock_however_the_nodes_own_runs(rate: float) -> None:
+    """They stand beside those of others, which have clocks of their own."""
+    stage = Stage()
+    stage.system.set_clock_rate(rate)
+    for _ in range(50):
+        stage.tick()
+        stage.system.send("status", Note(events.SPACE_BACK, {}))
+        stage.system.send("status", Trace([trace.LeaderChanged(Term(1), None)]))
+        stage.system.finish_turn()
+    times = [each.time for each in stage.actor._kept]
+    assert times == sorted(times)
+    assert times[-1] == stage.now

@@ -10,13 +10,14 @@ import pytest
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
 from raftkv.tui.frame import Mode
-from raftkv.tui.model import LogLine, State, initial, reduce
+from raftkv.tui.log import LogLine
+from raftkv.tui.model import State, initial, reduce
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.view import spans
 from raftkv.tui.view.detail import detail
 from raftkv.tui.view.event_log import event_line
 from raftkv.tui.view.header import header_line
-from raftkv.tui.view.health import Health, health, leader
+from raftkv.tui.view.health import Health, health, leader, stale_leader
 from raftkv.tui.view.matrix import link_matrix, matrix_shape
 from raftkv.tui.view.nodes import node_table
 from raftkv.tui.view.spans import Line, length, plain
@@ -87,7 +88,8 @@ def test_sizes() -> None:
     [
         ([], START, Health.WAITING),
         ([process("n1", since=START)], START + 1, Health.WAITING),
-        ([process("n1", since=START)], START + 1.6, Health.SILENT),
+        ([process("n1", since=START)], START + 14, Health.WAITING),
+        ([process("n1", since=START)], START + 16, Health.SILENT),
         ([snapshot("n1")], START + 1.4, Health.ALIVE),
         ([snapshot("n1")], START + 1.6, Health.SILENT),
         ([process("n1"), snapshot("n1")], START + 1.6, Health.SILENT),
@@ -95,10 +97,26 @@ def test_sizes() -> None:
         ([snapshot("n1"), process("n1", "paused", since=START)], START + 60, Health.PAUSED),
         ([snapshot("n1", pid=4242), process("n1", since=START + 60)], START + 60.1, Health.ALIVE),  # resumed
         ([snapshot("n1", pid=1), process("n1", since=START + 60, pid=2)], START + 60.1, Health.WAITING),
+        ([snapshot("n1", pid=1), process("n1", since=START + 60, pid=2)], START + 76, Health.SILENT),
     ],
 )
 def test_health(items: list[FeedItem], now: float, expected: Health) -> None:
     assert health(state_of(*items).nodes[0], now) is expected
+
+
+def test_a_process_that_has_just_begun_is_no_stale_leader() -> None:
+    """What was last heard is of the one before, which led."""
+    state = state_of(leader_snapshot("n1", pid=1), process("n1", since=START + 60, pid=2))
+    assert not stale_leader(state, state.nodes[0], START + 62)
+
+
+def test_the_header_says_that_a_cluster_is_starting() -> None:
+    begun = [process(name, since=START + 60, pid=99) for name in ("n1", "n2", "n3")]
+    state = state_of(*(snapshot(name, pid=1) for name in ("n1", "n2", "n3")), *begun)
+    told = plain(header_line(state, START + 63, 80, mode=Mode.LIVE, faults=0))
+    assert "STARTING 0/3" in told
+    later = plain(header_line(state, START + 80, 80, mode=Mode.LIVE, faults=0))
+    assert "GONE" in later
 
 
 def test_the_leader_is_the_living_one_of_the_highest_term() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from raftkv.observe import Event, events
 from raftkv.raft import trace
-from raftkv.tui.model import CommandDone, CommandFailed, LogLine, Stroke, initial, reduce, reduce_all
+from raftkv.tui.log import LogLine
+from raftkv.tui.model import CommandDone, CommandFailed, Stroke, initial, reduce, reduce_all
 from raftkv.tui.why import EXPLAINED, Reason, why
 from raftkv.types import NodeId
 from tests.tui.fakes import event, process, snapshot

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raftkv.tui.checks import Checks
+from raftkv.tui.log import LEADER, LogLine, is_election
 from raftkv.tui.model import (
-    LEADER,
-    LogLine,
     State,
     Stretch,
     initial,
-    is_election,
     operations_per_second,
     reduce,
 )

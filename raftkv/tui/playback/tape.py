@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot
+from raftkv.tui.log import is_election
 from raftkv.tui.model import (
     Item,
     RosterChanged,
     State,
     Violated,
     initial,
-    is_election,
     reduce,
     reduce_all,
 )

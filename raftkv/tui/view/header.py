@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raftkv.tui.frame import Mode
-from raftkv.tui.model import EXITED, State, operations_per_second
-from raftkv.tui.view.health import alive, current_term, leader
+from raftkv.tui.model import State, operations_per_second
+from raftkv.tui.view.health import Health, alive, current_term, health, leader
 from raftkv.tui.view.spans import Line, Span, length, milliseconds
 
 MODES = {
@@ -22,8 +22,13 @@ def header_line(state: State, now: float, width: int, *, mode: Mode, faults: int
     count = len(state.nodes)
     live = Span(f"● LIVE {living}/{count}", "good" if living == count else "warn")
     if mode is Mode.LIVE and not living and any(node.snapshot or node.process for node in state.nodes):
-        down = all(node.process and node.process.state == EXITED for node in state.nodes)
-        live = Span("☠ ALL DOWN: H restarts" if down else "○ GONE: waiting for its return", "bad")
+        states = {health(node, now) for node in state.nodes}
+        if states == {Health.EXITED}:
+            live = Span("☠ ALL DOWN: H restarts", "bad")
+        elif Health.WAITING in states:
+            live = Span(f"◌ STARTING 0/{count}", "warn")
+        else:
+            live = Span("○ GONE: waiting for its return", "bad")
     commit = max((node.snapshot.commit_index for node in state.nodes if node.snapshot), default=0)
     cluster = next((node.snapshot.cluster for node in state.nodes if node.snapshot), "")
     rate = operations_per_second(head) if head else None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from enum import Enum
 
 from raftkv.observe import NodeSnapshot
-from raftkv.tui.model import EXITED, LEADER, PAUSED, NodeState, State
+from raftkv.tui.log import LEADER
+from raftkv.tui.model import EXITED, PAUSED, NodeState, State
 
 SILENT_SECONDS = 1.5
 """Snapshots come ten times a second; fifteen lost in a row are no accident."""
+STARTING_SECONDS = 15.0
+"""A process that has just begun is given so long for its first word: there may be a log to read."""
 
 
 class Health(Enum):
@@ -25,14 +28,19 @@ def health(node: NodeState, now: float) -> Health:
         return Health.EXITED
     if process and process.state == PAUSED:
         return Health.PAUSED
+    if _is_new(node) and now - last_word(node, now) <= STARTING_SECONDS:
+        return Health.WAITING
     if now - last_word(node, now) > SILENT_SECONDS:
         return Health.SILENT
-    if snapshot is None:
-        return Health.WAITING
-    # Right after a restart the last snapshot is the previous process's.
-    same_process = process is None or process.pid is None or snapshot.pid == process.pid
-    current = same_process or (process is not None and snapshot.time >= process.since)
-    return Health.ALIVE if current else Health.WAITING
+    return Health.ALIVE if snapshot else Health.WAITING
+
+
+def _is_new(node: NodeState) -> bool:
+    """Its process has said nothing yet: what was last heard is of the one before."""
+    process, snapshot = node.process, node.snapshot
+    if process is None or process.pid is None:
+        return False
+    return snapshot is None or (snapshot.pid != process.pid and snapshot.time < process.since)
 
 
 def last_word(node: NodeState, now: float) -> float:
@@ -63,7 +71,7 @@ def stale_leader(state: State, node: NodeState, now: float) -> bool:
     if node.snapshot is None or not claims_to_lead(node):
         return False
     if not alive(node, now):
-        return True
+        return health(node, now) is not Health.WAITING
     others = (other.snapshot for other in state.nodes if other.snapshot)
     return any(other.term > node.snapshot.term and other.leader for other in others)
 

@@ -1,0 +1,115 @@
+"""The lines of the dashboard's event log: what nodes told, what the user did, and what was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raftkv.observe import Event, describe, describe_raw, events
+
+LEADER = "leader"  # of NodeSnapshot.role
+LINES_MAX = 500
+"""Of the event log kept: some ten stormy elections, and drawn from a tuple of this size."""
+LATE_LINES_MAX = 50
+"""Looked back over for the place of a line that was heard of late."""
+TEXT_MAX = 400
+"""Characters of one line of the event log; wider than any terminal worth drawing for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    time: float
+    node: str
+    """Empty for what the user did."""
+    mark: str
+    """One symbol, so that kinds are told apart without colour."""
+    style: str
+    text: str
+    event: Event | None = None
+    """What it tells of, where a node said so: the reason can be asked of it (``why``)."""
+    gap: range = range(0)
+    """Numbers of the node's events that were missed before that moment."""
+
+
+def is_election(line: LogLine) -> bool:
+    """Whether it tells that somebody was elected."""
+    event = line.event
+    return event is not None and event.kind == "RoleChanged" and event.fields.get("role") == LEADER
+
+
+def clean(text: str) -> str:
+    """One printable line: a control character from a node would wreck the screen."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "�" for letter in line)[:TEXT_MAX]
+
+
+_MARKS = {
+    events.LINK_FAULT_SET: ("✕", "bad"),
+    events.LINK_HEALED: ("●", "good"),
+    events.NODE_FAULT_SET: ("!", "bad"),
+    events.NODE_FAULT_HEALED: ("●", "good"),
+    events.STATE_DIFFERS: ("!", "bad"),
+    events.SNAPSHOT_GIVEN_UP: ("!", "warn"),
+    events.SNAPSHOT_REFUSED: ("!", "warn"),
+    events.SPACE_LOW: ("!", "bad"),
+    events.SPACE_BACK: ("●", "good"),
+    events.FRAME_REJECTED: ("!", "warn"),
+    events.NODE_STARTED: ("▶", "good"),
+    events.NODE_STOPPING: ("■", "warn"),
+    "EntriesTruncated": ("✗", "bad"),
+    "AppendRejected": ("✗", "warn"),
+    "EntriesLost": ("!", "bad"),
+    "LeaderDoubted": ("!", "bad"),
+    "TransferStarted": ("→", "leader"),
+    "TransferAbandoned": ("!", "warn"),
+}
+_ROLE_MARKS = {LEADER: ("★", "leader"), "candidate": ("◆", "candidate"), "pre_candidate": ("◇", "candidate")}
+
+
+def of_event(event: Event) -> LogLine:
+    mark, style = _MARKS.get(event.kind, ("·", ""))
+    if event.kind == "RoleChanged":
+        mark, style = _ROLE_MARKS.get(str(event.fields.get("role")), (mark, style))
+    try:
+        text = describe(event)
+    except (KeyError, TypeError, ValueError):  # another version's node: its fields are not ours
+        text = describe_raw(event)
+    text = clean(text.replace("pre_candidate", "pre-candidate"))
+    return LogLine(event.time, event.node, mark, style, text, event)
+
+
+def gap(time: float, node: str, missed: range) -> LogLine:
+    text = f"missed {len(missed)} event{'s' if len(missed) > 1 else ''}"
+    return LogLine(time, node, "…", "warn", text, gap=missed)
+
+
+def with_line(lines: tuple[LogLine, ...], line: LogLine) -> tuple[LogLine, ...]:
+    """In its place by time: what the launcher says, or a command under way, is heard of late."""
+    place = len(lines)
+    while place and len(lines) - place < LATE_LINES_MAX and lines[place - 1].time > line.time:
+        place -= 1
+    return (*lines[:place], line, *lines[place:])[-LINES_MAX:]
+
+
+def with_past(lines: tuple[LogLine, ...], past: Sequence[Event]) -> tuple[LogLine, ...]:
+    """With events that are heard of late, some of them for the second time; gaps that they fill go."""
+    known = {(line.event.node, line.event.sequence, line.event.time) for line in lines if line.event}
+    fresh = [event for event in past if (event.node, event.sequence, event.time) not in known]
+    kept = [_filled(line, fresh) if line.gap else line for line in lines]
+    added = [of_event(event) for event in fresh]
+    merged = [*added, *(line for line in kept if line)]
+    merged.sort(key=lambda line: (line.time, not line.gap))
+    return tuple(merged[-LINES_MAX:])
+
+
+def _filled(line: LogLine, fresh: Sequence[Event]) -> LogLine | None:
+    """A gap is filled from its end: what a node still knows are its last events."""
+    told = {
+        event.sequence: event.time for event in fresh if event.node == line.node and event.time <= line.time
+    }
+    end = line.gap.stop
+    while end > line.gap.start and end - 1 in told:
+        end -= 1
+    if end == line.gap.stop:
+        return line
+    return gap(told[end], line.node, range(line.gap.start, end)) if end > line.gap.start else None
