@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -28,7 +27,6 @@ from raftkv.errors import RaftkvError
 from raftkv.tui.commands import COMMANDS, MENU
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
-from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
 from raftkv.tui.dialogs.text import TextDialog
 from raftkv.tui.frame import Frame, Mode
@@ -36,7 +34,7 @@ from raftkv.tui.model import CommandDone, Item, RosterChanged, initial, reduce_a
 from raftkv.tui.operations import ActionEnded
 from raftkv.tui.pages.data import DataPage
 from raftkv.tui.pages.logs import LogsPage
-from raftkv.tui.pages.network import NetworkPage
+from raftkv.tui.pages.network import LinkGrid, NetworkPage
 from raftkv.tui.pages.node import NodePage
 from raftkv.tui.pages.overview import OverviewPage
 from raftkv.tui.pages.page import Page
@@ -47,11 +45,12 @@ from raftkv.tui.playback.files import Recording, RecordingFile
 from raftkv.tui.playback.tape import Tape
 from raftkv.tui.ports import Actions, Feed, Lessons, Lookups, Simulation
 from raftkv.tui.staging import Staging
-from raftkv.tui.theme import TERM_VARIABLES, THEME
+from raftkv.tui.theme import THEME, style_variables
 from raftkv.tui.time_operations import TimeOperations
 from raftkv.tui.view.faults import fault_time, faults
 from raftkv.tui.view.footer import bar_width, footer
 from raftkv.tui.view.header import header_line
+from raftkv.tui.view.health import Health, health
 from raftkv.tui.view.tabs import TABS
 from raftkv.tui.viewing import Viewer
 from raftkv.tui.widgets.key_bar import KeyBar
@@ -67,6 +66,8 @@ MOVING_SHARE = 0.1
 MOVING_SECONDS_MAX = 0.5
 """After which they are drawn all the same."""
 WIDTH_MIN, HEIGHT_MIN = 80, 24
+_WITH_EVENTS = ("overview", "timeline")
+"""Pages that show every line of the event log, and so the command that does what a key did."""
 _COMMAND_ACTIONS = frozenset(command.action for command in COMMANDS)
 
 
@@ -152,10 +153,12 @@ class Dashboard(TimeOperations):
         self._header = Lines(id="header")
         self._tabs = TabBar()
         self._footer = TimeBar("footer")
+        self._keys = KeyBar((*COMMANDS, MENU))
+        self._network = NetworkPage()
         self._pages: dict[str, Page] = {
             "overview": OverviewPage(self.state),
             "node": NodePage(),
-            "network": NetworkPage(),
+            "network": self._network,
             "logs": LogsPage(lookups),
             "data": DataPage(lookups),
             "timeline": TimelinePage(),
@@ -173,11 +176,11 @@ class Dashboard(TimeOperations):
             with ContentSwitcher(initial=f"page-{self._page}"):
                 yield self._pages[self._page]
             yield self._footer
-            yield KeyBar((*COMMANDS, MENU))
+            yield self._keys
         yield Static(id="too-small")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return TERM_VARIABLES
+        return style_variables(self.current_theme)
 
     def on_mount(self) -> None:
         self.register_theme(THEME)
@@ -248,10 +251,10 @@ class Dashboard(TimeOperations):
         if not self._header.is_mounted or not width:
             return
         count = len(faults(frame.state, frame.now))
-        mode = frame.times.mode
-        self._header.show((header_line(frame.state, frame.now, width, mode=mode, faults=count),))
+        self._header.show((header_line(frame.state, frame.now, width, times=frame.times, faults=count),))
         self._tabs.show_current(self._page)
         self._pages[self._page].show(frame)
+        self._keys.show_for(frame)
         self._footer.show_times(frame.times, footer(frame, width), bar_width(width))
 
     def picture(self) -> Frame:
@@ -260,7 +263,18 @@ class Dashboard(TimeOperations):
         playing, speed = (run.playing, run.speed) if run else (True, 1.0)
         times = self.viewer.times(self.clock(), playing, speed)
         selected = self.selected_name if self.selected_name in state.names else state.names[0]
-        return Frame(state, now, selected, self.size.width, times, self.load_on, self.seconds, self._filter)
+        return Frame(
+            state,
+            now,
+            selected,
+            self.size.width,
+            times,
+            self.load_on,
+            self.seconds,
+            self._filter,
+            breakable=self.actions is not None,
+            said=self.said(),
+        )
 
     # -- the view ------------------------------------------------------------------------------
 
@@ -293,11 +307,20 @@ class Dashboard(TimeOperations):
     def action_select(self, number: int) -> None:
         if number <= len(self.state.nodes):
             self._selected = number - 1
+            self._network.select(self._selected)
             self.draw()
 
     def action_move(self, columns: int, rows: int) -> None:
         if not self._pages[self._page].move(columns, rows):
             self._selected = (self._selected + rows + columns) % len(self.state.nodes)
+            self._network.select(self._selected)
+        elif self._page == "network":
+            self._selected = self._network.row
+        self.draw()
+
+    def on_link_grid_picked(self, message: LinkGrid.Picked) -> None:
+        """The keys act on whoever sends over the link that is chosen."""
+        self._selected = message.cell[0]
         self.draw()
 
     def action_turn(self, way: str) -> None:
@@ -368,33 +391,18 @@ class Dashboard(TimeOperations):
         self.toggle_block(names[message.from_number], names[message.to_number])
 
     def chosen_link(self) -> tuple[str, str] | None:
-        page = cast(NetworkPage, self._pages["network"])
-        return page.chosen if self._page == "network" else None
+        return self._network.chosen if self._page == "network" else None
 
-    def on_data_page_changing(self, message: DataPage.Changing) -> None:
-        actions = self.breakable()
-        if actions is None:
-            return
-
-        def change(pair: tuple[str, str] | None) -> None:
-            if pair:
-                self.act(lambda: actions.compare_and_set(pair[0], message.value, pair[1]))
-
-        self.push_screen(PutDialog(message.key, message.value), change)
-
-    def action_delete(self) -> None:
-        chosen = cast(DataPage, self._pages["data"]).selected
-        actions = self.breakable()
-        if self._page == "data" and chosen and actions:
-            key, value = chosen
-            back = partial(actions.compare_and_set, key, None, value)
-            self.act(lambda: actions.delete(key), undo=lambda: back)
+    def chosen_pair(self) -> tuple[str, str] | None:
+        return cast(DataPage, self._pages["data"]).selected if self._page == "data" else None
 
     def on_action_ended(self, message: ActionEnded) -> None:
         """Beside the handler of ``Operations``, which Textual calls as well."""
         cast(DataPage, self._pages["data"]).look_again()
         if self.viewer.mode is Mode.FROZEN and isinstance(message.item, CommandDone):
             # The event log, where the command is shown, stands still.
+            self.notify(f"now: $ {message.item.command}", markup=False)
+        elif self._page not in _WITH_EVENTS and isinstance(message.item, CommandDone):
             self.notify(f"$ {message.item.command}", markup=False)
 
     # -- the end -------------------------------------------------------------------------------
@@ -402,7 +410,8 @@ class Dashboard(TimeOperations):
     async def action_quit(self) -> None:
         now = self.clock()
         listed = faults(self.state, now) if self.actions and not self.staging else ()
-        if not listed:
+        gone = all(health(node, now) is Health.SILENT for node in self.state.nodes)
+        if not listed or (gone and not self._owns_cluster):  # nobody is there who could mend anything
             self.exit()
             return
         if isinstance(self.screen, QuitDialog):
@@ -414,5 +423,4 @@ class Dashboard(TimeOperations):
         if choice == "quit":
             self.exit()
         elif choice == "heal" and self.actions:
-            self.notify("healing …")
-            self.act(self.healing(self.actions, self.actions.heal_all), self.exit)
+            self.act("heal all", self.healing(self.actions, self.actions.heal_all), self.exit)

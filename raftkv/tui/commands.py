@@ -43,7 +43,7 @@ COMMANDS = (
     Command("l", "l", "loss", "drop", "Drop frames to a peer", "net", 23),
     Command("u", "u", "duplicate", "duplicate", "Duplicate frames to a peer", "net", 24),
     Command("x", "x", "reorder", "reorder", "Reorder frames to a peer", "net", 25),
-    Command("h", "h", "heal", "heal", "Heal: remove every fault", "net", 5),
+    Command("h", "h", "heal", "heal", "Mend links, disks, clocks", "net", 5),
     Command("H", "H", "heal_all", "heal all", "Heal, resume, restart all", "net", 12),
     Command("backspace", "⌫", "undo", "undo", "Undo the last fault", "net", 26),
     Command("w", "w", "lifetime", "lasting", "How long faults last", "net", 27),

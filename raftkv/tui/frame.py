@@ -54,3 +54,7 @@ class Frame:
     """The lifetime of the next fault."""
     filter: str = ""
     """Only events whose line has this in it."""
+    breakable: bool = True
+    """Whether anything can be done to what is shown."""
+    said: tuple[str, str] | None = None
+    """(text, style): what the user is to be told in the place of the faults, for a moment."""

@@ -9,6 +9,7 @@ from functools import partial
 from raftkv.observe import LinkFault, describe_link_fault
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.partition import Cut, PartitionDialog
+from raftkv.tui.model import EXITED
 from raftkv.tui.operations import Call, Operations, Undo
 from raftkv.tui.view.health import leader
 from raftkv.tui.view.matrix import link
@@ -21,8 +22,9 @@ SHARE = 0.2
 class NetworkOperations(Operations):
     def action_isolate(self) -> None:
         actions, name, seconds = self.breakable(), self.selected_name, self.seconds
-        if actions:
-            self.act(lambda: actions.isolate(name, seconds), undo=self._links_as_they_are())
+        if actions and self.is_up(name):  # or its own half of the links would stay open
+            undo = self._links_as_they_are()
+            self.act(f"isolate {name}", lambda: actions.isolate(name, seconds), undo=undo)
 
     def action_partition(self) -> None:
         actions = self.breakable()
@@ -37,15 +39,22 @@ class NetworkOperations(Operations):
             call: Call
             match cut.shape:
                 case "bridge":
-                    call = partial(actions.bridge, cut.node, seconds)
+                    what, call = f"bridge over {cut.node}", partial(actions.bridge, cut.node, seconds)
                 case "ring":
-                    call = partial(actions.ring, seconds)
+                    what, call = "ring", partial(actions.ring, seconds)
                 case _:
-                    call = partial(actions.partition, cut.groups, seconds)
-            self.act(call, undo=self._links_as_they_are())
+                    what, call = "partition", partial(actions.partition, cut.groups, seconds)
+            self.act(what, call, self._tell_half_cut, self._links_as_they_are())
 
-        dialog = PartitionDialog(self.state.names, head.name if head else None, self.selected_name)
+        cut = any(self._fault(a, b).block for a in self.state.names for b in self.state.names if a != b)
+        dialog = PartitionDialog(self.state.names, head.name if head else None, self.selected_name, cut)
         self.push_screen(dialog, apply)
+
+    def _tell_half_cut(self) -> None:
+        down = [node.name for node in self.state.nodes if node.process and node.process.state == EXITED]
+        if down:
+            text = f"cut, but for what {', '.join(down)} will send: whoever is down cannot be told"
+            self.notify(text, severity="warning")
 
     def action_block(self) -> None:
         self._degrade("block", lambda before: replace(before, block=not before.block))
@@ -80,10 +89,12 @@ class NetworkOperations(Operations):
         if self.breakable() is None:
             return
         chosen = self.chosen_link()
+        sender = chosen[0] if chosen else self.selected_name
+        if not self.is_up(sender):
+            return
         if chosen:
             self.set_link(*chosen, change(self._fault(*chosen)))
             return
-        sender = self.selected_name
         choices = []
         for number, name in enumerate(self.state.names, start=1):
             if name != sender:
@@ -98,6 +109,8 @@ class NetworkOperations(Operations):
         self.push_screen(ChoiceDialog(f"{what}: {sender} → …", choices), then)
 
     def toggle_block(self, sender: str, to: str) -> None:
+        if not self.is_up(sender):
+            return
         before = self._fault(sender, to)
         self.set_link(sender, to, replace(before, block=not before.block))
 
@@ -112,7 +125,7 @@ class NetworkOperations(Operations):
                 as_set = self._fault(sender, to) == fault
                 return partial(actions.link, sender, to, before, self.seconds) if as_set else None
 
-            self.act(lambda: actions.link(sender, to, fault, seconds), undo=undo)
+            self.act(f"{sender} → {to}", lambda: actions.link(sender, to, fault, seconds), undo=undo)
 
     def _fault(self, sender: str, to: str) -> LinkFault:
         node = self.state.node(sender)

@@ -10,22 +10,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from textual.app import App
+from textual.content import Content
 from textual.message import Message
+from textual.notifications import SeverityLevel
 
 from raftkv.errors import RaftkvError
 from raftkv.observe import DiskFault
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
-from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.model import EXITED, PAUSED, CommandDone, CommandFailed, Item, State
 from raftkv.tui.ports import Actions
 from raftkv.tui.view.health import leader
+from raftkv.tui.view.spans import duration
 
 CLOCK_RATES = ("1.1", "0.9", "2", "0.5", "1")
 SLOW_MS = 50.0
+NOTICE_SECONDS = 4.0
+UNDER_WAY_SECONDS = 0.15
+"""What takes longer is said to be under way."""
 ACTIONS_MAX = 8
 """Actions under way at once; each holds a thread, and against a lost quorum a put waits long."""
 UNDO_MAX = 100
@@ -36,13 +42,31 @@ Undo = Callable[[], Call | None]
 itself or somebody has mended it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is said of the user's own doing."""
+
+    text: str
+    style: str
+    until: float
+    """By the clock of whoever looks, not by the one on the screen."""
+
+
+_STYLES = {"information": "accent", "warning": "warn", "error": "bad"}
+
+
 class ActionEnded(Message):
     """From a worker: the command line of a success or the one line of a failure."""
 
     def __init__(
-        self, item: CommandDone | CommandFailed, then: Callable[[], None] | None, undo: Undo | None
+        self,
+        number: int,
+        item: CommandDone | CommandFailed,
+        then: Callable[[], None] | None,
+        undo: Undo | None,
     ) -> None:
         super().__init__()
+        self.number = number
         self.item = item
         self.then = then
         self.undo = undo
@@ -62,7 +86,10 @@ class Operations(App[None]):
         self.load_on = False
         self.seconds = LIFETIMES[0]
         self._selected = 0
-        self._under_way = 0
+        self.notice: Notice | None = None
+        self._under_way: dict[int, tuple[float, str]] = {}
+        """By number: when it began, and what it is."""
+        self._acts = 0
         self._undo: list[Undo] = []
 
     @property
@@ -81,14 +108,48 @@ class Operations(App[None]):
         """Asked for before every action: what has to be done first, in the action's own thread."""
         return None
 
-    def act(self, call: Call, then: Callable[[], None] | None = None, undo: Undo | None = None) -> None:
-        """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``undo`` takes
-        back what it did."""
-        if self._under_way >= ACTIONS_MAX:
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """In the footer, where the latest is seen: a box would cover what it speaks of. Over a dialog, which
+        has no footer of its own, it is one."""
+        if len(self.screen_stack) > 1:
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+            return
+        text = Content.from_markup(message).plain if markup else message
+        self.notice = Notice(text, _STYLES[severity], time.monotonic() + (timeout or NOTICE_SECONDS))
+        self.draw()
+
+    def said(self) -> tuple[str, str] | None:
+        """(text, style): what was said a moment ago, or else what takes its time."""
+        now, notice = time.monotonic(), self.notice
+        if notice and now < notice.until:
+            return notice.text, notice.style
+        long = [(began, what) for began, what in self._under_way.values() if now - began > UNDER_WAY_SECONDS]
+        if long:
+            began, what = min(long)
+            more = f", and {len(long) - 1} more" if len(long) > 1 else ""
+            return f"… {what}, {duration(now - began)}{more}", "accent"
+        return None
+
+    def act(
+        self, what: str, call: Call, then: Callable[[], None] | None = None, undo: Undo | None = None
+    ) -> None:
+        """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``what`` it is is
+        said while it takes its time; ``undo`` takes back what it did."""
+        if len(self._under_way) >= ACTIONS_MAX:
             self.notify(f"{ACTIONS_MAX} actions are still under way", severity="warning")
             return
         prepare = self.preparation()
-        self._under_way += 1
+        self._acts += 1
+        number = self._acts
+        self._under_way[number] = (time.monotonic(), what)
         began = self.clock()
 
         def work() -> None:
@@ -99,12 +160,12 @@ class Operations(App[None]):
                 item = CommandDone(began, call())  # what it does is told of while it is under way
             except RaftkvError as error:
                 item = CommandFailed(self.clock(), str(error))
-            self.post_message(ActionEnded(item, then, undo))
+            self.post_message(ActionEnded(number, item, then, undo))
 
         self.run_worker(work, thread=True)
 
     def on_action_ended(self, message: ActionEnded) -> None:
-        self._under_way -= 1
+        del self._under_way[message.number]
         self.ingest([message.item])
         if isinstance(message.item, CommandFailed):
             self.notify(message.item.text, severity="error", markup=False)
@@ -119,6 +180,15 @@ class Operations(App[None]):
         if self.actions is None:
             self.notify("this is a recording: nothing in it can be changed", severity="warning")
         return self.actions
+
+    def is_up(self, name: str) -> bool:
+        """Whether its process runs, as far as is known; says so where it does not. Nobody is there who could
+        be asked, and to wait for that would take a while."""
+        node = self.state.node(name)
+        down = node is not None and node.process is not None and node.process.state == EXITED
+        if down:
+            self.notify(f"{name} is down: r starts it", severity="warning")
+        return not down
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -137,17 +207,19 @@ class Operations(App[None]):
     def _kill(self, name: str) -> None:
         actions, seconds = self.breakable(), self.seconds
         if actions:
-            self.act(lambda: actions.kill(name, seconds), undo=self._revival(name, EXITED, actions.restart))
+            undo = self._revival(name, EXITED, actions.restart)
+            self.act(f"kill {name}", lambda: actions.kill(name, seconds), undo=undo)
 
     def action_stop(self) -> None:
         actions, name, seconds = self.breakable(), self.selected_name, self.seconds
         if actions:
-            self.act(lambda: actions.stop(name, seconds), undo=self._revival(name, EXITED, actions.restart))
+            undo = self._revival(name, EXITED, actions.restart)
+            self.act(f"stop {name}", lambda: actions.stop(name, seconds), undo=undo)
 
     def action_restart(self) -> None:
         actions, name = self.breakable(), self.selected_name
         if actions:
-            self.act(lambda: actions.restart(name))
+            self.act(f"restart {name}", lambda: actions.restart(name))
 
     def action_pause(self) -> None:
         actions, name, seconds = self.breakable(), self.selected_name, self.seconds
@@ -155,32 +227,33 @@ class Operations(App[None]):
             return
         node = self.state.node(name)
         if node and node.process and node.process.state == PAUSED:
-            self.act(lambda: actions.resume(name))
+            self.act(f"resume {name}", lambda: actions.resume(name))
         else:
-            self.act(lambda: actions.pause(name, seconds), undo=self._revival(name, PAUSED, actions.resume))
+            undo = self._revival(name, PAUSED, actions.resume)
+            self.act(f"pause {name}", lambda: actions.pause(name, seconds), undo=undo)
 
     def action_campaign(self) -> None:
         actions, name = self.breakable(), self.selected_name
-        if actions:
-            self.act(lambda: actions.campaign(name))
+        if actions and self.is_up(name):
+            self.act(f"election of {name}", lambda: actions.campaign(name))
 
     def action_transfer(self) -> None:
         actions, name = self.breakable(), self.selected_name
-        if actions:
-            self.act(lambda: actions.transfer(name))
+        if actions and self.is_up(name):
+            self.act(f"transfer to {name}", lambda: actions.transfer(name))
 
     def action_clock(self) -> None:
         actions, name = self.breakable(), self.selected_name
-        if actions is None:
+        if actions is None or not self.is_up(name):
             return
 
         def chosen(rate: str | None) -> None:
             seconds = self.seconds
             if rate and float(rate) == 1:
-                self.act(lambda: actions.clock(name, 1.0, None))
+                self.act(f"clock of {name}", lambda: actions.clock(name, 1.0, None))
             elif rate:
                 undo = self._mending(name, "clock", partial(actions.clock, name, 1.0, None))
-                self.act(lambda: actions.clock(name, float(rate), seconds), undo=undo)
+                self.act(f"clock of {name}", lambda: actions.clock(name, float(rate), seconds), undo=undo)
 
         choices = [
             (str(number), rate, "true again" if rate == "1" else f"×{rate}")
@@ -190,7 +263,7 @@ class Operations(App[None]):
 
     def action_disk(self) -> None:
         actions, name = self.breakable(), self.selected_name
-        if actions is None:
+        if actions is None or not self.is_up(name):
             return
         faults = {
             "slow": DiskFault(slow_ms=SLOW_MS),
@@ -205,7 +278,7 @@ class Operations(App[None]):
                 mend = self._mending(name, "disk", partial(actions.disk, name, DiskFault(), None))
                 undo = None if word == "sound" else mend
                 lasting = None if word in ("sound", "fail") else seconds
-                self.act(lambda: actions.disk(name, faults[word], lasting), undo=undo)
+                self.act(f"disk of {name}", lambda: actions.disk(name, faults[word], lasting), undo=undo)
 
         choices = [
             ("s", "slow", f"slow: every write takes {SLOW_MS:g} ms more"),
@@ -223,7 +296,7 @@ class Operations(App[None]):
         while self._undo:
             call = self._undo.pop()()
             if call:
-                self.act(call)
+                self.act("undo", call)
                 return
         self.notify("nothing that was broken from here is still broken")
 
@@ -250,12 +323,12 @@ class Operations(App[None]):
     def action_heal(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act(self.healing(actions, actions.heal))
+            self.act("heal", self.healing(actions, actions.heal))
 
     def action_heal_all(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act(self.healing(actions, actions.heal_all))
+            self.act("heal all", self.healing(actions, actions.heal_all))
 
     def healing(self, actions: Actions, heal: Call) -> Call:
         """A failure where somebody could not be asked to mend its faults, though the others have."""
@@ -275,24 +348,3 @@ class Operations(App[None]):
         lasting = "until they are healed" if self.seconds is None else f"{self.seconds:g} seconds"
         self.notify(f"faults last {lasting}")
         self.draw()
-
-    def action_load(self) -> None:
-        actions, wanted = self.breakable(), not self.load_on
-        if actions is None:
-            return
-
-        def switched() -> None:
-            self.load_on = wanted
-
-        self.act(lambda: actions.load(wanted), switched)
-
-    def action_put(self) -> None:
-        actions = self.breakable()
-        if actions is None:
-            return
-
-        def put(pair: tuple[str, str] | None) -> None:
-            if pair:
-                self.act(lambda: actions.put(*pair))
-
-        self.push_screen(PutDialog(), put)

@@ -60,7 +60,7 @@ class Staging:
         fresh = [(at, text) for at, text in self.simulation.strokes if at > self._stroke]
         if fresh:
             self._stroke = fresh[-1][0]
-            items += [Stroke(at, text, bad=True) for at, text in fresh]
+            items += [Stroke(at, text, bad=not text.startswith("end of ")) for at, text in fresh]
         if not self._ended and self.simulation.finished:
             self._ended = True
             first = self.simulation.verdict.splitlines()[0]

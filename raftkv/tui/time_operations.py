@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from raftkv.tui.data_operations import DataOperations
 from raftkv.tui.frame import Mode
-from raftkv.tui.network_operations import NetworkOperations
 from raftkv.tui.playback.export import export
 from raftkv.tui.staging import Staging
 from raftkv.tui.viewing import Viewer, other_speed
@@ -14,7 +14,7 @@ from raftkv.tui.widgets.event_log import EventLog
 from raftkv.tui.widgets.time_bar import TimeBar
 
 
-class TimeOperations(NetworkOperations):
+class TimeOperations(DataOperations):
     viewer: Viewer
     staging: Staging | None
     """Of a simulated run."""
@@ -95,7 +95,7 @@ class TimeOperations(NetworkOperations):
         names, blocks = self.viewer.tape.names, self.viewer.tape.blocks()
         origin = self.viewer.origin
         if blocks:
-            self.act(lambda: export(Path.cwd(), names, blocks, self.source, origin), self._exported)
+            self.act("export", lambda: export(Path.cwd(), names, blocks, self.source, origin), self._exported)
 
     def _exported(self) -> None:
         self.notify("the report and the recording lie in this folder; the events name them")

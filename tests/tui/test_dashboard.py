@@ -130,7 +130,7 @@ async def test_a_click_on_a_row_selects_the_node() -> None:
 
 async def test_a_click_in_the_footer_is_the_key() -> None:
     async with session(healthy()) as running:
-        assert await running.pilot.click("#keys", offset=(2, 0))
+        assert await running.pilot.click("#keys", offset=(7, 0))
         await running.press()
         assert running.actions.calls == [("kill", "n1", SECONDS)]
 
@@ -204,7 +204,8 @@ async def test_a_failed_action_is_one_line() -> None:
         running.actions.fails = "n1 does not [answer]"
         await running.press("L")
         await running.until_shown("! n1 does not [answer]")
-        assert [toast.message for toast in running.app._notifications] == ["n1 does not [answer]"]
+        assert running.app.notice
+        assert running.app.notice.text == "n1 does not [answer]"
         assert "load on" not in running.screen()
 
 
@@ -271,7 +272,7 @@ async def test_only_so_many_actions_at_once() -> None:
         await running.pilot.press(*"k" * (ACTIONS_MAX + 1))
         await running.until_shown("still under way")
         running.actions.gate.set()
-        await running.until(lambda: running.app._under_way == 0)
+        await running.until(lambda: not running.app._under_way)
         await running.press("k")
         assert len(running.actions.calls) == ACTIONS_MAX + 1
 
@@ -379,3 +380,69 @@ async def test_an_event_that_is_cut_off_shows_it_beside_a_scrollbar_too() -> Non
     ]
     async with session([*election(), *told], size=(120, 40)) as running:
         await running.until_shown("snapshot of entry 66,768 taken, 9,821… ")
+
+
+# -- what the keys act on, and what is said of it ------------------------------------------------
+
+
+async def test_whom_the_keys_act_on_is_told_on_every_page() -> None:
+    async with session(healthy()) as running:
+        for page in ("f3", "f4", "f5", "f8"):
+            await running.press(page, "2")
+            await running.until_shown(" n2 ▸ k kill")
+        await running.press("f3", "down")
+        await running.until_shown(" n3 ▸ k kill")
+        await running.press("k")
+        assert running.actions.calls == [("kill", "n3", SECONDS)]
+
+
+async def test_nothing_is_asked_of_a_node_that_is_down() -> None:
+    async with session([*healthy(), process("n1", "exited")]) as running:
+        for key in ("i", "e", "c", "f", "o"):
+            running.app.notice = None
+            await running.press(key)
+            await running.until_shown("n1 is down: r starts it")
+            assert len(running.app.screen_stack) == 1
+        assert running.actions.calls == []
+
+
+async def test_a_cut_that_leaves_out_who_is_down_says_so() -> None:
+    async with session([*healthy(), process("n3", "exited")]) as running:
+        await running.press("p", "m", "enter")
+        await running.until_shown("cut, but for what n3 will send")
+
+
+async def test_what_takes_its_time_is_said_to_be_under_way() -> None:
+    async with session(healthy()) as running:
+        running.actions.gate = threading.Event()
+        await running.pilot.press("k")
+        await running.until_shown("… kill n1")
+        running.actions.gate.set()
+        await running.until(lambda: "… kill n1" not in running.screen())
+
+
+async def test_of_what_is_said_the_last_counts_and_it_covers_nothing() -> None:
+    async with session(healthy()) as running:
+        await running.press("w", "w")
+        await running.until_shown("faults last until they are healed")
+        assert not running.app._notifications
+
+
+async def test_the_partition_dialog_begins_at_the_selected_node_and_says_what_stays_cut() -> None:
+    async with session(healthy()) as running:
+        await running.press("3", "p")
+        await running.until_shown("bridge over n3 (g)")
+        assert "stays cut" not in running.screen()
+        await running.press("up")
+        await running.until_shown("bridge over n2 (g)")
+        await running.press("g")
+        assert running.actions.calls == [("bridge", "n2", SECONDS)]
+
+
+async def test_a_dashboard_that_nobody_answers_ends_without_a_question() -> None:
+    """There is nobody who could mend anything, and nothing that would run on."""
+    async with session(healthy(), owns_cluster=False) as running:
+        running.clock.now += 60
+        await running.until_shown("GONE")
+        await running.pilot.press("q")
+        await running.until(lambda: running.app._exit)

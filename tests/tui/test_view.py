@@ -9,7 +9,7 @@ import pytest
 
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
-from raftkv.tui.frame import Mode
+from raftkv.tui.frame import Mode, Times
 from raftkv.tui.log import LogLine
 from raftkv.tui.model import State, initial, reduce
 from raftkv.tui.ports import FeedItem
@@ -25,13 +25,16 @@ from raftkv.types import NodeId
 from tests.tui.fakes import START, leader_snapshot, peer_snapshot, process, snapshot
 from tests.tui.scenes import FIVE, NAMES, NINE, election, healthy, state_of
 
+NOON = datetime(2026, 1, 1, 12)
+
 
 def table(state: State, now: float = START, width: int = 66) -> list[str]:
     return [plain(line).rstrip() for line in node_table(state, now, width, "n1")]
 
 
 def header(state: State, width: int = 80, now: float = START, frozen: bool = False, count: int = 0) -> str:
-    return plain(header_line(state, now, width, mode=Mode.FROZEN if frozen else Mode.LIVE, faults=count))
+    times = Times(Mode.FROZEN if frozen else Mode.LIVE, START, now, now, NOON)
+    return plain(header_line(state, now, width, times=times, faults=count))
 
 
 # -- spans -------------------------------------------------------------------------------------
@@ -113,10 +116,8 @@ def test_a_process_that_has_just_begun_is_no_stale_leader() -> None:
 def test_the_header_says_that_a_cluster_is_starting() -> None:
     begun = [process(name, since=START + 60, pid=99) for name in ("n1", "n2", "n3")]
     state = state_of(*(snapshot(name, pid=1) for name in ("n1", "n2", "n3")), *begun)
-    told = plain(header_line(state, START + 63, 80, mode=Mode.LIVE, faults=0))
-    assert "STARTING 0/3" in told
-    later = plain(header_line(state, START + 80, 80, mode=Mode.LIVE, faults=0))
-    assert "GONE" in later
+    assert "STARTING 0/3" in header(state, now=START + 63)
+    assert "GONE" in header(state, now=START + 80)
 
 
 def test_the_leader_is_the_living_one_of_the_highest_term() -> None:
@@ -131,9 +132,9 @@ def test_the_leader_is_the_living_one_of_the_highest_term() -> None:
 
 
 def test_header_at_80_columns() -> None:
-    expected = " raftkv   ● LIVE 3/3   term 7   leader n2   commit 1,042   0 op/s   no faults"
+    expected = " ● LIVE 3/3  term 7  leader n2  commit 1,042  0 op/s  p99 11 ms  no faults"
     assert header(state_of(*healthy())) == expected
-    assert header(state_of(*healthy()), 120).endswith("p99 11 ms   no faults   cluster demo")
+    assert header(state_of(*healthy()), 120).endswith("p99 11 ms  no faults  cluster demo")
 
 
 @pytest.mark.parametrize("width", range(60, 161, 4))

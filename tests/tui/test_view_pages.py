@@ -129,8 +129,10 @@ def test_a_grid_of_links() -> None:
         " n2       ● ok              ·                 ☠ dead",
         " n3       ☠ dead            ☠ dead            ·",
     ]
-    assert plain(link_facts(state, "n1", "n2")).startswith(" n1 → n2 blocked, 5 s left   4,711 frames sent")
-    assert plain(link_facts(state, "n1", "n9")).endswith("nothing heard of it")
+    assert plain(link_facts(state, "n1", "n2", START)).startswith(
+        " n1 → n2 ✕ blocked, 5 s left   4,711 frames sent"
+    )
+    assert plain(link_facts(state, "n1", "n9", START)).endswith("nothing heard of it")
 
 
 def test_every_cell_can_be_hit() -> None:
@@ -204,7 +206,7 @@ def test_digests() -> None:
         snapshot("n3", state_digest="cc", applied_index=41),
     )
     words = [plain(line).split()[-1] for line in digests(state, START)]
-    assert words == ["2", "2", "index"]
+    assert words == ["2", "2", "now"]
     differ = state_of(snapshot("n1", state_digest="aa"), snapshot("n2", state_digest="bb"))
     assert [plain(line).split()[-1] for line in digests(differ, START)] == ["differs!", "differs!", "compare"]
 

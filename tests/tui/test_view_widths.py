@@ -135,7 +135,7 @@ def test_no_line_is_wider_than_its_room(
         "reasons": reason_lines(state, width, height),
         "tabs": (tab_line(TABS[height % len(TABS)].name, width)[0],),
         "footer": (footer(picture, width),),
-        "header": (header_line(state, now, width, mode=mode, faults=height),),
+        "header": (header_line(state, now, width, times=bar, faults=height),),
         "lanes": lanes(state, now, width),
         "nodes": node_table(state, now, width, name),
     }
@@ -147,7 +147,7 @@ def test_no_line_is_wider_than_its_room(
     # Of a room of their own, or cut off where the screen ends.
     group_line(state, now)
     for other in state.names:
-        link_facts(state, name, other)
+        link_facts(state, name, other, now)
     detail(state, name, now, 60)
     link_matrix(state, now, matrix_shape(state, 30))
 

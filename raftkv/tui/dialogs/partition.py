@@ -46,10 +46,13 @@ class PartitionDialog(ModalScreen[Cut | None]):
         Binding("enter", "apply", "Apply", show=False, priority=True),
     ]
 
-    def __init__(self, names: Sequence[str], leader: str | None, selected: str) -> None:
+    def __init__(self, names: Sequence[str], leader: str | None, selected: str, cut: bool = False) -> None:
+        """``cut``: some links are already, which the new cut adds to."""
         super().__init__()
         self._names = tuple(names)
         self._leader = leader
+        self._selected = selected
+        self._cut = cut
         self._minority = {selected} if len(names) > 1 else set()
 
     def compose(self) -> ComposeResult:
@@ -60,11 +63,13 @@ class PartitionDialog(ModalScreen[Cut | None]):
                 yield Button("majority | minority (m)", id="majority", compact=True)
                 yield Button("isolate leader (l)", id="leader", compact=True, disabled=self._leader is None)
             with Horizontal(classes="buttons"):
-                yield Button("bridge over the chosen (g)", id="bridge", compact=True, disabled=self._few(3))
+                yield Button(self._bridge_label(), id="bridge", compact=True, disabled=self._few(3))
                 yield Button("ring (r)", id="ring", compact=True, disabled=self._few(RING_NODES_MIN))
             with Horizontal(classes="buttons"):
                 yield Button("apply (enter)", id="apply", variant="primary", compact=True)
                 yield Button("cancel (esc)", id="cancel", compact=True)
+            if self._cut:
+                yield Static("what is cut already stays cut: h heals", classes="hint")
             yield Static("↑ ↓ choose   space other group   a b assign", classes="hint")
 
     def _few(self, nodes: int) -> bool:
@@ -72,6 +77,10 @@ class PartitionDialog(ModalScreen[Cut | None]):
 
     def on_mount(self) -> None:
         self.query_one(".dialog").border_title = "partition"
+        self.query_one(OptionList).highlighted = self._names.index(self._selected)
+
+    def on_option_list_option_highlighted(self) -> None:
+        self.query_one("#bridge", Button).label = self._bridge_label()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self._flip(str(event.option.id))  # a click
@@ -110,7 +119,7 @@ class PartitionDialog(ModalScreen[Cut | None]):
 
     def action_bridge(self) -> None:
         """Two halves that hear each other only through the node that is chosen."""
-        name = self._highlighted() or self._names[0]
+        name = self._highlighted() or self._selected
         if len(self._names) < 3:
             self.notify("a bridge needs three nodes", severity="warning")
         else:
@@ -145,6 +154,10 @@ class PartitionDialog(ModalScreen[Cut | None]):
         for name in self._names:
             options.replace_option_prompt(name, self._row(name))
         self.query_one("#summary", Static).update(self._summary())
+
+    def _bridge_label(self) -> str:
+        options = self.query(OptionList)
+        return f"bridge over {(options and self._highlighted()) or self._selected} (g)"
 
     def _highlighted(self) -> str | None:
         option = self.query_one(OptionList).highlighted_option

@@ -47,6 +47,7 @@ class DataPage(Page):
         self._found: Sequence[Row] = ()
         self._total = 0
         self._problem: str | None = None
+        self._answered = False
         self._scanned_at: float | None = None
         self._under_way = False
         self.prefix = ""
@@ -80,6 +81,8 @@ class DataPage(Page):
             return ((Span(" data can be seen only as it is now, in a running cluster", "dim"),),)
         if self._problem:
             return ((Span(f" {self._problem}", "bad"),),)
+        if not self._answered:
+            return ((Span(" asking …", "dim"),),)
         if not self._found:
             text = " no key" + (f" under {self.prefix!r}" if self.prefix else " yet: n puts one")
             return ((Span(text, "dim"),),)
@@ -106,6 +109,7 @@ class DataPage(Page):
     def on_data_page_scanned(self, message: Scanned) -> None:
         self._under_way = False
         self._problem = message.problem
+        self._answered = self._answered or message.problem is None
         if message.problem is None:
             self._found, self._total = message.rows, message.total
 

@@ -82,10 +82,18 @@ class NetworkPage(Page):
         self._grid.resize(count + 1)
         self._grid.show(network(state, now, self._grid.shape, self._cursor))
         sender, to = (self._names[number] for number in self._cursor)
-        self._facts.show((link_facts(state, sender, to), group_line(state, now)))
+        self._facts.show((link_facts(state, sender, to, now), group_line(state, now)))
         self._faults.show(fault_list(state, now, self._faults.size.width))
         if self._ring.display:
             self._ring.show(ring(state, now, self._ring.size.width, self._ring.size.height))
+
+    @property
+    def row(self) -> int:
+        """Of whoever sends."""
+        return self._cursor[0]
+
+    def select(self, row: int) -> None:
+        self._cursor = (row, self._cursor[1])
 
     def move(self, columns: int, rows: int) -> bool:
         count = max(1, len(self._names))

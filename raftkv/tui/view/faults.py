@@ -47,10 +47,11 @@ def fault_time(fault: Fault, now: float) -> str:
 
 
 def faults_line(state: State, now: float, width: int, load: bool, lasting: str) -> Line:
-    """``lasting``: how long the next fault would last."""
+    """``lasting``: how long the next fault would last; empty where there can be none."""
     listed = faults(state, now)
     load_text = Span("load on " if load else "", "accent")
-    quiet = shorten(f" no faults; new ones last {lasting}", width - length((load_text,)) - 1)
+    next_one = f"; new ones last {lasting}" if lasting else ""
+    quiet = shorten(f" no faults{next_one}", width - length((load_text,)) - 1)
     narrow = width < NARROW and len(listed) > 1
     spans = [Span("" if narrow else " faults ", "dim")] if listed else [Span(quiet, "dim")]
     for number, fault in enumerate(listed):
@@ -104,10 +105,10 @@ def groups(state: State, now: float) -> list[list[str]]:
 
 def _linked(state: State, node: NodeState, other: str) -> bool:
     peer = state.node(other)
-    return _open(node, other) or (peer is not None and _open(peer, node.name))
+    return is_open(node, other) or (peer is not None and is_open(peer, node.name))
 
 
-def _open(sender: NodeState, to: str) -> bool:
+def is_open(sender: NodeState, to: str) -> bool:
     way = link(sender, to)
     return way is None or way.fault is None or not way.fault.block
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raftkv.tui.frame import Frame, Mode
 from raftkv.tui.view.faults import faults_line
-from raftkv.tui.view.spans import Line, Span
+from raftkv.tui.view.spans import Line, Span, left
 from raftkv.tui.view.timeline import clock_text, timeline
 
 BAR_SHARE = 0.33
@@ -18,5 +18,10 @@ def footer(frame: Frame, width: int) -> Line:
     bar = bar_width(width)
     clock = Span(f" {clock_text(frame.times)} ", "" if frame.times.mode is Mode.LIVE else "accent")
     lasting = f"{frame.seconds:g} s" if frame.seconds is not None else "until healed"
-    rest = faults_line(frame.state, frame.now, width - bar - len(clock.text), frame.load_on, lasting)
+    room = width - bar - len(clock.text)
+    if frame.said:
+        text, style = frame.said
+        rest: Line = (Span(left(f" {text}", room), style),)
+    else:
+        rest = faults_line(frame.state, frame.now, room, frame.load_on, lasting if frame.breakable else "")
     return (*timeline(frame.times, bar), clock, *rest)

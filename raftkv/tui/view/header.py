@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from raftkv.tui.frame import Mode
+from raftkv.tui.frame import Mode, Times
 from raftkv.tui.model import State, operations_per_second
 from raftkv.tui.view.health import Health, alive, current_term, health, leader
 from raftkv.tui.view.spans import Line, Span, length, milliseconds
 
-MODES = {
-    Mode.FROZEN: Span(" ⏸ VIEW FROZEN ", "frozen"),
-    Mode.REPLAY: Span(" ▷ REPLAY ", "frozen"),
-    Mode.SIMULATED: Span("◌ SIMULATED", "accent"),
-}
+GAP = 2
 
 
-def header_line(state: State, now: float, width: int, *, mode: Mode, faults: int) -> Line:
+def mode_of(times: Times) -> Span:
+    """Of a replay and a simulation also whether it goes on, and how fast."""
+    if times.mode is Mode.REPLAY:
+        return Span(f" ▷ REPLAY ×{times.speed:g} " if times.playing else " ⏸ REPLAY: space plays ", "frozen")
+    if times.mode is Mode.SIMULATED:
+        return Span(
+            f"◌ SIMULATED ×{times.speed:g}" if times.playing else "⏸ SIMULATED: space plays", "accent"
+        )
+    return Span(" ⏸ VIEW FROZEN: space returns ", "frozen")
+
+
+def header_line(state: State, now: float, width: int, *, times: Times, faults: int) -> Line:
     """Segments that do not fit are left out, the least telling first."""
     head = leader(state, now)
     snapshot = head.snapshot if head else None
     living = sum(alive(node, now) for node in state.nodes)
     count = len(state.nodes)
     live = Span(f"● LIVE {living}/{count}", "good" if living == count else "warn")
-    if mode is Mode.LIVE and not living and any(node.snapshot or node.process for node in state.nodes):
+    if not living and any(node.snapshot or node.process for node in state.nodes):
         states = {health(node, now) for node in state.nodes}
         if states == {Health.EXITED}:
             live = Span("☠ ALL DOWN: H restarts", "bad")
@@ -33,13 +40,13 @@ def header_line(state: State, now: float, width: int, *, mode: Mode, faults: int
     cluster = next((node.snapshot.cluster for node in state.nodes if node.snapshot), "")
     rate = operations_per_second(head) if head else None
     segments: list[tuple[int, Line]] = [  # (when to leave it out: the higher the earlier, spans)
-        (2, (Span("raftkv", "bold"),)),
-        (0, (MODES.get(mode, live),)),
+        (3, (Span("raftkv", "bold"),)),
+        (0, (live if times.mode is Mode.LIVE else mode_of(times),)),
         (0, (Span("term ", "dim"), Span(str(current_term(state)), "bold"))),
         (0, (Span("leader ", "dim"), Span(head.name, "leader")) if head else (Span("no leader", "bad"),)),
         (1, (Span("commit ", "dim"), Span(f"{commit:,}"))),
         (1, (Span(f"{rate or 0:,.0f}"), Span(" op/s", "dim"))),
-        (3, (Span("p99 ", "dim"), Span(milliseconds(snapshot.write_ms_p99)))) if snapshot else (4, ()),
+        (2, (Span("p99 ", "dim"), Span(milliseconds(snapshot.write_ms_p99)))) if snapshot else (4, ()),
         (
             0,
             (
@@ -51,15 +58,14 @@ def header_line(state: State, now: float, width: int, *, mode: Mode, faults: int
         (5, (Span("cluster ", "dim"), Span(cluster)) if cluster else ()),
     ]
     shown = [segment for segment in segments if segment[1]]
-    while len(shown) > 4 and _joined_length(shown, 2) > width - 2:
+    while len(shown) > 4 and _joined_length(shown) > width - 2:
         shown.remove(max(shown, key=lambda segment: segment[0]))
-    gap = 3 if _joined_length(shown, 3) <= width - 2 else 2
     line: list[Span] = [Span(" ")]
     for number, (_, spans) in enumerate(shown):
-        line += [Span(" " * gap)] if number else []
+        line += [Span(" " * GAP)] if number else []
         line += spans
     return tuple(line)
 
 
-def _joined_length(segments: list[tuple[int, Line]], gap: int) -> int:
-    return sum(length(spans) for _, spans in segments) + gap * (len(segments) - 1)
+def _joined_length(segments: list[tuple[int, Line]]) -> int:
+    return sum(length(spans) for _, spans in segments) + GAP * (len(segments) - 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raftkv.tui.model import NodeState, State
-from raftkv.tui.view.faults import Fault, fault_time, faults, groups, short_fault
+from raftkv.tui.view.faults import Fault, fault_time, faults, groups, is_open, short_fault
 from raftkv.tui.view.health import alive, health
 from raftkv.tui.view.matrix import BLOCKED, CORNER, DEGRADED, OK, SELF, UNKNOWN, end_mark, link
 from raftkv.tui.view.nodes import name_width
 from raftkv.tui.view.spans import Line, Span, brief, left, shorten
 
-CELL_MIN, CELL_MAX = 6, 18
+CELL_MIN, CELL_MAX, FACT_MAX = 6, 18, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def link_text(state: State, sender: NodeState, to: str, now: float, width: int) 
     return Span(shorten(f"{mark} {short_fault(way.fault)}", width), style)
 
 
-def link_facts(state: State, sender: str, to: str) -> Line:
+def link_facts(state: State, sender: str, to: str, now: float) -> Line:
     """What there is to say about the chosen link."""
     node = state.node(sender)
     if node is None or sender == to:
@@ -75,7 +75,7 @@ def link_facts(state: State, sender: str, to: str) -> Line:
     way = link(node, to)
     if way is None:
         return (Span(f" {sender} → {to}: nothing heard of it", "dim"),)
-    fault = short_fault(way.fault) if way.fault else "ok"
+    fault = link_text(state, node, to, now, FACT_MAX).text
     seconds = way.seconds_left
     left_text = f", {seconds:.0f} s left" if way.fault and seconds is not None else ""
     sent = f"{way.frames_sent:,} frames sent, {way.frames_dropped:,} dropped"
@@ -88,7 +88,23 @@ def group_line(state: State, now: float) -> Line:
     if not found:
         return (Span(" no node answers", "bad"),)
     text = " ".join(f"[{' '.join(group)}]" for group in found)
-    return Span(" reach each other  ", "dim"), Span(text, "bad" if len(found) > 1 else "good")
+    one_way = [word for group in found if len(group) > 1 for word in _one_way(state, group)]
+    style = "bad" if len(found) > 1 or one_way else "good"
+    return Span(" reach each other  ", "dim"), Span("  ".join((text, *one_way)), style)
+
+
+def _one_way(state: State, group: list[str]) -> list[str]:
+    """Those that have links to the rest of their group in one direction only."""
+    found = []
+    for name in group:
+        node = state.node(name)
+        others = [other for other in group if other != name]
+        peers = [peer for other in others if (peer := state.node(other))]
+        if node and not any(is_open(node, other) for other in others):
+            found.append(f"nobody hears {name}")
+        if not any(is_open(peer, name) for peer in peers):
+            found.append(f"{name} hears nobody")
+    return found
 
 
 def fault_list(state: State, now: float, width: int) -> tuple[Line, ...]:

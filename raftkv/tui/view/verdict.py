@@ -63,9 +63,17 @@ def digests(state: State, now: float) -> tuple[Line, ...]:
             for other in state.nodes
             if other.snapshot and alive(other, now) and other.snapshot.applied_index == snapshot.applied_index
         )
+        if fellows == 1:
+            lines.append(
+                (
+                    name,
+                    Span(f"applied {snapshot.applied_index:>10,}  "),
+                    Span("no other is at this index just now", "dim"),
+                )
+            )
+            continue
         same = len(at[snapshot.applied_index]) == 1
-        word = "differs!" if not same else f"equal on {fellows}" if fellows > 1 else "alone at this index"
-        style = "bad" if not same else "good" if fellows > 1 else "dim"
+        word, style = (f"equal on {fellows}", "good") if same else ("differs!", "bad")
         lines.append(
             (
                 name,
@@ -89,6 +97,8 @@ def load_lines(state: State, width: int) -> tuple[Line, ...]:
     asked = shorten(asked, max(10, width - len(running.text)))
     if load.problem:
         mark, style, text = BAD, "bad", f"NOT linearizable: {load.problem}"
+    elif not load.ok:
+        mark, style, text = OPEN, "dim", "nothing to judge: nothing was answered"
     elif load.rounds:
         mark, style = GOOD, "good"
         text = f"linearizable: {load.checked:,} operations in {load.rounds:,} round{'s'[: load.rounds != 1]}"
