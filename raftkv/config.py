@@ -212,6 +212,8 @@ class _Reader:
         self._check_times(config.raft)
         if config.base_port is not None and not 1024 <= config.base_port <= 65535:
             raise self._wrong("[cluster] base_port", "expected 1024 to 65535")
+        if not config.storage.data or "\0" in config.storage.data:
+            raise self._wrong("[storage] data", "expected the name of a folder")
         if not 1 <= config.storage.segment_mib <= 1024:
             raise self._wrong("[storage] segment_mib", "expected 1 to 1024")
         if config.snapshot.entries < 1 or config.snapshot.mib < 1:

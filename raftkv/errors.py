@@ -156,7 +156,10 @@ class Compacted(ClientError):
     begins after it."""
 
     def __init__(self, revision: int) -> None:
-        super().__init__(f"that revision was compacted; the earliest that can be read is {revision}")
+        super().__init__(
+            f"that revision was compacted; the earliest that can be read is {revision}, "
+            f"and watched {revision + 1}"
+        )
         self.revision = revision
 
 

@@ -208,6 +208,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "[raft] election_timeout_max_ms: must exceed",
     ),
     "data a number": (section("storage", "data = 7"), "[storage] data: expected a string"),
+    "data empty": (section("storage", 'data = ""'), "[storage] data: expected the name of a folder"),
+    "data no path": (
+        section("storage", 'data = "a\\u0000b"'),
+        "[storage] data: expected the name of a folder",
+    ),
     "segments too small": (
         section("storage", "segment_mib = 0"),
         "[storage] segment_mib: expected 1 to 1024",

@@ -76,6 +76,10 @@ def transfer(
                 raise Unavailable(
                     f"{node} does not lead within {timeout:g} s; nobody does, or it is too slow"
                 )
+            heard = {peer.name for peer in leader.peers if peer.active} if leader else set()
+            if leader and not leader.transferee and asked is None and node not in heard:
+                fail(f"{node} cannot take over: {leader.name} has not heard it lately, and goes on leading")
+                raise typer.Exit(Exit.NO)
             if leader and not leader.transferee:
                 may_happen = True
                 with suppress(Unavailable):  # the request may be lost, or its answer: look again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
@@ -95,6 +96,13 @@ class _Commands(TyperGroup):
             _discard_output()
             fail(f"{error.filename or 'output'}: {error.strerror or error}")
             raise typer.Exit(Exit.USAGE) from None
+        except Exception as error:
+            if isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException):
+                raise
+            # Ours, not the user's: told in full, and with a code that no program takes for an answer.
+            traceback.print_exc()
+            fail(f"this is a bug in raftkv: {type(error).__name__}: {error}")
+            raise typer.Exit(Exit.BUG) from None
 
 
 def _tell_usage(error: click.UsageError) -> NoReturn:

@@ -59,7 +59,7 @@ def snapshot(
         raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
     deadline = time.monotonic() + timeout
     with ControlClient() as client:
-        views = snapshots(client, target.controls, min(1.0, timeout))
+        views = snapshots(client, target.controls, min(1.0, timeout / 4))
         chosen = {name: view for name, view in views.items() if view and node in (None, name)}
         if not chosen:
             raise Unavailable(f"{node} does not answer") if node else Unreachable("no node answers")
@@ -86,7 +86,8 @@ def backup(
 ) -> None:
     """Copy the state of the running cluster to FILE: all that was written before this command began.
 
-    The file is checked when it is complete. 'raftkv restore' makes a new cluster of it.
+    --timeout bounds each of its steps, not the whole. The file is checked when it is complete;
+    'raftkv restore' makes a new cluster of it.
     """
     from raftkv.cluster.backup import back_up, pick_node
     from raftkv.cluster.control import ControlClient, snapshots
@@ -98,7 +99,7 @@ def backup(
         _, revision = reader.count()
         cluster = reader.hello().cluster
     with ControlClient() as client:
-        views = snapshots(client, target.controls, min(1.0, timeout))
+        views = snapshots(client, target.controls, min(1.0, timeout / 4))
         committed = max((view.commit_index for view in views.values() if view), default=0)
         node = pick_node(views)
         progress = _Progress("chunks copied")

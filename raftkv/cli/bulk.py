@@ -126,7 +126,12 @@ def dump(
         endpoint = _endpoint_of(client, node) if node else None
         confirmed = _catch_up(client, endpoint, timeout / 2) if endpoint else True
         entries = iter(client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint))
-        first = list(islice(entries, 1))  # raises where that node does not answer at all
+        try:
+            first = list(islice(entries, 1))
+        except Unavailable:
+            if node:
+                raise Unavailable(f"node {node} does not answer") from None
+            raise
         if not confirmed:
             note(STALE_NOTE.format(node))
         for entry in chain(first, entries):

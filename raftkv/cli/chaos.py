@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, find_whole_cluster
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_whole_cluster
 from raftkv.cli.output import note
 from raftkv.errors import ConfigError, Unavailable
 
@@ -59,10 +59,11 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _chaos(endpoints: str | None, config: Path | None, data: Path | None) -> Iterator[Chaos]:
-    from raftkv.cluster.chaos import Chaos
+def _chaos(endpoints: str | None, config: Path | None, data: Path | None, timeout: float) -> Iterator[Chaos]:
+    from raftkv.cluster.chaos import NODE_SECONDS, Chaos
 
-    chaos = Chaos(find_whole_cluster(endpoints, config, data, DEFAULT_TIMEOUT))
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    chaos = Chaos(target, min(NODE_SECONDS, timeout))
     try:
         yield chaos
         if chaos.silent:
@@ -78,11 +79,12 @@ def kill(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """End a node's process with SIGKILL."""
     _check_whom(name, leader)
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         name = name or chaos.leader()
         chaos.kill(name, seconds)
     note(f"killed {name}{_lasting(seconds)}")
@@ -94,17 +96,24 @@ def stop(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """End a node's process with SIGTERM."""
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.stop(name, seconds)
     note(f"stopped {name}{_lasting(seconds)}")
 
 
-def restart(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+def restart(
+    name: Node,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
     """Start a node that has ended, or end and start one that runs. Exit 2 when it ends again at once."""
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.restart(name)
         chaos.await_start(name)
     note(f"restarted {name}")
@@ -116,17 +125,24 @@ def pause(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Stop a node's process in its tracks (SIGSTOP)."""
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.pause(name, seconds)
     note(f"paused {name}{_lasting(seconds)}")
 
 
-def resume(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+def resume(
+    name: Node,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
     """Let a paused node go on (SIGCONT)."""
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.resume(name)
     note(f"resumed {name}")
 
@@ -139,14 +155,18 @@ def partition(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Block all links between the groups; nodes named in none form one more."""
+    """Block all links between the groups; nodes named in none form one more.
+
+    What is cut already stays cut: 'chaos heal' before makes this the only partition.
+    """
     _check_lifetime(seconds)
     sides = [[name.strip() for name in group.split(",")] for group in groups]
     for group, names in zip(groups, sides, strict=True):
         if not all(names):
             raise ConfigError(f"group {group!r} lacks a name between its commas")
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.partition(sides, seconds)
     note(f"partitioned{_ending(seconds)}")
 
@@ -158,11 +178,12 @@ def isolate(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Block all links from and to a node."""
     _check_whom(name, leader)
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         name = name or chaos.leader()
         chaos.isolate(name, seconds)
     note(f"isolated {name}{_ending(seconds)}")
@@ -174,10 +195,11 @@ def bridge(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Block the links between two halves of the others: only NODE hears both."""
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.bridge(name, seconds)
     note(f"only {name} hears everybody{_ending(seconds)}")
 
@@ -187,10 +209,11 @@ def ring(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Block all links but those of each node to the next and the one before; takes four nodes or more."""
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.ring(seconds)
     note(f"each node hears its two neighbours only{_ending(seconds)}")
 
@@ -211,6 +234,7 @@ def link(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Set the fault of the link between A and B, replacing the one it had; no fault heals it."""
     from raftkv.observe import LinkFault
@@ -224,7 +248,7 @@ def link(
         raise ConfigError("--jitter varies a delay; give --delay too")
     _check_lifetime(seconds)
     fault = LinkFault(block, drop, delay, jitter, duplicate, reorder)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         for a, b in ((sender, to),) if one_way else ((sender, to), (to, sender)):
             chaos.link(a, b, fault, seconds)
     way = f"{sender} {'→' if one_way else '↔'} {to}"
@@ -232,9 +256,15 @@ def link(
     note(f"healed the link {way}" if healed else f"set the link {way}{_ending(seconds)}")
 
 
-def campaign(name: Node, endpoints: Endpoints = None, config: Config = None, data: Data = None) -> None:
+def campaign(
+    name: Node,
+    endpoints: Endpoints = None,
+    config: Config = None,
+    data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
     """Let a node's election timer run out now."""
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.campaign(name)
     note(f"{name} campaigns")
 
@@ -248,6 +278,7 @@ def disk(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Make a node's disk slow, full or broken; no option heals it."""
     from raftkv.observe import DiskFault
@@ -258,7 +289,7 @@ def disk(
         raise ConfigError("a disk is one of slow, full and broken: give one of --slow, --full and --fail")
     _check_lifetime(seconds)
     fault = DiskFault(slow, full, fail)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.disk(name, fault, seconds)
     what = "fails" if fail else "is full" if full else f"is slower by {slow:g} ms" if slow else "is healed"
     note(f"the disk of {name} {what}{_lasting(None if fault == DiskFault() else seconds)}")
@@ -271,12 +302,13 @@ def clock(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Make a node's clock run too fast or too slow."""
     if not CLOCK_RATE_MIN <= rate <= CLOCK_RATE_MAX:
         raise ConfigError(f"--rate {rate:g}: expected {CLOCK_RATE_MIN:g} to {CLOCK_RATE_MAX:g}")
     _check_lifetime(seconds)
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.clock(name, rate, seconds)
     note(
         f"the clock of {name} runs at {rate:g} times the true rate{_lasting(None if rate == 1 else seconds)}"
@@ -290,9 +322,10 @@ def heal(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Remove every fault of links, disks and clocks."""
-    with _chaos(endpoints, config, data) as chaos:
+    with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.heal_all() if everything else chaos.heal()
         broken = chaos.still_broken()
         chaos.silent.clear()

@@ -57,10 +57,10 @@ def check(
             verdict = _check(name, budget)
         except HistoryError as error:
             fail(str(error))  # the other files are judged all the same
-            code = Exit.USAGE
+            code = code or Exit.USAGE
             continue
         if not verdict.outcome.holds:
-            code = max(code, Exit.NO)
+            code = Exit.NO  # a violation counts for more than a file that cannot be read
         if json:
             seconds = round(time.monotonic() - begin, 3)
             documents.append({"history": name, **verdict.document(), "seconds": seconds})

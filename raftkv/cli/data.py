@@ -12,7 +12,7 @@ from raftkv.cli.reading import stdin
 from raftkv.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
-    from raftkv.client import Entry
+    from raftkv.client import Client, Entry
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The key.", show_default=False)]
 Value = Annotated[
@@ -73,12 +73,10 @@ def get(
     if prefix is not None:
         with connect(target, timeout) as client:
             start = argument_bytes(prefix)
-            found = list(client.prefix(start, revision=revision, stale=stale))
             if json:
-                _, present = client.count(start, prefix_end(start), stale=stale)
-                kvs = [entry_json(item) for item in found]
-                emit_json({"kvs": kvs, "count": len(kvs), "more": False, "revision": present})
+                emit_json(_document(client, start, prefix_end(start), revision=revision, stale=stale))
                 return
+            found = list(client.prefix(start, revision=revision, stale=stale))
         for item in found:
             _print_entry(item)
         return
@@ -143,21 +141,44 @@ def scan(
         low = argument_bytes(prefix)
         high = prefix_end(low)
     with connect(find_target(endpoints, config, data), timeout) as client:
-        total, revision = client.count(low, high, stale=stale) if count or json else (0, 0)
-        entries: list[Entry] = []
-        if not count:
-            found = client.range(low, high, limit=limit, reverse=reverse, keys_only=keys_only, stale=stale)
-            if not json:
-                for entry in found:  # as they come: a large range is never held whole
-                    _print_entry(entry, keys_only)
-                return
-            entries = list(found)
-    if json:
-        kvs = [entry_json(entry, keys_only) for entry in entries]
-        more = bool(limit) and len(entries) == limit and total > limit
-        emit_json({"kvs": kvs, "count": total, "more": more, "revision": revision})
-    else:
-        emit(str(total))
+        how: dict[str, Any] = {"limit": limit, "reverse": reverse, "keys_only": keys_only, "stale": stale}
+        if count:
+            total, revision = client.count(low, high, stale=stale)
+            document = {"kvs": [], "count": total, "more": False, "revision": revision}
+            emit_json(document) if json else emit(str(total))
+        elif json:
+            emit_json(_document(client, low, high, **how))
+        else:
+            for entry in client.range(low, high, **how):  # as they come: a large range is never held whole
+                _print_entry(entry, keys_only)
+
+
+def _document(
+    client: Client,
+    low: bytes,
+    high: bytes,
+    *,
+    limit: int = 0,
+    reverse: bool = False,
+    keys_only: bool = False,
+    revision: int = 0,
+    stale: bool = False,
+) -> dict[str, Any]:
+    """All of it as of the revision that it names, so that a watch can begin there. But for ``stale``: what
+    several nodes say is of several revisions, of which it names the first."""
+    total, present = client.count(low, high, revision=revision, stale=stale)
+    as_of = 0 if stale else revision or present
+    how: dict[str, Any] = {"limit": limit, "reverse": reverse, "keys_only": keys_only, "stale": stale}
+    entries = list(client.range(low, high, revision=as_of, **how)) if total or stale else []
+    if stale:
+        present = min([entry.revision for entry in entries], default=present)
+        total = total if limit else len(entries)
+    return {
+        "kvs": [entry_json(entry, keys_only) for entry in entries],
+        "count": total,
+        "more": bool(limit) and total > limit,
+        "revision": present,
+    }
 
 
 def cas(

@@ -18,7 +18,7 @@ from raftkv.cli.options import (
     connect,
     find_target,
 )
-from raftkv.cli.output import as_json, as_text, emit, emit_json, flush
+from raftkv.cli.output import as_field, as_json, emit, emit_json, flush
 
 if TYPE_CHECKING:
     from raftkv.client import LeaseInfo
@@ -130,7 +130,7 @@ def show(
         return
     emit(f"lease {lease.id}: {lease.remaining:g} s left of {lease.ttl:g}, {lease.key_count} keys")
     for key in lease.keys:
-        emit(as_text(key))
+        emit(as_field(key))
 
 
 def _json(lease: LeaseInfo) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DETACH_SECONDS = 45.0
 """Without a word of the launcher."""
 DOWN_SECONDS = 20.0
+ROOM_BYTES = 64 << 10
 RESIZE_SECONDS = 120.0
 LAUNCHER_LOG = "launcher.log"
 _TOLD = re.compile(r"raftkv: |ready: |node \S+ |without |no leader |the leader |\S+ leads, ")
@@ -279,7 +281,11 @@ def _await_ready(process: subprocess.Popen[bytes], log_path: Path, begin: int) -
         heard = len(lines)
         if ended:
             reasons = [line for line in lines if line.startswith("raftkv: ")]
-            fail(reasons[-1].removeprefix("raftkv: ") if reasons else f"it ended early; see {log_path}")
+            full = (
+                shutil.disk_usage(log_path.parent).free < ROOM_BYTES
+            )  # then its log could not be written either
+            early = f"it ended early; {'there is no room left' if full else 'see'} {'in ' * full}{log_path}"
+            fail(reasons[-1].removeprefix("raftkv: ") if reasons else early)
             raise typer.Exit(process.returncode or 1)
         time.sleep(0.02)
     return f"the cluster is not ready after {DETACH_SECONDS:g} s"

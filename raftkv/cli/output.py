@@ -40,6 +40,8 @@ class Exit(IntEnum):
     """Nobody answered or there is no leader; nothing happened."""
     UNKNOWN = 4
     """Sent and not answered in time."""
+    BUG = 70
+    """As ``sysexits.h`` has it."""
 
 
 class Unprinted(OutcomeUnknown):
@@ -114,10 +116,11 @@ def require_stdout() -> None:
         raise ConfigError("stdout is closed; the output has nowhere to go")
 
 
-def emit(text: str) -> None:
-    """A line of data, on stdout; UTF-8 whatever the locale."""
+def emit(text: str, foreign: str = "surrogateescape") -> None:
+    """A line of data, on stdout; UTF-8 whatever the locale. Of names that are none, like a path's, the bytes
+    are printed as they are."""
     require_stdout()
-    rest = memoryview(text.encode("utf-8") + b"\n")
+    rest = memoryview(text.encode("utf-8", foreign) + b"\n")
     with _printing():
         while rest:  # with PYTHONUNBUFFERED a part of it may be all that is taken at once
             rest = rest[sys.stdout.buffer.write(rest) :]
@@ -142,7 +145,7 @@ def _printing() -> Iterator[None]:
 
 
 def emit_json(document: Any) -> None:
-    emit(json.dumps(document, ensure_ascii=False))
+    emit(json.dumps(document, ensure_ascii=False), "backslashreplace")  # JSON's own escape for such a name
     flush()
 
 

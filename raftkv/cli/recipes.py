@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli import family
+from raftkv.cli.data import read_value
 from raftkv.cli.endings import ENDINGS, when_told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
@@ -86,7 +87,8 @@ def lock(
 def elect(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The office's name.", show_default=False)],
     value: Annotated[
-        str | None, typer.Argument(metavar="VALUE", help="What the holder says.", show_default=False)
+        str | None,
+        typer.Argument(metavar="VALUE", help="What the holder says; '-' reads stdin.", show_default=False),
     ] = None,
     listen: Annotated[bool, typer.Option("--listen", help="Only print who holds it, as it changes.")] = False,
     ttl: Ttl = 10.0,
@@ -103,13 +105,14 @@ def elect(
     if listen == (value is not None):
         raise ConfigError("give either a VALUE to stand with, or --listen")
     check_finite("--wait", wait)
+    content = None if value is None else read_value(value)
     _let_go_when_told()
     with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
         election = Election(client, argument_bytes(name), ttl)
-        if value is None:
+        if content is None:
             _listen(client, name, json)
             return
-        if not election.campaign(argument_bytes(value), wait or None):
+        if not election.campaign(content, wait or None):
             fail(f"office {name}: somebody else has held it for {wait:g} s")
             raise typer.Exit(Exit.NO)
         try:

@@ -93,15 +93,23 @@ def compact(
 def _read(file: str) -> Any:
     try:
         if file == "-":
-            return jsonlib.loads(whole(stdin(), "stdin", _BYTES_MAX).decode("utf-8"))
+            return jsonlib.loads(whole(stdin(), "stdin", _BYTES_MAX).decode("utf-8"), object_pairs_hook=_once)
         with Path(file).open("rb") as stream:
-            return jsonlib.loads(whole(stream, file, _BYTES_MAX).decode("utf-8"))
+            return jsonlib.loads(whole(stream, file, _BYTES_MAX).decode("utf-8"), object_pairs_hook=_once)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: it is not UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: not valid JSON: {error}") from None
+        raise ConfigError(f"{'stdin' if file == '-' else file}: not valid JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A member that stands there twice would lose what the first one says."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ConfigError("a member of the transaction's JSON stands there twice")
+    return found
 
 
 # -- from JSON
@@ -252,6 +260,8 @@ def _print_results(result: TxnResult) -> None:
             case Page():
                 for entry in each.entries:
                     emit(f"{as_field(entry.key)}\t{as_field(entry.value)}")
+                if each.count and not each.entries:  # only the count was asked for
+                    emit(str(each.count))
             case Entry():
                 emit(f"{as_field(each.key)}\t{as_field(each.value)}")
             case int():

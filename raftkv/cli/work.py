@@ -50,7 +50,7 @@ def bench(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Measure the cluster; writes keys that begin with bench/."""
+    """Measure the cluster; writes keys that begin with bench/. Requests that fail are counted."""
     from raftkv.client.bench import Bench
     from raftkv.kv import check_value
 

@@ -128,6 +128,8 @@ class Bench:
             self._transport.core.submit(call, now)
             while number + 1 - done >= self._result.clients:
                 self._transport.pump(PUMP_SECONDS)
+            if errors:  # or every key would wait its whole time
+                raise errors[0]
         while done < count:
             self._transport.pump(PUMP_SECONDS)
         if errors:

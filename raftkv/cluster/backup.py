@@ -139,7 +139,7 @@ def _copy(
     except FileExistsError:
         raise ConfigError(f"{path} exists already; a backup does not overwrite anything") from None
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         (path.parent / partial).unlink(missing_ok=True)
     return writing.size
@@ -168,7 +168,7 @@ def restore_local(backup: Backup, data: Path, nodes: int, progress: Progress) ->
             data.rmdir()
         aside.rename(data)
     except OSError as error:
-        raise StorageError(f"cannot make {data}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot make {data}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from raftkv.client import Client
 from raftkv.cluster.control import ControlClient
-from raftkv.errors import RaftkvError, WireError
+from raftkv.errors import RaftkvError, Unavailable, WireError
 from raftkv.kv import prefix_end
 from raftkv.observe import LogEntry
 from raftkv.wire.status import entry_from_map
@@ -80,7 +80,10 @@ class Lookups:
     def _ask_node(self, node: str, verb: str, **arguments: Any) -> Any:
         self._require(node)
         with ControlClient() as client:
-            return client.ask(self._controls[node], verb, self._node_seconds, **arguments)
+            try:
+                return client.ask(self._controls[node], verb, self._node_seconds, **arguments)
+            except Unavailable:
+                raise Unavailable(f"node {node} does not answer") from None
 
     def _require(self, node: str) -> None:
         if node not in self._controls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,10 @@ def test_several_histories(tmp_path: Path) -> None:
     found = document(run(tmp_path, "a.jsonl", "b.jsonl", "--json"), 1)
     assert [history["verdict"] for history in found["histories"]] == ["linearizable", "NOT linearizable"]
     done = run(tmp_path, "b.jsonl", "missing.jsonl", "a.jsonl")
-    assert (done.returncode, done.stderr) == (2, b"raftkv: missing.jsonl: No such file or directory\n")
+    assert done.stderr == b"raftkv: missing.jsonl: No such file or directory\n"
+    assert done.returncode == 1, "a violation counts for more than what cannot be read"
+    assert run(tmp_path, "missing.jsonl", "b.jsonl").returncode == 1
+    assert run(tmp_path, "missing.jsonl", "a.jsonl").returncode == 2
     assert done.stdout.endswith(b"\na.jsonl: linearizable\n")
 
 
@@ -176,3 +180,18 @@ def test_the_real_command(tmp_path: Path) -> None:
     assert done.stdout == run(tmp_path, "h.jsonl").stdout
     piped = run_with(["check", "-"], tmp_path, shell='"$@" < h.jsonl')
     assert (piped.returncode, piped.stdout) == (1, done.stdout)
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """A history that holds must not look like a violation because of what its file is called."""
+    name = os.fsdecode(b"h\xff.jsonl")
+    write(tmp_path, name, FINE)
+    write(tmp_path, "b.jsonl", FINE)
+    done = run(tmp_path, name, "b.jsonl", *how)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"linearizable" in done.stdout
+    if how:
+        assert json.loads(done.stdout)["histories"][0]["history"] == name
+    else:
+        assert done.stdout.startswith(b"h\xff.jsonl: linearizable")

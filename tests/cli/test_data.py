@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
+from raftkv.cli.data import _document
+from raftkv.client import Client, Entry
 from tests.cli.asserting import ENTRY_FIELDS, document, invoke, ok, quiet, refused, run_with
 from tests.support.processes import LocalCluster, await_condition, environment
 
@@ -225,3 +229,33 @@ def test_a_reader_that_has_had_enough_is_no_failure(cluster: LocalCluster, unbuf
         assert (done.returncode, done.stderr) == (0, b""), arguments
     piped = run_with(["scan"], folder, shell='"$@" | head -c 3; exit "${PIPESTATUS[0]}"')
     assert (piped.returncode, len(piped.stdout), piped.stderr) == (0, 3, b"")
+
+
+class Moving:
+    """A store to which somebody writes between any two questions."""
+
+    def __init__(self, revision: int) -> None:
+        self.present = revision
+
+    def count(self, low: bytes, high: bytes, *, revision: int, stale: bool) -> tuple[int, int]:
+        self.present += 1
+        return (revision or self.present) - 1, self.present
+
+    def range(self, low: bytes, high: bytes, *, revision: int, **_: Any) -> Iterator[Entry]:
+        self.present += 1
+        as_of = revision or self.present
+        for number in range(1, as_of):
+            yield Entry(b"%d" % number, b"", number, number, 1, 0, as_of)
+
+
+@pytest.mark.parametrize(("revision", "of"), [(0, 6), (3, 3)])
+def test_what_is_read_is_of_the_revision_that_is_named(revision: int, of: int) -> None:
+    """Or whoever watches from there on would miss a change, or see one twice."""
+    found = _document(cast(Client, Moving(5)), b"", b"", revision=revision)
+    assert len(found["kvs"]) == found["count"] == of - 1
+    assert revision or found["revision"] == of
+
+
+def test_of_what_may_lag_the_first_revision_is_named() -> None:
+    found = _document(cast(Client, Moving(5)), b"", b"", stale=True)
+    assert (len(found["kvs"]), found["count"], found["revision"]) == (6, 6, 7)

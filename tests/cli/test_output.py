@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from raftkv.cli.app import app
 from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, exit_code_of, from_field, from_json
 from raftkv.errors import (
     ClientError,
@@ -110,3 +112,18 @@ def test_the_exit_code_tells_where_stderr_cannot(tmp_path: Path, arguments: list
             check=False,
         )
     assert done.returncode == code
+
+
+def test_what_nobody_foresaw_is_told_in_full_and_taken_for_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that reads exit code 1 as "no" must not read it where raftkv itself has failed."""
+
+    def fails(*_: object) -> None:
+        raise KeyError("gone")
+
+    monkeypatch.setattr("raftkv.cli.data.find_target", fails)
+    result = CliRunner().invoke(app, ["get", "a"])
+    assert result.exit_code == Exit.BUG
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1] == "raftkv: this is a bug in raftkv: KeyError: 'gone'"

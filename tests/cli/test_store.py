@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -78,8 +78,17 @@ def test_a_transaction_without_sense_is_refused(cluster: LocalCluster, transacti
     assert why in refused(transact(cluster, transaction), 2)
 
 
+def test_a_count_is_printed_where_only_that_was_asked_for(cluster: LocalCluster) -> None:
+    for name in "abc":
+        ok(cluster, "put", f"counted/{name}", "1")
+    done = transact(cluster, {"success": [{"op": "range", "prefix": "counted/", "count_only": True}]})
+    assert (done.returncode, done.stdout) == (0, b"success\n3\n")
+
+
 def test_no_json_and_no_file(cluster: LocalCluster) -> None:
-    assert "not valid JSON" in refused(invoke(cluster, "txn", stdin=b"{"), 2)
+    assert refused(invoke(cluster, "txn", stdin=b"{"), 2).startswith("stdin: not valid JSON")
+    twice = b'{"success": [{"op": "put", "key": "twice", "value": "1"}], "success": []}'
+    assert "stands there twice" in refused(invoke(cluster, "txn", stdin=twice), 2)
     assert "No such file" in refused(invoke(cluster, "txn", "nowhere.json"), 2)
 
 
@@ -120,12 +129,14 @@ def test_a_watch_prints_a_line_an_event(cluster: LocalCluster) -> None:
     assert gone == left
 
 
-def start(cluster: LocalCluster, *arguments: str) -> subprocess.Popen[str]:
+def start(
+    cluster: LocalCluster, *arguments: str, stdin: int | IO[bytes] = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "raftkv", *arguments],
         cwd=cluster.folder,
         env=environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -248,6 +259,21 @@ def test_an_office_is_held_seen_and_resigned(cluster: LocalCluster) -> None:
         assert process.wait(DEADLINE_SECONDS) == 130
         process.communicate()
     assert "either a VALUE" in refused(invoke(cluster, "elect", "office"), 2)
+
+
+def test_what_the_holder_says_can_come_from_stdin(cluster: LocalCluster, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    said.write_bytes(b"from stdin")
+    with said.open("rb") as stdin:
+        holder = start(cluster, "elect", "office/2", "-", stdin=stdin)
+    listener = start(cluster, "elect", "office/2", "--listen")
+    heard = listener.stdout
+    assert heard
+    await_condition(lambda: heard.readline() == "from stdin\n", "somebody to be elected")
+    for process in (holder, listener):
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE_SECONDS)
+    assert (holder.returncode, listener.returncode) == (130, 130)
 
 
 def test_the_shell_obeys_lines_and_stops_at_the_first_that_fails(cluster: LocalCluster) -> None:
