@@ -69,6 +69,10 @@ class TimeOperations(DataOperations):
         if self.staging:
             run = self.staging.simulation
             run.speed = other_speed(run.speed, steps)
+        elif self.viewer.mode is not Mode.REPLAY:
+            self.notify(
+                "the cluster has its own speed: only a replay or a simulation can be slower or faster"
+            )
         else:
             self.viewer.change_speed(steps)
         self.draw()

@@ -396,6 +396,17 @@ async def test_whom_the_keys_act_on_is_told_on_every_page() -> None:
         assert running.actions.calls == [("kill", "n3", SECONDS)]
 
 
+async def test_while_the_past_is_shown_the_keys_that_move_in_it_are_told() -> None:
+    async with session(healthy()) as running:
+        await running.press("space")
+        await running.until_shown(" space return  [ back  ] on")
+        assert "k kill" not in running.screen()
+        await running.press(">")
+        await running.until_shown("the cluster has its own speed")
+        await running.press("space")
+        await running.until_shown(" n1 ▸ k kill")
+
+
 async def test_nothing_is_asked_of_a_node_that_is_down() -> None:
     async with session([*healthy(), process("n1", "exited")]) as running:
         for key in ("i", "e", "c", "f", "o"):

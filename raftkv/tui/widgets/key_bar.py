@@ -13,6 +13,7 @@ from raftkv.tui.view.spans import Span, brief
 from raftkv.tui.widgets.lines import Lines
 
 _OF_TIME = ("freeze", "pair")
+_OF_SPEED = ("slower", "faster")
 _OF_CLUSTER = ("node", "net", "data")
 
 
@@ -32,7 +33,9 @@ class KeyBar(Lines):
         self._fill()
 
     def show_for(self, frame: Frame) -> None:
-        target = brief(frame.selected, NAME_MAX) if frame.breakable else ""
+        # What is done while the past is shown is done now, and not to what is on the screen.
+        present = frame.breakable and frame.times.mode is not Mode.FROZEN
+        target = brief(frame.selected, NAME_MAX) if present else ""
         if (self._mode, self._target) != (frame.times.mode, target):
             self._mode, self._target = frame.times.mode, target
             self._fill()
@@ -59,6 +62,8 @@ class KeyBar(Lines):
     def _chosen(self, room: int) -> list[Command]:
         """As many as fit, in the order in which the commands are listed everywhere."""
         known = [_in(self._mode, command) for command in self._commands]
+        if self._mode in (Mode.LIVE, Mode.FROZEN):
+            known = [command for command in known if command.action not in _OF_SPEED]
         if not self._target:
             known = [command for command in known if command.group not in _OF_CLUSTER]
         chosen: set[str] = set()
