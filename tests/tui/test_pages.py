@@ -432,3 +432,15 @@ async def test_nodes_that_join_and_leave_come_and_go() -> None:
         await running.until(lambda: " n4   follower" not in running.screen())
         for number in range(1, 9):
             await running.press(f"f{number}")
+
+
+async def test_a_list_whose_room_has_grown_leaves_none_of_it_empty() -> None:
+    async with session(healthy()) as running:
+        running.lookups.rows = [(f"key/{number:03}", "v", 1, 1) for number in range(30)]
+        await running.press("f5")
+        await running.until_shown("key/000")
+        await running.press("end")
+        await running.until_shown("key/029")
+        assert "key/000" not in running.screen()
+        await running.pilot.resize_terminal(80, 50)
+        await running.until_shown("key/000")

@@ -115,7 +115,10 @@ def _read_at_cut_off(stage: Stage, node: str, revision: int) -> None:
         else:
             raise ScenarioFailed(f"the linearizable read at {node} fails", f"the answer {entry}")
     stale = stage.stale(node, "stale-leader")
-    found = f"{stale.value!r} as of revision {stale.revision}, the cluster is at {revision}" if stale else "-"
+    found = "nothing"
+    if stale:
+        value = stale.value.decode("utf-8", "replace")
+        found = f"'{value}' as of revision {stale.revision}, the cluster is at {revision}"
     stage.assure(
         f"a read of {node} with --stale answers, and its revision says how old that is",
         stale is not None and stale.value == b"old" and stale.revision < revision,

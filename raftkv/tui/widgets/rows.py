@@ -32,7 +32,8 @@ class Rows(Lines):
         self._all = tuple(rows)
         self.cursor = min(self.cursor, max(0, len(self._all) - 1))
         height = max(1, self.size.height)
-        self._first = min(max(self._first, self.cursor - height + 1), self.cursor)
+        most = max(0, len(self._all) - height)  # a room that has grown leaves none of it empty
+        self._first = min(max(self._first, self.cursor - height + 1), self.cursor, most)
         self.show(self._all[self._first : self._first + height])
 
     def step(self, rows: int) -> None:
