@@ -268,20 +268,21 @@ class Raft:
         self._messages, self._messages_after_append = [], []
         snapshots.chunks, snapshots.installed = [], None
         self.read_states, self._events = [], []
+        # By position, once a turn: by name it takes 1.5 us instead of 0.5.
         return Ready(
-            hard_state=hard_state,
-            entries=entries,
-            mark=mark,
-            messages=messages,
-            messages_after_append=messages_after_append,
-            anew=anew,
-            chunks=chunks,
-            installed=installed,
-            committed=committed,
-            read_states=read_states,
-            soft_state=soft_state,
-            membership=changed,
-            events=events,
+            hard_state,
+            entries,
+            mark,
+            messages,
+            messages_after_append,
+            anew,
+            chunks,
+            installed,
+            committed,
+            read_states,
+            soft_state,
+            changed,
+            events,
         )
 
     def status(self) -> RaftStatus:
