@@ -6,7 +6,7 @@ import dataclasses
 
 from raftkv.raft import Entry, SnapshotMark
 from raftkv.raft.log import size_of
-from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot
+from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot, InstallSnapshotResponse
 from raftkv.types import LogIndex, Term
 from tests.paper.support import N1, N2, append, at, elect, node, step, turn, win_pre_vote
 from tests.support.raft_cluster import OPTIONS, RaftCluster
@@ -81,6 +81,19 @@ def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
     step(raft, chunk(0, NEWER))
     assert raft.snapshots.incoming is not None
     assert raft.snapshots.incoming.mark == NEWER
+
+
+def test_a_chunk_of_another_snapshot_of_the_same_index_is_no_part_of_this_one() -> None:
+    """Two nodes took them, and their bytes need not be the same: the other one has to come from its start."""
+    other = SnapshotMark(MARK.index, MARK.term, MARK.id + 1, MARK.chunks)
+    raft = node([at(1, 1)], term=3)
+    step(raft, chunk(0))
+    raft.chunk_stored(MARK.id, 0)
+    turn(raft)
+    answer = step(raft, chunk(1, other)).one(InstallSnapshotResponse)
+    assert raft.snapshots.incoming is not None
+    assert (raft.snapshots.incoming.mark, raft.snapshots.incoming.handed) == (MARK, 1)
+    assert (answer.snapshot_id, answer.next_number) == (other.id, 0)
 
 
 def test_a_peer_that_answers_counts_as_alive_at_every_tick() -> None:
