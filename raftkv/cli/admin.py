@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable, Unreachable
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -54,7 +53,7 @@ def transfer(
     if node not in target.controls:
         raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
     deadline = time.monotonic() + timeout
-    asked, may_happen = None, False
+    asked, refused, may_happen = None, "", False
     with ControlClient() as client:
         while True:
             left = deadline - time.monotonic()
@@ -68,7 +67,7 @@ def transfer(
                     emit(f"{node} leads, term {leader.term}")
                 return
             if leader and not leader.transferee and leader.name == asked:
-                fail(f"{node} did not take over in time; {leader.name} goes on leading")
+                fail(f"{refused or f'{node} did not take over in time'}; {leader.name} goes on leading")
                 raise typer.Exit(Exit.NO)
             if left <= 0 and may_happen:
                 raise OutcomeUnknown(f"{node} does not lead after {timeout:g} s; it was told to, and may yet")
@@ -76,15 +75,15 @@ def transfer(
                 raise Unavailable(
                     f"{node} does not lead within {timeout:g} s; nobody does, or it is too slow"
                 )
-            heard = {peer.name for peer in leader.peers if peer.active} if leader else set()
-            if leader and not leader.transferee and asked is None and node not in heard:
-                fail(f"{node} cannot take over: {leader.name} has not heard it lately, and goes on leading")
-                raise typer.Exit(Exit.NO)
             if leader and not leader.transferee:
                 may_happen = True
-                with suppress(Unavailable):  # the request may be lost, or its answer: look again
+                try:
                     client.ask(target.controls[leader.name], "transfer", left, to=node)
                     asked = leader.name
+                except Unavailable:
+                    pass  # the request may be lost, or its answer: look again
+                except RaftkvError as error:  # for good, unless it has stopped leading meanwhile
+                    asked, refused, may_happen = leader.name, str(error), False
             time.sleep(POLL_SECONDS)
 
 

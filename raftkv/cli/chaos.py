@@ -115,7 +115,7 @@ def restart(
     """Start a node that has ended, or end and start one that runs. Exit 2 when it ends again at once."""
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.restart(name)
-        chaos.await_start(name)
+        chaos.await_start(name, timeout)
     note(f"restarted {name}")
 
 

@@ -25,6 +25,7 @@ DETACH_SECONDS = 45.0
 """Without a word of the launcher."""
 DOWN_SECONDS = 20.0
 ROOM_BYTES = 64 << 10
+"""With less a disk is full."""
 RESIZE_SECONDS = 120.0
 LAUNCHER_LOG = "launcher.log"
 _TOLD = re.compile(r"raftkv: |ready: |node \S+ |without |no leader |the leader |\S+ leads, ")
@@ -281,11 +282,12 @@ def _await_ready(process: subprocess.Popen[bytes], log_path: Path, begin: int) -
         heard = len(lines)
         if ended:
             reasons = [line for line in lines if line.startswith("raftkv: ")]
-            full = (
-                shutil.disk_usage(log_path.parent).free < ROOM_BYTES
-            )  # then its log could not be written either
-            early = f"it ended early; {'there is no room left' if full else 'see'} {'in ' * full}{log_path}"
-            fail(reasons[-1].removeprefix("raftkv: ") if reasons else early)
+            if reasons:
+                fail(reasons[-1].removeprefix("raftkv: "))
+            elif shutil.disk_usage(log_path.parent).free < ROOM_BYTES:  # nor is there for what it had to say
+                fail(f"it ended early: there is no room left in {log_path.parent}")
+            else:
+                fail(f"it ended early; see {log_path}")
             raise typer.Exit(process.returncode or 1)
         time.sleep(0.02)
     return f"the cluster is not ready after {DETACH_SECONDS:g} s"

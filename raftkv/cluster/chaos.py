@@ -19,7 +19,6 @@ from raftkv.observe.shapes import Link
 NODE_SECONDS = 2.0
 LAUNCHER_SECONDS = 15.0
 """A polite end may take its time before it is enforced."""
-START_SECONDS = 5.0
 POLL_SECONDS = 0.02
 BLOCKED = LinkFault(block=True)
 
@@ -54,11 +53,11 @@ class Chaos(Lookups):
     def restart(self, node: str) -> str:
         return self._process("restart", node)
 
-    def await_start(self, node: str) -> None:
+    def await_start(self, node: str, timeout: float) -> None:
         """Until it listens, or its time for that is up: a log that is long takes longer to be read. Raises
         ``LaunchError`` where it has ended again."""
         assert self._target.launcher
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + timeout
         with ControlClient() as client:
             while time.monotonic() < deadline:
                 begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)

@@ -6,7 +6,8 @@ Rules:
    moment (silence, time left) is worked out in ``view`` from a ``now`` that the caller gives.
 2. Everything is bounded by a constant below; the dashboard may stay open for days.
 3. A node's events are numbered without gaps from 1 at every start, but PUB drops silently: a gap,
-   seen in an event or in a snapshot's ``event_sequence``, becomes a line of the event log.
+   seen in an event or in a snapshot's ``event_sequence``, becomes a line of the event log, and goes once
+   the node has told what was missed.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from raftkv.observe import (
     ProcessSnapshot,
     events,
 )
-from raftkv.tui import checks, log, since, terms
+from raftkv.tui import checks, event_log, since, terms
 from raftkv.tui.checks import Checks, Finding
-from raftkv.tui.log import LEADER, LogLine, clean
+from raftkv.tui.event_log import LEADER, LogLine, clean
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
 
@@ -176,7 +177,7 @@ def reduce(state: State, item: Item) -> State:
         case Earlier():
             past = [event for event in item.events if timely(event.time) and state.node(event.node)]
             # Nothing has happened just now, and neither the log nor the timeline is to move for them.
-            return replace(state, lines=log.with_past(state.lines, past))
+            return replace(state, lines=event_log.with_past(state.lines, past))
         case ProcessSnapshot() if timely(item.since) and (item.until is None or timely(item.until)):
             return _on_process(state, item)
     return state
@@ -290,7 +291,7 @@ def _on_event(state: State, event: Event) -> State:
     if node.snapshot and node.boot == node.snapshot.boot:
         snapshot = since.updated(node.snapshot, event)
         node = _living(replace(node, snapshot=snapshot), event.time, snapshot.role, snapshot.term)
-    return _with_line(_with_node(state, node), log.of_event(event))
+    return _with_line(_with_node(state, node), event_log.of_event(event))
 
 
 def _account(
@@ -306,7 +307,7 @@ def _account(
     if missed:
         # What was missed may have been a truncation, so nothing older is known of the log.
         node = replace(node, terms=terms.NONE)
-        state = _with_line(state, log.gap(time, node.name, range(sequence - missed + 1, sequence + 1)))
+        state = _with_line(state, event_log.gap(time, node.name, range(sequence - missed + 1, sequence + 1)))
     return _with_node(state, node), node
 
 
@@ -348,4 +349,4 @@ def _with_node(state: State, changed: NodeState) -> State:
 
 
 def _with_line(state: State, line: LogLine) -> State:
-    return replace(state, lines=log.with_line(state.lines, line), lines_total=state.lines_total + 1)
+    return replace(state, lines=event_log.with_line(state.lines, line), lines_total=state.lines_total + 1)

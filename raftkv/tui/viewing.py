@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.frame import Mode, Times
-from raftkv.tui.log import LogLine
 from raftkv.tui.model import State
 from raftkv.tui.playback.tape import Playhead, Tape
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raftkv.raft import trace
-from raftkv.tui.log import LogLine
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.why_nodes import OF_NODES, Explain, Fields, Reason
 
 __all__ = ["EXPLAINED", "Reason", "why"]

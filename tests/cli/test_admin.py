@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def test_a_node_that_is_down_does_not_take_over(cluster: LocalCluster) -> None:
         if done.returncode != Exit.NO:
             return False
         complaint = refused(done, Exit.NO)
-        return "has not heard it lately, and goes on leading" in complaint
+        missed = f"{dead} cannot take over: (n[123]) has not heard it lately; \\1 goes on leading"
+        return re.fullmatch(missed, complaint) is not None
 
     try:
         await_condition(is_missed, f"the leader to miss {dead}")

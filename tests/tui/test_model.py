@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raftkv.observe import Earlier, events
-from raftkv.tui import log, model
+from raftkv.tui import event_log, model
 from raftkv.tui.model import CommandDone, CommandFailed, State, initial, lag, reduce, reduce_all
 from raftkv.tui.ports import FeedItem
 from tests.tui.fakes import START, event, leader_snapshot, peer_snapshot, process, snapshot
@@ -56,9 +56,9 @@ def test_what_was_said_before_anybody_listened_stands_above_and_is_not_news() ->
 
 
 def test_the_past_is_bounded_like_the_present() -> None:
-    past = Earlier(tuple(changed(number, START - 9000 + number) for number in range(log.LINES_MAX + 5)))
+    past = Earlier(tuple(changed(number, START - 9000 + number) for number in range(event_log.LINES_MAX + 5)))
     state = reduce_all(initial(NAMES), [changed(9999), past])
-    assert len(state.lines) == log.LINES_MAX
+    assert len(state.lines) == event_log.LINES_MAX
     assert state.lines[-1].time == START
 
 
@@ -124,11 +124,11 @@ def test_a_gap_of_an_earlier_life_is_not_filled_by_the_next() -> None:
 
 def test_lines_are_bounded_and_counted() -> None:
     state = initial(NAMES)
-    for number in range(log.LINES_MAX + 7):
+    for number in range(event_log.LINES_MAX + 7):
         state = reduce(state, CommandDone(START, f"raftkv status {number}"))
-    assert len(state.lines) == log.LINES_MAX
-    assert state.lines_total == log.LINES_MAX + 7
-    assert state.lines[-1].text.endswith(str(log.LINES_MAX + 6))
+    assert len(state.lines) == event_log.LINES_MAX
+    assert state.lines_total == event_log.LINES_MAX + 7
+    assert state.lines[-1].text.endswith(str(event_log.LINES_MAX + 6))
 
 
 def test_what_the_user_did_and_what_failed() -> None:
@@ -142,7 +142,7 @@ def test_what_the_user_did_and_what_failed() -> None:
 
 
 def test_lines_are_printable_and_short() -> None:
-    assert log.clean("a\x1b[31m\tb\n c" + "x" * 1000) == "a�[31m b c" + "x" * (log.TEXT_MAX - 10)
+    assert event_log.clean("a\x1b[31m\tb\n c" + "x" * 1000) == "a�[31m b c" + "x" * (event_log.TEXT_MAX - 10)
 
 
 def test_an_event_of_another_version_is_told_raw() -> None:

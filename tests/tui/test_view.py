@@ -9,8 +9,8 @@ import pytest
 
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.frame import Mode, Times
-from raftkv.tui.log import LogLine
 from raftkv.tui.model import State, initial, reduce
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.view import spans

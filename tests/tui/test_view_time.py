@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.frame import Frame, Mode, Times
-from raftkv.tui.log import LogLine
 from raftkv.tui.model import CommandDone, State, initial, reduce_all
 from raftkv.tui.playback.tape import Mark
 from raftkv.tui.view.footer import bar_width, footer

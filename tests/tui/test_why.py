@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from raftkv.observe import Event, events
 from raftkv.raft import trace
-from raftkv.tui.log import LogLine
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.model import CommandDone, CommandFailed, Stroke, initial, reduce, reduce_all
 from raftkv.tui.why import EXPLAINED, Reason, why
 from raftkv.types import NodeId

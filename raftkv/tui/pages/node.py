@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from raftkv.observe import events
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.frame import Frame
-from raftkv.tui.log import LogLine
 from raftkv.tui.pages.page import Page, heading
 from raftkv.tui.view.detail import detail
 from raftkv.tui.view.reasons import reason_lines

@@ -12,8 +12,8 @@ from textual.message import Message
 
 from raftkv.errors import RaftkvError
 from raftkv.tui.dialogs.choice import ChoiceDialog
+from raftkv.tui.event_log import clean
 from raftkv.tui.frame import Frame, Mode
-from raftkv.tui.log import clean
 from raftkv.tui.pages.page import Page, heading
 from raftkv.tui.ports import Lesson, Lessons
 from raftkv.tui.view.spans import Line, Span, left

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raftkv.tui.checks import Checks
-from raftkv.tui.log import LEADER, LogLine, is_election
+from raftkv.tui.event_log import LEADER, LogLine, is_election
 from raftkv.tui.model import (
     State,
     Stretch,

@@ -9,7 +9,7 @@ from typing import Any
 
 from raftkv import __version__
 from raftkv.tui.checks import INVARIANTS
-from raftkv.tui.log import LogLine, is_election
+from raftkv.tui.event_log import LogLine, is_election
 from raftkv.tui.model import Stretch
 from raftkv.tui.playback.chronicle import Chronicle, ends
 from raftkv.tui.why import why

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot
-from raftkv.tui.log import is_election
+from raftkv.tui.event_log import is_election
 from raftkv.tui.model import (
     Item,
     RosterChanged,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raftkv.tui.log import clean
+from raftkv.tui.event_log import clean
 from raftkv.tui.view.spans import Line, Span, left, right, shorten
 
 Row = tuple[str, str, int, int]

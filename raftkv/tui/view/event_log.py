@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from raftkv.tui.log import LogLine
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.view.spans import Line, Span, brief
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from raftkv.observe import NodeSnapshot
-from raftkv.tui.log import LEADER
+from raftkv.tui.event_log import LEADER
 from raftkv.tui.model import EXITED, PAUSED, NodeState, State
 
 SILENT_SECONDS = 1.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from raftkv.tui.log import LogLine
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.model import State
 from raftkv.tui.view.spans import Line, Span, shorten
 from raftkv.tui.why import Reason, why

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from raftkv.tui.event_log import LogLine
 from raftkv.tui.frame import Frame
-from raftkv.tui.log import LogLine
 from raftkv.tui.view.event_log import event_line
 from raftkv.tui.view.nodes import name_width
 from raftkv.tui.widgets.lines import Styled
