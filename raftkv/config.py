@@ -101,6 +101,13 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    keys: str = ""
+    """Folder of keys, relative to ``cluster.toml`` (see ``keys.py``); empty: frames travel in the clear, and
+    nodes listen on loopback only."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterConfig:
     name: str
     nodes: tuple[NodeConfig, ...]
@@ -115,6 +122,7 @@ class ClusterConfig:
     snapshot: SnapshotConfig = field(default_factory=SnapshotConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def node(self, name: str) -> NodeConfig:
         for node in self.nodes:
@@ -126,6 +134,11 @@ class ClusterConfig:
     def data_folder(self, name: str) -> Path:
         return self.source.parent / self.storage.data / name
 
+    @property
+    def keys(self) -> Path | None:
+        """The folder of keys, of a cluster that has them."""
+        return self.source.parent / self.security.keys if self.security.keys else None
+
 
 def is_name(text: str) -> bool:
     """Whether a node or a cluster may be called so."""
@@ -133,8 +146,17 @@ def is_name(text: str) -> bool:
 
 
 def is_loopback(endpoint: str) -> bool:
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    host = _host(endpoint)
     return host in ("localhost", "::1") or _LOOPBACK.fullmatch(host) is not None
+
+
+def _host(endpoint: str) -> str:
+    return endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+
+
+def is_anywhere(endpoint: str) -> bool:
+    """Whether this is an address to listen at, and none to connect to."""
+    return _host(endpoint) in ("0.0.0.0", "::")  # noqa: S104 - it is refused
 
 
 def is_ipv6(endpoint: str) -> bool:
@@ -148,13 +170,18 @@ def is_endpoint(text: str) -> bool:
     return match is not None and 1 <= int(match.group(2)) <= 65535
 
 
-def require_loopback(node: NodeConfig) -> None:
-    """Frames are neither encrypted nor authenticated, so they must not leave the machine."""
+def check_reach(config: ClusterConfig, node: NodeConfig) -> None:
+    """Without keys frames are neither encrypted nor authenticated, so they must not leave the machine."""
     for endpoint in node.endpoints():
-        if not is_loopback(endpoint):
+        if is_anywhere(endpoint):
             raise ConfigError(
-                f"node {node.name}: {endpoint} is not on loopback; this version has no encryption and "
-                "listens on 127.0.0.1, ::1 or localhost only"
+                f"node {node.name}: nobody can connect to {endpoint}: name the address by which the other "
+                "machines reach this one"
+            )
+        if not config.keys and not is_loopback(endpoint):
+            raise ConfigError(
+                f"node {node.name}: {endpoint} is not on loopback (127.0.0.1, ::1 or localhost), which takes "
+                "keys: make them with 'raftkv keys new', and name their folder in [security] keys"
             )
 
 
@@ -180,7 +207,7 @@ def parse(text: str, source: Path) -> ClusterConfig:
 
 
 Section = TypeVar("Section")
-_SECTIONS = ("raft", "storage", "snapshot", "history", "limits")
+_SECTIONS = ("raft", "storage", "snapshot", "history", "limits", "security")
 _KINDS = {str: "a string", int: "a whole number", bool: "true or false"}
 
 
@@ -208,12 +235,15 @@ class _Reader:
             snapshot=self._section(content, "snapshot", SnapshotConfig),
             history=self._section(content, "history", HistoryConfig),
             limits=self._section(content, "limits", LimitsConfig),
+            security=self._section(content, "security", SecurityConfig),
         )
         self._check_times(config.raft)
         if config.base_port is not None and not 1024 <= config.base_port <= 65535:
             raise self._wrong("[cluster] base_port", "expected 1024 to 65535")
         if not config.storage.data or "\0" in config.storage.data:
             raise self._wrong("[storage] data", "expected the name of a folder")
+        if "\0" in config.security.keys:
+            raise self._wrong("[security] keys", "expected the name of a folder")
         if not 1 <= config.storage.segment_mib <= 1024:
             raise self._wrong("[storage] segment_mib", "expected 1 to 1024")
         if config.snapshot.entries < 1 or config.snapshot.mib < 1:

@@ -27,6 +27,7 @@
         ├── LockLost           a lock or an office is held no longer: its lease has ended
         ├── Unavailable        did not happen: no leader, no answer to a read, or refused to the end
         │   └── Unreachable    no node has said anything at all: none runs, or none where it was looked for
+        ├── AccessRefused      did not happen: the nodes take no connection of whoever shows this key, or none
         ├── SessionExpired     did not happen: the session was forgotten for want of use
         └── OutcomeUnknown     may or may not have happened
 
@@ -180,6 +181,11 @@ class Unavailable(ClientError):
 
 class Unreachable(Unavailable):
     """No node has said anything at all: none runs, or none where it was looked for."""
+
+
+class AccessRefused(ClientError):
+    """The nodes take no connection of whoever shows this key, or none, or do not allow what was asked. It did
+    not happen."""
 
 
 class SessionExpired(ClientError):

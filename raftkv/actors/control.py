@@ -34,6 +34,7 @@ from raftkv.raft import AddLearner, Change, Part, Promote, RaftLog, Remove, Repl
 from raftkv.types import NodeId
 from raftkv.wire.control import (
     FAULT_SECONDS_MAX,
+    FORBIDDEN,
     ControlRequest,
     ControlResponse,
     decode_request,
@@ -47,6 +48,18 @@ INDEX_MAX = (1 << 63) - 1
 
 class _Refused(Exception):
     """One line for the operator."""
+
+    @property
+    def body(self) -> Any:
+        return str(self)
+
+
+class _Forbidden(_Refused):
+    """Not this, whoever asks and however: the node's file does not allow it."""
+
+    @property
+    def body(self) -> Any:
+        return {FORBIDDEN: str(self)}
 
 
 class ControlActor:
@@ -92,7 +105,7 @@ class ControlActor:
                     continue
                 response = ControlResponse(request.request_id, True, self._do(request))
             except _Refused as error:
-                response = ControlResponse(request.request_id, False, str(error))
+                response = ControlResponse(request.request_id, False, error.body)
             self._respond(frame[0], response)
 
     def _respond(self, identity: bytes, response: ControlResponse) -> None:
@@ -153,7 +166,7 @@ class ControlActor:
                     raise _Refused(f"text: expected some to look for, found {shown(text)}")
                 return log_reader.search(self._log, text, _count(request.arguments, "first"))
         if not self._chaos:
-            raise _Refused(
+            raise _Forbidden(
                 "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
             )
         match request.verb:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import zmq
 
 from raftkv.actors import zmq_ports
+from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.relay import Relay
 from raftkv.actors.system import Port
-from raftkv.config import ClusterConfig, is_loopback, require_loopback
+from raftkv.config import ClusterConfig, check_reach, is_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
 
@@ -55,7 +56,8 @@ def run_node(
     Raises ``ConfigError``, ``StorageError`` or ``LaunchError`` before or while running.
     """
     me = config.node(name)
-    require_loopback(me)
+    check_reach(config, me)
+    gatekeeper = Gatekeeper(config.keys, report) if config.keys else None
     _raise_limits()
     folder = config.data_folder(name) / "wal"
     directory = OsDirectory(folder)
@@ -65,10 +67,12 @@ def run_node(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with ExitStack() as stack:
         stack.callback(context.destroy, linger=0)
-        client = zmq_ports.client_port(context, me.client)
-        peer = zmq_ports.peer_port(context, me.peer)
-        control = zmq_ports.client_port(context, me.control)
-        status = zmq_ports.status_port(context, me.status)
+        if gatekeeper:
+            gatekeeper.open(context)
+        client = zmq_ports.client_port(context, me.client, gatekeeper)
+        peer = zmq_ports.peer_port(context, me.peer, gatekeeper)
+        control = zmq_ports.client_port(context, me.control, gatekeeper, "control")
+        status = zmq_ports.status_port(context, me.status, gatekeeper)
         # See _tune_interpreter; millions of objects are about to be made, none of them garbage.
         gc.collect()
         gc.disable()
@@ -81,7 +85,9 @@ def run_node(
             peer_port=peer,
             # An identity a link: where a node has taken over another's port, both links may lead there, and
             # a ROUTER hears only the last of two that call themselves the same.
-            connect=lambda to, endpoint: _connect(context, endpoint, f"{config.name}/{me.name}/{to}"),
+            connect=lambda to, endpoint: _connect(
+                context, endpoint, f"{config.name}/{me.name}/{to}", gatekeeper
+            ),
             control_port=control,
             status_port=status,
             disk=disk,
@@ -95,7 +101,7 @@ def run_node(
         del recovered, world
         ready()
         try:
-            _run(node, {client: "gateway", peer: "peers", control: "control"}, disk, guard)
+            _run(node, {client: "gateway", peer: "peers", control: "control"}, disk, guard, gatekeeper)
         finally:
             disk.close(DISK_CLOSE_SECONDS)
     assert node.stopped is not None
@@ -110,12 +116,22 @@ def _raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str) -> Port:
-    """Whatever a frame or a file says, nothing of ours leaves the machine."""
-    return zmq_ports.peer_link(context, endpoint, identity) if is_loopback(endpoint) else zmq_ports.Nowhere()
+def _connect(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str, gatekeeper: Gatekeeper | None
+) -> Port:
+    """Whatever a frame or a file says, nothing of ours leaves the machine in the clear."""
+    if gatekeeper is None and not is_loopback(endpoint):
+        return zmq_ports.Nowhere()
+    return zmq_ports.peer_link(context, endpoint, identity, gatekeeper.key if gatekeeper else None)
 
 
-def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: Relay, guard: Guard | None) -> None:
+def _run(
+    node: Node,
+    ports: dict[zmq_ports.ZmqPort, str],
+    disk: Relay,
+    guard: Guard | None,
+    gatekeeper: Gatekeeper | None = None,
+) -> None:
     _tune_interpreter()
     wake_fd, restore = _catch_signals()
     poller = zmq.Poller()
@@ -127,6 +143,8 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: Relay, guard: Gu
     poller.register(wake_fd, zmq.POLLIN)
     if guard:
         poller.register(guard.fd, zmq.POLLIN)
+    if gatekeeper:
+        poller.register(gatekeeper.socket, zmq.POLLIN)
 
     def turn() -> bool:
         arrived = poller.poll(0 if disk.has_results else _milliseconds_until(node.next_timer()))
@@ -141,6 +159,8 @@ def _run(node: Node, ports: dict[zmq_ports.ZmqPort, str], disk: Relay, guard: Gu
                 for number in os.read(wake_fd, SIGNALS_READ):
                     if number in ENDINGS:
                         node.stop(signal.Signals(number).name)
+            elif gatekeeper and source is gatekeeper.socket:
+                gatekeeper.answer()
             elif guard and source == guard.fd:
                 # It stays at its end, and a second request would cut short what the first has begun.
                 poller.unregister(guard.fd)

@@ -13,6 +13,8 @@ from typing import Any
 
 import zmq
 
+from raftkv import keys
+from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.config import is_ipv6
 from raftkv.errors import LaunchError
 from raftkv.wire.client import FRAME_SLACK_BYTES
@@ -26,6 +28,8 @@ STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
+REFUSALS = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+"""After these a socket connects no more by itself."""
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
@@ -74,6 +78,27 @@ class ZmqPort:
         self.socket.close(linger=0)
 
 
+class ZmqLink(ZmqPort):
+    """The way to a peer of a cluster that has keys. ZeroMQ gives a connection up for good when the other end
+    speaks openly, or knows another key; that node may be started again with the right one."""
+
+    __slots__ = ("_endpoint", "_refusals")
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
+        super().__init__(socket)
+        self._endpoint = endpoint
+        self._refusals: Any = socket.get_monitor_socket(REFUSALS)
+
+    def send(self, frame: Sequence[bytes]) -> bool:
+        if super().send(frame):
+            return True
+        if self._refusals.getsockopt(_EVENTS) & _POLLIN:
+            self._refusals.recv_multipart(_NOBLOCK)
+            self.socket.disconnect(self._endpoint)
+            self.socket.connect(self._endpoint)
+        return False
+
+
 class Nowhere:
     """Takes nothing and gives nothing."""
 
@@ -89,37 +114,50 @@ class Nowhere:
         """There is nothing to be closed."""
 
 
-def client_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+def client_port(
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoint: str,
+    gatekeeper: Gatekeeper | None = None,
+    name: str = "client",
+) -> ZmqPort:
     """Also for control: a ROUTER that many DEALERs connect to."""
     socket = _socket(context, zmq.ROUTER, CLIENT_FRAMES_MAX)
     socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
     socket.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES_MAX + FRAME_SLACK_BYTES)
-    return _bind(socket, endpoint)
+    return _bind(socket, endpoint, gatekeeper, name)
 
 
-def peer_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+def peer_port(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, gatekeeper: Gatekeeper | None = None
+) -> ZmqPort:
     socket = _socket(context, zmq.ROUTER, PEER_FRAMES_MAX)
     socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
     socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-    return _bind(socket, endpoint)
+    return _bind(socket, endpoint, gatekeeper, "peer")
 
 
-def peer_link(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str) -> ZmqPort:
+def peer_link(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str, key: keys.Key | None = None
+) -> ZmqPort:
     socket = _socket(context, zmq.DEALER, PEER_FRAMES_MAX)
     socket.setsockopt(zmq.IDENTITY, identity.encode("utf-8"))
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
     socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+    keys.present(socket, key)
+    port = ZmqLink(socket, endpoint) if key else ZmqPort(socket)
     socket.connect(endpoint)
-    return ZmqPort(socket)
+    return port
 
 
-def status_port(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> ZmqPort:
+def status_port(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, gatekeeper: Gatekeeper | None = None
+) -> ZmqPort:
     """An XPUB is a PUB that tells who subscribes: ``actors.status`` makes nothing that nobody wants."""
     socket = _socket(context, zmq.XPUB, STATUS_FRAMES_MAX)
     socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES_MAX)
-    return _bind(socket, endpoint)
+    return _bind(socket, endpoint, gatekeeper, "status")
 
 
 def _socket(
@@ -132,7 +170,9 @@ def _socket(
     return socket
 
 
-def _bind(socket: zmq.Socket[bytes], endpoint: str) -> ZmqPort:
+def _bind(socket: zmq.Socket[bytes], endpoint: str, gatekeeper: Gatekeeper | None, name: str) -> ZmqPort:
+    if gatekeeper:
+        gatekeeper.guard(socket, name)
     try:
         socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
         socket.bind(endpoint)

@@ -54,7 +54,7 @@ def transfer(
         raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
     deadline = time.monotonic() + timeout
     asked, refused, may_happen = None, "", False
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         while True:
             left = deadline - time.monotonic()
             views = snapshots(client, target.controls, max(0.01, min(1.0, left)))
@@ -125,7 +125,7 @@ def clear_alarms(
     before, _ = _alarms(target, timeout)
     assert target.controls is not None
     left = max(LEFT_SECONDS_MIN, deadline - time.monotonic())
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         answers = client.ask_all(list(target.controls.values()), "clear_alarms", left)
     silent = [name for name, endpoint in target.controls.items() if answers[endpoint] is None]
     cleared = [f"{alarm} of {node}" for node, alarm in before if alarm == "CORRUPT" and node not in silent]
@@ -139,7 +139,7 @@ def _alarms(target: Target, timeout: float) -> tuple[list[tuple[str, str]], list
     from raftkv.cluster.control import ControlClient, snapshots
 
     assert target.controls is not None
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         views = snapshots(client, target.controls, min(timeout, 1.0))
     if not any(views.values()):
         raise Unreachable("no node answers")

@@ -29,6 +29,7 @@ MODULES = {
     "bulk": "load dump",
     "observe": "status info ping",
     "members": "members",
+    "keys": "keys",
     "admin": "transfer doctor alarm",
     "backup": "snapshot backup restore recover",
     "chaos": "chaos",

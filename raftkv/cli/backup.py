@@ -58,7 +58,7 @@ def snapshot(
     if node is not None and node not in target.controls:
         raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
     deadline = time.monotonic() + timeout
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         views = snapshots(client, target.controls, min(1.0, timeout / 4))
         chosen = {name: view for name, view in views.items() if view and node in (None, name)}
         if not chosen:
@@ -98,7 +98,7 @@ def backup(
         # A linearizable read: whatever was acknowledged before is in the backup.
         _, revision = reader.count()
         cluster = reader.hello().cluster
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         views = snapshots(client, target.controls, min(1.0, timeout / 4))
         committed = max((view.commit_index for view in views.values() if view), default=0)
         node = pick_node(views)

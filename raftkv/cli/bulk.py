@@ -85,7 +85,7 @@ def load(
 
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
-    with _open(file) as stream, Pipeline(target.clients, in_flight, timeout) as pipeline:
+    with _open(file) as stream, Pipeline(target.clients, in_flight, timeout, target.key) as pipeline:
         lines, kind = _told_apart(stream, format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         progress = _Progress(total)

@@ -28,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 WEB_DRIVER = "TEXTUAL_DRIVER"
 """Set in the environment of a dashboard that a browser looks at."""
 PARENT_SECONDS = 1.0
+KEY_SECONDS = 1.0
+"""For the nodes to say that they take no connection of ours."""
 Record = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Record all that is seen; 'raftkv replay FILE' shows it again."),
@@ -63,8 +65,18 @@ def tui(
     if WEB_DRIVER in os.environ:
         _end_with_the_server()
     target = find_whole_cluster(endpoints, config, data, timeout)
+    check_key(target, timeout)
     with dashboard_of(target, owns_cluster=False, record=record) as (dashboard, close):
         show(dashboard, close)
+
+
+def check_key(target: Target, timeout: float) -> None:
+    """Whoever is not let in would look at a dashboard on which nothing ever happens."""
+    from raftkv.cluster.control import ControlClient
+
+    if target.key and target.controls:
+        with ControlClient(target.key) as client:
+            client.ask_all(list(target.controls.values()), "ping", min(timeout, KEY_SECONDS))
 
 
 def replay(

@@ -88,10 +88,11 @@ def ping(
     """How long each node takes to answer. Exit 3 when one does not."""
     from raftkv.cluster.control import ControlClient
 
-    controls = _controls(find_whole_cluster(endpoints, config, data, timeout), name)
+    target = find_whole_cluster(endpoints, config, data, timeout)
+    controls = _controls(target, name)
     times: dict[str, float | None] = {}
     patience = min(timeout, ANSWER_SECONDS) / 2
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         # All at once, however many are silent; and this is where connections are made.
         answers = client.ask_all(list(controls.values()), "ping", patience)
         for node, endpoint in controls.items():
@@ -122,7 +123,7 @@ def _controls(target: Target, name: str | None) -> dict[str, str]:
 def _snapshots(target: Target, timeout: float, name: str | None = None) -> dict[str, NodeSnapshot | None]:
     from raftkv.cluster.control import ControlClient, snapshots
 
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         return snapshots(client, _controls(target, name), timeout)
 
 
@@ -195,7 +196,7 @@ def _gone(target: Target) -> dict[str, tuple[str, str]]:
 
     if target.launcher is None:
         return {}
-    with ControlClient() as client, suppress(RaftkvError):
+    with ControlClient(target.key) as client, suppress(RaftkvError):
         told = client.ask(target.launcher, "processes", ANSWER_SECONDS)
         now = time.monotonic()  # the launcher's clock: it is on this machine
         return {

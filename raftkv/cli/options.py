@@ -59,7 +59,10 @@ def where_it_was_looked_for() -> str:
     """What a message adds when nobody answers: where that cluster was found, and what to do."""
     from raftkv.cluster.discovery import SAY_WHERE
 
-    return f" (found through {_found.source}). Start the cluster, or {SAY_WHERE}" if _found else ""
+    if not _found:
+        return ""
+    doubt = f"; the key of {_found.key.name} may be another cluster's" if _found.key else ""
+    return f" (found through {_found.source}). Start the cluster, or {SAY_WHERE}{doubt}"
 
 
 def find_whole_cluster(
@@ -113,7 +116,7 @@ def connect(target: Target, timeout: float, prints: bool = True) -> Iterator[Cli
         finally:
             shared.client.timeout = before
         return
-    with Client(target.clients, timeout=timeout) as client:
+    with Client(target.clients, timeout=timeout, key=target.key) as client:
         yield client
 
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, TextIO
 
 from raftkv.errors import (
+    AccessRefused,
     ClientError,
     Compacted,
     ConfigError,
@@ -40,6 +41,8 @@ class Exit(IntEnum):
     """Nobody answered or there is no leader; nothing happened."""
     UNKNOWN = 4
     """Sent and not answered in time."""
+    REFUSED = 5
+    """For want of the right key, or of permission."""
     BUG = 70
     """As ``sysexits.h`` has it."""
 
@@ -50,6 +53,8 @@ class Unprinted(OutcomeUnknown):
 
 def exit_code_of(error: RaftkvError) -> int:
     match error:
+        case AccessRefused():
+            return Exit.REFUSED
         case OutcomeUnknown():
             return Exit.UNKNOWN
         case Unavailable() | SessionExpired():

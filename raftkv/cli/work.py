@@ -71,6 +71,7 @@ def bench(
         key_space=key_space,
         timeout=timeout,
         progress=progress,
+        key=target.key,
     ).run()
     if stderr_is_terminal():
         print("\r\x1b[K", end="", file=sys.stderr)

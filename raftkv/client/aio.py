@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
+from os import PathLike
 from typing import Any, TypeVar
 
 from raftkv.client import requests
@@ -35,6 +36,7 @@ from raftkv.client.types import (
 )
 from raftkv.client.watching import Watch
 from raftkv.errors import ClientError, Compacted, LeaseNotFound
+from raftkv.keys import Key, as_key
 from raftkv.kv import prefix_end
 from raftkv.wire.client import HelloDetail
 
@@ -48,9 +50,15 @@ class AsyncClient:
         await client.put("k", "v")
     """
 
-    def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        endpoints: Iterable[str],
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        *,
+        key: Key | str | PathLike[str] | None = None,
+    ) -> None:
         self.timeout = requests.to_timeout(timeout)
-        self._pump = Pump(endpoints)
+        self._pump = Pump(endpoints, as_key(key))
         # Of one that is forgotten without being closed neither thread nor sockets stay.
         weakref.finalize(self, self._pump.end).atexit = False
         self._ended = _Ended(None, None)

@@ -17,6 +17,7 @@ from typing import Any
 from raftkv.client.calls import Call, Session
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError
+from raftkv.keys import Key
 from raftkv.kv.commands import Op
 from raftkv.wire.client import Kind
 
@@ -80,8 +81,9 @@ class Bench:
         key_space: int,
         timeout: float,
         progress: Callable[[int], None] = lambda _: None,
+        key: Key | None = None,
     ) -> None:
-        self._transport = Transport(endpoints)
+        self._transport = Transport(endpoints, key=key)
         self._result = BenchResult(operation, clients, total, value_size)
         self._key_space = key_space
         self._timeout = timeout

@@ -90,3 +90,8 @@ class Call:
         """Not done yet, as far as anybody has said."""
         self.response: Response | None = None
         self.error: ClientError | None = None
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Whether it is a write that a node has, or may have, got."""
+        return self.session is not None and (self.open or self.uncertain)

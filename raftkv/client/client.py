@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raftkv.client import requests
@@ -26,6 +27,7 @@ from raftkv.client.types import (
     TxnResult,
 )
 from raftkv.errors import ClientError, Compacted, LeaseNotFound
+from raftkv.keys import Key, as_key
 from raftkv.kv import prefix_end
 from raftkv.wire.client import HelloDetail, WatchFlag
 
@@ -43,12 +45,19 @@ class Client:
 
     ``timeout`` bounds every operation, in seconds. What an operation raises says what became of it:
     ``OutcomeUnknown``: it may or may not have happened; every other ``ClientError``: it did not.
+    ``key``, or the file that holds it, is for a cluster that has keys (``raftkv keys``).
     ``client["k"]`` reads, writes and deletes as a dict does, values being bytes.
     """
 
-    def __init__(self, endpoints: Iterable[str], timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        endpoints: Iterable[str],
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        *,
+        key: Key | str | PathLike[str] | None = None,
+    ) -> None:
         self.timeout = requests.to_timeout(timeout)
-        self._pump = Pump(endpoints)
+        self._pump = Pump(endpoints, as_key(key))
         # Of one that is forgotten without being closed neither thread nor sockets stay.
         weakref.finalize(self, self._pump.end).atexit = False
 

@@ -32,7 +32,6 @@ from raftkv.errors import (
     OutcomeUnknown,
     SessionExpired,
     Unavailable,
-    Unreachable,
     VersionMismatch,
     WireError,
 )
@@ -73,8 +72,6 @@ class ClientCore:
         """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
         self._now = -1.0
         self._retries: list[tuple[float, int, Call]] = []
-        self._mismatch = ""
-        """What a node of another version was heard to speak."""
         self._overdue_at = math.inf
         """No open call's time is up before that."""
         self._last_id = 0
@@ -125,7 +122,7 @@ class ClientCore:
         except WireError as error:
             # Like silence: whoever talks like this is no node of ours.
             if isinstance(error, VersionMismatch):
-                self._mismatch = f"; {endpoint} speaks {error}: install the same version of raftkv"
+                self._peers.mismatch = f"; {endpoint} speaks {error}: install the same version of raftkv"
             return
         self._now = now
         peer.owing_since = now
@@ -140,6 +137,16 @@ class ClientCore:
             else:
                 self.watches.on_response(endpoint, response, now)
             peer.calls.pop(response.request_id, None)
+
+    def on_refused(self, endpoint: str, why: str, now: float) -> None:
+        """A node takes no connection of ours. Where none does, nobody is waited for."""
+        self._now = now
+        self._peers.refuse(endpoint, why)
+        if all(peer.refusal for peer in self._peers.values()):
+            self.watches.end_all(self._peers.refused())
+            for call in self.calls():
+                if call.request_id in self._calls and not call.may_have_happened:
+                    self._expire(call)
 
     def on_time(self, now: float) -> None:
         self._now = now
@@ -233,7 +240,7 @@ class ClientCore:
             self.cluster = hello.cluster
         elif hello.cluster != self.cluster:
             return
-        peer.hello, peer.hello_at = hello, now
+        peer.hello, peer.hello_at, peer.refusal = hello, now, ""
         self.watches.on_hello(now)
         self._dispatch_anywhere(endpoint, now)
         clients = {name: client for name, client, _, _ in hello.nodes}
@@ -383,23 +390,7 @@ class ClientCore:
         self._overdue_at = max(earliest, now + len(self._calls) * LOOK_SECONDS)
 
     def _expire(self, call: Call, why: str = "") -> None:
-        is_write = call.session is not None
-        if is_write and (call.open or call.uncertain):
-            cause = why or "no answer in time"
-            self._finish(call, OutcomeUnknown(f"{cause}: the request may or may not have happened"))
-        else:
-            cause = why or f"{call.why or self._silence(call)} in time"
-            error = Unavailable(f"{cause}: nothing happened{self._mismatch}")
-            if not (why or self._mismatch or self.hellos):
-                error = Unreachable(f"{error}; {self._peers.asked()}")
-            self._finish(call, error)
-
-    def _silence(self, call: Call) -> str:
-        """Why nobody has said anything to that request: it waits for a leader, or for an answer."""
-        heard = [peer for peer in self._peers.values() if peer.hello_at >= call.started]
-        leaders = [peer.hello.leader for peer in heard if peer.hello]
-        leaderless = not call.open and leaders and not any(leaders)
-        return "the cluster has no leader" if leaderless else "no node answered"
+        self._finish(call, self._peers.outcome(call, why))
 
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from raftkv.client.calls import Call
 from raftkv.client.framing import Outbox
+from raftkv.errors import AccessRefused, ClientError, OutcomeUnknown, Unavailable, Unreachable
 from raftkv.wire.client import HelloDetail
 
 ENDPOINTS_MAX = 32
@@ -19,7 +20,7 @@ SILENT_SECONDS = 1.5
 class Peer:
     """What is known of one endpoint."""
 
-    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since")
+    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since", "refusal")
 
     def __init__(self) -> None:
         self.hello: HelloDetail | None = None
@@ -28,6 +29,8 @@ class Peer:
         """When it was last heard, or asked what it owes."""
         self.calls: dict[int, Call] = {}
         self.outbox = Outbox()
+        self.refusal = ""
+        """Why it takes no connection, since it last said anything else."""
 
 
 class Peers(dict[str, Peer]):
@@ -36,10 +39,39 @@ class Peers(dict[str, Peer]):
     def __init__(self, given: Iterable[str]) -> None:
         super().__init__((endpoint, Peer()) for endpoint in given)
         self._given = frozenset(self)
+        self.mismatch = ""
+        """What a node of another version was heard to speak."""
 
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
         return peer
+
+    def refuse(self, endpoint: str, why: str) -> None:
+        peer = self[endpoint]
+        peer.hello, peer.refusal = None, f"{endpoint} refuses the connection: {why}"
+
+    def refused(self) -> AccessRefused:
+        """Where one has said why."""
+        why = next(peer.refusal for peer in self.values() if peer.refusal)
+        return AccessRefused(f"{why}; nothing happened")
+
+    def outcome(self, call: Call, why: str = "") -> ClientError:
+        """What is known of a call that ends without an answer, because of ``why`` or for want of time."""
+        if call.may_have_happened:
+            return OutcomeUnknown(f"{why or 'no answer in time'}: the request may or may not have happened")
+        heard = any(peer.hello for peer in self.values())
+        if not (why or heard) and any(peer.refusal for peer in self.values()):
+            return self.refused()
+        cause = why or f"{call.why or self._silence(call)} in time"
+        error = Unavailable(f"{cause}: nothing happened{self.mismatch}")
+        return error if why or heard or self.mismatch else Unreachable(f"{error}; {self.asked()}")
+
+    def _silence(self, call: Call) -> str:
+        """Why nobody has said anything to that call: it waits for a leader, or for an answer."""
+        heard = [peer for peer in self.values() if peer.hello_at >= call.started]
+        leaders = [peer.hello.leader for peer in heard if peer.hello]
+        leaderless = not call.open and leaders and not any(leaders)
+        return "the cluster has no leader" if leaderless else "no node answered"
 
     def asked(self) -> str:
         """Who was, for a message."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError
+from raftkv.keys import Key
 from raftkv.kv import check_key, check_value
 from raftkv.kv.commands import Op
 
@@ -22,8 +23,10 @@ class Pipeline:
     """At most ``in_flight`` writes are open; writes to one key are sent one after the other, as a
     retry after a leader change may overtake what was sent later."""
 
-    def __init__(self, endpoints: Sequence[str], in_flight: int, timeout: float) -> None:
-        self._transport = Transport(endpoints)
+    def __init__(
+        self, endpoints: Sequence[str], in_flight: int, timeout: float, key: Key | None = None
+    ) -> None:
+        self._transport = Transport(endpoints, key=key)
         self._session = self._transport.core.new_session()
         self._in_flight = in_flight
         self._timeout = timeout

@@ -26,6 +26,7 @@ from raftkv.client.requests import Request
 from raftkv.client.transport import Transport
 from raftkv.config import is_endpoint
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
+from raftkv.keys import Key
 
 IDLE_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
@@ -38,7 +39,7 @@ Done = Callable[[Call], None]
 
 
 class Pump:
-    def __init__(self, endpoints: Iterable[str]) -> None:
+    def __init__(self, endpoints: Iterable[str], key: Key | None = None) -> None:
         """Raises ``InvalidRequest`` for what are no endpoints."""
         listed: Any = endpoints
         given = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else []
@@ -47,7 +48,7 @@ class Pump:
         for endpoint in given:
             if not isinstance(endpoint, str) or not is_endpoint(endpoint):
                 raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
-        self._transport = Transport(given)
+        self._transport = Transport(given, key=key)
         self._session = self._transport.core.new_session()
         self._posted: deque[Action | Call] = deque()
         self._woken = False

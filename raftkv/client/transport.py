@@ -10,9 +10,11 @@ from contextlib import suppress
 
 import zmq
 
+from raftkv.client import refusals
 from raftkv.client.core import ClientCore
 from raftkv.client.waker import Waker
 from raftkv.config import is_ipv6
+from raftkv.keys import Key, present
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
@@ -24,11 +26,13 @@ _NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
 class Transport:
     """``pump`` moves everything that can move; ``wake`` ends a pump of another thread's early."""
 
-    def __init__(self, endpoints: Sequence[str], seed: int | None = None) -> None:
+    def __init__(self, endpoints: Sequence[str], seed: int | None = None, key: Key | None = None) -> None:
         self.core = ClientCore(endpoints, random.Random(seed))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._endpoints: dict[object, str] = {}
+        self._monitors: dict[zmq.Socket[bytes], str] = {}
+        self._key = key
         self._poller = zmq.Poller()
         self._waker = Waker()
         self._poller.register(self._waker.fd, zmq.POLLIN)
@@ -44,6 +48,8 @@ class Transport:
                 self._waker.take()
             elif source in self._endpoints:  # a call that was done may have sent more, and closed this one
                 self._drain(source)
+            elif source in self._monitors:
+                self._on_refusal(source)
         self.flush()  # what was asked in answer to what came goes out before the housekeeping
         core.on_time(time.monotonic())
         self.flush()
@@ -83,16 +89,33 @@ class Transport:
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+        present(socket, self._key)
+        monitor = refusals.monitor(socket)
         socket.connect(endpoint)
+        self._monitors[monitor] = endpoint
+        self._poller.register(monitor, zmq.POLLIN)
         self._sockets[endpoint] = socket
         self._endpoints[socket] = endpoint
         self._poller.register(socket, zmq.POLLIN)
         self._forget_the_gone()
         return socket
 
+    def _on_refusal(self, monitor: zmq.Socket[bytes]) -> None:
+        why = refusals.refusal(monitor, self._key)
+        if why:
+            endpoint = self._monitors[monitor]
+            self._forget(endpoint)
+            self.core.on_refused(endpoint, why, time.monotonic())
+
     def _forget_the_gone(self) -> None:
         for endpoint in self._sockets.keys() - self.core.endpoints:
-            socket = self._sockets.pop(endpoint)
-            del self._endpoints[socket]
-            self._poller.unregister(socket)
-            socket.close()
+            self._forget(endpoint)
+
+    def _forget(self, endpoint: str) -> None:
+        socket = self._sockets.pop(endpoint)
+        del self._endpoints[socket]
+        self._poller.unregister(socket)
+        monitor = next(monitor for monitor, other in self._monitors.items() if other == endpoint)
+        del self._monitors[monitor]
+        self._poller.unregister(monitor)
+        refusals.close(socket, monitor)

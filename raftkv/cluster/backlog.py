@@ -14,6 +14,7 @@ import zmq
 
 from raftkv.config import is_ipv6
 from raftkv.errors import WireError
+from raftkv.keys import Key, present
 from raftkv.observe import Earlier, Event, NodeSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
@@ -42,8 +43,9 @@ class _Heard:
 class Backlog:
     """Used by one thread. A node that does not answer, or does not know the question, has no past."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: Key | None = None) -> None:
         self._context = context
+        self._key = key
         self._nodes: dict[str, _Heard] = {}
 
     def hear(self, item: NodeSnapshot | Event, control: str) -> None:
@@ -93,6 +95,7 @@ class Backlog:
         socket.setsockopt(zmq.LINGER, 0)  # a node that is gone must not keep the dashboard from closing
         socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         socket.setsockopt(zmq.IPV6, is_ipv6(control))
+        present(socket, self._key)
         socket.connect(control)
         socket.send(encode_request(ControlRequest(0, "events", {})), zmq.NOBLOCK)
         return socket

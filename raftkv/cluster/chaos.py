@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.control import ControlClient, refused, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
@@ -33,9 +33,9 @@ class Chaos(Lookups):
     def __init__(self, target: Target, node_seconds: float = NODE_SECONDS) -> None:
         """``node_seconds``: how long a node may take to answer."""
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
-        super().__init__(target.clients, target.controls, node_seconds)
+        super().__init__(target.clients, target.controls, node_seconds, target.key)
         self._target = target
-        self._load = BackgroundLoad(target.clients)
+        self._load = BackgroundLoad(target.clients, target.key)
         self.silent: set[str] = set()
         """Nodes that did not answer when links were last cut, or all was healed."""
 
@@ -58,7 +58,7 @@ class Chaos(Lookups):
         ``LaunchError`` where it has ended again."""
         assert self._target.launcher
         deadline = time.monotonic() + timeout
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             while time.monotonic() < deadline:
                 begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)
                 if failure:
@@ -145,7 +145,7 @@ class Chaos(Lookups):
     # -- mending
 
     def heal(self) -> str:
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             answers = client.ask_all(list(self._controls.values()), "heal", self._node_seconds)
         self.silent = {name for name, endpoint in self._controls.items() if answers[endpoint] is None}
         return "raftkv chaos heal"
@@ -155,7 +155,7 @@ class Chaos(Lookups):
         process has ended takes none into its next life."""
         if not self.silent or not self._target.launcher:
             return sorted(self.silent)
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
         alive = {process["name"] for process in processes if process["state"] in ("running", "paused")}
         return sorted(self.silent & alive)
@@ -163,7 +163,7 @@ class Chaos(Lookups):
     def heal_all(self) -> str:
         begun: set[str] = set()
         if self._target.launcher:
-            with ControlClient() as client:
+            with ControlClient(self._key) as client:
                 for process in client.ask(self._target.launcher, "processes", NODE_SECONDS):
                     verb = {"paused": "resume", "exited": "restart"}.get(process["state"])
                     if verb:
@@ -179,7 +179,7 @@ class Chaos(Lookups):
 
     def leader(self) -> str:
         """Who leads, in the highest term if several think so. Raises ``Unavailable`` when nobody does."""
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             found = snapshots(client, self._controls, self._node_seconds)
         if not any(found.values()):
             raise Unreachable("no node answers")
@@ -250,7 +250,7 @@ class Chaos(Lookups):
                 f"cannot {verb} {node}: only nodes that 'raftkv up' started on this machine have a launcher "
                 "to ask; this cluster was found through " + self._target.source
             )
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, node=node, seconds=seconds)
         return f"raftkv chaos {verb} {node}{_lifetime(seconds)}"
 
@@ -264,7 +264,7 @@ class Chaos(Lookups):
         reached: set[str] = set()
         silent: set[str] = set()
         arguments = {**asdict(fault), "seconds": seconds}
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             # By target, as what is asked of several nodes at once must be one and the same.
             for to in dict.fromkeys(to for _, to in links):
                 asked = {
@@ -277,7 +277,7 @@ class Chaos(Lookups):
                     if answer is None:
                         silent.add(asked[endpoint])
                     elif not answer[0]:
-                        raise RaftkvError(str(answer[1]))
+                        raise refused(answer[1])
                     else:
                         reached.add(asked[endpoint])
         self.silent = silent

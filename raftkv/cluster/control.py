@@ -5,24 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
+from raftkv.client import refusals
 from raftkv.config import is_ipv6
-from raftkv.errors import RaftkvError, Unavailable, WireError
+from raftkv.errors import AccessRefused, RaftkvError, Unavailable, WireError
+from raftkv.keys import Key, present
 from raftkv.observe import NodeSnapshot
-from raftkv.wire.control import ControlRequest, decode_response, encode_request
+from raftkv.wire.control import FORBIDDEN, ControlRequest, decode_response, encode_request
 from raftkv.wire.packing import FRAME_BYTES_MAX
 from raftkv.wire.status import snapshot_from_map
+
+
+class _Link(NamedTuple):
+    socket: zmq.Socket[bytes]
+    monitor: zmq.Socket[bytes]
 
 
 class ControlClient:
     """Used by one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key | None = None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._links: dict[str, _Link] = {}
+        self.key = key
         self._last_id = 0
 
     def __enter__(self) -> ControlClient:
@@ -37,53 +45,85 @@ class ControlClient:
         self._context.destroy(linger=0)
 
     def ask(self, endpoint: str, verb: str, timeout: float, **arguments: Any) -> Any:
-        """Raises ``Unavailable`` without an answer, ``RaftkvError`` with the node's own line."""
+        """Raises ``Unavailable`` without an answer, ``AccessRefused`` where it takes no connection of ours,
+        ``RaftkvError`` with the node's own line."""
         answer = self.ask_all([endpoint], verb, timeout, **arguments)[endpoint]
         if answer is None:
             raise Unavailable(f"no answer from {endpoint} within {timeout:g} s")
         ok, body = answer
         if not ok:
-            raise RaftkvError(str(body))
+            raise refused(body)
         return body
 
     def ask_all(
         self, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any
     ) -> dict[str, tuple[bool, Any] | None]:
-        """Ask all at once; (ok, body) of each, None of those that did not answer in time."""
+        """Ask all at once; (ok, body) of each, None of those that did not answer in time.
+
+        Raises ``AccessRefused`` where one takes no connection of ours and no other answers.
+        """
         self._last_id += 1
         frame = encode_request(ControlRequest(self._last_id, verb, arguments))
+        answers: dict[str, tuple[bool, Any] | None] = dict.fromkeys(endpoints)
         poller = zmq.Poller()
         waiting: dict[zmq.Socket[bytes], str] = {}
-        answers: dict[str, tuple[bool, Any] | None] = dict.fromkeys(endpoints)
-        for endpoint in endpoints:
-            socket = self._socket(endpoint)
-            socket.send(frame)
-            poller.register(socket, zmq.POLLIN)
-            waiting[socket] = endpoint
+        """For an answer, or for the news that none will come."""
+        for endpoint in answers:
+            link = self._links.get(endpoint) or self._connect(endpoint)
+            link.socket.send(frame)
+            for source in link:
+                poller.register(source, zmq.POLLIN)
+                waiting[source] = endpoint
+        refused = ""
         deadline = time.monotonic() + timeout
         while waiting and (left := deadline - time.monotonic()) > 0:
             for source, _ in poller.poll(int(left * 1000) + 1):
-                try:
-                    response = decode_response(source.recv())
-                except WireError:
-                    continue
-                if response.request_id == self._last_id:
-                    answers[waiting.pop(source)] = (response.ok, response.body)
-                    poller.unregister(source)
-        for socket, endpoint in waiting.items():
-            socket.close()  # an answer that comes later must not meet the next question
-            del self._sockets[endpoint]
+                endpoint = waiting[source]
+                link = self._links[endpoint]
+                if source is link.monitor:
+                    why = refusals.refusal(source, self.key)
+                    refused = f"{endpoint} refuses the connection: {why}" if why else refused
+                    ended = why is not None
+                else:
+                    ended = self._take(link, endpoint, answers)
+                if ended:
+                    for other in link:
+                        poller.unregister(other)
+                        del waiting[other]
+                    break  # what else is readable may be of the same node
+        for endpoint in [endpoint for endpoint, answer in answers.items() if answer is None]:
+            refusals.close(*self._links.pop(endpoint))  # a late answer must not meet the next question
+        if refused and not any(answers.values()):
+            raise AccessRefused(f"{refused}; nothing happened")
         return answers
 
-    def _socket(self, endpoint: str) -> zmq.Socket[bytes]:
-        if endpoint not in self._sockets:
-            socket = self._context.socket(zmq.DEALER)
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-            socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
-            socket.connect(endpoint)
-            self._sockets[endpoint] = socket
-        return self._sockets[endpoint]
+    def _take(self, link: _Link, endpoint: str, answers: dict[str, tuple[bool, Any] | None]) -> bool:
+        """Whether what has come is the answer to what was asked last."""
+        try:
+            response = decode_response(link.socket.recv())
+        except WireError:
+            return False
+        if response.request_id != self._last_id:
+            return False
+        answers[endpoint] = response.ok, response.body
+        return True
+
+    def _connect(self, endpoint: str) -> _Link:
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+        present(socket, self.key)
+        link = self._links[endpoint] = _Link(socket, refusals.monitor(socket))
+        socket.connect(endpoint)
+        return link
+
+
+def refused(body: Any) -> RaftkvError:
+    """What a node or the launcher said instead of doing what was asked."""
+    if isinstance(body, dict) and FORBIDDEN in body:
+        return AccessRefused(str(body[FORBIDDEN]))
+    return RaftkvError(str(body))
 
 
 def snapshots(

@@ -12,13 +12,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from raftkv import config
+from raftkv import config, keys
 from raftkv.cluster import run_state
 from raftkv.errors import ConfigError, Unavailable
+from raftkv.keys import Key
 
 DEFAULT_DATA = Path(".raftkv")
 DEFAULT_CONFIG = Path("cluster.toml")
 ENVIRONMENT = "RAFTKV_ENDPOINTS"
+KEY = "RAFTKV_KEY"
+"""Names the file of whoever asks, where the cluster wants to know."""
 SAY_WHERE = f"say where it is with --endpoints, {ENVIRONMENT}, --config or --data"
 
 
@@ -33,13 +36,15 @@ class Target:
     statuses: dict[str, str] | None = None
     launcher: str | None = None
     """Its control endpoint, for a cluster that ``raftkv up`` runs on this machine."""
+    key: Key | None = None
+    """To be shown to nodes that want one."""
 
 
 def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> Target:
     """Raises ``ConfigError`` for what is wrong, ``Unavailable`` when nothing is to be found."""
     for source, listed in (("--endpoints", endpoints), (ENVIRONMENT, os.environ.get(ENVIRONMENT) or None)):
         if listed is not None:
-            return Target(source, _split(source, listed))
+            return Target(source, _split(source, listed), key=_key(None))
     if config_path:
         return _from_config(config_path)
     running = _from_data(data or DEFAULT_DATA)
@@ -69,7 +74,23 @@ def _from_config(path: Path) -> Target:
         tuple(node.client for node in cluster.nodes),
         {node.name: node.control for node in cluster.nodes},
         {node.name: node.status for node in cluster.nodes},
+        key=_key(cluster.keys) if cluster.keys else None,
     )
+
+
+def _key(folder: Path | None) -> Key | None:
+    """The one that ``RAFTKV_KEY`` names; else of the cluster's folder of keys the admin's or, on the machine
+    of a node, the cluster's own."""
+    named = os.environ.get(KEY)
+    if named:
+        return keys.load(Path(named))
+    if folder is None:
+        return None
+    for name in (keys.ADMIN, keys.CLUSTER):
+        path = folder / (name + keys.SUFFIX)
+        if path.exists():
+            return keys.load(path)
+    raise ConfigError(f"{folder} holds neither {keys.ADMIN}.key nor {keys.CLUSTER}.key; name yours in {KEY}")
 
 
 def _from_data(data: Path) -> Target | None:

@@ -46,7 +46,7 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
     """Everything, in the order of what depends on what. ``folder``: where this machine's nodes keep their
     data, None when that is not known."""
     assert target.controls is not None
-    with ControlClient() as client:
+    with ControlClient(target.key) as client:
         begin = time.monotonic()
         views = snapshots(client, target.controls, timeout)
         seconds = time.monotonic() - begin

@@ -11,6 +11,7 @@ from raftkv.cluster.backlog import Backlog
 from raftkv.cluster.discovery import Target
 from raftkv.config import ENDPOINTS, is_endpoint, is_ipv6
 from raftkv.errors import WireError
+from raftkv.keys import present
 from raftkv.observe import Earlier, Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
@@ -44,12 +45,13 @@ class LiveFeed:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._status = self._context.socket(zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
+        present(self._status, target.key)
         self._status.setsockopt(zmq.RCVHWM, ITEMS_A_POLL_MAX)
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self._connected = set(target.statuses.values())
         for endpoint in self._connected:
             self._listen(endpoint)
-        self._backlog = Backlog(self._context)
+        self._backlog = Backlog(self._context, target.key)
         self._launcher: zmq.Socket[bytes] | None = None
         self._asked_at = 0.0
         self._request_id = 0

@@ -27,6 +27,7 @@ from raftkv.client.users import User
 from raftkv.cluster.stage import LoadHabits, Stage
 from raftkv.errors import SessionExpired
 from raftkv.history import Outcome, Recorder, Result, check_history
+from raftkv.keys import Key
 from raftkv.kv.commands import Op
 from raftkv.kv.ranges import prefix_end
 from raftkv.observe import LoadReport
@@ -189,8 +190,9 @@ class Rounds:
 class BackgroundLoad:
     """``Rounds`` in a thread of its own. Its methods may be called from any thread."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], key: Key | None = None) -> None:
         self._endpoints = endpoints
+        self._key = key
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._changing = threading.Lock()
@@ -216,7 +218,7 @@ class BackgroundLoad:
         return replace(self._report, time=time.monotonic())
 
     def _work(self) -> None:
-        stage = Stage(self._endpoints)
+        stage = Stage(self._endpoints, key=self._key)
         try:
             self._play(stage)
         except Exception as error:  # a bug of ours; but whoever looks on must hear of it

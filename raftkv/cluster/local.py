@@ -99,6 +99,11 @@ def prepare(
         )
     if path.exists() and not fresh:
         known = config.load(path)
+        if known.keys:
+            raise ConfigError(
+                f"{path}: [security] keys is for nodes that 'raftkv node' runs; those of 'raftkv up' listen "
+                "on this machine alone: take it out"
+            )
         if nodes is not None and nodes != len(known.nodes):
             raise ConfigError(
                 f"{data} holds a cluster of {len(known.nodes)} nodes; leave out --nodes (once the cluster "

@@ -10,6 +10,7 @@ from typing import Any
 from raftkv.client import Client
 from raftkv.cluster.control import ControlClient
 from raftkv.errors import RaftkvError, Unavailable, WireError
+from raftkv.keys import Key
 from raftkv.kv import prefix_end
 from raftkv.observe import LogEntry
 from raftkv.wire.status import entry_from_map
@@ -21,12 +22,19 @@ CLIENT_SECONDS = 2.0
 class Lookups:
     """Implements ``tui.ports.Lookups``. Every call has its own sockets."""
 
-    def __init__(self, clients: Sequence[str], controls: Mapping[str, str], node_seconds: float) -> None:
+    def __init__(
+        self,
+        clients: Sequence[str],
+        controls: Mapping[str, str],
+        node_seconds: float,
+        key: Key | None = None,
+    ) -> None:
         """Client endpoints, control endpoints by name (not copied: whoever changes members keeps it up to
         date), how long a node may take to answer."""
         self._clients = clients
         self._controls = controls
         self._node_seconds = node_seconds
+        self._key = key
 
     def meet(self, controls: Mapping[str, str]) -> None:
         """The cluster's nodes are now these, by name with their control endpoints."""
@@ -44,7 +52,7 @@ class Lookups:
     def entries(self, node: str, first: int, count: int) -> Sequence[LogEntry]:
         found: list[LogEntry] = []
         end = first + count
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             following: int | None = first
             while following is not None and following < end:
                 answer = self._look(client, node, "log", first=following, count=end - following)
@@ -53,7 +61,7 @@ class Lookups:
         return found
 
     def search(self, node: str, text: str, first: int) -> int | None:
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             following: int | None = first
             while following is not None:
                 answer = self._look(client, node, "search", text=text, first=following)
@@ -75,11 +83,11 @@ class Lookups:
     # -- for those who derive
 
     def _client(self) -> Client:
-        return Client(self._clients, timeout=CLIENT_SECONDS)
+        return Client(self._clients, timeout=CLIENT_SECONDS, key=self._key)
 
     def _ask_node(self, node: str, verb: str, **arguments: Any) -> Any:
         self._require(node)
-        with ControlClient() as client:
+        with ControlClient(self._key) as client:
             try:
                 return client.ask(self._controls[node], verb, self._node_seconds, **arguments)
             except Unavailable:

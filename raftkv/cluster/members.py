@@ -57,6 +57,11 @@ class Members:
         self._timeout = timeout
         self._leading: list[str] = []
 
+    @property
+    def secure(self) -> bool:
+        """Whether the cluster has keys, so that its nodes may be anywhere."""
+        return self._client.key is not None
+
     def rows(self) -> list[Row]:
         """By the leader's word; where nobody leads, by that of the node that knows most."""
         view = self._best_view()

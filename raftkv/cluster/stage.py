@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
+from raftkv.keys import Key
 
 PUMP_SECONDS = 0.02
 """At most until timers are looked at again."""
@@ -29,8 +30,8 @@ class LoadHabits:
 class Stage:
     """Implements ``client.users.Stage``. Its timers are those of the users: a few each."""
 
-    def __init__(self, endpoints: Sequence[str], seed: int | None = None) -> None:
-        self._transport = Transport(endpoints, seed)
+    def __init__(self, endpoints: Sequence[str], seed: int | None = None, key: Key | None = None) -> None:
+        self._transport = Transport(endpoints, seed, key)
         self.core = self._transport.core
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_count = 0

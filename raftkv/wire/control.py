@@ -1,7 +1,8 @@
 """Frames between an operator's tool and a node's or the launcher's control socket.
 
 Request ``[version, request id, verb, arguments (a map)]``; response
-``[version, request id, ok, body]`` where ``body`` is the result, or one line of text when not ok.
+``[version, request id, ok, body]`` where ``body`` is the result, or one line of text when not ok; in a map
+under ``forbidden`` where it is a question of permission.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX, expect, expect_version, pack, unpack
 
 VERSION = 1
+FORBIDDEN = "forbidden"
 FAULT_SECONDS_MAX = 24 * 3600
 """The longest lifetime of a fault that nodes and launchers take: beyond a day it is no experiment."""
 

@@ -304,7 +304,7 @@ def test_a_transfer_that_was_asked_for_may_yet_happen(
 
     view = leader_snapshot("n1", ["n1", "n2"])
     controls = {"n1": "tcp://127.0.0.1:1", "n2": "tcp://127.0.0.1:2"}
-    monkeypatch.setattr(control, "ControlClient", Nodes)
+    monkeypatch.setattr(control, "ControlClient", lambda _: Nodes())
     monkeypatch.setattr(control, "snapshots", lambda *_: {"n1": view, "n2": None})
     monkeypatch.setattr(admin, "find_whole_cluster", lambda *_: Target("here", (), controls))
     with pytest.raises(OutcomeUnknown, match=r"n2 does not lead after 0\.1 s; it was told to, and may yet"):

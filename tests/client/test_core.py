@@ -21,7 +21,14 @@ from raftkv.client.core import (
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
 from raftkv.client.peers import SILENT_SECONDS, Peers
-from raftkv.errors import InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable, Unreachable
+from raftkv.errors import (
+    AccessRefused,
+    InvalidRequest,
+    OutcomeUnknown,
+    SessionExpired,
+    Unavailable,
+    Unreachable,
+)
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire.client import (
@@ -395,6 +402,60 @@ def test_a_write_that_was_never_sent_did_not_happen() -> None:
     talk.wait(0.4)
     assert type(call.error) is Unreachable
     assert str(call.error) == f"no node answered in time: nothing happened; asked {N1}, {N2}, {N3}"
+
+
+def test_where_every_node_refuses_the_connection_nobody_is_waited_for() -> None:
+    talk = Talk()
+    write, read = talk.put(timeout=5.0), talk.get(timeout=5.0)
+    for endpoint in (N1, N2):
+        talk.core.on_refused(endpoint, "it wants a key", talk.now)
+    assert talk.done == [], "the third may let us in"
+    talk.core.on_refused(N3, "it wants a key", talk.now)
+    for call in (write, read):
+        assert type(call.error) is AccessRefused
+        assert str(call.error) == f"{N1} refuses the connection: it wants a key; nothing happened"
+
+
+def test_what_one_node_refused_is_told_when_the_others_say_nothing_at_all() -> None:
+    talk = Talk()
+    call = talk.get(timeout=1.0)
+    talk.core.on_refused(N2, "it wants a key", talk.now)
+    talk.wait(1.1)
+    assert type(call.error) is AccessRefused
+    assert N2 in str(call.error)
+
+
+def test_a_node_that_refuses_is_passed_by_for_one_that_does_not() -> None:
+    talk = Talk()
+    call = talk.get()
+    talk.core.on_refused(N2, "it is not on its list", talk.now)
+    talk.hello("n1", "n1")
+    talk.answer(N1, call, Code.OK)
+    assert (talk.done, call.error) == ([call], None)
+
+
+def test_a_write_that_may_have_arrived_is_not_said_to_have_been_refused() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put(timeout=1.0)
+    talk.sent()
+    for endpoint in (N1, N2, N3):
+        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    assert talk.done == []
+    talk.wait(1.1)
+    assert type(call.error) is OutcomeUnknown
+
+
+def test_a_node_that_has_refused_counts_anew_once_it_answers() -> None:
+    talk = Talk()
+    first = talk.get(timeout=5.0)
+    for endpoint in (N1, N2, N3):
+        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    assert type(first.error) is AccessRefused
+    second = talk.get()
+    assert talk.greeted() == {N1, N2, N3}, "it is asked again: the list may be another one by now"
+    talk.hello("n1", "n1")
+    talk.answer(N1, second, Code.OK)
+    assert second.error is None
 
 
 def test_of_many_endpoints_that_nobody_answers_at_a_few_are_named() -> None:

@@ -1,0 +1,188 @@
+"""Key files: who may talk to a cluster that listens beyond this machine, and as what.
+
+Connections of such a cluster are encrypted and authenticated by CURVE, ZeroMQ's own (elliptic curves, a new
+session key for each connection). Every node holds the same key, the cluster's; everybody else has a key of
+their own, and the folder's list says what each may do. A folder of keys::
+
+    cluster.key    the cluster's, on every node and nowhere else
+    allowed        the list, the same on every node
+    admin.key      of whoever runs the cluster
+    NAME.key       others', each to be taken to whom it is for: it holds all that a client needs
+
+Whoever holds the cluster's key is a member: Raft trusts its members, so a key for each would keep nobody from
+anything. The list is read again whenever it has changed; a connection that stands is not cut by it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raftkv.config import is_name
+from raftkv.errors import ConfigError
+
+CLUSTER = "cluster"
+"""The name of the key that all nodes share."""
+ADMIN = "admin"
+ROLES = ("client", "admin")
+"""A client reads and writes; an admin looks at nodes and changes the cluster as well."""
+SUFFIX = ".key"
+LIST = "allowed"
+KEY_LENGTH = 40
+"""Of half a pair, as text (Z85)."""
+FILE_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both halves as Z85 text. Of the secret one nothing is ever shown."""
+
+    public: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Pair({self.public!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one file holds: whose it is, the pair, and the public half of the cluster's."""
+
+    name: str
+    pair: Pair
+    cluster: bytes
+
+    def text(self) -> str:
+        what = "any of its nodes" if self.name == CLUSTER else self.name
+        return (
+            f"# A key of raftkv. Whoever can read this file is to the cluster what {what} is.\n"
+            f'name = "{self.name}"\n'
+            f'public = "{self.pair.public.decode()}"\n'
+            f'secret = "{self.pair.secret.decode()}"\n'
+            f'cluster = "{self.cluster.decode()}"\n'
+        )
+
+
+def present(socket: Any, key: Key | None) -> None:
+    """Have a ZeroMQ ``socket`` show ``key`` to whatever it connects to; without one it speaks openly."""
+    if key:
+        socket.curve_serverkey = key.cluster
+        socket.curve_publickey = key.pair.public
+        socket.curve_secretkey = key.pair.secret
+
+
+def load(path: Path) -> Key:
+    """Raises ``ConfigError`` for a file that is none, or that others can read."""
+    text = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigError(f"{path}: others than its owner can read this key: 'chmod 600' it, or make another")
+    try:
+        content = tomllib.loads(text)
+    except ValueError:
+        raise ConfigError(f"{path}: this is no key of raftkv") from None
+    halves = [content.get(part) for part in ("public", "secret", "cluster")]
+    name = content.get("name")
+    if not (len(content) == 4 and type(name) is str and is_name(name) and all(map(_is_half, halves))):
+        raise ConfigError(f"{path}: this is no key of raftkv")
+    public, secret, cluster = (str(half).encode("ascii") for half in halves)
+    return Key(name, Pair(public, secret), cluster)
+
+
+def as_key(key: Key | str | os.PathLike[str] | None) -> Key | None:
+    """A key, the file that holds it, or none."""
+    return key if key is None or isinstance(key, Key) else load(Path(key))
+
+
+class Allowed:
+    """The list of a folder. ``admits`` is asked by another thread than the node's, and never raises."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ``ConfigError`` where it cannot be read now. Whoever breaks it later admits nobody new."""
+        self._path = folder / LIST
+        self._cluster = load(folder / (CLUSTER + SUFFIX)).pair.public
+        self._stamp = self._mark()
+        self._roles = {public: role for role, public, _ in read_list(folder)}
+
+    def admits(self, socket: str, public: bytes) -> bool:
+        """Whether the holder of ``public`` may use a node's socket for peers, clients, control or status."""
+        if public == self._cluster:
+            return True
+        role = self._now().get(public)
+        return role == ADMIN if socket in ("control", "status") else socket == "client" and role is not None
+
+    def _now(self) -> dict[bytes, str]:
+        stamp = self._mark()
+        if stamp != self._stamp:
+            try:
+                self._roles = {public: role for role, public, _ in read_list(self._path.parent)}
+            except ConfigError:
+                self._roles = {}
+            self._stamp = stamp
+        return self._roles
+
+    def _mark(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
+    """Role, public half and name of everybody on the list of ``folder``."""
+    path = folder / LIST
+    found: list[tuple[str, bytes, str]] = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        words = [] if line.startswith("#") else line.split()
+        if not words:
+            continue
+        if len(words) != 3 or words[0] not in ROLES or not _is_half(words[1]) or not is_name(words[2]):
+            raise ConfigError(f"{path}, line {number}: expected a role (client or admin), a key and a name")
+        found.append((words[0], words[1].encode("ascii"), words[2]))
+    return found
+
+
+def write_list(folder: Path, people: list[tuple[str, bytes, str]]) -> None:
+    """In one step: a node that reads it meanwhile sees the old or the new one."""
+    lines = ["# Who is let in: role, public key, name. Nodes read it again when it has changed.\n"]
+    lines += [f"{role} {public.decode()} {name}\n" for role, public, name in people]
+    beside = folder / f".{LIST}.new"
+    beside.write_text("".join(lines), encoding="utf-8")
+    beside.replace(folder / LIST)
+
+
+def write_key(folder: Path, key: Key) -> Path:
+    """Raises ``ConfigError`` where there is one already: what it opens would be lost with it."""
+    path = folder / (key.name + SUFFIX)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists; choose another name, or remove it first") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(key.text())
+    return path
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise ConfigError(f"{path}: is larger than a mebibyte")
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; 'raftkv keys new' makes a folder of keys") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8") from None
+
+
+def _is_half(value: Any) -> bool:
+    return type(value) is str and len(value) == KEY_LENGTH and value.isascii() and value.isprintable()

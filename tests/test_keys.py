@@ -1,0 +1,125 @@
+"""Key files and the list: what is written is what is read, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raftkv import keys
+from raftkv.errors import ConfigError
+from raftkv.keys import Allowed, Key, Pair
+
+SOCKETS = ("peer", "client", "control", "status")
+
+
+def pair() -> Pair:
+    return Pair(*zmq.curve_keypair())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With the cluster's key, an admin and a client."""
+    mine = pair()
+    keys.write_key(tmp_path, Key("cluster", mine, mine.public))
+    people = []
+    for role, name in (("admin", "admin"), ("client", "alice")):
+        key = Key(name, pair(), mine.public)
+        keys.write_key(tmp_path, key)
+        people.append((role, key.pair.public, name))
+    keys.write_list(tmp_path, people)
+    return tmp_path
+
+
+def public(folder: Path, name: str) -> bytes:
+    return keys.load(folder / f"{name}.key").pair.public
+
+
+def admitted(allowed: Allowed, half: bytes) -> list[str]:
+    return [socket for socket in SOCKETS if allowed.admits(socket, half)]
+
+
+def test_a_key_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = Key("alice", pair(), pair().public)
+    path = keys.write_key(tmp_path, written)
+    assert keys.load(path) == keys.as_key(path) == keys.as_key(str(path)) == keys.as_key(written) == written
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert written.pair.secret.decode() not in repr(written)
+
+
+def test_no_key_is_written_over_another(folder: Path) -> None:
+    before = keys.load(folder / "alice.key")
+    with pytest.raises(ConfigError, match="exists; choose another name"):
+        keys.write_key(folder, Key("alice", pair(), before.cluster))
+    assert keys.load(folder / "alice.key") == before
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666])
+def test_a_key_that_others_can_read_is_refused(folder: Path, mode: int) -> None:
+    (folder / "alice.key").chmod(mode)
+    with pytest.raises(ConfigError, match=r"alice.key: others than its owner can read this key: 'chmod 600'"):
+        keys.load(folder / "alice.key")
+
+
+def test_who_may_use_what(folder: Path) -> None:
+    allowed = Allowed(folder)
+    assert admitted(allowed, public(folder, "cluster")) == [*SOCKETS]
+    assert admitted(allowed, public(folder, "admin")) == ["client", "control", "status"]
+    assert admitted(allowed, public(folder, "alice")) == ["client"]
+    assert admitted(allowed, pair().public) == []
+    assert admitted(allowed, b"") == []
+
+
+def test_the_list_counts_as_it_is_now(folder: Path) -> None:
+    allowed = Allowed(folder)
+    alice, people = public(folder, "alice"), keys.read_list(folder)
+    keys.write_list(folder, [entry for entry in people if entry[2] != "alice"])
+    assert admitted(allowed, alice) == []
+    keys.write_list(folder, [("admin", half, name) for _, half, name in people])
+    assert admitted(allowed, alice) == ["client", "control", "status"]
+    (folder / "allowed").write_text("nonsense\n")
+    assert admitted(allowed, alice) == []
+    (folder / "allowed").unlink()
+    assert admitted(allowed, alice) == []
+    assert admitted(allowed, public(folder, "cluster")) == [*SOCKETS], "members need no list"
+    keys.write_list(folder, people)
+    assert admitted(allowed, alice) == ["client"]
+
+
+def test_what_is_no_list_names_its_line(folder: Path) -> None:
+    good = (folder / "allowed").read_text()
+    for wrong in ("client", f"root {'x' * 40} bob", "client short bob", f"client {'x' * 40} b%b"):
+        (folder / "allowed").write_text(f"{good}{wrong}\n")
+        with pytest.raises(ConfigError, match=r"allowed, line 4: expected a role"):
+            keys.read_list(folder)
+
+
+def test_what_is_missing_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cluster.key: no such file; 'raftkv keys new' makes"):
+        Allowed(tmp_path)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_a_file_holds_it_is_a_key_or_one_line(folder: Path, data: st.DataObject) -> None:
+    good = Key("bob", Pair(b"p" * 40, b"s" * 40), b"c" * 40).text().encode()
+    start = data.draw(st.integers(0, len(good)))
+    end = data.draw(st.integers(start, len(good)))
+    changed = good[:start] + data.draw(st.binary(max_size=20)) + good[end:]
+    path = folder / "bob.key"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(changed)
+    try:
+        found = keys.load(path)
+    except ConfigError as error:
+        found = None
+        said = str(error)
+    if found is None:
+        assert "\n" not in said
+    else:
+        assert all(len(half) == 40 for half in (found.pair.public, found.pair.secret, found.cluster))
