@@ -8,12 +8,13 @@ high-water marks bound what a slow one can make us hold, ``LINGER 0`` lets a nod
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
 
-from raftkv import keys
+from raftkv import keys, shortcut
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.config import is_ipv6
 from raftkv.errors import LaunchError
@@ -28,6 +29,8 @@ STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
+SHORT_WAYS = ("peer", "client")
+"""Which sockets are worth a Unix socket as well."""
 REFUSALS = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 """After these a socket connects no more by itself."""
 
@@ -79,24 +82,40 @@ class ZmqPort:
 
 
 class ZmqLink(ZmqPort):
-    """The way to a peer of a cluster that has keys. ZeroMQ gives a connection up for good when the other end
-    speaks openly, or knows another key; that node may be started again with the right one."""
+    """The way to a peer. ZeroMQ connects again by itself when a connection breaks, but always to the same
+    address; and gives it up for good when the other end knows another key, or none. That node may be started
+    again with the right one."""
 
-    __slots__ = ("_endpoint", "_refusals")
+    __slots__ = ("_endpoint", "_looked_at", "_refusals", "_way")
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
         super().__init__(socket)
         self._endpoint = endpoint
         self._refusals: Any = socket.get_monitor_socket(REFUSALS)
+        self._way = shortcut.way_to(endpoint)
+        self._looked_at = time.monotonic()
+        socket.connect(self._way)
 
     def send(self, frame: Sequence[bytes]) -> bool:
         if super().send(frame):
             return True
-        if self._refusals.getsockopt(_EVENTS) & _POLLIN:
+        refused = self._refusals.getsockopt(_EVENTS) & _POLLIN
+        if refused:
             self._refusals.recv_multipart(_NOBLOCK)
-            self.socket.disconnect(self._endpoint)
-            self.socket.connect(self._endpoint)
+        now = time.monotonic()
+        if refused or now - self._looked_at >= shortcut.LOOK_SECONDS:
+            self._looked_at = now
+            way = shortcut.way_to(self._endpoint, self._way)
+            if refused or way != self._way:
+                self.socket.disconnect(self._way)
+                self.socket.connect(way)
+                self._way = way
         return False
+
+    def close(self) -> None:
+        self.socket.disable_monitor()
+        self._refusals.close(linger=0)
+        super().close()
 
 
 class Nowhere:
@@ -146,9 +165,7 @@ def peer_link(
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
     socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
     keys.present(socket, key)
-    port = ZmqLink(socket, endpoint) if key else ZmqPort(socket)
-    socket.connect(endpoint)
-    return port
+    return ZmqLink(socket, endpoint)
 
 
 def status_port(
@@ -173,7 +190,10 @@ def _socket(
 def _bind(socket: zmq.Socket[bytes], endpoint: str, gatekeeper: Gatekeeper | None, name: str) -> ZmqPort:
     if gatekeeper:
         gatekeeper.guard(socket, name)
+    near = shortcut.beside(endpoint) if name in SHORT_WAYS and not endpoint.endswith(":*") else None
     try:
+        if near:  # before the other: whoever can connect there finds this one as well
+            socket.bind(near)
         socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
         socket.bind(endpoint)
     except zmq.ZMQError as error:

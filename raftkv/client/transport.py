@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import zmq
 
+from raftkv import shortcut
 from raftkv.client import refusals
 from raftkv.client.core import ClientCore
 from raftkv.client.waker import Waker
@@ -33,6 +34,10 @@ class Transport:
         self._endpoints: dict[object, str] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
         self._key = key
+        self._ways: dict[str, str] = {}
+        """The addresses that endpoints are connected to."""
+        self._heard: dict[str, float] = {}
+        self._looked_at = 0.0
         self._poller = zmq.Poller()
         self._waker = Waker()
         self._poller.register(self._waker.fd, zmq.POLLIN)
@@ -51,8 +56,11 @@ class Transport:
             elif source in self._monitors:
                 self._on_refusal(source)
         self.flush()  # what was asked in answer to what came goes out before the housekeeping
-        core.on_time(time.monotonic())
+        now = time.monotonic()
+        core.on_time(now)
         self.flush()
+        if now - self._looked_at >= shortcut.LOOK_SECONDS:
+            self._look_for_ways(now)
 
     def wake(self) -> None:
         self._waker.wake()
@@ -63,7 +71,7 @@ class Transport:
 
     def _drain(self, socket: zmq.Socket[bytes]) -> None:
         endpoint = self._endpoints[socket]
-        now = time.monotonic()
+        self._heard[endpoint] = now = time.monotonic()
         with suppress(zmq.Again):
             while True:
                 self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
@@ -91,7 +99,8 @@ class Transport:
         socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
         present(socket, self._key)
         monitor = refusals.monitor(socket)
-        socket.connect(endpoint)
+        way = self._ways[endpoint] = shortcut.way_to(endpoint, self._ways.get(endpoint))
+        socket.connect(way)
         self._monitors[monitor] = endpoint
         self._poller.register(monitor, zmq.POLLIN)
         self._sockets[endpoint] = socket
@@ -107,9 +116,19 @@ class Transport:
             self._forget(endpoint)
             self.core.on_refused(endpoint, why, time.monotonic())
 
+    def _look_for_ways(self, now: float) -> None:
+        """ZeroMQ connects again to the address that it has, and of a node that is back it may be another."""
+        self._looked_at = now
+        for endpoint in list(self._sockets):
+            silent = now - self._heard.get(endpoint, -1.0) >= shortcut.LOOK_SECONDS
+            if silent and shortcut.way_to(endpoint, self._ways[endpoint]) != self._ways[endpoint]:
+                self._forget(endpoint)
+
     def _forget_the_gone(self) -> None:
         for endpoint in self._sockets.keys() - self.core.endpoints:
             self._forget(endpoint)
+            del self._ways[endpoint]
+            self._heard.pop(endpoint, None)
 
     def _forget(self, endpoint: str) -> None:
         socket = self._sockets.pop(endpoint)
