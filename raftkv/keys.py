@@ -67,14 +67,6 @@ class Key:
         )
 
 
-def present(socket: Any, key: Key | None) -> None:
-    """Have a ZeroMQ ``socket`` show ``key`` to whatever it connects to; without one it speaks openly."""
-    if key:
-        socket.curve_serverkey = key.cluster
-        socket.curve_publickey = key.pair.public
-        socket.curve_secretkey = key.pair.secret
-
-
 def load(path: Path) -> Key:
     """Raises ``ConfigError`` for a file that is none, or that others can read."""
     text = _read(path)

@@ -14,10 +14,10 @@ from typing import Any
 
 import zmq
 
-from raftkv import keys, shortcut
+from raftkv import shortcut, sockets
 from raftkv.actors.gatekeeper import Gatekeeper
-from raftkv.config import is_ipv6
 from raftkv.errors import LaunchError
+from raftkv.keys import Key
 from raftkv.wire.client import FRAME_SLACK_BYTES
 from raftkv.wire.packing import FRAME_BYTES_MAX, REQUEST_BYTES_MAX
 
@@ -156,15 +156,14 @@ def peer_port(
 
 
 def peer_link(
-    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str, key: keys.Key | None = None
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str, key: Key | None = None
 ) -> ZmqPort:
     socket = _socket(context, zmq.DEALER, PEER_FRAMES_MAX)
     socket.setsockopt(zmq.IDENTITY, identity.encode("utf-8"))
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-    socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
-    keys.present(socket, key)
+    sockets.to_connect(socket, endpoint, key)
     return ZmqLink(socket, endpoint)
 
 
@@ -194,7 +193,7 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str, gatekeeper: Gatekeeper | Non
     try:
         if near:  # before the other: whoever can connect there finds this one as well
             socket.bind(near)
-        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+        sockets.to_listen(socket, endpoint)
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         socket.close()

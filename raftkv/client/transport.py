@@ -10,12 +10,11 @@ from contextlib import suppress
 
 import zmq
 
-from raftkv import shortcut
+from raftkv import shortcut, sockets
 from raftkv.client import refusals
 from raftkv.client.core import ClientCore
 from raftkv.client.waker import Waker
-from raftkv.config import is_ipv6
-from raftkv.keys import Key, present
+from raftkv.keys import Key
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
@@ -96,8 +95,7 @@ class Transport:
         socket.setsockopt(zmq.MAXMSGSIZE, RESPONSE_BYTES_MAX)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
-        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
-        present(socket, self._key)
+        sockets.to_connect(socket, endpoint, self._key)
         monitor = refusals.monitor(socket)
         way = self._ways[endpoint] = shortcut.way_to(endpoint, self._ways.get(endpoint))
         socket.connect(way)

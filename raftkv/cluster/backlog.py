@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import zmq
 
-from raftkv.config import is_ipv6
+from raftkv import sockets
 from raftkv.errors import WireError
-from raftkv.keys import Key, present
+from raftkv.keys import Key
 from raftkv.observe import Earlier, Event, NodeSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
@@ -94,8 +94,7 @@ class Backlog:
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)  # a node that is gone must not keep the dashboard from closing
         socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        socket.setsockopt(zmq.IPV6, is_ipv6(control))
-        present(socket, self._key)
+        sockets.to_connect(socket, control, self._key)
         socket.connect(control)
         socket.send(encode_request(ControlRequest(0, "events", {})), zmq.NOBLOCK)
         return socket

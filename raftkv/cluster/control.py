@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import zmq
 
+from raftkv import sockets
 from raftkv.client import refusals
-from raftkv.config import is_ipv6
 from raftkv.errors import AccessRefused, RaftkvError, Unavailable, WireError
-from raftkv.keys import Key, present
+from raftkv.keys import Key
 from raftkv.observe import NodeSnapshot
 from raftkv.wire.control import FORBIDDEN, ControlRequest, decode_response, encode_request
 from raftkv.wire.packing import FRAME_BYTES_MAX
@@ -112,8 +112,7 @@ class ControlClient:
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        socket.setsockopt(zmq.IPV6, is_ipv6(endpoint))
-        present(socket, self.key)
+        sockets.to_connect(socket, endpoint, self.key)
         link = self._links[endpoint] = _Link(socket, refusals.monitor(socket))
         socket.connect(endpoint)
         return link

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import zmq
 
+from raftkv import sockets
 from raftkv.cluster.backlog import Backlog
 from raftkv.cluster.discovery import Target
-from raftkv.config import ENDPOINTS, is_endpoint, is_ipv6
+from raftkv.config import ENDPOINTS, is_endpoint
 from raftkv.errors import WireError
-from raftkv.keys import present
 from raftkv.observe import Earlier, Event, LoadReport, NodeSnapshot, ProcessSnapshot
 from raftkv.wire import status as wire
 from raftkv.wire.control import ControlRequest, decode_response, encode_request
@@ -45,7 +45,7 @@ class LiveFeed:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._status = self._context.socket(zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
-        present(self._status, target.key)
+        self._key = target.key
         self._status.setsockopt(zmq.RCVHWM, ITEMS_A_POLL_MAX)
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self._connected = set(target.statuses.values())
@@ -105,7 +105,7 @@ class LiveFeed:
         self._met(self._controls)
 
     def _listen(self, endpoint: str) -> None:
-        self._status.setsockopt(zmq.IPV6, is_ipv6(endpoint))
+        sockets.to_connect(self._status, endpoint, self._key)
         self._status.connect(endpoint)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
-from raftkv import keys
+from raftkv import keys, sockets
 from raftkv.actors import zmq_ports
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.client import refusals
@@ -63,7 +63,7 @@ class House:
         outside: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             socket = outside.socket(zmq.DEALER)
-            keys.present(socket, key)
+            sockets.to_connect(socket, self.endpoint(name), key)
             monitor = refusals.monitor(socket)
             socket.connect(self.endpoint(name))
             socket.send(b"hello")
