@@ -206,7 +206,9 @@ def shown(value: object) -> str:
     if isinstance(value, str | bytes):
         text = repr(value[:SHOWN_CHARACTERS])
         return text + ("…" if len(value) > SHOWN_CHARACTERS else "")
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, float):
         return repr(value)
     if isinstance(value, int):
         return repr(value) if value.bit_length() <= SHOWN_BITS else f"a number of {value.bit_length()} bits"

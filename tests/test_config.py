@@ -187,7 +187,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a time a fraction": (section("raft", "tick_ms = 1.5"), "[raft] tick_ms: expected a whole number"),
     "a time a truth": (
         section("raft", "tick_ms = true"),
-        "[raft] tick_ms: expected a whole number, found True",
+        "[raft] tick_ms: expected a whole number, found true",
     ),
     "a time of zero": (section("raft", "tick_ms = 0"), "[raft] tick_ms: expected a number of milliseconds"),
     "a negative time": (section("raft", "heartbeat_ms = -50"), "[raft] heartbeat_ms: expected a number"),

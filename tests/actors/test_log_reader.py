@@ -155,7 +155,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     world.await_leader()
     for verb, arguments, cause in (
         ("log", {"first": -1, "count": 1}, "first: expected a whole number from 0, found -1"),
-        ("log", {"first": 1}, "count: expected a whole number from 0, found None"),
+        ("log", {"first": 1}, "count: expected a whole number from 0, found nothing"),
         ("log", {"first": 1.5, "count": 1}, "first: expected"),
         ("search", {"text": "", "first": 1}, "text: expected some to look for"),
         ("search", {"text": "a", "first": True}, "first: expected"),

@@ -439,7 +439,7 @@ def test_a_wrong_file_at_the_real_prompt(tmp_path: Path) -> None:
     (tmp_path / "cluster.toml").write_text("[cluster]\nname = true\n")
     for arguments in (["node", "n1"], ["get", "a"], ["status", "--config", "cluster.toml"]):
         text = refused(raftkv(*arguments, folder=tmp_path))
-        assert text == "cluster.toml: [cluster] name: expected a string, found True"
+        assert text == "cluster.toml: [cluster] name: expected a string, found true"
     assert "absent.toml: no such file" in refused(
         raftkv("node", "n1", "--config", "absent.toml", folder=tmp_path)
     )

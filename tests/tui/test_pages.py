@@ -354,6 +354,7 @@ async def test_a_scenario_is_told_asked_and_checked() -> None:
         await running.until_shown("enter plays it on this cluster")
         await running.pilot.press("enter")
         await running.until_shown("Who will lead?")
+        assert "Two nodes campaign at once." in running.screen(), "to guess, one has to see what was told"
         await running.pilot.press("2")
         await running.until_shown("it came out as it must")
         for text in (
@@ -364,6 +365,19 @@ async def test_a_scenario_is_told_asked_and_checked() -> None:
         ):
             assert text in running.screen()
         assert running.lessons.played == ["split-vote"]
+
+
+async def test_what_a_scenario_told_is_there_until_it_is_played_again() -> None:
+    async with session(healthy()) as running:
+        await running.press("s")
+        await running.pilot.press("enter")
+        await running.until_shown("Who will lead?")
+        await running.pilot.press("2")
+        await running.until_shown("it came out as it must")
+        await running.press("down")
+        await running.until(lambda: "it came out as it must" not in running.screen())
+        await running.press("up")
+        await running.until_shown("it came out as it must")
 
 
 async def test_a_scenario_that_fails_says_what_did_not_hold() -> None:

@@ -21,15 +21,15 @@ Choices = Sequence[tuple[str, str, str]]
 class ChoiceDialog(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Cancel", show=False)]
 
-    def __init__(self, title: str, choices: Choices, text: str = "", *, wide: bool = False) -> None:
-        super().__init__()
+    def __init__(self, title: str, choices: Choices, text: str = "", *, aside: bool = False) -> None:
+        """``aside``: at the left, with what stands at the right to be seen."""
+        super().__init__(classes="aside" if aside else None)
         self._title = title
         self._choices = choices
         self._text = text
-        self._wide = wide
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog wide" if self._wide else "dialog"):
+        with Vertical(classes="dialog"):
             if self._text:
                 yield Static(Content(self._text), classes="question")
             options = (Option(Content(f"{key}  {shown}"), id=value) for key, value, shown in self._choices)

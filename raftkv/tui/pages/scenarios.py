@@ -23,7 +23,7 @@ from raftkv.tui.widgets.rows import Rows
 GUESS_SECONDS = 60.0
 """A question nobody answers is answered by what happens."""
 TOLD_MAX = 200
-HINT = "enter plays · esc stops · ↑ ↓ choose"
+HINT = "enter plays · esc stops"
 
 
 class Telling(Message):
@@ -91,7 +91,8 @@ class ScenariosPage(Page):
         self._listed: Sequence[Lesson] = lessons.listed() if lessons else ()
         self._rows = Rows("lessons")
         self._about = Lines(id="lesson")
-        self._told: list[tuple[str, str]] = []
+        self._told: dict[str, list[tuple[str, str]]] = {}
+        """What each scenario has told the last time, by its name."""
         self._playing: Lesson | None = None
         self._cancelled = threading.Event()
         self._results: dict[str, bool] = {}
@@ -133,7 +134,7 @@ class ScenariosPage(Page):
         lines: list[Line] = [(Span(f" {text}", "dim"),) for text in textwrap.wrap(lesson.summary, width)]
         lines.append(())
         told: list[Line] = []
-        for style, text in self._told:
+        for style, text in self._told.get(lesson.name, ()):
             told += [
                 (Span(f" {part}", style),) for part in textwrap.wrap(text, width, subsequent_indent="  ")
             ]
@@ -147,7 +148,6 @@ class ScenariosPage(Page):
         del columns
         if rows and not self.playing:
             self._rows.step(rows)
-            self._told = []
         return bool(rows)
 
     def choose(self) -> None:
@@ -155,7 +155,7 @@ class ScenariosPage(Page):
         if lessons is None or self.playing or not self._listed:
             return
         lesson = self._listed[self._rows.cursor]
-        self._playing, self._told = lesson, []
+        self._playing, self._told[lesson.name] = lesson, []
         self._cancelled = cancelled = threading.Event()
         teller = Teller(self, cancelled)
 
@@ -178,7 +178,13 @@ class ScenariosPage(Page):
         return self.playing
 
     def on_telling(self, message: Telling) -> None:
-        self._told = [*self._told, (message.style, clean(message.text))][-TOLD_MAX:]
+        self._tell(message.style, message.text)
+
+    def _tell(self, style: str, text: str) -> None:
+        if self._playing:
+            told = self._told[self._playing.name]
+            told.append((style, clean(text)))
+            del told[:-TOLD_MAX]
 
     def on_asking(self, message: Asking) -> None:
         keys = [(str(number), str(number - 1), text) for number, text in enumerate(message.choices, start=1)]
@@ -186,18 +192,19 @@ class ScenariosPage(Page):
         def answered(choice: str | None) -> None:
             message.answered(None if choice is None else int(choice))
 
-        dialog = ChoiceDialog("what will happen?", keys, message.question, wide=True)
+        # Over the list of scenarios: to guess, one has to see what has been told.
+        dialog = ChoiceDialog("what will happen?", keys, message.question, aside=True)
         self.app.push_screen(dialog, answered)
 
     def on_ended(self, message: Ended) -> None:
-        lesson, self._playing = self._playing, None
-        if lesson is None:
+        if self._playing is None:
             return
         if message.problem is None:
-            self._results[lesson.name] = True
-            self._told.append(("good", "✓ it came out as it must; everything is healed again"))
+            self._results[self._playing.name] = True
+            self._tell("good", "✓ it came out as it must; everything is healed again")
         elif self._cancelled.is_set():
-            self._told.append(("warn", "stopped; everything is healed again"))
+            self._tell("warn", "stopped; everything is healed again")
         else:
-            self._results[lesson.name] = False
-            self._told.append(("bad", f"✗ {clean(message.problem)}"))
+            self._results[self._playing.name] = False
+            self._tell("bad", f"✗ {message.problem}")
+        self._playing = None
