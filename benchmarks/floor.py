@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
+LOOPBACK = "tcp://127.0.0.1"
 NUMBER = struct.Struct(">Q")  # a request's number in front of its value, a batch's in front of its requests
 LEADER, *FOLLOWERS = b"\x01", b"\x02", b"\x03"  # a follower's name is also its ZeroMQ routing id
 
@@ -147,19 +148,12 @@ def drain(router: zmq.SyncSocket, limit: int) -> tuple[list[bytes], list[bytes]]
     return senders, contents
 
 
-def listen(router: zmq.Socket[bytes], name: str) -> str:
-    """The same way that raftkv's processes take on one machine: see ``raftkv/shortcut.py``."""
-    endpoint = f"ipc://@raftkv-floor/{os.getpid()}/{name}"
-    router.bind(endpoint)
-    return endpoint
-
-
 def run_follower(pipe: Connection, path: Path, name: bytes) -> None:
     """Put each batch frame on disk and acknowledge the highest; answer an empty frame at once."""
     context = zmq.Context()
     batches, acks = open_socket(context, zmq.ROUTER), open_socket(context, zmq.DEALER)
     log = Log(path)
-    pipe.send(listen(batches, "batches"))
+    pipe.send(f"{LOOPBACK}:{batches.bind_to_random_port(LOOPBACK)}")
     acks.setsockopt(zmq.ROUTING_ID, name)
     acks.connect(pipe.recv())
     poller = settle_server(batches, log.wakeup)
@@ -182,7 +176,7 @@ def run_leader(pipe: Connection, path: Path, is_put: bool, value_size: int) -> N
     context = zmq.Context()
     clients, acks = open_socket(context, zmq.ROUTER), open_socket(context, zmq.ROUTER)
     log = Log(path)
-    pipe.send([listen(clients, "clients"), listen(acks, "acks")])
+    pipe.send([f"{LOOPBACK}:{router.bind_to_random_port(LOOPBACK)}" for router in (clients, acks)])
     followers = [open_socket(context, zmq.DEALER) for _ in FOLLOWERS]
     for follower, endpoint in zip(followers, pipe.recv(), strict=True):
         follower.connect(endpoint)

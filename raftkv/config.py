@@ -6,6 +6,7 @@ be right. Unknown keys are mistakes: a misspelt option must not pass for its def
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable
@@ -156,7 +157,10 @@ def _host(endpoint: str) -> str:
 
 def is_anywhere(endpoint: str) -> bool:
     """Whether this is an address to listen at, and none to connect to."""
-    return _host(endpoint) in ("0.0.0.0", "::")  # noqa: S104 - it is refused
+    try:
+        return ipaddress.ip_address(_host(endpoint)).is_unspecified
+    except ValueError:
+        return _host(endpoint).strip("0.") == ""  # as some resolvers take them, too
 
 
 def is_ipv6(endpoint: str) -> bool:

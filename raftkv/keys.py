@@ -15,12 +15,19 @@ anything. The list is read again whenever it has changed; a connection that stan
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import struct
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from zmq import curve_public
+from zmq.utils import z85
 
 from raftkv.config import is_name
 from raftkv.errors import ConfigError
@@ -34,6 +41,7 @@ SUFFIX = ".key"
 LIST = "allowed"
 KEY_LENGTH = 40
 """Of half a pair, as text (Z85)."""
+KEY_BYTES = 32
 FILE_BYTES_MAX = 1 << 20
 
 
@@ -81,6 +89,8 @@ def load(path: Path) -> Key:
     if not (len(content) == 4 and type(name) is str and is_name(name) and all(map(_is_half, halves))):
         raise ConfigError(f"{path}: this is no key of raftkv")
     public, secret, cluster = (str(half).encode("ascii") for half in halves)
+    if curve_public(secret) != public or (name == CLUSTER) != (public == cluster):
+        raise ConfigError(f"{path}: its parts do not belong together; take a copy that nobody has changed")
     return Key(name, Pair(public, secret), cluster)
 
 
@@ -90,10 +100,12 @@ def as_key(key: Key | str | os.PathLike[str] | None) -> Key | None:
 
 
 class Allowed:
-    """The list of a folder. ``admits`` is asked by another thread than the node's, and never raises."""
+    """The list of a folder, as it is whenever somebody is to be let in."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises ``ConfigError`` where it cannot be read now. Whoever breaks it later admits nobody new."""
+        """Raises ``ConfigError`` where it cannot be read now. While it cannot later, nobody is let in."""
+        self.problem = ""
+        """Why it cannot be read."""
         self._path = folder / LIST
         self._cluster = load(folder / (CLUSTER + SUFFIX)).pair.public
         self._stamp = self._mark()
@@ -111,8 +123,9 @@ class Allowed:
         if stamp != self._stamp:
             try:
                 self._roles = {public: role for role, public, _ in read_list(self._path.parent)}
-            except ConfigError:
-                self._roles = {}
+                self.problem = ""
+            except ConfigError as error:
+                self._roles, self.problem = {}, str(error)
             self._stamp = stamp
         return self._roles
 
@@ -127,8 +140,11 @@ class Allowed:
 def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
     """Role, public half and name of everybody on the list of ``folder``."""
     path = folder / LIST
+    text = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o022:
+        raise ConfigError(f"{path}: others than its owner can write this list: 'chmod 644' it")
     found: list[tuple[str, bytes, str]] = []
-    for number, line in enumerate(_read(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         words = [] if line.startswith("#") else line.split()
         if not words:
             continue
@@ -143,8 +159,26 @@ def write_list(folder: Path, people: list[tuple[str, bytes, str]]) -> None:
     lines = ["# Who is let in: role, public key, name. Nodes read it again when it has changed.\n"]
     lines += [f"{role} {public.decode()} {name}\n" for role, public, name in people]
     beside = folder / f".{LIST}.new"
-    beside.write_text("".join(lines), encoding="utf-8")
+    with beside.open("w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write("".join(lines))
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(folder / LIST)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Others who would change the same folder wait."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; 'raftkv keys new' makes a folder of keys") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_key(folder: Path, key: Key) -> Path:
@@ -177,4 +211,9 @@ def _read(path: Path) -> str:
 
 
 def _is_half(value: Any) -> bool:
-    return type(value) is str and len(value) == KEY_LENGTH and value.isascii() and value.isprintable()
+    if not (type(value) is str and len(value) == KEY_LENGTH and value.isascii()):
+        return False
+    try:
+        return len(z85.decode(value.encode("ascii"))) == KEY_BYTES
+    except (ValueError, KeyError, struct.error):
+        return False

@@ -1,8 +1,9 @@
 """What a ZeroMQ socket is told of the endpoint that it connects to, or listens at, whoever opens it.
 
-Between machines a connection can be dead without anybody's having closed it: a cable is pulled, power fails,
-a firewall forgets. TCP would notice after many minutes, and connect again only then. So there both ends ask
-for a sign of life, which ZeroMQ gives by itself; on loopback the kernel knows at once.
+Between machines a connection can be dead without anybody's having closed it: a cable is pulled, power
+fails, a firewall forgets. TCP would notice after many minutes, and where nothing is sent never. So there both
+kernels ask for signs of life. ZeroMQ could as well, but then a process that is stopped for a while would
+lose its connections.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from raftkv.keys import Key
 
 CONNECT_MS = 1000
 """For a connection to be made; then ZeroMQ tries again. The kernel's own tries grow apart to minutes."""
-HEARTBEAT_MS, HEARTBEAT_LOST_MS = 1000, 3000
-"""Between two questions of whoever connects, and how long it waits for any sign."""
-LISTENER_HEARTBEAT_MS, LISTENER_LOST_MS = 5000, 15_000
-"""The same of whoever is connected to, who only has to forget in the end."""
+LOST_MS = 4000
+"""What was sent and not acknowledged by then was sent over a dead connection."""
+IDLE_SECONDS, ASK_SECONDS, ASKS = 2, 1, 3
+"""A connection on which nothing comes is asked for a sign of life, again, and so often."""
+HANDSHAKE_MS = 5000
+"""For whoever connects to say who it is; until then it takes a descriptor, and memory."""
 
 
 def to_connect(socket: Any, endpoint: str, key: Key | None) -> None:
@@ -29,13 +32,20 @@ def to_connect(socket: Any, endpoint: str, key: Key | None) -> None:
         socket.curve_secretkey = key.pair.secret
     if not is_loopback(endpoint):
         socket.connect_timeout = CONNECT_MS
-        socket.heartbeat_ivl = HEARTBEAT_MS
-        socket.heartbeat_timeout = HEARTBEAT_LOST_MS
+        _ask_for_life(socket)
 
 
 def to_listen(socket: Any, endpoint: str) -> None:
     """Before ``socket`` is bound to ``endpoint``."""
     socket.ipv6 = is_ipv6(endpoint)
     if not is_loopback(endpoint):
-        socket.heartbeat_ivl = LISTENER_HEARTBEAT_MS
-        socket.heartbeat_timeout = LISTENER_LOST_MS
+        socket.handshake_ivl = HANDSHAKE_MS
+        _ask_for_life(socket)
+
+
+def _ask_for_life(socket: Any) -> None:
+    socket.tcp_maxrt = LOST_MS
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = IDLE_SECONDS
+    socket.tcp_keepalive_intvl = ASK_SECONDS
+    socket.tcp_keepalive_cnt = ASKS

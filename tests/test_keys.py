@@ -21,6 +21,9 @@ def pair() -> Pair:
     return Pair(*zmq.curve_keypair())
 
 
+BOB = Key("bob", pair(), pair().public)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """With the cluster's key, an admin and a client."""
@@ -65,6 +68,30 @@ def test_a_key_that_others_can_read_is_refused(folder: Path, mode: int) -> None:
         keys.load(folder / "alice.key")
 
 
+def test_halves_that_do_not_belong_together_are_no_key(folder: Path) -> None:
+    alice, other = keys.load(folder / "alice.key"), pair()
+    for name, wrong in (
+        ("alice", Key("alice", Pair(alice.pair.public, other.secret), alice.cluster)),
+        ("alice", Key("alice", alice.pair, alice.pair.public)),
+        ("cluster", Key("cluster", other, alice.cluster)),
+    ):
+        (folder / f"{name}.key").write_text(wrong.text())
+        with pytest.raises(ConfigError, match="do not belong together"):
+            keys.load(folder / f"{name}.key")
+    (folder / "alice.key").write_text(Key("alice", Pair(b"~" * 40, b"~" * 40), alice.cluster).text())
+    with pytest.raises(ConfigError, match="this is no key of raftkv"):
+        keys.load(folder / "alice.key")
+
+
+def test_a_list_that_others_can_write_lets_nobody_in(folder: Path) -> None:
+    allowed, alice = Allowed(folder), public(folder, "alice")
+    with (folder / "allowed").open("a") as file:
+        file.write("# touched\n")
+    (folder / "allowed").chmod(0o666)
+    assert admitted(allowed, alice) == []
+    assert "others than its owner can write this list" in allowed.problem
+
+
 def test_who_may_use_what(folder: Path) -> None:
     allowed = Allowed(folder)
     assert admitted(allowed, public(folder, "cluster")) == [*SOCKETS]
@@ -106,7 +133,7 @@ def test_what_is_missing_says_what_makes_it(tmp_path: Path) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_a_file_holds_it_is_a_key_or_one_line(folder: Path, data: st.DataObject) -> None:
-    good = Key("bob", Pair(b"p" * 40, b"s" * 40), b"c" * 40).text().encode()
+    good = BOB.text().encode()
     start = data.draw(st.integers(0, len(good)))
     end = data.draw(st.integers(start, len(good)))
     changed = good[:start] + data.draw(st.binary(max_size=20)) + good[end:]
@@ -122,4 +149,5 @@ def test_whatever_a_file_holds_it_is_a_key_or_one_line(folder: Path, data: st.Da
     if found is None:
         assert "\n" not in said
     else:
-        assert all(len(half) == 40 for half in (found.pair.public, found.pair.secret, found.cluster))
+        assert found.pair == BOB.pair
+        assert len(found.cluster) == 40

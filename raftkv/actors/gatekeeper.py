@@ -68,5 +68,6 @@ class Gatekeeper:
         now = time.monotonic()
         if now - self._told_at >= TELL_SECONDS:
             more = f" ({self._refused - 1} others before it)" if self._refused > 1 else ""
-            self._report(f"{what} is not on the list, or may not do that{more}")
+            why = self._allowed.problem or "is not on the list, or may not do that"
+            self._report(f"{what} {why}{more}")
             self._told_at, self._refused = now, 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import zmq
 
-from raftkv import shortcut, sockets
+from raftkv import sockets
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.errors import LaunchError
 from raftkv.keys import Key
@@ -29,10 +29,8 @@ STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
-SHORT_WAYS = ("peer", "client")
-"""Which sockets are worth a Unix socket as well."""
-REFUSALS = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-"""After these a socket connects no more by itself."""
+RELINK_SECONDS = 2.0
+"""Without a connection; then a new one is begun."""
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
@@ -82,40 +80,30 @@ class ZmqPort:
 
 
 class ZmqLink(ZmqPort):
-    """The way to a peer. ZeroMQ connects again by itself when a connection breaks, but always to the same
-    address; and gives it up for good when the other end knows another key, or none. That node may be started
-    again with the right one."""
+    """The way to a peer. ZeroMQ connects again by itself when a connection breaks, but not when the other end
+    knows another key or none, or is no node at all; a node that can be talked to may be there later."""
 
-    __slots__ = ("_endpoint", "_looked_at", "_refusals", "_way")
+    __slots__ = ("_endpoint", "_failing_since")
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
         super().__init__(socket)
         self._endpoint = endpoint
-        self._refusals: Any = socket.get_monitor_socket(REFUSALS)
-        self._way = shortcut.way_to(endpoint)
-        self._looked_at = time.monotonic()
-        socket.connect(self._way)
+        self._failing_since = 0.0
+        """Since when no frame has left, or no new connection was begun; 0 while they leave."""
+        socket.connect(endpoint)
 
     def send(self, frame: Sequence[bytes]) -> bool:
         if super().send(frame):
+            self._failing_since = 0.0
             return True
-        refused = self._refusals.getsockopt(_EVENTS) & _POLLIN
-        if refused:
-            self._refusals.recv_multipart(_NOBLOCK)
         now = time.monotonic()
-        if refused or now - self._looked_at >= shortcut.LOOK_SECONDS:
-            self._looked_at = now
-            way = shortcut.way_to(self._endpoint, self._way)
-            if refused or way != self._way:
-                self.socket.disconnect(self._way)
-                self.socket.connect(way)
-                self._way = way
+        if not self._failing_since:
+            self._failing_since = now
+        elif now - self._failing_since >= RELINK_SECONDS:
+            self._failing_since = now
+            self.socket.disconnect(self._endpoint)
+            self.socket.connect(self._endpoint)
         return False
-
-    def close(self) -> None:
-        self.socket.disable_monitor()
-        self._refusals.close(linger=0)
-        super().close()
 
 
 class Nowhere:
@@ -189,10 +177,7 @@ def _socket(
 def _bind(socket: zmq.Socket[bytes], endpoint: str, gatekeeper: Gatekeeper | None, name: str) -> ZmqPort:
     if gatekeeper:
         gatekeeper.guard(socket, name)
-    near = shortcut.beside(endpoint) if name in SHORT_WAYS and not endpoint.endswith(":*") else None
     try:
-        if near:  # before the other: whoever can connect there finds this one as well
-            socket.bind(near)
         sockets.to_listen(socket, endpoint)
         socket.bind(endpoint)
     except zmq.ZMQError as error:

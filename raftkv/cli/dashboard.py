@@ -59,6 +59,8 @@ def tui(
         if record:
             raise ConfigError("--web opens a dashboard a visitor; record with 'raftkv up --record FILE'")
         target = find_whole_cluster(endpoints, config, data, timeout)
+        if target.key:
+            raise ConfigError("--web asks nobody who they are, so it shows no cluster that has keys")
         serve([*_whereabouts(endpoints, config, data)], port, target.source)
         return
     require_terminal("the dashboard needs a terminal; 'raftkv status' does not")

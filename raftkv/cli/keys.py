@@ -74,7 +74,13 @@ def add(
 
     if not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
-    people, key = keys.read_list(folder), _cluster(folder)
+    with keys.changing(folder):
+        _add(keys.read_list(folder), _cluster(folder), name, admin, folder)
+
+
+def _add(people: list[tuple[str, bytes, str]], key: Key, name: str, admin: bool, folder: Path) -> None:
+    from raftkv import keys
+
     if name == keys.CLUSTER or any(name == other for _, _, other in people):
         raise ConfigError(f"{name} has a key already; 'raftkv keys remove {name}' takes it off the list")
     made = keys.Key(name, _pair(), key.pair.public)
@@ -87,12 +93,13 @@ def remove(name: Who, folder: Folder = DEFAULT_FOLDER) -> None:
     """Take NAME off the list. What NAME has open stays open until that node is started again."""
     from raftkv import keys
 
-    people = keys.read_list(folder)
-    left = [entry for entry in people if entry[2] != name]
-    if len(left) == len(people):
-        raise ConfigError(f"{folder / keys.LIST} names no {name}")
-    keys.write_list(folder, left)
-    (folder / (name + keys.SUFFIX)).unlink(missing_ok=True)
+    with keys.changing(folder):
+        people = keys.read_list(folder)
+        left = [entry for entry in people if entry[2] != name]
+        if len(left) == len(people):
+            raise ConfigError(f"{folder / keys.LIST} names no {name}")
+        keys.write_list(folder, left)
+        (folder / (name + keys.SUFFIX)).unlink(missing_ok=True)
 
 
 def list_keys(folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:

@@ -147,6 +147,7 @@ class ClientCore:
             for call in self.calls():
                 if call.request_id in self._calls and not call.may_have_happened:
                     self._expire(call)
+            self._peers.forget_refusals()  # the next call asks all of them anew
 
     def on_time(self, now: float) -> None:
         self._now = now

@@ -50,6 +50,10 @@ class Peers(dict[str, Peer]):
         peer = self[endpoint]
         peer.hello, peer.refusal = None, f"{endpoint} refuses the connection: {why}"
 
+    def forget_refusals(self) -> None:
+        for peer in self.values():
+            peer.refusal = ""
+
     def refused(self) -> AccessRefused:
         """Where one has said why."""
         why = next(peer.refusal for peer in self.values() if peer.refusal)

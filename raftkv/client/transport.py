@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import zmq
 
-from raftkv import shortcut, sockets
+from raftkv import sockets
 from raftkv.client import refusals
 from raftkv.client.core import ClientCore
 from raftkv.client.waker import Waker
@@ -20,6 +20,8 @@ from raftkv.wire.client import RESPONSE_BYTES_MAX
 FRAMES_QUEUED_MAX = 1000
 AS_IF_LOST = (zmq.EAGAIN, errno.EMFILE, errno.ENFILE)
 """A full queue, or no descriptor left for a socket: as if the frame were lost on its way."""
+RENEW_SECONDS = 2.0
+"""Of silence, at least; then whoever was asked is asked over a new connection."""
 _NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
 
 
@@ -33,9 +35,10 @@ class Transport:
         self._endpoints: dict[object, str] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
         self._key = key
-        self._ways: dict[str, str] = {}
-        """The addresses that endpoints are connected to."""
-        self._heard: dict[str, float] = {}
+        self._asked: set[str] = set()
+        """Endpoints that something was sent to since they were last heard."""
+        self._suspects: set[str] = set()
+        """Of those, the ones that had been asked already at the last look."""
         self._looked_at = 0.0
         self._poller = zmq.Poller()
         self._waker = Waker()
@@ -58,8 +61,8 @@ class Transport:
         now = time.monotonic()
         core.on_time(now)
         self.flush()
-        if now - self._looked_at >= shortcut.LOOK_SECONDS:
-            self._look_for_ways(now)
+        if now - self._looked_at >= RENEW_SECONDS:
+            self._renew_the_silent(now)
 
     def wake(self) -> None:
         self._waker.wake()
@@ -70,7 +73,8 @@ class Transport:
 
     def _drain(self, socket: zmq.Socket[bytes]) -> None:
         endpoint = self._endpoints[socket]
-        self._heard[endpoint] = now = time.monotonic()
+        now = time.monotonic()
+        self._asked.discard(endpoint)
         with suppress(zmq.Again):
             while True:
                 self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
@@ -83,6 +87,7 @@ class Transport:
             try:
                 socket = self._sockets.get(endpoint) or self._connect(endpoint)
                 socket.send(frame, zmq.NOBLOCK)
+                self._asked.add(endpoint)
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
                     raise
@@ -97,8 +102,7 @@ class Transport:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         sockets.to_connect(socket, endpoint, self._key)
         monitor = refusals.monitor(socket)
-        way = self._ways[endpoint] = shortcut.way_to(endpoint, self._ways.get(endpoint))
-        socket.connect(way)
+        socket.connect(endpoint)
         self._monitors[monitor] = endpoint
         self._poller.register(monitor, zmq.POLLIN)
         self._sockets[endpoint] = socket
@@ -108,27 +112,26 @@ class Transport:
         return socket
 
     def _on_refusal(self, monitor: zmq.Socket[bytes]) -> None:
+        endpoint = self._monitors[monitor]
         why = refusals.refusal(monitor, self._key)
+        self._forget(endpoint)
         if why:
-            endpoint = self._monitors[monitor]
-            self._forget(endpoint)
             self.core.on_refused(endpoint, why, time.monotonic())
 
-    def _look_for_ways(self, now: float) -> None:
-        """ZeroMQ connects again to the address that it has, and of a node that is back it may be another."""
+    def _renew_the_silent(self, now: float) -> None:
+        """ZeroMQ connects again by itself, but not after it has met something that is no node, or a node that
+        knows another key, and that may have changed."""
         self._looked_at = now
-        for endpoint in list(self._sockets):
-            silent = now - self._heard.get(endpoint, -1.0) >= shortcut.LOOK_SECONDS
-            if silent and shortcut.way_to(endpoint, self._ways[endpoint]) != self._ways[endpoint]:
-                self._forget(endpoint)
+        for endpoint in self._asked & self._suspects:
+            self._forget(endpoint)
+        self._suspects = set(self._asked)
 
     def _forget_the_gone(self) -> None:
         for endpoint in self._sockets.keys() - self.core.endpoints:
             self._forget(endpoint)
-            del self._ways[endpoint]
-            self._heard.pop(endpoint, None)
 
     def _forget(self, endpoint: str) -> None:
+        self._asked.discard(endpoint)
         socket = self._sockets.pop(endpoint)
         del self._endpoints[socket]
         self._poller.unregister(socket)

@@ -60,7 +60,7 @@ class ControlClient:
     ) -> dict[str, tuple[bool, Any] | None]:
         """Ask all at once; (ok, body) of each, None of those that did not answer in time.
 
-        Raises ``AccessRefused`` where one takes no connection of ours and no other answers.
+        Raises ``AccessRefused`` where none takes a connection of ours.
         """
         self._last_id += 1
         frame = encode_request(ControlRequest(self._last_id, verb, arguments))
@@ -69,12 +69,11 @@ class ControlClient:
         waiting: dict[zmq.Socket[bytes], str] = {}
         """For an answer, or for the news that none will come."""
         for endpoint in answers:
-            link = self._links.get(endpoint) or self._connect(endpoint)
-            link.socket.send(frame)
+            link = self._sent(endpoint, frame)
             for source in link:
                 poller.register(source, zmq.POLLIN)
                 waiting[source] = endpoint
-        refused = ""
+        refused: dict[str, str] = {}
         deadline = time.monotonic() + timeout
         while waiting and (left := deadline - time.monotonic()) > 0:
             for source, _ in poller.poll(int(left * 1000) + 1):
@@ -82,7 +81,8 @@ class ControlClient:
                 link = self._links[endpoint]
                 if source is link.monitor:
                     why = refusals.refusal(source, self.key)
-                    refused = f"{endpoint} refuses the connection: {why}" if why else refused
+                    if why:
+                        refused[endpoint] = f"{endpoint} refuses the connection: {why}"
                     ended = why is not None
                 else:
                     ended = self._take(link, endpoint, answers)
@@ -93,9 +93,24 @@ class ControlClient:
                     break  # what else is readable may be of the same node
         for endpoint in [endpoint for endpoint, answer in answers.items() if answer is None]:
             refusals.close(*self._links.pop(endpoint))  # a late answer must not meet the next question
-        if refused and not any(answers.values()):
-            raise AccessRefused(f"{refused}; nothing happened")
+        if refused and refused.keys() == answers.keys():  # one that was only silent may have done it
+            raise AccessRefused(f"{next(iter(refused.values()))}; nothing happened")
         return answers
+
+    def _sent(self, endpoint: str, frame: bytes) -> _Link:
+        """Over the connection that there is, if it can be used: one that was refused since takes nothing."""
+        link = self._links.get(endpoint)
+        if link and not link.monitor.poll(0):
+            try:
+                link.socket.send(frame, zmq.NOBLOCK)
+                return link
+            except zmq.Again:
+                pass
+        if link:
+            refusals.close(*self._links.pop(endpoint))
+        link = self._connect(endpoint)
+        link.socket.send(frame, zmq.NOBLOCK)
+        return link
 
     def _take(self, link: _Link, endpoint: str, answers: dict[str, tuple[bool, Any] | None]) -> bool:
         """Whether what has come is the answer to what was asked last."""

@@ -88,9 +88,11 @@ def _key(folder: Path | None) -> Key | None:
         return None
     for name in (keys.ADMIN, keys.CLUSTER):
         path = folder / (name + keys.SUFFIX)
-        if path.exists():
+        if os.access(path, os.R_OK):
             return keys.load(path)
-    raise ConfigError(f"{folder} holds neither {keys.ADMIN}.key nor {keys.CLUSTER}.key; name yours in {KEY}")
+    raise ConfigError(
+        f"{folder} holds neither {keys.ADMIN}.key nor {keys.CLUSTER}.key for us; name yours in {KEY}"
+    )
 
 
 def _from_data(data: Path) -> Target | None:

@@ -20,6 +20,8 @@ Item = NodeSnapshot | Event | Earlier | ProcessSnapshot | LoadReport
 ITEMS_A_POLL_MAX = 2000
 PROCESSES_SECONDS = 0.25
 """How often the launcher is asked for its processes."""
+SILENT_SECONDS = 3.0
+"""Of a node that says something ten times a second; then it is connected to anew."""
 REPORT_SECONDS = 0.5
 """Between two reports of the load."""
 Met = Callable[[Mapping[str, str]], None]
@@ -48,7 +50,9 @@ class LiveFeed:
         self._key = target.key
         self._status.setsockopt(zmq.RCVHWM, ITEMS_A_POLL_MAX)
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        self._connected = set(target.statuses.values())
+        self._statuses = dict(target.statuses)
+        self._heard_at: dict[str, float] = {}
+        self._connected = set(self._statuses.values())
         for endpoint in self._connected:
             self._listen(endpoint)
         self._backlog = Backlog(self._context, target.key)
@@ -73,6 +77,7 @@ class LiveFeed:
                 except WireError:
                     continue  # another version's node: what it says cannot be shown
                 heard.append(item)
+                self._heard_at[_speaker(item)] = time.monotonic()
                 if control := self._controls.get(_speaker(item)):
                     self._backlog.hear(item, control)
                 if isinstance(item, NodeSnapshot) and item.role == "leader":
@@ -81,12 +86,22 @@ class LiveFeed:
             pass
         heard += self._poll_launcher()
         now = time.monotonic()
+        self._renew_the_silent(now)
         if self._load and now - self._reported_at >= REPORT_SECONDS:
             self._reported_at = now
             heard.append(self._load())
         # Each node's frames come in order, but what one heard may arrive before what the other said.
         heard.sort(key=_moment)
         return [*heard, *self._backlog.poll()]
+
+    def _renew_the_silent(self, now: float) -> None:
+        """A subscription asks for nothing, so nobody would ever notice that its connection is of no use: it
+        was refused while a list was being copied, or something that was no node answered."""
+        for name, endpoint in self._statuses.items():
+            if now - self._heard_at.setdefault(name, now) >= SILENT_SECONDS:
+                self._heard_at[name] = now
+                self._status.disconnect(endpoint)
+                self._listen(endpoint)
 
     def _follow(self, leader: NodeSnapshot) -> None:
         """Whoever has joined is listened to, and whoever has left is not waited for."""
@@ -97,8 +112,9 @@ class LiveFeed:
             return  # not heard yet, or no address
         kept = [name for name in self._names if name in members]
         self._names = (*kept, *(name for name in members if name not in kept))
-        for _, _, _, status in members.values():
-            if status not in self._connected:
+        self._statuses = {name: status for name, (_, _, _, status) in members.items()}
+        for status in self._statuses.values():
+            if status not in self._connected:  # whoever has left may still have something to say
                 self._connected.add(status)
                 self._listen(status)
         self._controls = {name: control for name, (_, _, control, _) in members.items()}

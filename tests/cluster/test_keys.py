@@ -160,6 +160,19 @@ def test_whoever_is_taken_off_the_list_comes_in_no_more(folder: Path) -> None:
     assert b"carol" not in raftkv("keys", "list", folder=folder).stdout
 
 
+def test_keys_that_are_added_at_once_are_all_on_the_list(tmp_path: Path) -> None:
+    assert raftkv("keys", "new", folder=tmp_path).returncode == 0
+    adding = [
+        subprocess.Popen(
+            [sys.executable, "-m", "raftkv", "keys", "add", f"user{number}"], cwd=tmp_path, env=environment()
+        )
+        for number in range(4)
+    ]
+    assert [process.wait(120) for process in adding] == [0] * 4
+    listed = json.loads(raftkv("keys", "list", "--json", folder=tmp_path).stdout)["keys"]
+    assert sorted(key["name"] for key in listed) == ["admin", *(f"user{number}" for number in range(4))]
+
+
 def test_up_has_no_use_for_keys(tmp_path: Path) -> None:
     data = tmp_path / ".raftkv"
     data.mkdir()

@@ -9,6 +9,7 @@ from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.core import ClientCore
+from raftkv.client.peers import Peers
 from raftkv.kv import StateMachine
 from raftkv.kv.sessions import Session, Sessions
 from tests.mutants.planting import Edit, Mutant, Part
@@ -316,7 +317,7 @@ CLIENT = (
         "timeout-is-failure",
         "a write without an answer in time is reported as not done",
         "35",
-        Edit(ClientCore._expire, "is_write and (call.open or call.uncertain)", "False"),
+        Edit(Peers.outcome, "call.may_have_happened", "False"),
     ),
     _client(
         "moved-write-counts-as-unsent",

@@ -1,0 +1,241 @@
+"""Whoever talks to nodes finds them again, whatever stood at their ports meanwhile; and what is known of a
+question that some refused and some never answered."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
+
+import pytest
+import zmq
+
+from raftkv.actors import zmq_ports
+from raftkv.client import transport as transports
+from raftkv.client.calls import Call
+from raftkv.client.transport import Transport
+from raftkv.cluster import live
+from raftkv.cluster.control import ControlClient
+from raftkv.cluster.discovery import Target
+from raftkv.cluster.live import LiveFeed
+from raftkv.errors import AccessRefused, LaunchError
+from raftkv.keys import Key, Pair
+from raftkv.observe import NodeSnapshot
+from raftkv.wire import status
+from raftkv.wire.client import Kind, decode_requests
+from raftkv.wire.control import ControlResponse, decode_request, encode_response
+from tests.support.processes import await_condition, free_base_port
+from tests.tui.fakes import leader_snapshot
+
+BANNERS = [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"]
+
+
+def pair() -> Pair:
+    return Pair(*zmq.curve_keypair())
+
+
+MINE = pair()
+KEY = Key("cluster", MINE, MINE.public)
+
+
+@pytest.fixture
+def endpoint() -> str:
+    return f"tcp://127.0.0.1:{free_base_port()}"
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        yield made
+    finally:
+        made.destroy(linger=0)
+
+
+@contextmanager
+def impostor(endpoint: str, banner: bytes) -> Iterator[Callable[[], bool]]:
+    """Something that is no node, and says so; yields whether anybody has come, and gone again."""
+    met = threading.Event()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+        listener.listen(8)
+        listener.settimeout(0.05)
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.is_set():
+                try:
+                    visitor, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                with visitor, suppress(OSError):
+                    visitor.settimeout(5.0)
+                    visitor.sendall(banner)
+                    while visitor.recv(1000):
+                        pass
+                met.set()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield met.is_set
+        finally:
+            over.set()
+            thread.join()
+
+
+def secure(
+    context: zmq.Context[zmq.Socket[bytes]], kind: zmq.SocketType, endpoint: str, mine: Pair
+) -> zmq_ports.ZmqPort:
+    """Takes connections of whoever knows its key."""
+    socket = context.socket(kind)
+    socket.curve_server = True
+    socket.curve_secretkey = mine.secret
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError:
+        socket.close(linger=0)
+        raise LaunchError("in use") from None
+    return zmq_ports.ZmqPort(socket)
+
+
+def opened(open_port: Callable[[], zmq_ports.ZmqPort]) -> zmq_ports.ZmqPort:
+    """As soon as the one before has let go of the address."""
+
+    def there() -> zmq_ports.ZmqPort | None:
+        try:
+            return open_port()
+        except LaunchError:
+            return None
+
+    return await_condition(there, "the address to be free")
+
+
+@pytest.mark.parametrize("banner", BANNERS)
+def test_a_link_finds_the_node_that_is_there_after_something_else(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, banner: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zmq_ports, "RELINK_SECONDS", 0.5)
+    with ExitStack() as stack:
+        with impostor(endpoint, banner) as met:
+            link = stack.enter_context(closing(zmq_ports.peer_link(context, endpoint, "tested/n1/n2", KEY)))
+            await_condition(met, "the link to meet something else")
+        port = stack.enter_context(closing(opened(lambda: secure(context, zmq.ROUTER, endpoint, KEY.pair))))
+
+        def heard() -> bool:
+            link.send([b"hello"])
+            return [b"tested/n1/n2", b"hello"] in port.receive(10)
+
+        await_condition(heard, "the node to hear the link")
+
+
+@pytest.mark.parametrize("banner", BANNERS)
+def test_a_client_finds_the_node_that_is_there_after_something_else(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, banner: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "RENEW_SECONDS", 0.5)
+    transport = Transport([endpoint], 1, KEY)
+    call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, lambda _: None)
+    transport.core.submit(call, time.monotonic())
+
+    def pumped(reached: Callable[[], bool]) -> bool:
+        transport.pump(0.01)
+        return reached()
+
+    with ExitStack() as stack:
+        stack.callback(transport.close)
+        with impostor(endpoint, banner) as met:
+            await_condition(lambda: pumped(met), "the client to meet something else")
+        port = stack.enter_context(closing(opened(lambda: secure(context, zmq.ROUTER, endpoint, KEY.pair))))
+
+        def greeted() -> bool:
+            requests = [decode_requests(frame[-1])[1] for frame in port.receive(10)]
+            return any(request[1] == Kind.HELLO for frame in requests for request in frame)
+
+        await_condition(lambda: pumped(greeted), "the node to hear the client")
+
+
+def test_the_dashboard_hears_a_node_that_refused_it_once(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that speaks openly while the dashboard does not, and then has the key."""
+    monkeypatch.setattr(live, "SILENT_SECONDS", 0.5)
+    mine = pair()
+    key = Key("admin", pair(), mine.public)
+    openly = zmq_ports.status_port(context, endpoint)
+    met = openly.socket.get_monitor_socket(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
+    feed = LiveFeed(Target("tests", (), {"n1": endpoint}, {"n1": endpoint}, key=key))
+    try:
+        assert met.poll(60_000), "they did not meet"
+        met.close(linger=0)
+        openly.close()
+        with closing(opened(lambda: secure(context, zmq.XPUB, endpoint, mine))) as port:
+
+            def heard() -> bool:
+                port.send([status.TOPIC_SNAPSHOT, status.encode_snapshot(leader_snapshot("n1", term=7))])
+                return any(isinstance(item, NodeSnapshot) for item in feed.poll())
+
+            await_condition(heard, "the dashboard to hear the node")
+    finally:
+        feed.close()
+
+
+class Answering:
+    """A control socket, openly, that answers or does not, until it is closed."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], answers: bool) -> None:
+        self.heard: list[str] = []
+        self._answers = answers
+        self.port = zmq_ports.client_port(context, "tcp://127.0.0.1:*")
+        self.endpoint = str(self.port.socket.get_string(zmq.LAST_ENDPOINT))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self.port.socket.poll(20)
+            for identity, frame in self.port.receive(10):
+                request = decode_request(frame)
+                self.heard.append(request.verb)
+                if self._answers:
+                    response: Any = encode_response(ControlResponse(request.request_id, True, None))
+                    self.port.send((identity, response))
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self.port.close()
+
+
+def test_what_one_refused_and_another_may_have_done_is_not_said_to_have_failed(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str
+) -> None:
+    with (
+        closing(Answering(context, answers=False)) as silent,
+        closing(secure(context, zmq.ROUTER, endpoint, pair())),
+        ControlClient() as client,
+    ):
+        with pytest.raises(AccessRefused, match="it wants a key"):
+            client.ask_all([endpoint], "heal", 60.0)
+        answers = client.ask_all([endpoint, silent.endpoint], "heal", 1.0)
+        assert answers == {endpoint: None, silent.endpoint: None}
+        await_condition(lambda: silent.heard == ["heal"], "the other to have heard it")
+
+
+def test_a_question_to_a_node_that_refuses_since_does_not_wait_for_ever(
+    context: zmq.Context[zmq.Socket[bytes]],
+) -> None:
+    node = Answering(context, answers=True)
+    with ControlClient() as client:
+        client.ask(node.endpoint, "ping", 60.0)
+        node.close()
+        with closing(opened(lambda: secure(context, zmq.ROUTER, node.endpoint, pair()))):
+            monitor = client._links[node.endpoint].monitor
+            await_condition(lambda: monitor.poll(0), "the connection to be refused")
+            with pytest.raises(AccessRefused, match="it wants a key"):
+                client.ask(node.endpoint, "ping", 60.0)
