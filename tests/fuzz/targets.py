@@ -180,6 +180,9 @@ def feed(topic: bytes | None, data: bytes) -> None:
         "_controls": {},
         "_backlog": Backlog(cast(Any, None)),
         "_connected": set(),
+        "_statuses": {},
+        "_heard_at": {},
+        "_key": None,
         "_met": lambda _: None,
         "_load": None,
     }
