@@ -23,7 +23,7 @@ from raftkv.tui.view.network import fault_list, grid, group_line, link_facts, ne
 from raftkv.tui.view.nodes import node_table
 from raftkv.tui.view.reasons import reason_lines
 from raftkv.tui.view.ring import ring
-from raftkv.tui.view.spans import Line, brief, length, plain
+from raftkv.tui.view.spans import Line, brief, length, plain, shorten
 from raftkv.tui.view.tabs import TABS, tab_line
 from raftkv.tui.view.timeline import timeline
 from raftkv.tui.view.verdict import digests, invariants, load_lines, verdict_line
@@ -166,3 +166,7 @@ def test_long_names_that_differ_at_their_end_can_be_told_apart() -> None:
     for width in (80, 120):
         rows = [plain(line)[: width // 2] for line in node_table(state, START, width, names[0])[1:]]
         assert len({row.split()[0].removeprefix("▸") for row in rows}) == 3
+
+
+def test_where_there_is_no_room_there_is_no_mark_either() -> None:
+    assert [shorten("text", width) for width in (5, 4, 3, 1, 0, -1)] == ["text", "text", "te…", "…", "", ""]
