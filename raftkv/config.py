@@ -29,6 +29,7 @@ LEASE_TICKS_LOST = 6
 """Of the shortest election timeout, to what a follower's ticks may lag and catch up."""
 NUMBER_MAX = (1 << 31) - 1
 """No time or limit comes near."""
+FILE_BYTES_MAX = 1 << 20
 PENDING_MIB_MAX = 128
 """One turn's writes become one record on disk, whose size has a hard limit."""
 
@@ -175,31 +176,43 @@ def is_endpoint(text: str) -> bool:
 
 
 def check_reach(config: ClusterConfig, node: NodeConfig) -> None:
-    """Without keys frames are neither encrypted nor authenticated, so they must not leave the machine."""
+    """Raises ``ConfigError`` for a node that must not, or could not, listen where it is to."""
     for endpoint in node.endpoints():
-        if is_anywhere(endpoint):
-            raise ConfigError(
-                f"node {node.name}: nobody can connect to {endpoint}: name the address by which the other "
-                "machines reach this one"
-            )
-        if not config.keys and not is_loopback(endpoint):
-            raise ConfigError(
-                f"node {node.name}: {endpoint} is not on loopback (127.0.0.1, ::1 or localhost), which takes "
-                "keys: make them with 'raftkv keys new', and name their folder in [security] keys"
-            )
+        check_endpoint(endpoint, config.keys is not None, f"node {node.name}: ")
+
+
+def check_endpoint(endpoint: str, has_keys: bool, whose: str = "") -> None:
+    """Without keys frames are neither encrypted nor authenticated, so they must not leave the machine."""
+    if is_anywhere(endpoint):
+        raise ConfigError(
+            f"{whose}nobody can connect to {endpoint}: name the address by which others reach that machine"
+        )
+    if not (has_keys or is_loopback(endpoint)):
+        raise ConfigError(
+            f"{whose}{endpoint} is not on loopback (127.0.0.1, ::1 or localhost), which takes keys: make "
+            "them with 'raftkv keys new', and name their folder in [security] keys"
+        )
 
 
 def load(path: Path) -> ClusterConfig:
     """Read and check a ``cluster.toml``."""
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path, missing: str = "no such file") -> str:
+    """What a user has written. Raises ``ConfigError``, with ``missing`` where nothing is there."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise ConfigError(f"{path}: is larger than a mebibyte")
+        return data.decode("utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise ConfigError(f"{path}: {missing}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read: it is not UTF-8") from None
-    return parse(text, path)
 
 
 def parse(text: str, source: Path) -> ClusterConfig:

@@ -29,7 +29,7 @@ from typing import Any
 from zmq import curve_public
 from zmq.utils import z85
 
-from raftkv.config import is_name
+from raftkv.config import is_name, read_text
 from raftkv.errors import ConfigError
 
 CLUSTER = "cluster"
@@ -42,7 +42,7 @@ LIST = "allowed"
 KEY_LENGTH = 40
 """Of half a pair, as text (Z85)."""
 KEY_BYTES = 32
-FILE_BYTES_MAX = 1 << 20
+MISSING = "no such file; 'raftkv keys new' makes a folder of keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Key:
 
 def load(path: Path) -> Key:
     """Raises ``ConfigError`` for a file that is none, or that others can read."""
-    text = _read(path)
+    text = read_text(path, MISSING)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(f"{path}: others than its owner can read this key: 'chmod 600' it, or make another")
     try:
@@ -99,21 +99,26 @@ def as_key(key: Key | str | os.PathLike[str] | None) -> Key | None:
     return key if key is None or isinstance(key, Key) else load(Path(key))
 
 
+def of_cluster(folder: Path) -> Key:
+    """The key that makes a member."""
+    return load(folder / (CLUSTER + SUFFIX))
+
+
 class Allowed:
     """The list of a folder, as it is whenever somebody is to be let in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cluster: Key) -> None:
         """Raises ``ConfigError`` where it cannot be read now. While it cannot later, nobody is let in."""
         self.problem = ""
         """Why it cannot be read."""
         self._path = folder / LIST
-        self._cluster = load(folder / (CLUSTER + SUFFIX)).pair.public
+        self._cluster = cluster
         self._stamp = self._mark()
-        self._roles = {public: role for role, public, _ in read_list(folder)}
+        self._roles = self._read()
 
     def admits(self, socket: str, public: bytes) -> bool:
         """Whether the holder of ``public`` may use a node's socket for peers, clients, control or status."""
-        if public == self._cluster:
+        if public == self._cluster.pair.public:
             return True
         role = self._now().get(public)
         return role == ADMIN if socket in ("control", "status") else socket == "client" and role is not None
@@ -122,12 +127,14 @@ class Allowed:
         stamp = self._mark()
         if stamp != self._stamp:
             try:
-                self._roles = {public: role for role, public, _ in read_list(self._path.parent)}
-                self.problem = ""
+                self._roles, self.problem = self._read(), ""
             except ConfigError as error:
                 self._roles, self.problem = {}, str(error)
             self._stamp = stamp
         return self._roles
+
+    def _read(self) -> dict[bytes, str]:
+        return {public: role for role, public, _ in read_list(self._path.parent)}
 
     def _mark(self) -> tuple[int, ...]:
         try:
@@ -140,7 +147,7 @@ class Allowed:
 def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
     """Role, public half and name of everybody on the list of ``folder``."""
     path = folder / LIST
-    text = _read(path)
+    text = read_text(path, MISSING)
     if stat.S_IMODE(path.stat().st_mode) & 0o022:
         raise ConfigError(f"{path}: others than its owner can write this list: 'chmod 644' it")
     found: list[tuple[str, bytes, str]] = []
@@ -193,21 +200,6 @@ def write_key(folder: Path, key: Key) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(key.text())
     return path
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-        if len(data) > FILE_BYTES_MAX:
-            raise ConfigError(f"{path}: is larger than a mebibyte")
-        return data.decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; 'raftkv keys new' makes a folder of keys") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: cannot be read: it is not UTF-8") from None
 
 
 def _is_half(value: Any) -> bool:

@@ -84,7 +84,7 @@ def test_halves_that_do_not_belong_together_are_no_key(folder: Path) -> None:
 
 
 def test_a_list_that_others_can_write_lets_nobody_in(folder: Path) -> None:
-    allowed, alice = Allowed(folder), public(folder, "alice")
+    allowed, alice = Allowed(folder, keys.of_cluster(folder)), public(folder, "alice")
     with (folder / "allowed").open("a") as file:
         file.write("# touched\n")
     (folder / "allowed").chmod(0o666)
@@ -93,7 +93,7 @@ def test_a_list_that_others_can_write_lets_nobody_in(folder: Path) -> None:
 
 
 def test_who_may_use_what(folder: Path) -> None:
-    allowed = Allowed(folder)
+    allowed = Allowed(folder, keys.of_cluster(folder))
     assert admitted(allowed, public(folder, "cluster")) == [*SOCKETS]
     assert admitted(allowed, public(folder, "admin")) == ["client", "control", "status"]
     assert admitted(allowed, public(folder, "alice")) == ["client"]
@@ -102,7 +102,7 @@ def test_who_may_use_what(folder: Path) -> None:
 
 
 def test_the_list_counts_as_it_is_now(folder: Path) -> None:
-    allowed = Allowed(folder)
+    allowed = Allowed(folder, keys.of_cluster(folder))
     alice, people = public(folder, "alice"), keys.read_list(folder)
     keys.write_list(folder, [entry for entry in people if entry[2] != "alice"])
     assert admitted(allowed, alice) == []
@@ -127,7 +127,7 @@ def test_what_is_no_list_names_its_line(folder: Path) -> None:
 
 def test_what_is_missing_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cluster.key: no such file; 'raftkv keys new' makes"):
-        Allowed(tmp_path)
+        keys.of_cluster(tmp_path)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

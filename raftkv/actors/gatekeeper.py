@@ -27,8 +27,8 @@ TELL_SECONDS = 1.0
 class Gatekeeper:
     def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
         """Raises ``ConfigError`` for a folder without the cluster's key or the list."""
-        self.key = keys.load(folder / (keys.CLUSTER + keys.SUFFIX))
-        self._allowed = keys.Allowed(folder)
+        self.key = keys.of_cluster(folder)
+        self._allowed = keys.Allowed(folder, self.key)
         self._report = report
         self._refused = 0
         self._told_at = 0.0

@@ -12,7 +12,7 @@ from raftkv.cli.output import emit, emit_json, note
 from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from raftkv.keys import Key, Pair
+    from raftkv.keys import Pair
 
 Folder = Annotated[
     Path,
@@ -75,17 +75,12 @@ def add(
     if not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
     with keys.changing(folder):
-        _add(keys.read_list(folder), _cluster(folder), name, admin, folder)
-
-
-def _add(people: list[tuple[str, bytes, str]], key: Key, name: str, admin: bool, folder: Path) -> None:
-    from raftkv import keys
-
-    if name == keys.CLUSTER or any(name == other for _, _, other in people):
-        raise ConfigError(f"{name} has a key already; 'raftkv keys remove {name}' takes it off the list")
-    made = keys.Key(name, _pair(), key.pair.public)
-    path = keys.write_key(folder, made)
-    keys.write_list(folder, [*people, ("admin" if admin else "client", made.pair.public, name)])
+        people, cluster = keys.read_list(folder), keys.of_cluster(folder)
+        if name == keys.CLUSTER or any(name == other for _, _, other in people):
+            raise ConfigError(f"{name} has a key already; 'raftkv keys remove {name}' takes it off the list")
+        key = keys.Key(name, _pair(), cluster.pair.public)
+        path = keys.write_key(folder, key)
+        keys.write_list(folder, [*people, ("admin" if admin else "client", key.pair.public, name)])
     emit(str(path))
 
 
@@ -112,12 +107,6 @@ def list_keys(folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
         return
     for row in people:
         emit("\t".join(row))
-
-
-def _cluster(folder: Path) -> Key:
-    from raftkv import keys
-
-    return keys.load(folder / (keys.CLUSTER + keys.SUFFIX))
 
 
 def _pair() -> Pair:

@@ -110,7 +110,7 @@ def add(
 
 
 def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
-    from raftkv.config import ENDPOINTS, is_anywhere, is_endpoint, is_loopback, is_name
+    from raftkv.config import ENDPOINTS, check_endpoint, is_endpoint, is_name
 
     if name is not None and not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
@@ -120,10 +120,7 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
     if address and len(address) != ENDPOINTS:
         raise ConfigError(f"{len(address)} endpoints: expected those for peers, clients, control and status")
     for endpoint in address:
-        if not (members.secure or is_loopback(endpoint)):
-            raise ConfigError(f"{endpoint} is not on loopback, and this cluster has no keys ('raftkv keys')")
-        if is_anywhere(endpoint):
-            raise ConfigError(f"nobody can connect to {endpoint}: name the address of the node's machine")
+        check_endpoint(endpoint, members.secure)
     if len(set(address)) < len(address):
         raise ConfigError("the four endpoints of a node are different ones")
     if not address:

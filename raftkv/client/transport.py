@@ -38,7 +38,7 @@ class Transport:
         self._asked: set[str] = set()
         """Endpoints that something was sent to since they were last heard."""
         self._suspects: set[str] = set()
-        """Of those, the ones that had been asked already at the last look."""
+        """Those that had been asked by the last look, and have not been heard since."""
         self._looked_at = 0.0
         self._poller = zmq.Poller()
         self._waker = Waker()
@@ -75,6 +75,7 @@ class Transport:
         endpoint = self._endpoints[socket]
         now = time.monotonic()
         self._asked.discard(endpoint)
+        self._suspects.discard(endpoint)
         with suppress(zmq.Again):
             while True:
                 self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
@@ -122,7 +123,7 @@ class Transport:
         """ZeroMQ connects again by itself, but not after it has met something that is no node, or a node that
         knows another key, and that may have changed."""
         self._looked_at = now
-        for endpoint in self._asked & self._suspects:
+        for endpoint in list(self._suspects):
             self._forget(endpoint)
         self._suspects = set(self._asked)
 
@@ -132,6 +133,7 @@ class Transport:
 
     def _forget(self, endpoint: str) -> None:
         self._asked.discard(endpoint)
+        self._suspects.discard(endpoint)
         socket = self._sockets.pop(endpoint)
         del self._endpoints[socket]
         self._poller.unregister(socket)

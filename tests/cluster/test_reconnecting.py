@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 
+from raftkv import keys
 from raftkv.actors import zmq_ports
+from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.client import transport as transports
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
@@ -23,9 +26,10 @@ from raftkv.cluster.discovery import Target
 from raftkv.cluster.live import LiveFeed
 from raftkv.errors import AccessRefused, LaunchError
 from raftkv.keys import Key, Pair
+from raftkv.kv.commands import Code
 from raftkv.observe import NodeSnapshot
 from raftkv.wire import status
-from raftkv.wire.client import Kind, decode_requests
+from raftkv.wire.client import Kind, decode_requests, encode_responses
 from raftkv.wire.control import ControlResponse, decode_request, encode_response
 from tests.support.processes import await_condition, free_base_port
 from tests.tui.fakes import leader_snapshot
@@ -133,6 +137,44 @@ def test_a_link_finds_the_node_that_is_there_after_something_else(
         await_condition(heard, "the node to hear the link")
 
 
+def test_a_client_that_is_answered_keeps_its_connection(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that always has something open: it has been heard all the same."""
+    monkeypatch.setattr(transports, "RENEW_SECONDS", 0.0)
+    renewed: list[str] = []
+    monkeypatch.setattr(Transport, "_forget", lambda _, endpoint: renewed.append(endpoint))
+    transport = Transport([endpoint], 1)
+    with closing(zmq_ports.client_port(context, endpoint)) as port, closing(transport):
+        hello = ("c", "n1", "leader", 1, "n1", 0, (("n1", endpoint, endpoint, endpoint),), 0)
+        answered: list[Call] = []
+
+        def ask() -> None:
+            call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, done)
+            transport.core.submit(call, time.monotonic())
+
+        def done(call: Call) -> None:
+            answered.append(call)
+            ask()  # within the turn that brought the answer
+
+        def turn() -> bool:
+            transport.flush()
+            assert port.socket.poll(60_000)
+            for identity, frame in port.receive(10):
+                kinds = [(request[0], request[1]) for request in decode_requests(frame)[1]]
+                replies = [
+                    (number, Code.OK, 0, hello if kind == Kind.HELLO else None) for number, kind in kinds
+                ]
+                port.send((identity, encode_responses(replies)))
+            assert transport._poller.poll(60_000)
+            transport.pump(0.0)
+            return len(answered) >= 50
+
+        ask()
+        await_condition(turn, "fifty answers")
+    assert renewed == []
+
+
 @pytest.mark.parametrize("banner", BANNERS)
 def test_a_client_finds_the_node_that_is_there_after_something_else(
     context: zmq.Context[zmq.Socket[bytes]], endpoint: str, banner: bytes, monkeypatch: pytest.MonkeyPatch
@@ -160,28 +202,35 @@ def test_a_client_finds_the_node_that_is_there_after_something_else(
 
 
 def test_the_dashboard_hears_a_node_that_refused_it_once(
-    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, monkeypatch: pytest.MonkeyPatch
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that speaks openly while the dashboard does not, and then has the key."""
+    """Its key was not on the list yet; after such a refusal ZeroMQ connects no more."""
     monkeypatch.setattr(live, "SILENT_SECONDS", 0.5)
-    mine = pair()
-    key = Key("admin", pair(), mine.public)
-    openly = zmq_ports.status_port(context, endpoint)
-    met = openly.socket.get_monitor_socket(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
-    feed = LiveFeed(Target("tests", (), {"n1": endpoint}, {"n1": endpoint}, key=key))
-    try:
-        assert met.poll(60_000), "they did not meet"
-        met.close(linger=0)
-        openly.close()
-        with closing(opened(lambda: secure(context, zmq.XPUB, endpoint, mine))) as port:
+    admin = Key("admin", pair(), MINE.public)
+    keys.write_key(tmp_path, KEY)
+    keys.write_list(tmp_path, [])
+    refused: list[str] = []
+    gatekeeper = Gatekeeper(tmp_path, refused.append)
+    gatekeeper.open(context)
+    with (
+        closing(gatekeeper.socket),
+        closing(zmq_ports.status_port(context, endpoint, gatekeeper)) as port,
+        closing(LiveFeed(Target("tests", (), {"n1": endpoint}, {"n1": endpoint}, key=admin))) as feed,
+    ):
 
-            def heard() -> bool:
-                port.send([status.TOPIC_SNAPSHOT, status.encode_snapshot(leader_snapshot("n1", term=7))])
-                return any(isinstance(item, NodeSnapshot) for item in feed.poll())
+        def turned_away() -> bool:
+            gatekeeper.answer()
+            return bool(refused)
 
-            await_condition(heard, "the dashboard to hear the node")
-    finally:
-        feed.close()
+        await_condition(turned_away, "the dashboard to be refused")
+        keys.write_list(tmp_path, [("admin", admin.pair.public, "admin")])
+
+        def heard() -> bool:
+            gatekeeper.answer()
+            port.send([status.TOPIC_SNAPSHOT, status.encode_snapshot(leader_snapshot("n1", term=7))])
+            return any(isinstance(item, NodeSnapshot) for item in feed.poll())
+
+        await_condition(heard, "the dashboard to hear the node")
 
 
 class Answering:
