@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -29,7 +30,7 @@ KEYS = 1_000_000
 VALUE_BYTES = 128
 PAIRS_A_WRITE = 1000
 READY_POLL_SECONDS = 0.2
-NEVER = 2_000_000_000
+NEVER, NEVER_MIB = 2_000_000_000, 100_000
 ROUNDS = 3
 
 
@@ -133,8 +134,10 @@ def never_compacts(cluster: Cluster) -> None:
     """Begin anew, with a log that only grows."""
     cluster.raftkv("down")
     path = cluster.folder / ".raftkv" / "cluster.toml"
-    text = path.read_text().replace("entries = 100000", f"entries = {NEVER}", 1)
-    path.write_text(text.replace("mib = 64\nretain", "mib = 100000\nretain", 1))
+    rule = f"entries = {NEVER}\nmib = {NEVER_MIB}\nretain_entries"
+    text, places = re.subn(r"entries = \d+\nmib = \d+\nretain_entries", rule, path.read_text())
+    assert places == 1, f"no rule for snapshots in {path}"
+    path.write_text(text)
     cluster.raftkv("up", "--detach")
 
 

@@ -79,7 +79,8 @@ class SnapshotConfig:
     before half of what the last snapshot takes."""
 
     entries: int = 100_000
-    mib: int = 64
+    mib: int = 128
+    """A snapshot holds as much of the past as ``[history]`` allows: with 64 each byte was written twice."""
     retain_entries: int = 10_000
     """Kept behind the snapshot, for followers that are a little behind."""
 
