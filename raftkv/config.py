@@ -32,6 +32,7 @@ NUMBER_MAX = (1 << 31) - 1
 FILE_BYTES_MAX = 1 << 20
 PENDING_MIB_MAX = 128
 """One turn's writes become one record on disk, whose size has a hard limit."""
+BUSY_POLL_US_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,13 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopConfig:
+    busy_poll_us: int = 600
+    """While messages come this soon one after the other, a node asks for the next instead of sleeping; 0: it
+    always sleeps (see ``actors.vigilance``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityConfig:
     keys: str = ""
     """Folder of keys, relative to ``cluster.toml`` (see ``keys.py``); empty: frames travel in the clear, and
@@ -125,6 +133,7 @@ class ClusterConfig:
     snapshot: SnapshotConfig = field(default_factory=SnapshotConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def node(self, name: str) -> NodeConfig:
@@ -225,7 +234,7 @@ def parse(text: str, source: Path) -> ClusterConfig:
 
 
 Section = TypeVar("Section")
-_SECTIONS = ("raft", "storage", "snapshot", "history", "limits", "security")
+_SECTIONS = ("raft", "storage", "snapshot", "history", "limits", "loop", "security")
 _KINDS = {str: "a string", int: "a whole number", bool: "true or false"}
 
 
@@ -253,6 +262,7 @@ class _Reader:
             snapshot=self._section(content, "snapshot", SnapshotConfig),
             history=self._section(content, "history", HistoryConfig),
             limits=self._section(content, "limits", LimitsConfig),
+            loop=self._section(content, "loop", LoopConfig),
             security=self._section(content, "security", SecurityConfig),
         )
         self._check_times(config.raft)
@@ -276,6 +286,8 @@ class _Reader:
                 raise self._wrong(f"[limits] {spec.name}", "expected a number above 0")
         if config.limits.pending_mib > PENDING_MIB_MAX:
             raise self._wrong("[limits] pending_mib", f"expected at most {PENDING_MIB_MAX}")
+        if not 0 <= config.loop.busy_poll_us <= BUSY_POLL_US_MAX:
+            raise self._wrong("[loop] busy_poll_us", f"expected 0 to {BUSY_POLL_US_MAX}")
         return config
 
     def _nodes(self, tables: Any) -> tuple[NodeConfig, ...]:

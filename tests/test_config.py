@@ -17,6 +17,7 @@ from raftkv.config import (
     NODES_MAX,
     ClusterConfig,
     LimitsConfig,
+    LoopConfig,
     NodeConfig,
     RaftConfig,
     StorageConfig,
@@ -67,6 +68,7 @@ def test_the_shortest_file_gives_defaults() -> None:
     assert parsed.raft == RaftConfig(10, 50, 300, 600)
     assert parsed.storage == StorageConfig(".raftkv", 64)
     assert parsed.limits == LimitsConfig(16_384, 64)
+    assert parsed.loop == LoopConfig(600)
 
 
 FULL = """
@@ -84,6 +86,8 @@ segment_mib = 16
 [limits]
 pending_writes = 100
 pending_mib = 8
+[loop]
+busy_poll_us = 0
 """
 
 
@@ -93,6 +97,7 @@ def test_every_field_is_read() -> None:
     assert parsed.raft == RaftConfig(5, 40, 120, 240)
     assert parsed.storage == StorageConfig("/var/lib/raftkv", 16)
     assert parsed.limits == LimitsConfig(100, 8)
+    assert parsed.loop == LoopConfig(0)
     assert [item.name for item in parsed.nodes] == ["n1", "n2", "n3"]
 
 
@@ -229,6 +234,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "negative history": (section("history", "revisions = -1"), "[history] revisions: expected 0 or more"),
     "no room for writes": (section("limits", "pending_writes = 0"), "[limits] pending_writes:"),
     "negative room for writes": (section("limits", "pending_writes = -1"), "[limits] pending_writes:"),
+    "awake for longer than a tick": (
+        section("loop", "busy_poll_us = 10001"),
+        "[loop] busy_poll_us: expected 0",
+    ),
     "no room for bytes": (section("limits", "pending_mib = 0"), "[limits] pending_mib:"),
     "no nodes": (HEAD, "[[nodes]]: at least one node is needed"),
     "nodes empty": ("nodes = []\n" + HEAD, "[[nodes]]: at least one node is needed"),
@@ -378,9 +387,10 @@ names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
     heartbeat=st.integers(10, 1000),
     segment=st.integers(1, 1024),
     pending=st.integers(1, 128),
+    busy_poll=st.integers(0, config.BUSY_POLL_US_MAX),
 )
 def test_whatever_is_accepted_reads_back(
-    name: str, chaos: bool, heartbeat: int, segment: int, pending: int
+    name: str, chaos: bool, heartbeat: int, segment: int, pending: int, busy_poll: int
 ) -> None:
     cluster = written(
         name=name,
@@ -388,6 +398,7 @@ def test_whatever_is_accepted_reads_back(
         raft=RaftConfig(heartbeat, heartbeat, 3 * heartbeat, 3 * heartbeat + 1),
         storage=StorageConfig("data", segment),
         limits=LimitsConfig(pending, pending),
+        loop=LoopConfig(busy_poll),
     )
     assert parse(render(cluster)) == cluster
 

@@ -60,12 +60,14 @@ def test_the_python_of_the_readme_runs(cluster: LocalCluster) -> None:
 
 
 def test_the_example_cluster_toml_shows_the_defaults() -> None:
-    from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig
+    from raftkv.config import HistoryConfig, LimitsConfig, LoopConfig, RaftConfig, SnapshotConfig
 
     example = load(ROOT / "cluster.toml")
     assert example.raft == RaftConfig()
     assert example.limits == LimitsConfig()
+    assert example.snapshot == SnapshotConfig()
     assert example.history == HistoryConfig()
+    assert example.loop == LoopConfig()
     assert [node.name for node in example.nodes] == ["n1", "n2", "n3"]
 
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.relay import Relay
 from raftkv.actors.system import Port
+from raftkv.actors.vigilance import Vigilance
 from raftkv.config import ClusterConfig, check_reach, is_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
@@ -101,7 +102,9 @@ def run_node(
         del recovered, world
         ready()
         try:
-            _run(node, {client: "gateway", peer: "peers", control: "control"}, disk, guard, gatekeeper)
+            vigilance = Vigilance(config.loop.busy_poll_us * 1e-6)
+            names = {client: "gateway", peer: "peers", control: "control"}
+            _run(node, names, disk, vigilance, guard, gatekeeper)
         finally:
             disk.close(DISK_CLOSE_SECONDS)
     assert node.stopped is not None
@@ -129,8 +132,9 @@ def _run(
     node: Node,
     ports: dict[zmq_ports.ZmqPort, str],
     disk: Relay,
+    vigilance: Vigilance,
     guard: Guard | None,
-    gatekeeper: Gatekeeper | None = None,
+    gatekeeper: Gatekeeper | None,
 ) -> None:
     _tune_interpreter()
     wake_fd, restore = _catch_signals()
@@ -147,9 +151,9 @@ def _run(
         poller.register(gatekeeper.socket, zmq.POLLIN)
 
     def turn() -> bool:
-        arrived = poller.poll(0 if disk.has_results else _milliseconds_until(node.next_timer()))
+        timer = 0.0 if disk.has_results else node.next_timer()
         readable = []
-        for source, _ in arrived:
+        for source, _ in _await_news(poller, timer, vigilance):
             port_name = names.get(source)
             if port_name:
                 readable.append(port_name)
@@ -172,6 +176,29 @@ def _run(
         disk.run(turn)
     finally:
         restore()
+
+
+def _await_news(
+    poller: zmq.Poller, timer: float | None, vigilance: Vigilance
+) -> Sequence[tuple[object, int]]:
+    """What has become readable, at the latest when ``timer`` goes off."""
+    milliseconds = _milliseconds_until(timer)
+    if not milliseconds:
+        return poller.poll(0)
+    began = time.monotonic()
+    if vigilance.awake:
+        until = began + vigilance.seconds
+        while time.monotonic() < until:
+            arrived = poller.poll(0)
+            if arrived:
+                break
+            os.sched_yield()  # there may be fewer cores than nodes, and ZeroMQ's threads want one, too
+        else:
+            arrived = poller.poll(_milliseconds_until(timer))
+    else:
+        arrived = poller.poll(milliseconds)
+    vigilance.waited(time.monotonic() - began)
+    return arrived
 
 
 def _milliseconds_until(timer: float | None) -> int:

@@ -214,6 +214,9 @@ def render(cluster: ClusterConfig) -> str:
         "[limits]   # of what one node holds for its clients before it answers 'busy'",
         f"pending_writes = {cluster.limits.pending_writes}",
         f"pending_mib = {cluster.limits.pending_mib}",
+        "",
+        "[loop]",
+        f"busy_poll_us = {cluster.loop.busy_poll_us}   # under load, instead of sleeping; 0: never",
     ]
     for node in cluster.nodes:
         lines += [
