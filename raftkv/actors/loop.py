@@ -133,8 +133,8 @@ def _run(
     ports: dict[zmq_ports.ZmqPort, str],
     disk: Relay,
     vigilance: Vigilance,
-    guard: Guard | None,
-    gatekeeper: Gatekeeper | None,
+    guard: Guard | None = None,
+    gatekeeper: Gatekeeper | None = None,
 ) -> None:
     _tune_interpreter()
     wake_fd, restore = _catch_signals()

@@ -29,7 +29,7 @@ class Vigilance:
 
     def waited(self, seconds: float) -> None:
         """For news, in one way or the other."""
-        if seconds <= self.seconds:
+        if seconds < self.seconds:
             self._score = min(self._score + 1, MOST)
         else:
             self._score = max(self._score - LONG_WEIGH, 0)

@@ -14,6 +14,7 @@ import pytest
 from raftkv.actors import loop
 from raftkv.actors.node import Node
 from raftkv.actors.relay import Relay
+from raftkv.actors.vigilance import ENOUGH, Vigilance
 from raftkv.storage import Append, DiskJob, Volume
 
 LEAVES_AFTER = 0.2
@@ -77,7 +78,7 @@ def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
 
 def run(node: LeavingNode, relay: Relay, guard: loop.Guard | None = None) -> None:
     private: Any = loop._run
-    private(cast("Node", node), {}, relay, guard)
+    private(cast("Node", node), {}, relay, Vigilance(0.0), guard)
 
 
 def test_a_node_that_was_told_to_stop_sleeps_until_it_may(
@@ -123,3 +124,59 @@ def test_the_end_of_the_launcher_is_one_request_to_stop(
     os.close(guarded)
     assert (node.stopped, node.told) == ("the launcher is gone", ["the launcher is gone"])
     assert node.turns < 2 + 10 * LEAVES_AFTER / loop.IDLE_SECONDS_MAX, "it spins"
+
+
+class Script:
+    """A poller that has news at the ``asked``-th time it is asked, or when somebody sleeps."""
+
+    def __init__(self, asked: int) -> None:
+        self.left = asked
+        self.waits: list[int] = []
+
+    def poll(self, milliseconds: int) -> list[tuple[object, int]]:
+        self.waits.append(milliseconds)
+        self.left -= 1
+        return [("news", 1)] if milliseconds or not self.left else []
+
+
+def vigilant(seconds: float, waits: int = ENOUGH) -> Vigilance:
+    """After so many short waits."""
+    vigilance = Vigilance(seconds)
+    for _ in range(waits):
+        vigilance.waited(0.0)
+    return vigilance
+
+
+def await_news(script: Script, vigilance: Vigilance, timer: float | None = None) -> list[tuple[object, int]]:
+    private: Any = loop._await_news
+    found: list[tuple[object, int]] = private(script, timer, vigilance)
+    return found
+
+
+def test_a_node_that_is_awake_asks_until_there_is_news() -> None:
+    script = Script(asked=5)
+    vigilance = vigilant(DEADLINE_SECONDS)
+    assert await_news(script, vigilance)
+    assert vigilance.awake
+    assert script.waits == [0] * 5, "it slept"
+
+
+def test_a_node_that_has_little_to_do_sleeps_at_once() -> None:
+    script = Script(asked=5)
+    assert await_news(script, vigilant(DEADLINE_SECONDS, waits=ENOUGH - 1))
+    assert script.waits == [1000]
+
+
+def test_nobody_stays_awake_for_longer_than_that_pays() -> None:
+    script = Script(asked=10**9)
+    vigilance = vigilant(1e-6)
+    assert await_news(script, vigilance)
+    assert not vigilance.awake
+    assert script.waits[-1] == 1000
+    assert not any(script.waits[:-1])
+
+
+def test_a_timer_that_is_due_waits_for_nothing() -> None:
+    script = Script(asked=5)
+    assert not await_news(script, vigilant(DEADLINE_SECONDS), timer=time.monotonic())
+    assert script.waits == [0]
