@@ -182,21 +182,18 @@ def _await_news(
     poller: zmq.Poller, timer: float | None, vigilance: Vigilance
 ) -> Sequence[tuple[object, int]]:
     """What has become readable, at the latest when ``timer`` goes off."""
-    milliseconds = _milliseconds_until(timer)
-    if not milliseconds:
+    if not _milliseconds_until(timer):
         return poller.poll(0)
-    began = time.monotonic()
-    if vigilance.awake:
-        until = began + vigilance.seconds
-        while time.monotonic() < until:
-            arrived = poller.poll(0)
-            if arrived:
-                break
-            os.sched_yield()  # there may be fewer cores than nodes, and ZeroMQ's threads want one, too
-        else:
-            arrived = poller.poll(_milliseconds_until(timer))
-    else:
-        arrived = poller.poll(milliseconds)
+    began = asked = time.monotonic()
+    arrived = poller.poll(0) if vigilance.awake else []
+    while vigilance.awake and not arrived and asked - began < vigilance.seconds:
+        os.sched_yield()  # there may be fewer cores than nodes, and ZeroMQ's threads want one, too
+        before, asked = asked, time.monotonic()
+        if asked - before >= vigilance.seconds:
+            vigilance.robbed()
+        arrived = poller.poll(0)
+    if not arrived:
+        arrived = poller.poll(_milliseconds_until(timer))
     vigilance.waited(time.monotonic() - began)
     return arrived
 

@@ -14,6 +14,8 @@ MOST = 16
 """No past counts for more: three long waits in a row end it."""
 LONG_WEIGH = 4
 """A request now and then is two or three short waits between two long ones: never enough."""
+SHYNESS_LEAST, SHYNESS_MOST = 64, 8192
+"""Short waits for which a node that was robbed sleeps; twice as many each time, until it is left in peace."""
 
 
 class Vigilance:
@@ -22,6 +24,8 @@ class Vigilance:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._score = 0
+        """Below 0 after a robbery."""
+        self._shyness = SHYNESS_LEAST
 
     @property
     def awake(self) -> bool:
@@ -30,6 +34,14 @@ class Vigilance:
     def waited(self, seconds: float) -> None:
         """For news, in one way or the other."""
         if seconds < self.seconds:
+            if self._score == MOST:
+                self._shyness = max(self._shyness - 1, SHYNESS_LEAST)
             self._score = min(self._score + 1, MOST)
-        else:
+        elif self._score > 0:
             self._score = max(self._score - LONG_WEIGH, 0)
+
+    def robbed(self) -> None:
+        """Somebody who was let on the core kept it for longer than the node would have stayed awake: another
+        program that computes. Who sleeps gets it back at once when there is news, who yields does not."""
+        self._score = -self._shyness
+        self._shyness = min(2 * self._shyness, SHYNESS_MOST)

@@ -180,3 +180,15 @@ def test_a_timer_that_is_due_waits_for_nothing() -> None:
     script = Script(asked=5)
     assert not await_news(script, vigilant(DEADLINE_SECONDS), timer=time.monotonic())
     assert script.waits == [0]
+
+
+def test_a_node_sleeps_when_whoever_it_yields_to_keeps_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 0.001
+    monkeypatch.setattr(os, "sched_yield", lambda: time.sleep(2 * seconds))
+    script = Script(asked=10**9)
+    vigilance = vigilant(seconds)
+    assert await_news(script, vigilance)
+    assert script.waits == [0, 0, 1000]
+    for _ in range(ENOUGH):
+        vigilance.waited(0.0)
+    assert not vigilance.awake

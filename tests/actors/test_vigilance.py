@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftkv.actors.vigilance import ENOUGH, LONG_WEIGH, MOST, Vigilance
+from raftkv.actors.vigilance import ENOUGH, LONG_WEIGH, MOST, SHYNESS_LEAST, SHYNESS_MOST, Vigilance
 
 MOST_SECONDS = 0.001
 SHORT, LONG = MOST_SECONDS / 3, MOST_SECONDS * 10
@@ -49,6 +49,43 @@ def test_heartbeats_alone_do_not_keep_it_awake() -> None:
 
 def test_with_no_time_to_stay_awake_it_never_does() -> None:
     assert not after(*[SHORT] * 1000, seconds=0.0).awake
+
+
+def sleeps_for(vigilance: Vigilance) -> int:
+    """So many short waits until it stays awake again."""
+    waits = 0
+    while not vigilance.awake:
+        vigilance.waited(SHORT)
+        waits += 1
+    return waits
+
+
+def test_a_node_that_is_robbed_of_its_core_sleeps_each_time_for_longer() -> None:
+    vigilance = after(*[SHORT] * MOST)
+    slept = []
+    for _ in range(10):
+        vigilance.robbed()
+        assert not vigilance.awake
+        slept.append(sleeps_for(vigilance) - ENOUGH)
+    assert slept == [min(SHYNESS_LEAST << times, SHYNESS_MOST) for times in range(10)]
+
+
+def test_it_forgets_that_it_was_robbed_once_it_has_long_been_left_in_peace() -> None:
+    vigilance = after()
+    for _ in range(10):
+        vigilance.robbed()
+    for _ in range(SHYNESS_MOST * 3):
+        vigilance.waited(SHORT)
+    vigilance.robbed()
+    assert sleeps_for(vigilance) == SHYNESS_LEAST + ENOUGH
+
+
+def test_a_long_wait_is_no_consolation_for_a_robbery() -> None:
+    vigilance = after()
+    vigilance.robbed()
+    for _ in range(1000):
+        vigilance.waited(LONG)
+    assert sleeps_for(vigilance) == SHYNESS_LEAST + ENOUGH
 
 
 @given(st.lists(st.sampled_from((SHORT, LONG)), max_size=200))
