@@ -14,7 +14,7 @@ MOST = 16
 """No past counts for more: three long waits in a row end it."""
 LONG_WEIGH = 4
 """A request now and then is two or three short waits between two long ones: never enough."""
-SHYNESS_LEAST, SHYNESS_MOST = 64, 8192
+SHYNESS_LEAST, SHYNESS_MOST = 16, 1024
 """Short waits for which a node that was robbed sleeps; twice as many each time, until it is left in peace."""
 
 
