@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raftkv.cli import family
 from raftkv.cli.data import read_value
-from raftkv.cli.endings import ENDINGS, when_told_to_end
+from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
@@ -163,44 +165,40 @@ def _give_back(held: Lock | Election, release: Callable[[], None], what: str) ->
 
 def _run(command: list[str], held: Lock, name: str) -> int:
     environment = {**os.environ, "RAFTKV_LOCK_TOKEN": str(held.token), "RAFTKV_LOCK_NAME": name}
+    # Noted, never raised: an interrupt in the middle of Popen.wait can leave a lock of its own taken, and
+    # nobody could wait for the command any more; one while it starts would lose sight of it.
     told: list[int] = []
-    interrupts = when_told_to_end(told.append)  # to be interrupted while it starts would lose sight of it
+    before = when_told_to_end(told.append)
     try:
-        child = subprocess.Popen(command, env=environment)
-    except OSError as error:
-        raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
-    try:
-        _put_back(interrupts)
-        if told:
-            _interrupt(told[0])
-        while True:
-            try:
-                return _exit_code(child.wait(LOOK_SECONDS))
-            except subprocess.TimeoutExpired:
-                if not held.held:
-                    _end(child)
-                    fail(f"lock {name} was lost: its lease has ended; {command[0]} was ended")
-                    return Exit.NO
-    except KeyboardInterrupt as interrupt:
-        # A terminal has told the command as well, a SIGTERM has not; in either case it says how it ends.
-        note(f"raftkv: waiting for {command[0]} to end")
-        if interrupt.args:
-            _end(child)
-            return _exit_code(child.wait())
         try:
-            return _exit_code(child.wait(family.END_SECONDS))
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            _end(child)
-            return 130
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Whoever is told once more to end must not leave the command at work, and give the lock back."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
-    try:
-        family.end(child)
+            child = subprocess.Popen(command, env=environment)
+        except OSError as error:
+            raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
+        return _see_out(child, command[0], held, name, told)
     finally:
         _put_back(before)
+
+
+def _see_out(child: subprocess.Popen[bytes], command: str, held: Lock, name: str, told: Sequence[int]) -> int:
+    """Wait for the command, or end it with all that it started. ``told``: the signals that ask for that."""
+    while not told:
+        with suppress(subprocess.TimeoutExpired):
+            return _exit_code(child.wait(LOOK_SECONDS))
+        if not held.held:
+            family.end(child)
+            fail(f"lock {name} was lost: its lease has ended; {command} was ended")
+            return Exit.NO
+    note(f"raftkv: waiting for {command} to end")
+    if told[0] != signal.SIGINT:
+        family.end(child)
+        return _exit_code(child.wait())
+    # A terminal has told the command as well. It says how it ends, unless it takes long or is told once more.
+    deadline = time.monotonic() + family.END_SECONDS
+    while len(told) == 1 and time.monotonic() < deadline:
+        with suppress(subprocess.TimeoutExpired):
+            return _exit_code(child.wait(LOOK_SECONDS))
+    family.end(child)
+    return 130
 
 
 def _put_back(handlers: dict[signal.Signals, Any]) -> None:

@@ -95,6 +95,34 @@ def test_a_signal_while_the_command_starts_does_not_lose_sight_of_it(monkeypatch
     assert started[0].returncode == -signal.SIGTERM
 
 
+def test_a_signal_in_the_middle_of_waiting_does_not_break_off_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it breaks off may leave the lock of ``Popen.wait`` taken, so that nobody can wait any more."""
+    waits: list[str] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            waits.append("begun")
+            if len(waits) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                waits.append("went on")
+            return super().wait(timeout)
+
+    class Held:
+        held, token = True, 1
+
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    try:
+        recipes._let_go_when_told()
+        monkeypatch.setattr(subprocess, "Popen", Interrupted)
+        assert recipes._run(["sleep", "600"], cast(Lock, Held()), "x") == 128 + signal.SIGTERM
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert waits[:2] == ["begun", "went on"]
+
+
 def test_a_command_that_has_ended_is_left_alone() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
