@@ -51,8 +51,8 @@ bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks.dashboard
 
 # The same source with its inner packages compiled to C, in an environment of its own: some minutes of a C
-# compiler for a fifth more writes a second with many clients, and a third more reads. 'make bench PYTHON_MEASURED=.venv-compiled/bin/python'
-# measures it.
+# compiler for a fifth more writes a second with many clients, and a third more reads.
+# 'make bench PYTHON_MEASURED=.venv-compiled/bin/python' measures it.
 compiled: $(COMPILED)/.installed
 	$(COMPILED)/bin/raftkv --version
 

@@ -108,7 +108,7 @@ class LimitsConfig:
 class LoopConfig:
     busy_poll_us: int = 600
     """While messages come this soon one after the other, a node asks for the next instead of sleeping; 0: it
-    always sleeps (see ``actors.vigilance``)."""
+    always sleeps (see ``actors.busy_poll``)."""
 
 
 @dataclass(frozen=True, slots=True)

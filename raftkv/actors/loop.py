@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import zmq
 
 from raftkv.actors import zmq_ports
+from raftkv.actors.busy_poll import BusyPoll
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.relay import Relay
 from raftkv.actors.system import Port
-from raftkv.actors.vigilance import Vigilance
 from raftkv.config import ClusterConfig, check_reach, is_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
@@ -102,9 +102,9 @@ def run_node(
         del recovered, world
         ready()
         try:
-            vigilance = Vigilance(config.loop.busy_poll_us * 1e-6)
+            busy_poll = BusyPoll(config.loop.busy_poll_us * 1e-6)
             names = {client: "gateway", peer: "peers", control: "control"}
-            _run(node, names, disk, vigilance, guard, gatekeeper)
+            _run(node, names, disk, busy_poll, guard, gatekeeper)
         finally:
             disk.close(DISK_CLOSE_SECONDS)
     assert node.stopped is not None
@@ -132,7 +132,7 @@ def _run(
     node: Node,
     ports: dict[zmq_ports.ZmqPort, str],
     disk: Relay,
-    vigilance: Vigilance,
+    busy_poll: BusyPoll,
     guard: Guard | None = None,
     gatekeeper: Gatekeeper | None = None,
 ) -> None:
@@ -153,7 +153,7 @@ def _run(
     def turn() -> bool:
         timer = 0.0 if disk.has_results else node.next_timer()
         readable = []
-        for source, _ in _await_news(poller, timer, vigilance):
+        for source, _ in _await_news(poller, timer, busy_poll):
             port_name = names.get(source)
             if port_name:
                 readable.append(port_name)
@@ -178,23 +178,21 @@ def _run(
         restore()
 
 
-def _await_news(
-    poller: zmq.Poller, timer: float | None, vigilance: Vigilance
-) -> Sequence[tuple[object, int]]:
+def _await_news(poller: zmq.Poller, timer: float | None, busy_poll: BusyPoll) -> Sequence[tuple[object, int]]:
     """What has become readable, at the latest when ``timer`` goes off."""
     if not _milliseconds_until(timer):
         return poller.poll(0)
     began = asked = time.monotonic()
-    arrived = poller.poll(0) if vigilance.awake else []
-    while vigilance.awake and not arrived and asked - began < vigilance.seconds:
+    arrived = poller.poll(0) if busy_poll.pays else []
+    while busy_poll.pays and not arrived and asked - began < busy_poll.seconds:
         os.sched_yield()  # there may be fewer cores than nodes, and ZeroMQ's threads want one, too
         before, asked = asked, time.monotonic()
-        if asked - before >= vigilance.seconds:
-            vigilance.robbed()
+        if asked - before >= busy_poll.seconds:
+            busy_poll.preempted()
         arrived = poller.poll(0)
     if not arrived:
         arrived = poller.poll(_milliseconds_until(timer))
-    vigilance.waited(time.monotonic() - began)
+    busy_poll.waited(time.monotonic() - began)
     return arrived
 
 

@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from raftkv.actors import loop
+from raftkv.actors.busy_poll import ENOUGH, BusyPoll
 from raftkv.actors.node import Node
 from raftkv.actors.relay import Relay
-from raftkv.actors.vigilance import ENOUGH, Vigilance
 from raftkv.storage import Append, DiskJob, Volume
 
 LEAVES_AFTER = 0.2
@@ -78,7 +78,7 @@ def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
 
 def run(node: LeavingNode, relay: Relay, guard: loop.Guard | None = None) -> None:
     private: Any = loop._run
-    private(cast("Node", node), {}, relay, Vigilance(0.0), guard)
+    private(cast("Node", node), {}, relay, BusyPoll(0.0), guard)
 
 
 def test_a_node_that_was_told_to_stop_sleeps_until_it_may(
@@ -126,6 +126,21 @@ def test_the_end_of_the_launcher_is_one_request_to_stop(
     assert node.turns < 2 + 10 * LEAVES_AFTER / loop.IDLE_SECONDS_MAX, "it spins"
 
 
+class Moments:
+    """By which it takes 0.1 ms to ask for the time, and as long as it is told to yield."""
+
+    def __init__(self, yielding: float = 0.0) -> None:
+        self.now = 0.0
+        self._yielding = yielding
+
+    def monotonic(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+    def sched_yield(self) -> None:
+        self.now += self._yielding
+
+
 class Script:
     """A poller that has news at the ``asked``-th time it is asked, or when somebody sleeps."""
 
@@ -139,56 +154,59 @@ class Script:
         return [("news", 1)] if milliseconds or not self.left else []
 
 
-def vigilant(seconds: float, waits: int = ENOUGH) -> Vigilance:
+def await_news(
+    monkeypatch: pytest.MonkeyPatch,
+    script: Script,
+    busy_poll: BusyPoll,
+    *,
+    waits: int = ENOUGH,
+    timer: float | None = None,
+    yielding: float = 0.0,
+) -> list[tuple[object, int]]:
     """After so many short waits."""
-    vigilance = Vigilance(seconds)
     for _ in range(waits):
-        vigilance.waited(0.0)
-    return vigilance
-
-
-def await_news(script: Script, vigilance: Vigilance, timer: float | None = None) -> list[tuple[object, int]]:
+        busy_poll.waited(0.0)
+    moments = Moments(yielding)
+    monkeypatch.setattr(loop, "time", moments)
+    monkeypatch.setattr(os, "sched_yield", moments.sched_yield)
     private: Any = loop._await_news
-    found: list[tuple[object, int]] = private(script, timer, vigilance)
+    found: list[tuple[object, int]] = private(script, timer, busy_poll)
     return found
 
 
-def test_a_node_that_is_awake_asks_until_there_is_news() -> None:
-    script = Script(asked=5)
-    vigilance = vigilant(DEADLINE_SECONDS)
-    assert await_news(script, vigilance)
-    assert vigilance.awake
+def test_a_busy_node_asks_until_there_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, busy_poll = Script(asked=5), BusyPoll(0.001)
+    assert await_news(monkeypatch, script, busy_poll)
     assert script.waits == [0] * 5, "it slept"
+    assert busy_poll.pays
 
 
-def test_a_node_that_has_little_to_do_sleeps_at_once() -> None:
+def test_a_node_that_has_little_to_do_sleeps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(asked=5)
-    assert await_news(script, vigilant(DEADLINE_SECONDS, waits=ENOUGH - 1))
+    assert await_news(monkeypatch, script, BusyPoll(0.001), waits=ENOUGH - 1)
     assert script.waits == [1000]
 
 
-def test_nobody_stays_awake_for_longer_than_that_pays() -> None:
-    script = Script(asked=10**9)
-    vigilance = vigilant(1e-6)
-    assert await_news(script, vigilance)
-    assert not vigilance.awake
-    assert script.waits[-1] == 1000
-    assert not any(script.waits[:-1])
+def test_nobody_polls_for_longer_than_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, busy_poll = Script(asked=1000), BusyPoll(0.00095)
+    assert await_news(monkeypatch, script, busy_poll)
+    assert script.waits == [0] * 11 + [1000]
+    assert not busy_poll.pays
+    for _ in range(ENOUGH // 2):  # as after any long wait: nobody has preempted it
+        busy_poll.waited(0.0)
+    assert busy_poll.pays
 
 
-def test_a_timer_that_is_due_waits_for_nothing() -> None:
+def test_a_timer_that_is_due_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(asked=5)
-    assert not await_news(script, vigilant(DEADLINE_SECONDS), timer=time.monotonic())
+    assert not await_news(monkeypatch, script, BusyPoll(0.001), timer=0.0)
     assert script.waits == [0]
 
 
 def test_a_node_sleeps_when_whoever_it_yields_to_keeps_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = 0.001
-    monkeypatch.setattr(os, "sched_yield", lambda: time.sleep(2 * seconds))
-    script = Script(asked=10**9)
-    vigilance = vigilant(seconds)
-    assert await_news(script, vigilance)
+    script, busy_poll = Script(asked=1000), BusyPoll(0.001)
+    assert await_news(monkeypatch, script, busy_poll, yielding=0.002)
     assert script.waits == [0, 0, 1000]
     for _ in range(ENOUGH):
-        vigilance.waited(0.0)
-    assert not vigilance.awake
+        busy_poll.waited(0.0)
+    assert not busy_poll.pays, "it is preempted again and again"

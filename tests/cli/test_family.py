@@ -81,17 +81,8 @@ def test_a_signal_while_the_command_starts_does_not_lose_sight_of_it(monkeypatch
         os.kill(os.getpid(), signal.SIGTERM)
         return started[0]
 
-    class Held:
-        held, token = True, 1
-
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    try:
-        recipes._let_go_when_told()
-        monkeypatch.setattr(subprocess, "Popen", interrupted)
-        assert recipes._run(["sleep", "600"], cast(Lock, Held()), "x") == 128 + signal.SIGTERM
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    assert status_under_a_lock("sleep", "600") == 128 + signal.SIGTERM
     assert started[0].returncode == -signal.SIGTERM
 
 
@@ -109,17 +100,8 @@ def test_a_signal_in_the_middle_of_waiting_does_not_break_off_the_wait(
                 waits.append("went on")
             return super().wait(timeout)
 
-    class Held:
-        held, token = True, 1
-
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    try:
-        recipes._let_go_when_told()
-        monkeypatch.setattr(subprocess, "Popen", Interrupted)
-        assert recipes._run(["sleep", "600"], cast(Lock, Held()), "x") == 128 + signal.SIGTERM
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    assert status_under_a_lock("sleep", "600") == 128 + signal.SIGTERM
     assert waits[:2] == ["begun", "went on"]
 
 
@@ -128,6 +110,21 @@ def test_a_command_that_has_ended_is_left_alone() -> None:
         child.wait()
         family.end(child)
         assert child.returncode == 0
+
+
+def status_under_a_lock(*command: str) -> int:
+    """With the handlers of signals that ``raftkv lock`` has, which are put back."""
+
+    class Held:
+        held, token = True, 1
+
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    try:
+        recipes._let_go_when_told()
+        return recipes._run(list(command), cast(Lock, Held()), "x")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def assert_gone(pids: list[int]) -> None:
