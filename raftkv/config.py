@@ -216,7 +216,7 @@ def read_text(path: Path, missing: str = "no such file") -> str:
             data = file.read(FILE_BYTES_MAX + 1)
         if len(data) > FILE_BYTES_MAX:
             raise ConfigError(f"{path}: is larger than a mebibyte")
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # some editors begin a file with the mark that this one skips
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except OSError as error:

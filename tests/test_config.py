@@ -310,6 +310,12 @@ def test_a_file_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(VALID, encoding="utf-8-sig")
+    assert config.load(path).nodes == parse(VALID).nodes
+
+
 def test_a_folder_in_place_of_the_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: ") as caught:
         config.load(tmp_path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raftkv.observe import Event, describe, describe_raw, events
+from raftkv.raft import trace
 
 LEADER = "leader"  # of NodeSnapshot.role
 LINES_MAX = 500
@@ -35,6 +37,41 @@ def is_election(line: LogLine) -> bool:
     """Whether it tells that somebody was elected."""
     event = line.event
     return event is not None and event.kind == "RoleChanged" and event.fields.get("role") == LEADER
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line as it is shown: ``times`` in a row, for the first time at ``since``."""
+
+    line: LogLine
+    times: int
+    since: float
+
+
+def folded(lines: Sequence[LogLine]) -> tuple[Row, ...]:
+    """A node that is cut off asks for pre-votes twice a second, for as long as that lasts: what it says once
+    more in one such row is one row, at the moment of the last time."""
+    rows: dict[object, Row] = {}
+    breaks: Counter[str] = Counter()
+    """How often each node has said something else."""
+    for number, line in enumerate(lines):
+        key: object = number
+        if _of_a_pre_vote(line):
+            key = (line.node, breaks[line.node], line.text)
+        else:
+            breaks[line.node] += 1
+        before = rows.pop(key, None)
+        rows[key] = Row(line, before.times + 1, before.since) if before else Row(line, 1, line.time)
+    return tuple(rows.values())
+
+
+def _of_a_pre_vote(line: LogLine) -> bool:
+    if line.event is None:
+        return False
+    kind, fields = line.event.kind, line.event.fields
+    if kind == "RoleChanged":
+        return fields.get("role") == "pre_candidate" or fields.get("reason") == trace.REASON_ELECTION_LOST
+    return kind in ("VoteAnswered", "VoteReceived") and fields.get("pre") is True
 
 
 def clean(text: str) -> str:

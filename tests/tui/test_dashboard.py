@@ -333,6 +333,42 @@ async def test_the_event_log_scrolls_and_follows() -> None:
         await running.until_shown("term 62")
 
 
+async def test_another_height_keeps_what_is_read_and_follows_where_it_followed() -> None:
+    items = [event(number, "n1", "LeaderChanged", term=number, leader_id="n2") for number in range(1, 61)]
+    async with session([*healthy(), *items]) as running:
+        await running.until_shown("term 60")
+        for height in (30, 24, 40, 24):
+            await running.pilot.resize_terminal(80, height)
+            await running.until_shown("term 60")
+        log = running.app.query_one("#overview-events", EventLog)
+        await running.press("home")
+        await running.until(lambda: log.scroll_offset.y == 0)
+        for height in (30, 24, 40, 24):
+            await running.pilot.resize_terminal(80, height)
+            await running.push(event(height, "n2", "LeaderChanged", term=height, leader_id="n2"))
+            assert log.scroll_offset.y == 0
+
+
+async def test_what_a_node_cut_off_repeats_neither_fills_the_event_log_nor_moves_what_is_read() -> None:
+    items = [event(number, "n1", "LeaderChanged", term=number, leader_id="n2") for number in range(1, 61)]
+    campaign = {"term": 9, "role": "pre_candidate", "reason": "election-timeout"}
+    async with session([*healthy(), *items]) as running:
+        await running.until_shown("term 60")
+        for number in range(1, 31):
+            await running.push(event(number, "n3", "RoleChanged", START + number, **campaign))
+        await running.until_shown("pre-candidate, term 9: election timeout  ×30 since")
+        assert "leader n2, term 60" in running.screen()
+        await running.press("pageup")
+        log = running.app.query_one("#overview-events", EventLog)
+        assert "leader n2, term 50" in running.screen()
+        place = log.scroll_offset.y
+        await running.push(event(31, "n3", "RoleChanged", START + 31, **campaign))
+        assert log.scroll_offset.y == place
+        assert "leader n2, term 50" in running.screen()
+        await running.press("end")
+        await running.until_shown("×31 since")
+
+
 async def test_a_quiet_cluster_shows_what_happened_before_the_dashboard_came() -> None:
     async with session(healthy()) as running:
         await running.push(Earlier((event(1, "n1", "LeaderChanged", START - 60, term=5, leader_id="n3"),)))

@@ -9,7 +9,7 @@ import pytest
 
 from raftkv.observe import MemberSnapshot
 from raftkv.tui.dialogs.partition import majority_minority
-from raftkv.tui.event_log import LogLine
+from raftkv.tui.event_log import LogLine, Row
 from raftkv.tui.frame import Mode, Times
 from raftkv.tui.model import State, initial, reduce
 from raftkv.tui.ports import FeedItem
@@ -294,9 +294,15 @@ def test_the_last_words_of_a_dead_node_do_not_pass_for_news() -> None:
 def test_an_event_line_has_the_wall_clock() -> None:
     line = LogLine(12.5, "n1", "★", "leader", "leader, term 7: election won")
     assert (
-        plain(event_line(line, datetime(2024, 1, 1, 12), 4))
+        plain(event_line(Row(line, 1, line.time), NOON, 4))
         == " 12:00:12.500 n1   ★ leader, term 7: election won"
     )
+
+
+def test_a_row_of_several_lines_says_how_many_and_since_when() -> None:
+    line = LogLine(72.5, "n3", "◇", "candidate", "pre-candidate, term 2: election timeout")
+    told = plain(event_line(Row(line, 1204, 12.5), NOON, 4))
+    assert told == " 12:01:12.500 n3   ◇ pre-candidate, term 2: election timeout  ×1,204 since 12:00:12"
 
 
 def test_the_minority_leaves_a_quorum_that_holds_the_leader() -> None:

@@ -1,16 +1,20 @@
-"""One line of the event log."""
+"""One row of the event log."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from raftkv.tui.event_log import LogLine
+from raftkv.tui.event_log import Row
 from raftkv.tui.view.spans import Line, Span, brief
 
 
-def event_line(line: LogLine, origin: datetime, name_width: int) -> Line:
+def event_line(row: Row, origin: datetime, name_width: int) -> Line:
     """``origin`` is the wall clock at 0 of the monotonic clock."""
+    line = row.line
     moment = origin + timedelta(seconds=line.time)
     clock = f" {moment:%H:%M:%S}.{moment.microsecond // 1000:03} "
     name = Span(brief(line.node, name_width).ljust(name_width) + " ", "bold")
-    return Span(clock, "dim"), name, Span(f"{line.mark} ", line.style), Span(line.text, line.style)
+    text = Span(clock, "dim"), name, Span(f"{line.mark} ", line.style), Span(line.text, line.style)
+    if row.times == 1:
+        return text
+    return *text, Span(f"  ×{row.times:,} since {origin + timedelta(seconds=row.since):%H:%M:%S}", "dim")

@@ -3,6 +3,7 @@ scrolled up, and again from the bottom on. A click on a line asks for its moment
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from textual import events
@@ -12,7 +13,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from raftkv.tui.event_log import LogLine
+from raftkv.tui.event_log import LogLine, Row, folded
 from raftkv.tui.frame import Frame
 from raftkv.tui.view.event_log import event_line
 from raftkv.tui.view.nodes import name_width
@@ -29,6 +30,9 @@ class EventLog(ScrollView, Styled, can_focus=False):
         super().__init__(id=id, classes="events")
         self._source: tuple[LogLine, ...] | None = None
         self._entries: tuple[LogLine, ...] = ()
+        self._rows: tuple[Row, ...] = ()
+        self._end = 0
+        """How far down it was, the last time it was gone to."""
         self._total = 0
         self._filter = ""
         self._origin = datetime.min
@@ -51,19 +55,20 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self.show_lines(lines, state.lines_total, frame)
 
     def show_lines(self, entries: tuple[LogLine, ...], total: int, frame: Frame) -> None:
-        """``total``: how many there have ever been; tells how many new ones ``entries`` ends with."""
+        """``total``: how many there have ever been, shown or not."""
         if total == self._total and len(entries) == len(self._entries) and entries[:1] == self._entries[:1]:
             return
         self._origin, self._name_width = frame.times.origin, name_width(frame.state)
-        follow = self.scroll_offset.y >= self.max_scroll_y or total < self._total
-        dropped = max(0, len(self._entries) + total - self._total - len(entries))
+        top = self.scroll_offset.y
+        follow = self._at_the_end or total < self._total
+        read = self._rows[top] if top < len(self._rows) else None
         self._entries, self._total = entries, total
-        self.virtual_size = Size(self.size.width, len(entries))
+        self._rows = folded(entries)
+        self.virtual_size = Size(self.size.width, len(self._rows))
         if follow:
-            self._go(self.max_scroll_y)
-        elif dropped:
-            # Old lines fell out at the top: stay on the lines being read.
-            self._go(self.scroll_offset.y - dropped)
+            self._go_to_the_end()
+        elif read:
+            self._go(_place(self._rows, read))
         self.refresh()
 
     def turn(self, way: str) -> None:
@@ -72,13 +77,22 @@ class EventLog(ScrollView, Styled, can_focus=False):
 
     def on_resize(self) -> None:
         # Only after the layout is it known how far down the end is.
-        self.call_after_refresh(lambda: self._go(self.max_scroll_y))
+        self.call_after_refresh(lambda: self._go_to_the_end() if self._at_the_end else None)
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
         number = self.scroll_offset.y + place.y if place else -1
-        if 0 <= number < len(self._entries):
-            self.post_message(self.Picked(self._entries[number]))
+        if 0 <= number < len(self._rows):
+            self.post_message(self.Picked(self._rows[number].line))
+
+    @property
+    def _at_the_end(self) -> bool:
+        """Of what there is, or of what there was before the terminal became less high."""
+        return self.scroll_offset.y >= min(self._end, self.max_scroll_y)
+
+    def _go_to_the_end(self) -> None:
+        self._end = self.max_scroll_y
+        self._go(self._end)
 
     def _go(self, y: int) -> None:
         # Forced: until the scrollbar is drawn, Textual holds that there is nothing to scroll.
@@ -86,6 +100,14 @@ class EventLog(ScrollView, Styled, can_focus=False):
 
     def render_line(self, y: int) -> Strip:
         number = self.scroll_offset.y + y
-        if not 0 <= number < len(self._entries):
+        if not 0 <= number < len(self._rows):
             return self.strip(())
-        return self.strip(event_line(self._entries[number], self._origin, self._name_width))
+        return self.strip(event_line(self._rows[number], self._origin, self._name_width))
+
+
+def _place(rows: Sequence[Row], read: Row) -> int:
+    """Where that row is now, or the next one where it has dropped out at the top or moved to the end."""
+    for place, row in enumerate(rows):
+        if row.line is read.line or row.line.time > read.line.time:
+            return place
+    return len(rows)
