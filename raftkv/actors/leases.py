@@ -30,6 +30,7 @@ from raftkv.actors.snapshot_messages import (
 )
 from raftkv.actors.system import Context
 from raftkv.kv import StateMachine
+from raftkv.kv.leases import LeaseView
 from raftkv.raft import Membership, Role, SoftState
 from raftkv.raft.quorum import is_quorum
 from raftkv.types import NodeId, Term
@@ -114,11 +115,12 @@ class LeaseActor:
         if self._counts:
             self._set_timer()
 
-    def remaining_ms(self, lease_id: int) -> int:
-        """How long, by this node's clock and without the margin, until it counts as lapsed here."""
-        count = self._counts.get(lease_id)
-        if count is None:
-            return 0
+    def remaining_ms(self, lease: LeaseView) -> int:
+        """How long, by this node's clock and without the margin, until it counts as lapsed here. One that was
+        granted or renewed in this turn, or came with a snapshot, is counted only at the turn's end."""
+        count = self._counts.get(lease.id)
+        if count is None or count.renewed_index != lease.renewed_index:
+            return lease.ttl_ms
         left = self._until(count) - self._context.now() - (count.seconds - count.ttl_ms / 1000)
         return max(0, min(count.ttl_ms, int(left * 1000)))
 

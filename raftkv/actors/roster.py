@@ -1,7 +1,8 @@
 """What a node knows of the others by name: who is a member, which data folder and which life a name is,
 where it is reached. Decides of every frame whether it may count.
 
-Where a node is reached is what it says itself, else what ``cluster.toml`` says, else the configuration.
+Where a node is reached is what it says itself, else what ``cluster.toml`` says, else the configuration; but
+an address that comes into the configuration while this node runs is newer than what was said before.
 """
 
 from __future__ import annotations
@@ -65,7 +66,13 @@ class Roster:
         self._membership: Membership | None = None
 
     def update(self, membership: Membership) -> None:
-        self._membership = membership
+        before, self._membership = self._membership, membership
+        if before:
+            for member in membership.latest.members:
+                if member.address and member.address != _address(before, member.name):
+                    self._listed.pop(member.name, None)
+                    if self._introduced.get(member.name) != member.address[0]:
+                        self._introduced.pop(member.name, None)
         self._boots = {name: boot for name, boot in self._boots.items() if membership.latest.member(name)}
 
     def names(self) -> list[NodeId]:
@@ -81,8 +88,7 @@ class Roster:
     def endpoint(self, name: NodeId) -> str | None:
         found = self._introduced.get(name) or self._listed.get(name)
         if found is None and self._membership:
-            member = self._membership.latest.member(name)
-            found = member.address[0] if member and member.address else None
+            found = next(iter(_address(self._membership, name)), None)
         return found
 
     def introduce(self, name: NodeId, endpoint: str) -> None:
@@ -143,3 +149,8 @@ class Roster:
     def boot_of(self, name: NodeId) -> int:
         """Of the life in which this member was last heard; 0: in none."""
         return self._boots.get(name, 0)
+
+
+def _address(membership: Membership, name: NodeId) -> tuple[str, ...]:
+    member = membership.latest.member(name)
+    return member.address if member else ()

@@ -31,6 +31,7 @@ from raftkv.actors.snapshot_messages import (
 )
 from raftkv.actors.system import Context
 from raftkv.kv import CHUNK_BYTES, Applied, Code, KeyValue, Refused, Restoration, StateMachine
+from raftkv.kv.leases import LeaseView
 from raftkv.kv.limits import RANGE_BYTES_MAX
 from raftkv.raft import Entry, EntryKind, SnapshotChunk, SnapshotMark
 from raftkv.storage import StoreChunk
@@ -87,7 +88,7 @@ class StoreActor:
         self,
         context: Context,
         machine: StateMachine,
-        lease_ms_left: Callable[[int], int],
+        lease_ms_left: Callable[[LeaseView], int],
         chunk_bytes: int = CHUNK_BYTES,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -327,5 +328,5 @@ class StoreActor:
         views = leases.views() if not lease_id else [leases.view(lease_id)]
         if lease_id:
             keys = sorted(leases.find(lease_id).keys)[:LEASE_KEYS_SHOWN_MAX]
-        rows = [(view.id, view.ttl_ms, self._lease_ms_left(view.id), view.keys) for view in views]
+        rows = [(view.id, view.ttl_ms, self._lease_ms_left(view), view.keys) for view in views]
         return rows, keys

@@ -100,6 +100,7 @@ class Leadership:
         if self.heartbeat_elapsed >= raft.options.heartbeat_ticks:
             self.heartbeat_elapsed = 0
             for peer, progress in self.progress.items():
+                progress.check_due = True
                 self._send_heartbeat(peer, progress)
         else:
             self._spread_news()
@@ -412,13 +413,5 @@ class Leadership:
         progress.behind = message.behind
         self.reads.confirmed_by(message.sender, message.read_round)
         progress.acked_us = max(progress.acked_us, min(message.sent_us, self._raft.now_us))
-        if progress.stream:
-            progress.stream.heartbeat()
-        elif progress.state is ProgressState.PROBE:
-            progress.probe_open = False
-        elif self._raft.log.offset_index <= progress.next_index - 1 > progress.match_index:
-            # Appends are in flight. Nothing acknowledged since the last heartbeat: they may be
-            # lost, so ask with an empty append whether the peer holds what we think it does.
-            if progress.match_index == progress.match_at_heartbeat:
-                self._send_append(message.sender, progress, [])
-            progress.match_at_heartbeat = progress.match_index
+        if progress.check() and self._raft.log.offset_index <= progress.next_index - 1:
+            self._send_append(message.sender, progress, [])

@@ -29,14 +29,14 @@ class ProgressState(Enum):
 class Stream:
     """How far a snapshot has come on its way to a peer."""
 
-    __slots__ = ("acked", "acked_at_heartbeat", "mark", "sent")
+    __slots__ = ("acked", "acked_at_check", "mark", "sent")
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
         self.sent = 0
         """Chunks below this were sent."""
         self.acked = 0
-        self.acked_at_heartbeat = 0
+        self.acked_at_check = 0
 
     def take(self, inflights_max: int) -> range:
         """The chunks to be sent now."""
@@ -50,22 +50,23 @@ class Stream:
         self.acked = min(next_number, self.mark.chunks - 1)
         self.sent = max(self.sent, self.acked)
 
-    def heartbeat(self) -> None:
+    def check(self) -> None:
         """Nothing acknowledged since the last one: what is in flight may be lost."""
-        if self.acked == self.acked_at_heartbeat:
+        if self.acked == self.acked_at_check:
             self.sent = self.acked
-        self.acked_at_heartbeat = self.acked
+        self.acked_at_check = self.acked
 
 
 class Progress:
     __slots__ = (
         "acked_us",
         "behind",
+        "check_due",
         "clients_heard_at",
         "commit_sent",
         "inflight_bytes",
         "inflights",
-        "match_at_heartbeat",
+        "match_at_check",
         "match_index",
         "next_index",
         "probe_open",
@@ -102,7 +103,9 @@ class Progress:
         """The highest commit index that an append or a heartbeat has told it."""
         self.round_sent = 0
         """The round of reads that the latest heartbeat told it."""
-        self.match_at_heartbeat = LogIndex(0)
+        self.check_due = False
+        """A regular heartbeat was sent since the last ``check``."""
+        self.match_at_check = LogIndex(0)
 
     @property
     def alive(self) -> bool:
@@ -142,6 +145,26 @@ class Progress:
         else:
             self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
         return news
+
+    def check(self) -> bool:
+        """At an answer to a heartbeat, whose peer is there: was something lost that it should have had? An
+        append that probes, or chunks of a snapshot, may be sent again from then on. True: it is to be asked
+        whether it holds what was sent.
+
+        Judged once for each regular heartbeat. Rounds of reads bring thousands more in a second, and what was
+        sent a millisecond ago is not lost."""
+        if not self.check_due:
+            return False
+        self.check_due = False
+        self.probe_open = False
+        if self.stream:
+            self.stream.check()
+        if self.state is not ProgressState.REPLICATE or self.next_index - 1 == self.match_index:
+            return False
+        # Something is in flight, and was at the last check that found this: has any of it arrived since?
+        stalled = self.match_index == self.match_at_check
+        self.match_at_check = self.match_index
+        return stalled
 
     def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> None:
         """The peer lacks ``prev_log_index``; go on from ``next_index``. Not for an answer that is stale, or

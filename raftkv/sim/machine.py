@@ -128,7 +128,7 @@ class Machine:
                 random=rng,
                 client_port=self.ports["gateway"],
                 peer_port=self.ports["peers"],
-                connect=lambda to, _: SimPort(self._link(to)),
+                connect=lambda to, endpoint: SimPort(self._link(to, endpoint)),
                 control_port=self.ports["control"],
                 status_port=_listened_to(SimPort(lambda frame: world.on_status(name, frame))),
                 disk=self.disk,
@@ -144,8 +144,12 @@ class Machine:
         )
         self._turn.set(world.schedule.now)
 
-    def _link(self, to: NodeId) -> Callable[[Sequence[bytes]], None]:
-        return lambda frame: self._world.send_to_peer(self.name, to, frame[0])
+    def _link(self, to: NodeId, endpoint: str) -> Callable[[Sequence[bytes]], None]:
+        def send(frame: Sequence[bytes]) -> None:
+            if self._world.config.node(to).peer == endpoint:  # elsewhere nobody listens
+                self._world.send_to_peer(self.name, to, frame[0])
+
+        return send
 
     # -- what the world does to it
 

@@ -84,7 +84,7 @@ def test_what_takes_too_long_for_one_turn_goes_on_in_the_next() -> None:
     """A transaction may take twenty milliseconds: three hundred of them in one turn are deaf for six seconds,
     on all nodes alike. What is asked of the state behind them waits, and finds it as it was asked for."""
     context, clock = Recorded(), Ticking(0.6 * APPLY_SECONDS_A_TURN)
-    store = StoreActor(context, StateMachine(), lambda lease_id: 0, clock=clock)
+    store = StoreActor(context, StateMachine(), lambda lease: 0, clock=clock)
     entries = [Entry(LogIndex(index), TERM, EntryKind.NO_OP, b"") for index in range(1, 41)]
     store.handle(Apply(entries[:30]))
     store.handle(TakeSnapshot(LogIndex(30), TERM, b""))

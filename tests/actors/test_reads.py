@@ -39,7 +39,7 @@ def served(request: Request, messages: int = 1) -> list[int]:
     for _ in range(3):
         client.put(b"k", b"v")
     system, gateway = System(lambda: 0.0, random.Random(1)), _Gateway()
-    store = StoreActor(system, machine, lambda lease_id: 0)
+    store = StoreActor(system, machine, lambda lease: 0)
     system.add("store", store)
     system.add("gateway", gateway)
     for _ in range(messages):
@@ -55,6 +55,24 @@ def test_all_leases_are_shown_to_one_a_turn() -> None:
     """There may be twenty thousand, looked at one by one."""
     assert served((1, Kind.LEASES, 0, False)) == [1] * READS
     assert served((1, Kind.LEASES, 5, False))[0] > 1
+
+
+def test_a_lease_is_never_shown_without_time_left_because_it_is_new() -> None:
+    """A grant and the read that shows it are often of one turn, and time is counted at its end."""
+    world = World(3, seed=0)
+    leader = world.await_leader()
+    follower = next(name for name in world.names if name != leader)
+    writer, reader = world.user("writer", [leader]), world.user("reader", [follower])
+    left: list[int] = []
+    for _ in range(20):
+        grant, reads = writer.write(Op.LEASE_GRANT, 60_000), list[Call]()
+        while not grant.response:
+            reads.append(reader.leases())
+            world.run(0.0002)
+        world.reach(lambda: reader.core.calls_open == 0)
+        left += [row[2] for read in reads if read.response for row in read.response.detail[0]]
+    assert len(left) > 20
+    assert min(left) > 50_000
 
 
 def test_reads_of_the_present_fit_into_one_turn() -> None:
@@ -117,7 +135,7 @@ def test_local_reads_are_bounded_like_others() -> None:
 
 def test_a_read_waits_until_its_index_is_applied() -> None:
     system, gateway = System(lambda: 0.0, random.Random(1)), _Gateway()
-    system.add("store", StoreActor(system, StateMachine(), lambda lease_id: 0))
+    system.add("store", StoreActor(system, StateMachine(), lambda lease: 0))
     system.add("gateway", gateway)
     system.send("store", Read(LogIndex(1), [(b"c", (1, Kind.GET, b"k", 0, False))]))
     for _ in range(2):

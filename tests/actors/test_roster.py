@@ -92,6 +92,31 @@ def test_a_node_is_reached_where_it_says_then_where_the_file_then_where_the_conf
     assert found.members() == [N2, N4]
 
 
+def test_a_name_that_comes_back_elsewhere_is_looked_for_there() -> None:
+    """Whatever the file says of it, and where its former bearer was, or still is."""
+    for name in (N3, N4):
+        found = roster(THREE)
+        found.introduce(name, "tcp://127.0.0.1:44")
+        found.update(Membership(WITHOUT_N3, LogIndex(6), WITHOUT_N3, LogIndex(6)))
+        found.introduce(name, "tcp://127.0.0.1:45")
+        again = WITHOUT_N3.with_member(Member(name, Part.LEARNER, address=("tcp://127.0.0.1:7",)))
+        found.update(Membership(again, LogIndex(7), again, LogIndex(7)))
+        assert found.endpoint(name) == "tcp://127.0.0.1:7"
+        found.introduce(name, "tcp://127.0.0.1:8")
+        assert found.endpoint(name) == "tcp://127.0.0.1:8", "it says so itself"
+        met = WITHOUT_N3.with_member(Member(name, Part.LEARNER, "4a", ("tcp://127.0.0.1:8",)))
+        found.update(Membership(met, LogIndex(8), met, LogIndex(8)))
+        assert found.endpoint(name) == "tcp://127.0.0.1:8"
+
+
+def test_an_address_of_the_time_before_this_start_does_not_count_beside_the_file() -> None:
+    """All nodes may have moved, and the files say so."""
+    found = roster(
+        THREE.without(N2).with_member(Member(N2, incarnation="2a", address=("tcp://127.0.0.1:1",)))
+    )
+    assert found.endpoint(N2) == "tcp://127.0.0.1:2"
+
+
 def test_an_earlier_life_is_told_from_the_present_one_and_folders_apart() -> None:
     found = roster()
     found.check(frame(N2, "2a", boot=1), 0.0)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+
+import pytest
 
 from raftkv.actors.messages import (
     Apply,
@@ -22,6 +25,8 @@ from raftkv.actors.snapshot_messages import (
 )
 from raftkv.actors.storage import DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
+from raftkv.client.calls import Call
+from raftkv.config import SnapshotConfig
 from raftkv.errors import DiskFull
 from raftkv.kv import Command, Op, Retention, StateMachine
 from raftkv.observe import DiskFault
@@ -38,7 +43,9 @@ from raftkv.raft import (
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
+from raftkv.wire import peer
 from tests.actors.recorded import Recorded
+from tests.support.world import World
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
 RULE = SnapshotRule(1000, 1 << 20)
@@ -203,3 +210,43 @@ class Jobs:
 
     def set_fault(self, fault: DiskFault | None) -> None:
         del fault
+
+
+@pytest.mark.parametrize("needed", [False, True], ids=["beside a quorum", "for the quorum"])
+def test_reads_do_not_make_a_leader_send_chunks_again_that_are_on_their_way(
+    needed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round of reads is answered at once, by a node whose disk is still at the first chunk."""
+    world = World(3, seed=5, snapshot=SnapshotConfig(entries=200, retain_entries=0), chunk_bytes=4096)
+    leader = world.await_leader()
+    late, other = (name for name in world.names if name != leader)
+    world.crash(late)
+    user = world.user()
+    for number in range(600):
+        user.put(f"k{number}", "v" * 500)
+    world.reach(lambda: user.core.calls_open == 0)
+    world.run(2.0)
+    sent: Counter[int] = Counter()
+    deliver = world.send_to_peer
+
+    def noted(sender: str, to: str, frame: bytes) -> None:
+        if (sender, to) == (leader, late):
+            sent.update(item.number for item in peer.decode(frame).items if isinstance(item, InstallSnapshot))
+        deliver(sender, to, frame)
+
+    monkeypatch.setattr(world, "send_to_peer", noted)
+    world.start(late)
+    world.machine(late).disk.slow_seconds = 0.02
+    if needed:
+        world.crash(other)
+    reader = world.user("reader", [leader])
+    reads: list[Call] = []
+    while not world.node(late).raft.snapshots_installed:
+        reads = [read for read in reads if not (read.response or read.error)]
+        reads += [reader.get("k1") for _ in range(4 - len(reads))]
+        world.run(0.0005)
+        assert world.now < 60.0
+    assert set(sent.values()) == {1}
+    newest = world.node(leader).raft.raft.snapshots.newest
+    assert newest
+    assert len(sent) == newest.chunks

@@ -6,8 +6,8 @@ from raftkv.actors.store import StoreActor
 from raftkv.kv.machine import StateMachine
 from raftkv.kv.sessions import Sessions
 from raftkv.kv.snapshot import Capture, Restoration
-from raftkv.raft.leader import Leadership
 from raftkv.raft.log import RaftLog
+from raftkv.raft.progress import Progress
 from raftkv.raft.snapshot import Snapshots as RaftSnapshots
 from raftkv.storage import Wal
 from raftkv.storage.recovery import Reader
@@ -144,7 +144,14 @@ MUTANTS = (
         "lost-chunk-never-sent-again",
         "a leader waits for ever for the answer to a chunk that was lost",
         "29",
-        Edit(Leadership.on_heartbeat_response, "progress.stream.heartbeat()", "pass"),
+        Edit(Progress.check, "self.stream.check()", "pass"),
+    ),
+    _mutant(
+        Part.RAFT,
+        "round-of-reads-passes-for-a-heartbeat",
+        "what was sent a moment ago is taken for lost, and sent again, with each round of reads",
+        "29",
+        Edit(Progress.check, "if not self.check_due:", "if False:"),
     ),
     _mutant(
         Part.STORAGE,

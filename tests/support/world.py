@@ -114,6 +114,9 @@ class VirtualClient:
         fields = (Kind.GET, key.encode(), 0, stale)
         return self._submit(Call(fields, self._world.now + timeout, _no_op, None, target))
 
+    def leases(self, timeout: float = 5.0) -> Call:
+        return self._submit(Call((Kind.LEASES, 0, False), self._world.now + timeout, _no_op))
+
     def await_value(self, key: str) -> str | None:
         """A linearizable read, now."""
         call = self.get(key)

@@ -1,0 +1,56 @@
+"""A member that is added again under its name, on another machine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from raftkv.config import NodeConfig
+from raftkv.raft import AddLearner, Remove
+from raftkv.raft.membership import Change
+from raftkv.types import NodeId
+from tests.support.world import World
+
+N4 = NodeId("n4")
+
+
+def change(world: World, wanted: Change) -> None:
+    raft = world.node(world.await_leader()).raft.raft
+    world.reach(lambda: raft.change_membership(wanted) is None)  # the leader makes changes of its own
+    world.reach(lambda: raft.log.configurations.latest_index <= raft.log.commit_index)
+
+
+def move(world: World, name: NodeId) -> NodeConfig:
+    """From now on it listens elsewhere, of which the nodes that run have read nothing."""
+    there = {
+        kind: getattr(world.config.node(name), kind).replace("virtual", "elsewhere")
+        for kind in ("peer", "client", "control", "status")
+    }
+    moved = dataclasses.replace(world.config.node(name), **there)
+    nodes = tuple(moved if node.name == name else node for node in world.config.nodes)
+    world.config = dataclasses.replace(world.config, nodes=nodes)
+    return moved
+
+
+def test_a_member_that_comes_back_elsewhere_under_its_name_is_reached_there() -> None:
+    world = World(3, seed=3, spares=1)
+    change(world, AddLearner(N4, world.config.node(N4).endpoints()))
+    leader = world.node(world.await_leader())
+    world.reach(lambda: (member := leader.raft.raft.configuration.member(N4)) and member.incarnation)
+    change(world, Remove(N4))
+    world.run(2.0)
+    world.wipe(N4)
+    moved = move(world, N4)
+    world.start(N4)
+    change(world, AddLearner(N4, moved.endpoints()))
+    world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.raft.raft.log.commit_index)
+
+
+def test_a_member_is_reached_where_it_was_added_whatever_the_file_says() -> None:
+    world = World(3, seed=4, spares=1)
+    world.await_leader()
+    world.wipe(N4)
+    moved = move(world, N4)
+    world.start(N4)
+    change(world, AddLearner(N4, moved.endpoints()))
+    leader = world.node(world.await_leader()).raft.raft
+    world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.log.commit_index)
