@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 from raftkv.client import requests
 from raftkv.client.calls import Call
 from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
-from raftkv.client.core import ClientCore
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
 from raftkv.client.requests import Request, Step, to_bytes, to_wait
 from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
+from raftkv.client.stream import Arrivals, Arrived, Stream
 from raftkv.client.types import (
     Bytes,
     CasResult,
@@ -34,7 +34,6 @@ from raftkv.client.types import (
     PutResult,
     TxnResult,
 )
-from raftkv.client.watching import Watch
 from raftkv.errors import ClientError, Compacted, LeaseNotFound
 from raftkv.keys import Key, as_key
 from raftkv.kv import prefix_end
@@ -337,19 +336,38 @@ class AsyncLease(HeldLease):
         return await self._client.lease_info(self.id)
 
 
-class AsyncWatchStream:
+class _LoopArrivals(Arrivals):
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+
+    def put(self, arrived: Arrived) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._take_in, arrived)
+
+    def _take_in(self, arrived: Arrived) -> None:
+        self.waiting.append(arrived)
+        self._news.set()
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Until something comes; whether the time was not up. Not by ``wait_for``, which in Python 3.11 loses
+        that its task is cancelled where something comes at that very moment."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class AsyncWatchStream(Stream):
     """See ``WatchStream``: ``async for event in stream``."""
 
     def __init__(self, client: object, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
-        self._client = client  # which ends when nobody holds it any more
-        self._pump = pump
-        self._loop = asyncio.get_running_loop()
-        self._arrived: asyncio.Queue[tuple[list[Event], int] | ClientError | None] = asyncio.Queue()
-        self._events: deque[Event] = deque()
-        self._answers = 0
-        self._ended = self._closed = False
-        self._watch = Watch(start, end, after, flags, self._on_events, self._on_error)
-        pump.post(lambda core, now: core.watches.begin(self._watch, now))
+        self._arrivals = _LoopArrivals()
+        super().__init__(client, pump, self._arrivals, start, end, after, flags)
 
     async def __aenter__(self) -> AsyncWatchStream:
         return self
@@ -366,60 +384,16 @@ class AsyncWatchStream:
             raise StopAsyncIteration
         return event
 
-    @property
-    def revision(self) -> int:
-        """Everything up to here has come, though it may wait to be read."""
-        return self._watch.revision
-
     async def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
         timeout = to_wait(timeout)
-        while self._closed or not self._events:
-            if self._ended or self._closed:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            event = self._take()
+            if event or self._over:
+                return event
+            seconds = None if until is None else until - time.monotonic()
+            if seconds is not None and seconds <= 0:
                 return None
-            if self._answers:
-                answers, self._answers = self._answers, 0
-                self._give_back(answers)
-            try:
-                arrived = self._arrived.get_nowait()  # 'wait_for' with 0 would not even look
-            except asyncio.QueueEmpty:
-                try:
-                    arrived = await asyncio.wait_for(self._arrived.get(), timeout)
-                except TimeoutError:
-                    return None
-            if not isinstance(arrived, tuple):
-                self._ended = True
-                if arrived is not None:
-                    raise arrived
+            if not await self._arrivals.wait(seconds):
                 return None
-            events, self._answers = arrived
-            self._events.extend(events)
-        return self._events.popleft()
-
-    def close(self) -> None:
-        """No further events; whoever waits for one in another task gets None."""
-        if self._ended or self._closed:
-            return
-        self._closed = True
-        self._arrived.put_nowait(None)
-
-        def end(core: ClientCore, now: float) -> None:
-            del now
-            core.watches.end(self._watch)
-
-        with contextlib.suppress(ClientError):  # closed with everything else
-            self._pump.post(end)
-
-    def _give_back(self, answers: int) -> None:
-        with contextlib.suppress(ClientError):  # closed meanwhile: what has come can be read all the same
-            self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
-
-    def _on_events(self, events: list[Event], answers: int) -> None:
-        self._hand_over((events, answers))
-
-    def _on_error(self, error: ClientError) -> None:
-        self._hand_over(error)
-
-    def _hand_over(self, arrived: tuple[list[Event], int] | ClientError) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, arrived)

@@ -1,8 +1,14 @@
-"""A watch as an iterator, for threads."""
+"""A watch as an iterator: what those for threads and for event loops have in common, and the one for threads.
+
+The client's thread knows of a stream only its ``Arrivals``. So one that is forgotten can be collected, with
+its client if nobody else holds that, and its watch ends.
+"""
 
 from __future__ import annotations
 
 import queue
+import time
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,23 +20,117 @@ from raftkv.client.types import Event
 from raftkv.client.watching import Watch
 from raftkv.errors import ClientError
 
+Arrived = tuple[Iterator[Event], int] | ClientError | None
+"""Events, and how many answers brought them; the error that ended the watch; None: it was closed."""
 
-class WatchStream:
+
+class Arrivals:
+    """What has come and was not read yet."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Arrived] = deque()
+
+    def on_events(self, events: list[Event], answers: int) -> None:
+        """In the client's thread."""
+        self.put((iter(events), answers))
+
+    def put(self, arrived: Arrived) -> None:
+        """In any thread."""
+        raise NotImplementedError
+
+
+class Stream:
+    def __init__(
+        self, client: object, pump: Pump, arrivals: Arrivals, start: bytes, end: bytes, after: int, flags: int
+    ) -> None:
+        self._client = client  # which ends when nobody holds it any more
+        self._pump = pump
+        self._waiting = arrivals.waiting
+        self._put = arrivals.put
+        self._over = False
+        watch = self._watch = Watch(start, end, after, flags, arrivals.on_events, arrivals.put)
+        pump.post(lambda core, now: core.watches.begin(watch, now))
+        self._end = weakref.finalize(self, _end, pump, watch)
+        self._end.atexit = False
+
+    @property
+    def revision(self) -> int:
+        """Everything up to here has come, though it may wait to be read."""
+        return self._watch.revision
+
+    def close(self) -> None:
+        """No further events; whoever waits for one elsewhere gets None."""
+        if not self._over:
+            self._over = True
+            self._put(None)
+            self._end()
+
+    def _take(self) -> Event | None:
+        """The next event of those that have come. Raises the error that ended the watch, once."""
+        while self._waiting and not self._over:
+            first = self._waiting[0]
+            if not isinstance(first, tuple):
+                self._over = True
+                if first:
+                    raise first
+                break
+            events, answers = first
+            for event in events:
+                return event
+            # Only now: whoever reads slowly is to be sent no more than that.
+            self._waiting.popleft()
+            self._give_back(answers)
+        return None
+
+    def _give_back(self, answers: int) -> None:
+        watch = self._watch
+        with suppress(ClientError):  # closed meanwhile: what has come can be read all the same
+            self._pump.post(lambda core, now: core.watches.consumed(watch, answers, now))
+
+
+def _end(pump: Pump, watch: Watch) -> None:
+    def end(core: ClientCore, now: float) -> None:
+        del now
+        core.watches.end(watch)
+
+    with suppress(ClientError):  # closed with everything else
+        pump.post(end)
+
+
+class _ThreadArrivals(Arrivals):
+    """Nothing is lost where whoever waits is interrupted: what has come is not handed over by what wakes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wakings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken = False
+        """Since somebody was last about to wait."""
+
+    def put(self, arrived: Arrived) -> None:
+        self.waiting.append(arrived)
+        if not self._woken:
+            self._woken = True
+            self._wakings.put(None)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Until something comes, perhaps a little less; whether the time was not up."""
+        self._woken = False
+        if not self.waiting:  # looked at after saying so: what comes from now on wakes us
+            with suppress(queue.Empty):
+                self._wakings.get(timeout=seconds)
+                return True
+        return bool(self.waiting)
+
+
+class WatchStream(Stream):
     """Events, in order; iterating waits for the next. Ends when it is closed; raises ``Compacted`` when what
     comes next is forgotten, and any other ``ClientError`` that ends the watch.
 
     Holds at most some megabytes: a node sends no more than that ahead of whoever reads here."""
 
     def __init__(self, client: object, pump: Pump, start: bytes, end: bytes, after: int, flags: int) -> None:
-        self._client = client  # which ends when nobody holds it any more
-        self._pump = pump
-        self._arrived: queue.SimpleQueue[tuple[list[Event], int] | ClientError | None] = queue.SimpleQueue()
-        self._events: deque[Event] = deque()
-        self._answers = 0
-        """That brought the events in hand."""
-        self._ended = self._closed = False
-        self._watch = Watch(start, end, after, flags, self._on_events, self._arrived.put)
-        pump.post(lambda core, now: core.watches.begin(self._watch, now))
+        self._arrivals = _ThreadArrivals()
+        super().__init__(client, pump, self._arrivals, start, end, after, flags)
 
     def __enter__(self) -> WatchStream:
         return self
@@ -47,52 +147,16 @@ class WatchStream:
             raise StopIteration
         return event
 
-    @property
-    def revision(self) -> int:
-        """Everything up to here has come, though it may wait to be read."""
-        return self._watch.revision
-
     def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
         timeout = to_wait(timeout)
-        while self._closed or not self._events:
-            if self._ended or self._closed:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            event = self._take()
+            if event or self._over:
+                return event
+            seconds = None if until is None else max(0.0, until - time.monotonic())
+            if seconds != 0:
+                self._pump.check_wait()
+            if not self._arrivals.wait(seconds):
                 return None
-            if self._answers:
-                answers, self._answers = self._answers, 0
-                self._give_back(answers)
-            try:
-                if timeout != 0 and self._arrived.empty():
-                    self._pump.check_wait()
-                arrived = self._arrived.get(timeout=timeout)
-            except queue.Empty:
-                return None
-            if not isinstance(arrived, tuple):
-                self._ended = True
-                if arrived is not None:
-                    raise arrived
-                return None
-            events, self._answers = arrived
-            self._events.extend(events)
-        return self._events.popleft()
-
-    def close(self) -> None:
-        """No further events; whoever waits for one in another thread gets None."""
-        if self._ended or self._closed:
-            return
-        self._closed = True
-        self._arrived.put(None)
-
-        def end(core: ClientCore, now: float) -> None:
-            del now
-            core.watches.end(self._watch)
-
-        with suppress(ClientError):  # closed with everything else
-            self._pump.post(end)
-
-    def _give_back(self, answers: int) -> None:
-        with suppress(ClientError):  # closed meanwhile: what has come can be read all the same
-            self._pump.post(lambda core, now: core.watches.consumed(self._watch, answers, now))
-
-    def _on_events(self, events: list[Event], answers: int) -> None:
-        self._arrived.put((events, answers))
