@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from raftkv import __version__
 from raftkv.cli.options import where_it_was_looked_for
-from raftkv.cli.output import Exit, Unprinted, discard, exit_code_of, fail, flush
+from raftkv.cli.output import Exit, Unprinted, discard, exit_code_of, fail, flush, require_stdout
 from raftkv.errors import RaftkvError, Unreachable
 
 MODULES = {
@@ -41,6 +41,8 @@ MODULES = {
 }
 """Of this package, with the commands that each registers, in the order of the help text. To import them all
 and to read the signatures of all commands took half of the time of a ``raftkv get``."""
+SILENT = {"up", "down", "node", "lock", "elect", "chaos"}
+"""Do what they are for without a word on stdout, and so do it also where that is closed."""
 _HOMES = {name: module for module, names in MODULES.items() for name in names.split()}
 
 
@@ -62,6 +64,12 @@ class _Commands(TyperGroup):
             importlib.import_module(f"raftkv.cli.{module}").register(home)
             self.commands.update(typer.main.get_group(home).commands)
         return self.commands.get(name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        found = super().resolve_command(ctx, args)
+        if found[0] not in SILENT:
+            require_stdout()  # before anything happens whose outcome is to be printed
+        return found
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         try:

@@ -38,7 +38,7 @@ from raftkv.cli.output import (
     note,
     stderr_is_terminal,
 )
-from raftkv.cli.reading import lines, stdin
+from raftkv.cli.reading import lines, patient, stdin
 from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 ERRORS_SHOWN = 5
 PROGRESS_SECONDS = 0.1
+TEND_SECONDS = 0.002
+"""While nothing comes to be loaded: as soon as something does, it is more urgent."""
 PROGRESS_WIDTH = 30
 STALE_NOTE = "no quorum confirms that node {} is up to date: this is its own applied state as it stands"
 
@@ -86,7 +88,7 @@ def load(
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout, target.key) as pipeline:
-        lines, kind = _told_apart(stream, format_, file)
+        lines, kind = _told_apart(patient(stream, lambda: pipeline.tend(TEND_SECONDS)), format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         progress = _Progress(total)
         unreadable: RaftkvError | None = None
@@ -97,6 +99,10 @@ def load(
                     break  # --timeout has passed in vain: the rest would only wait as long, batch by batch
         except (ConfigError, InvalidRequest) as error:
             unreadable = error
+        except KeyboardInterrupt:
+            progress.end(pipeline)
+            _tell_where_to_go_on(pipeline, file)
+            raise
         pipeline.drain()
         progress.end(pipeline)
     if unreadable and not pipeline.errors:
@@ -215,6 +221,12 @@ def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
         elif isinstance(error, json_module.JSONDecodeError):
             what = f"not JSON: {error.msg} at column {error.colno}"
         raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
+
+
+def _tell_where_to_go_on(pipeline: Pipeline, file: str) -> None:
+    first = pipeline.first_open
+    rest = f"; go on from line {first}: that one may or may not have happened" if first else ""
+    note(f"{file}: interrupted, {pipeline.succeeded} loaded{rest}")
 
 
 def _conclude(pipeline: Pipeline, file: str, json: bool) -> None:

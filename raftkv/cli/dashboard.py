@@ -179,6 +179,18 @@ def dashboard_of(
         note(f"recorded into {recorder.path}; 'raftkv replay {recorder.path}' shows it")
 
 
+def check_recordable(path: Path | None) -> None:
+    """Before anything is started that is to be recorded there."""
+    if path is None:
+        return
+    if path.exists():
+        raise ConfigError(f"--record: {path} exists already; remove it, or record into another file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--record: cannot record into {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--record: cannot record into {path}: {path.parent} cannot be written to")
+
+
 def open_recording(path: Path, names: Any, source: str) -> RecordingFile:
     from raftkv.tui.playback.files import RecordingFile
 

@@ -8,7 +8,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, as_text, emit, emit_json, note
-from raftkv.cli.reading import stdin
+from raftkv.cli.reading import read, stdin
 from raftkv.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def read_value(value: str) -> bytes:
         return argument_bytes(value)
     from raftkv.kv.limits import VALUE_BYTES_MAX
 
-    found = stdin().read(VALUE_BYTES_MAX + 1)
+    found = read(lambda: stdin().read(VALUE_BYTES_MAX + 1), "stdin")
     if len(found) > VALUE_BYTES_MAX:  # without reading on: there may be no end of it
         raise InvalidRequest(f"the value on stdin has over {VALUE_BYTES_MAX:,} bytes, which is the limit")
     return found

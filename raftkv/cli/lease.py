@@ -18,13 +18,16 @@ from raftkv.cli.options import (
     connect,
     find_target,
 )
-from raftkv.cli.output import as_field, as_json, emit, emit_json, flush
+from raftkv.cli.output import as_field, as_json, emit, emit_json, flush, note
+from raftkv.errors import OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
-    from raftkv.client import LeaseInfo
+    from raftkv.client import Client, LeaseInfo
 
 RENEWALS = 3
 """Within one time to live."""
+RETRY_SECONDS = 0.5
+"""After a renewal that nobody has answered, which has taken --timeout already."""
 LeaseId = Annotated[int, typer.Argument(metavar="ID", help="As 'grant' printed it.", show_default=False)]
 
 
@@ -84,10 +87,13 @@ def keep_alive(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Renew a lease until interrupted, printing a line each time. Exit 1 when it has ended."""
+    """Renew a lease until interrupted, printing a line each time. Exit 1 when it has ended.
+
+    Goes on through an outage of the cluster: a lease outlives it, as nobody could have renewed it.
+    """
     with connect(find_target(endpoints, config, data), timeout) as client:
+        ttl = client.keep_alive(lease_id)
         while True:
-            ttl = client.keep_alive(lease_id)
             if json:
                 emit_json({"id": lease_id, "ttl": ttl})
             else:
@@ -96,6 +102,20 @@ def keep_alive(
             if once:
                 return
             threading.Event().wait(ttl / RENEWALS)
+            ttl = _renewed(client, lease_id)
+
+
+def _renewed(client: Client, lease_id: int) -> float:
+    """However long that takes. Raises ``LeaseNotFound`` when it has ended."""
+    told = False
+    while True:
+        try:
+            return client.keep_alive(lease_id)
+        except (Unavailable, OutcomeUnknown) as error:
+            if not told:
+                note(f"lease {lease_id} could not be renewed, trying on: {error}")
+            told = True
+            threading.Event().wait(RETRY_SECONDS)
 
 
 def list_leases(

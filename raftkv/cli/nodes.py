@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.dashboard import Record, dashboard_of, recording
+from raftkv.cli.dashboard import Record, check_recordable, dashboard_of, recording
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.output import fail, note, on_a_terminal, telling
 from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
@@ -73,6 +73,7 @@ def up(
         return
     from raftkv.cluster.launcher import Launcher
 
+    check_recordable(record)
     # The dashboard draws on stderr, so that is the one that must be a terminal too.
     attended = not headless and on_a_terminal()
     with nullcontext(note) if attended else telling() as report:
@@ -165,7 +166,7 @@ def _resize_running(folder: Path, nodes: int) -> bool:
 
 def _run_headless(launcher: Launcher, folder: Path, record: Path | None) -> None:
     """Nodes are recorded from the moment their endpoints are known."""
-    from raftkv.cluster.discovery import find
+    from raftkv.cluster.discovery import running_in
 
     if record is None:
         launcher.run()
@@ -176,11 +177,12 @@ def _run_headless(launcher: Launcher, folder: Path, record: Path | None) -> None
         while not launcher.started.wait(0.05):
             if over.is_set():
                 return
-        with recording(find(None, None, folder), record):
-            over.wait()
+        try:
+            with recording(running_in(folder), record):
+                over.wait()
+        except RaftkvError as error:  # the cluster goes on without
+            note(str(error))
 
-    if record.exists():
-        raise ConfigError(f"--record: {record} exists already; remove it, or record into another file")
     thread = threading.Thread(target=watch, name="recording")
     thread.start()
     try:
@@ -194,7 +196,7 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
     """The launcher in a thread of its own, which lives until the last node has ended. The dashboard does not
     outlive it: whoever says ``down`` elsewhere ends both."""
     from raftkv.cli.showing import Screen
-    from raftkv.cluster.discovery import find
+    from raftkv.cluster.discovery import running_in
 
     failures: list[RaftkvError] = []
 
@@ -217,7 +219,7 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
             while thread.is_alive() and not launcher.ready.wait(0.05):
                 pass
             if thread.is_alive():
-                target = find(None, None, folder)
+                target = running_in(folder)
                 with dashboard_of(target, owns_cluster=True, record=record) as (dashboard, _):
                     screen.show(dashboard)
     finally:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.output import require_stdout
 from raftkv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def find_whole_cluster(
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
     if target.controls is None:
-        with connect(target, timeout, prints=False) as client:
+        with connect(target, timeout) as client:
             nodes = client.hello().nodes
         target = replace(
             target,
@@ -101,13 +100,10 @@ _found: Target | None = None
 
 
 @contextmanager
-def connect(target: Target, timeout: float, prints: bool = True) -> Iterator[Client]:
-    """``prints``: what is asked for is to be printed, so nothing is asked where that cannot be."""
+def connect(target: Target, timeout: float) -> Iterator[Client]:
     from raftkv.client import Client
 
     check_timeout(timeout)
-    if prints:
-        require_stdout()
     if shared and shared.target.clients == target.clients:
         own = shared.timeout if timeout == DEFAULT_TIMEOUT else timeout
         before, shared.client.timeout = shared.client.timeout, own

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import select
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any, cast
 
 from raftkv.errors import ConfigError
 
 LINE_BYTES_MAX = 16 << 20
 """Of a line: several times the largest value, in whatever form."""
+IDLE_MS = 50
+"""Between two looks at what else there is to do, where nothing is under way."""
 
 
 class _Stdin:
@@ -43,10 +48,43 @@ def commands_from_stdin() -> Iterator[Iterator[bytes]]:
             os.dup2(stream.fileno(), fd)
 
 
+class _Patient(io.RawIOBase):
+    """Reads what may be long in coming, and does something else meanwhile."""
+
+    def __init__(self, fd: int, meanwhile: Callable[[], bool]) -> None:
+        self._fd = fd
+        self._meanwhile = meanwhile
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._poll.poll(0):
+            if not self._meanwhile():
+                self._poll.poll(IDLE_MS)
+        data = os.read(self._fd, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def patient(stream: IO[bytes], meanwhile: Callable[[], bool]) -> IO[bytes]:
+    """``stream``; and where it is no file but somebody who may take their time, ``meanwhile`` is called again
+    and again while nothing comes. It says whether it had anything to do, and must not take long."""
+    try:
+        fd = stream.fileno()
+    except OSError:  # it is no file at all: a program's own stream
+        return stream
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return stream
+    return cast("IO[bytes]", io.BufferedReader(_Patient(fd, meanwhile)))
+
+
 def lines(stream: IO[bytes], name: str) -> Iterator[bytes]:
-    """With their ends. Raises ``ConfigError`` for one that is too long."""
+    """With their ends. Raises ``ConfigError`` for one that is too long, or cannot be read."""
     number = 0
-    while line := stream.readline(LINE_BYTES_MAX + 1):
+    while line := read(lambda: stream.readline(LINE_BYTES_MAX + 1), f"{name}, line {number + 1}"):
         number += 1
         if len(line) > LINE_BYTES_MAX:
             raise ConfigError(
@@ -56,7 +94,15 @@ def lines(stream: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def whole(stream: IO[bytes], name: str, bytes_max: int) -> bytes:
-    found = stream.read(bytes_max + 1)
+    found = read(lambda: stream.read(bytes_max + 1), name)
     if len(found) > bytes_max:
         raise ConfigError(f"{name} has over {bytes_max:,} bytes, which is the limit")
     return found
+
+
+def read(take: Callable[[], bytes], what: str) -> bytes:
+    """What ``take`` returns. Raises ``ConfigError`` where ``what`` cannot be read."""
+    try:
+        return take()
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot be read: {error.strerror}") from None

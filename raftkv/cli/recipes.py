@@ -72,7 +72,7 @@ def lock(
 
     check_finite("--wait", wait)
     _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
+    with connect(find_target(endpoints, config, data), timeout) as client:
         held = Lock(client, argument_bytes(name), ttl)
         if not held.acquire(wait or None):
             fail(f"lock {name}: somebody else has held it for {wait:g} s")
@@ -109,7 +109,7 @@ def elect(
     check_finite("--wait", wait)
     content = None if value is None else read_value(value)
     _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout, prints=False) as client:
+    with connect(find_target(endpoints, config, data), timeout) as client:
         election = Election(client, argument_bytes(name), ttl)
         if content is None:
             _listen(client, name, json)

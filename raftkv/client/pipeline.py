@@ -30,7 +30,8 @@ class Pipeline:
         self._session = self._transport.core.new_session()
         self._in_flight = in_flight
         self._timeout = timeout
-        self._open: set[bytes] = set()
+        self._open: dict[bytes, int] = {}
+        """By key, the caller's number."""
         self.succeeded = 0
         self.errors: list[tuple[int, ClientError]] = []
         """(the caller's number, what became of it) of the first failures."""
@@ -50,10 +51,22 @@ class Pipeline:
         check_value(value)
         while key in self._open or len(self._open) >= self._in_flight:
             self._transport.pump(PUMP_SECONDS)
-        self._open.add(key)
+        self._open[key] = number
         now = time.monotonic()
         done = partial(self._on_done, number, key)
         self._transport.core.submit(Call((Op.PUT, key, value), now + self._timeout, done, self._session), now)
+
+    def tend(self, seconds: float) -> bool:
+        """Send what was submitted and take in what is answered, for so long at most: for whoever waits for
+        something else. Whether anything is open."""
+        if self._open:
+            self._transport.pump(seconds)
+        return bool(self._open)
+
+    @property
+    def first_open(self) -> int | None:
+        """The lowest number of those that have no outcome; None where all have."""
+        return min(self._open.values(), default=None)
 
     def drain(self) -> None:
         """Wait until every write has its outcome."""
@@ -61,7 +74,7 @@ class Pipeline:
             self._transport.pump(PUMP_SECONDS)
 
     def _on_done(self, number: int, key: bytes, call: Call) -> None:
-        self._open.discard(key)
+        del self._open[key]
         if call.error is None:
             self.succeeded += 1
         elif len(self.errors) < ERRORS_KEPT:

@@ -47,14 +47,25 @@ def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> 
             return Target(source, _split(source, listed), key=_key(None))
     if config_path:
         return _from_config(config_path)
-    running = _from_data(data or DEFAULT_DATA)
+    running = _running_in(data or DEFAULT_DATA)
     if running:
         return running
     if data is None and DEFAULT_CONFIG.exists():
         return _from_config(DEFAULT_CONFIG)
-    raise Unavailable(
-        f"no cluster runs in {data or DEFAULT_DATA}; start one with 'raftkv up', or {SAY_WHERE}"
-    )
+    raise _nothing_runs_in(data or DEFAULT_DATA)
+
+
+def running_in(folder: Path) -> Target:
+    """The cluster that runs in ``folder``, whatever the environment names: for whoever has started it.
+    Raises ``Unavailable`` where none does."""
+    running = _running_in(folder)
+    if running is None:
+        raise _nothing_runs_in(folder)
+    return running
+
+
+def _nothing_runs_in(folder: Path) -> Unavailable:
+    return Unavailable(f"no cluster runs in {folder}; start one with 'raftkv up', or {SAY_WHERE}")
 
 
 def _split(source: str, listed: str) -> tuple[str, ...]:
@@ -95,12 +106,12 @@ def _key(folder: Path | None) -> Key | None:
     )
 
 
-def _from_data(data: Path) -> Target | None:
-    state = run_state.load(data)
+def _running_in(folder: Path) -> Target | None:
+    state = run_state.load(folder)
     if state is None:
         return None
     return Target(
-        str(data),
+        str(folder),
         tuple(node.client for node in state.nodes),
         {node.name: node.control for node in state.nodes},
         {node.name: node.status for node in state.nodes},

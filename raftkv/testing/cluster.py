@@ -68,7 +68,7 @@ class LocalCluster:
 
     def _start(self, base_port: int) -> None:
         from raftkv.cluster.chaos import Chaos
-        from raftkv.cluster.discovery import find
+        from raftkv.cluster.discovery import running_in
         from raftkv.cluster.ourselves import own_command
 
         if self._folder is None:
@@ -86,7 +86,7 @@ class LocalCluster:
         word = self._first_word()
         if word != READY:
             raise LaunchError(word or "the cluster's process ended without a word")
-        self._target = find(None, None, data)
+        self._target = running_in(data)
         self._chaos = Chaos(self._target, NODE_SECONDS)
 
     def _first_word(self) -> str:

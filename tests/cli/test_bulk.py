@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +18,7 @@ from raftkv.cli import bulk
 from raftkv.cli.output import from_json
 from raftkv.client import Client
 from tests.cli.asserting import invoke, ok, quiet, refused, run_with
-from tests.support.processes import LocalCluster
+from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
 
@@ -36,6 +43,29 @@ def encoded(content: bytes) -> str | dict[str, str]:
         return content.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(content).decode()}
+
+
+class Background:
+    """A command that reads what is written to it."""
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "raftkv", *arguments],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def end(self) -> tuple[int, bytes, bytes]:
+        out, err = self.process.communicate(timeout=2 * DEADLINE_SECONDS)
+        return self.process.returncode, out, err
 
 
 @pytest.mark.parametrize("form", ["tsv", "jsonl"])
@@ -141,6 +171,39 @@ def test_files_that_cannot_be_read(cluster: LocalCluster) -> None:
     assert "stdin is closed" in refused(no_stdin, 2)
     (cluster.folder / "closed.tsv").write_text("closed/a\tx\n")
     assert quiet(run_with(["load", "closed.tsv"], cluster.folder, shell='exec "$@" <&-')) == b"1\n"
+
+
+def test_what_comes_slowly_is_loaded_as_it_comes(cluster: LocalCluster) -> None:
+    """However long the next line takes, what came before it is sent, and its answer taken in."""
+    begun = Background(["load", "-"], cluster.folder)
+    begun.write(b"slow/1\t1\n")
+    await_condition(lambda: ok(cluster, "get", "--prefix", "slow/") == b"slow/1\t1\n", "the first line")
+    begun.write(b"slow/2\t2\n")
+    assert begun.end() == (0, b"2\n", b"")
+
+
+def test_a_source_that_breaks_off_is_named_with_what_was_loaded(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1) -> bytes:
+            line = super().readline(size)
+            if not line:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return line
+
+    monkeypatch.setattr(bulk, "stdin", lambda: Broken(b"broken/1\t1\n"))
+    text = refused(invoke(cluster, "load", "-"), 2)
+    assert text == "-, line 2: cannot be read: Input/output error; loaded before it: 1"
+    assert ok(cluster, "get", "broken/1") == b"1\n"
+
+
+def test_an_interrupted_load_says_how_far_it_came(cluster: LocalCluster) -> None:
+    begun = Background(["load", "-"], cluster.folder)
+    begun.write(b"interrupted/1\t1\n")
+    await_condition(lambda: ok(cluster, "get", "--prefix", "interrupted/"), "the first line")
+    begun.process.send_signal(signal.SIGINT)
+    assert begun.end() == (130, b"", b"-: interrupted, 1 loaded\n")
 
 
 def test_a_load_that_reaches_nobody_gives_up_after_one_timeout(cluster: LocalCluster) -> None:

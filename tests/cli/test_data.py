@@ -192,13 +192,28 @@ def test_closed_streams_are_one_line_each(cluster: LocalCluster) -> None:
     folder = cluster.folder
     no_stdin = run_with(["put", "k", "-"], folder, shell='exec "$@" <&-')
     assert "stdin is closed" in refused(no_stdin, 2)
+    for arguments in (["put", "k", "-"], ["load", "-"]):
+        unreadable = run_with(arguments, folder, shell='exec "$@" 0>unreadable')
+        assert "cannot be read: Bad file descriptor" in refused(unreadable, 2)
     assert quiet(run_with(["put", "closed", "v"], folder, shell='exec "$@" <&-')) == b"OK\n"
     assert "stdout is closed" in refused(run_with(["get", "closed"], folder, shell='exec "$@" >&-'), 2)
     full = run_with(["get", "closed"], folder, shell='exec "$@" >/dev/full')
     assert "No space left" in refused(full, 4)
     unheard = run_with(["put", "unheard", "1"], folder, shell='exec "$@" >&-')
     assert "stdout is closed" in refused(unheard, 2)
+    leader = cluster.leader()
+    other = next(name for name in ("n1", "n2", "n3") if name != leader)
+    (folder / "unheard").write_text("unheard\t1\n")
+    for arguments in (
+        ["load", "unheard"],
+        ["transfer", other],
+        ["bench", "put", "--total", "1"],
+        ["snapshot"],
+    ):
+        assert "stdout is closed" in refused(run_with(arguments, folder, shell='exec "$@" >&-'), 2)
     assert cluster.run("get", "unheard").returncode == 1, "whose answer goes nowhere is not asked"
+    assert cluster.leader() == leader
+    assert quiet(run_with(["chaos", "heal"], folder, shell='exec "$@" >&- 2>/dev/null')) == b""
     unseen = refused(run_with(["put", "unseen", "1"], folder, shell='exec "$@" >/dev/full'), 4)
     assert unseen.endswith("No space left on device; what was asked for may be done")
     assert cluster.run("get", "unseen").stdout == b"1\n"

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import pytest
 
+from raftkv.cli import lease as lease_commands
 from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, find_target
 from raftkv.client import Client
+from raftkv.errors import LeaseNotFound, OutcomeUnknown, Unavailable
 from tests.cli.asserting import document, invoke, ok, quiet, refused, run_with
 from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment, is_alive
 
@@ -349,3 +351,26 @@ def test_a_watch_of_the_past_that_reaches_nobody_gives_up(cluster: LocalCluster)
 @pytest.mark.parametrize("command", ["load", "check", "txn"])
 def test_what_has_no_end_is_refused(cluster: LocalCluster, command: str) -> None:
     assert "bytes, which is the limit" in refused(invoke(cluster, command, "/dev/zero"), 2)
+
+
+def test_a_lease_is_renewed_again_after_an_outage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lease_commands, "RETRY_SECONDS", 0.0)
+
+    class Outage:
+        """Nobody answers three times; later the lease has ended."""
+
+        answers: ClassVar = [Unavailable("nobody"), OutcomeUnknown("lost"), Unavailable("nobody"), 5.0]
+
+        def keep_alive(self, lease_id: int) -> float:
+            answer: Any = self.answers.pop(0) if self.answers else LeaseNotFound(lease_id)
+            if isinstance(answer, Exception):
+                raise answer
+            return float(answer)
+
+    client: Any = Outage()
+    assert lease_commands._renewed(client, 7) == 5.0
+    assert capsys.readouterr().err == "lease 7 could not be renewed, trying on: nobody\n"
+    with pytest.raises(LeaseNotFound):
+        lease_commands._renewed(client, 7)

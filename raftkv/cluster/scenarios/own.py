@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raftkv.cluster.discovery import Target, find
+from raftkv.cluster.discovery import Target, running_in
 from raftkv.cluster.launcher import Launcher
 from raftkv.config import SnapshotConfig
 from raftkv.errors import LaunchError, RaftkvError
@@ -31,7 +31,7 @@ def own_cluster(nodes: int) -> Iterator[Target]:
     try:
         launcher, thread = _start(folder, nodes)
         try:
-            yield find(None, None, folder)
+            yield running_in(folder)
         finally:
             launcher.stop()
             thread.join()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
-from raftkv.cluster.discovery import find
+from raftkv.cluster.discovery import running_in
 from raftkv.cluster.launcher import Launcher
 from raftkv.cluster.stage import LoadHabits
 from raftkv.cluster.torture.churn import Churn
@@ -118,7 +118,7 @@ class Torture:
 
     def _torture(self, save: Save) -> Report:
         options = self._options
-        target = find(None, None, options.data)
+        target = running_in(options.data)
         assert target.controls is not None
         assert target.launcher is not None
         chaos = Chaos(target, NODE_SECONDS)
