@@ -129,7 +129,7 @@ def dump(
     """
     low = argument_bytes(prefix)
     with connect(find_target(endpoints, config, data), timeout) as client:
-        endpoint = _endpoint_of(client, node) if node else None
+        endpoint = None if node is None else _endpoint_of(client, node)
         confirmed = _catch_up(client, endpoint, timeout / 2) if endpoint else True
         entries = iter(client.prefix(low, stale=bool(endpoint), node_endpoint=endpoint))
         try:

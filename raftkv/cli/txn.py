@@ -93,9 +93,11 @@ def compact(
 def _read(file: str) -> Any:
     try:
         if file == "-":
-            return jsonlib.loads(whole(stdin(), "stdin", _BYTES_MAX).decode("utf-8"), object_pairs_hook=_once)
-        with Path(file).open("rb") as stream:
-            return jsonlib.loads(whole(stream, file, _BYTES_MAX).decode("utf-8"), object_pairs_hook=_once)
+            content = whole(stdin(), "stdin", _BYTES_MAX)
+        else:
+            with Path(file).open("rb") as stream:
+                content = whole(stream, file, _BYTES_MAX)
+        return jsonlib.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

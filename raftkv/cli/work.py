@@ -19,6 +19,7 @@ from raftkv.cli.options import (
     find_target,
 )
 from raftkv.cli.output import emit, emit_json, stderr_is_terminal
+from raftkv.kv.limits import VALUE_BYTES_MAX
 
 
 class Operation(StrEnum):
@@ -42,7 +43,9 @@ def bench(
         int, typer.Option(metavar="N", help="Clients, each with one request outstanding.", min=1)
     ] = 64,
     total: Annotated[int, typer.Option(metavar="N", help="Requests in all.", min=1)] = 20_000,
-    value_size: Annotated[int, typer.Option(metavar="B", help="Bytes of a value.", min=0)] = 128,
+    value_size: Annotated[
+        int, typer.Option(metavar="B", help="Bytes of a value.", min=0, max=VALUE_BYTES_MAX)
+    ] = 128,
     key_space: Annotated[int, typer.Option(metavar="N", help="How many different keys.", min=1)] = 10_000,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -52,10 +55,8 @@ def bench(
 ) -> None:
     """Measure the cluster; writes keys that begin with bench/. Requests that fail are counted."""
     from raftkv.client.bench import Bench
-    from raftkv.kv import check_value
 
     check_timeout(timeout)
-    check_value(bytes(value_size))
     target = find_target(endpoints, config, data)
 
     def progress(done: int) -> None:

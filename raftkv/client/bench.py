@@ -100,7 +100,7 @@ class Bench:
         try:
             self._prepare()
             begin = time.monotonic()
-            for _ in range(result.clients):
+            for _ in range(min(result.clients, result.total)):
                 session = transport.core.new_session()
                 self._ask(session, partial(self._on_done, session))
             while self._finished < result.total:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 import weakref
@@ -258,9 +259,12 @@ class Client:
             if not future.set_running_or_notify_cancel():
                 return  # cancelled meanwhile; the request may have happened
             try:
-                future.set_result(request.answer_of(call))
-            except Exception as error:
-                future.set_exception(error)
+                try:
+                    future.set_result(request.answer_of(call))
+                except Exception as error:
+                    future.set_exception(error)
+            except BaseException:  # of a callback, even of 'sys.exit'; the client serves others as well
+                sys.excepthook(*sys.exc_info())
 
         self._pump.submit(request, time.monotonic() + self.timeout, done)
         return future

@@ -31,7 +31,15 @@ from raftkv.kv import prefix_end
 from raftkv.kv.transactions import Relation, Target
 from raftkv.kv.transactions import Step as Kind
 
-Compare = tuple[Any, ...]
+
+class Compare(tuple[Any, ...]):
+    """Of a key or a range; for the list of compares of a transaction."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        # 'and' would silently leave out all but the last, and so would 0 < version("k") < 5.
+        raise TypeError("a compare is neither true nor false: put several in a list instead of 'and'")
 
 
 class Comparable:
@@ -62,7 +70,7 @@ class Comparable:
             other = to_bytes(other)
         else:
             other = to_number(other, f"what a {self._target.name.lower()} is compared with")
-        return (int(self._target), int(relation), self._key, self._end, other)
+        return Compare((int(self._target), int(relation), self._key, self._end, other))
 
 
 def value(key: Bytes, *, end: Bytes | None = None) -> Comparable:

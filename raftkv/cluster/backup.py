@@ -21,6 +21,7 @@ from raftkv.config import ClusterConfig
 from raftkv.errors import (
     ConfigError,
     CorruptLog,
+    DiskFull,
     OutcomeUnknown,
     RaftkvError,
     StorageError,
@@ -160,17 +161,28 @@ def restore_local(backup: Backup, data: Path, nodes: int, progress: Progress) ->
     when it is whole: half a cluster would elect a leader among the empty nodes."""
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
-    aside = data.parent / f".{data.name}.{secrets.token_hex(4)}.restoring"
+    stays = data.exists() and _stays(data)
+    aside = (data if stays else data.parent) / f".{data.name}.{secrets.token_hex(4)}.restoring"
     try:
         cluster = local.prepare(_made(aside), nodes, None, fresh=False)
         restore(backup, cluster, [str(node.name) for node in cluster.nodes], progress)
-        if data.exists():
-            data.rmdir()
-        aside.rename(data)
+        if stays:
+            # The file that makes it a cluster comes last.
+            for path in sorted(aside.iterdir(), key=lambda path: path.is_file()):
+                path.rename(data / path.name)
+        else:
+            if data.exists():
+                data.rmdir()
+            aside.rename(data)
     except OSError as error:
         raise ConfigError(f"cannot make {data}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _stays(folder: Path) -> bool:
+    """Whether nothing else can be put in its place: where a volume is mounted, or we stand ourselves."""
+    return folder.is_mount() or folder.samefile(Path.cwd())
 
 
 def _made(folder: Path) -> Path:
@@ -203,8 +215,11 @@ def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: 
             if folder.exists():
                 folder.rmdir()
             aside[name].rename(folder)
+    except DiskFull as error:
+        raise ConfigError(f"cannot restore: {error}; nothing was made") from error
     except OSError as error:
-        raise StorageError(f"cannot restore: {error.filename or ''}: {error.strerror or error}") from error
+        what = f"{error.filename}: " if error.filename else ""
+        raise ConfigError(f"cannot restore: {what}{error.strerror or error}") from error
     finally:
         for path in aside.values():
             shutil.rmtree(path, ignore_errors=True)

@@ -97,12 +97,15 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
         backups.restore(made, aside, [str(node.name) for node in cluster.nodes], progress)
         note = json.dumps({"cluster": name, "lost": lost.name})
         local.write_durably(data / local.RECOVERY, note)
-    except (OSError, StorageError) as error:
+    except (OSError, ConfigError, StorageError) as error:
         (data / local.RECOVERY).unlink(missing_ok=True)  # first: it must not outlive what it speaks of
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(lost, ignore_errors=True)
         why = f"{error.filename or data}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise StorageError(f"cannot recover: {why}; nothing was changed") from error
+        damaged = isinstance(error, StorageError)
+        raise (StorageError if damaged else ConfigError)(
+            f"cannot recover: {why}; nothing was changed"
+        ) from error
     finish(data)
     return made
 

@@ -33,6 +33,20 @@ STARTS_MAX = 3
 """Another process may take the ports between the look and the start."""
 
 
+_stdin_fds: set[int] = set()
+"""Of the processes that clusters of this process live in."""
+
+
+def _close_in_child() -> None:
+    """A child that is forked would hold them open, and the clusters with them, for as long as it lives."""
+    for fd in _stdin_fds:
+        os.close(fd)
+    _stdin_fds.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
 class LocalCluster:
     """``with LocalCluster(3) as cluster:``; or ``start`` and ``stop``. Nodes are called n1, n2, …"""
 
@@ -83,6 +97,8 @@ class LocalCluster:
             text=True,
             start_new_session=True,  # Ctrl-C is for whoever runs the tests; the pipe tells the rest
         )
+        assert self._host.stdin is not None
+        _stdin_fds.add(self._host.stdin.fileno())
         word = self._first_word()
         if word != READY:
             raise LaunchError(word or "the cluster's process ended without a word")
@@ -111,6 +127,7 @@ class LocalCluster:
         if self._host:
             assert self._host.stdin is not None
             assert self._host.stdout is not None
+            _stdin_fds.discard(self._host.stdin.fileno())
             self._host.stdin.close()
             try:
                 self._host.wait(STOP_SECONDS)

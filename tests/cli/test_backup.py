@@ -98,6 +98,17 @@ def test_a_backup_holds_everything_written_before_and_makes_a_cluster(
         ok(cluster, "delete", "backup/", "--prefix")
 
 
+def test_a_folder_that_stays_where_it_is_is_filled(cluster: LocalCluster, tmp_path: Path) -> None:
+    """As one on which a volume is mounted: it can neither be removed nor be renamed over."""
+    file, here = tmp_path / "kv.backup", tmp_path / "here"
+    here.mkdir()
+    ok(cluster, "backup", str(file))
+    assert raftkv("restore", str(file), "--data", ".", folder=here).returncode == 0
+    assert sorted(path.name for path in here.iterdir()) == ["cluster.toml", "n1", "n2", "n3"]
+    assert (here / "n1" / "wal").is_dir()
+    assert "is not empty" in refused(raftkv("restore", str(file), "--data", ".", folder=here), 2)
+
+
 def test_nothing_is_overwritten(cluster: LocalCluster, tmp_path: Path) -> None:
     file = tmp_path / "kv.backup"
     ok(cluster, "backup", str(file))
@@ -171,7 +182,7 @@ def test_a_restore_that_fails_half_way_leaves_nothing(
         real(*arguments)
 
     monkeypatch.setattr(Volume, "seed", staticmethod(seed))
-    assert "no space" in refused(invoke(cluster, "restore", str(file), "--data", str(tmp_path / "new")), 1)
+    assert "no space" in refused(invoke(cluster, "restore", str(file), "--data", str(tmp_path / "new")), 2)
     assert [path.name for path in tmp_path.iterdir()] == ["kv.backup"]
     assert "--nodes 0" in refused_nodes(cluster, file, tmp_path)
     ok(cluster, "restore", str(file), "--data", str(tmp_path / "new"))

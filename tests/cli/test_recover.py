@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from raftkv.cli.app import app
 from raftkv.cluster import local, salvage
 from raftkv.cluster.local import RECOVERED, RECOVERY, prepare
-from raftkv.errors import ConfigError, StorageError
+from raftkv.errors import ConfigError
 from raftkv.kv.commands import Command, Op
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import Append, Identity, OsDirectory, StoreChunk, Volume, WalOptions
@@ -208,7 +208,7 @@ def test_a_note_that_could_not_be_synced_does_not_stay(
 
     with monkeypatch.context() as patched:
         patched.setattr(local, "write_durably", broken)
-        with pytest.raises(StorageError, match="nothing was changed"):
+        with pytest.raises(ConfigError, match="nothing was changed"):
             salvage.new_cluster(data, cluster, salvage.best(remains, None), lambda done, total: None)
     assert not (data / RECOVERY).exists()
     assert invoke_recover(data).exit_code == 0
@@ -227,6 +227,6 @@ def test_a_recovery_for_which_there_is_no_room_changes_nothing(
 
     monkeypatch.setattr(Volume, "seed", full)
     done = invoke_recover(data)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "No space left on device; nothing was changed" in done.stderr
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before

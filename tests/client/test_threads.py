@@ -56,6 +56,18 @@ def test_a_signal_handler_may_use_the_client_at_any_moment(
     assert "from the handler" in raftkv_client
 
 
+def call_back(client: Client, action: Callable[[object], None]) -> None:
+    """In the client's thread: where the answer is there already, a callback is called by whoever adds it."""
+    added = threading.Event()
+
+    def hold_up() -> None:
+        added.wait(DEADLINE_SECONDS)
+
+    client._pump.post(lambda core, now: hold_up())
+    client.submit(requests.put("a", "1")).add_done_callback(action)
+    added.set()
+
+
 def test_a_callback_that_waits_for_its_own_thread_is_told_so(raftkv_client: Client) -> None:
     errors: list[Exception] = []
 
@@ -67,7 +79,7 @@ def test_a_callback_that_waits_for_its_own_thread_is_told_so(raftkv_client: Clie
                 errors.append(error)
 
     with raftkv_client.watch("b") as stream:
-        raftkv_client.submit(requests.put("a", "1")).add_done_callback(ask)
+        call_back(raftkv_client, ask)
         await_condition(lambda: len(errors) == 2, "both to be refused")
     assert all(type(error) is InvalidRequest and "own thread" in str(error) for error in errors)
     assert raftkv_client["a"] == b"1"
@@ -82,6 +94,21 @@ def test_a_listener_that_ends_the_program_ends_neither_the_client_nor_its_caller
     await_condition(lambda: lease.lost, "the lease to be lost")
     raftkv_client.put("a", "1")
     assert "the lock is lost" in capsys.readouterr().err
+
+
+def test_a_callback_that_ends_the_program_ends_no_client(
+    raftkv_client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = threading.Event()
+
+    def leave(_: object) -> None:
+        told.set()
+        sys.exit("had enough")
+
+    call_back(raftkv_client, leave)
+    assert told.wait(DEADLINE_SECONDS)
+    raftkv_client.put("a", "2")
+    assert "had enough" in capsys.readouterr().err
 
 
 def test_what_was_sent_when_the_thread_fails_may_have_happened(
