@@ -24,7 +24,7 @@ from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.framing import bytes_in
 from raftkv.client.keeping import Keeper
-from raftkv.client.peers import Peer, Peers
+from raftkv.client.peers import GREETING, Peer, Peers
 from raftkv.client.watching import Watches
 from raftkv.errors import (
     ClientError,
@@ -188,6 +188,9 @@ class ClientCore:
         """(endpoint, frame) to send now."""
         frames = []
         for endpoint, peer in self._peers.items():
+            if peer.to_greet:
+                peer.to_greet = False
+                frames.append((endpoint, GREETING))
             while peer.outbox:
                 frames.append((endpoint, peer.outbox.take_frame(self.cluster)))
         return frames
@@ -229,8 +232,7 @@ class ClientCore:
         self._hello_due = now + self._hello_gap
         self._hello_gap = min(2 * self._hello_gap, HELLO_SECONDS)
         for peer in self._peers.values():
-            if all(request[1] != Kind.HELLO for request in peer.outbox):
-                peer.outbox.put((0, Kind.HELLO), 0)
+            peer.to_greet = True
 
     def _on_hello(self, endpoint: str, peer: Peer, response: Response, now: float) -> None:
         try:
@@ -240,6 +242,9 @@ class ClientCore:
         if self.cluster is None:
             self.cluster = hello.cluster
         elif hello.cluster != self.cluster:
+            gone = self._peers.hear_stranger(endpoint, hello.cluster, self.cluster, now)
+            if gone:
+                self.watches.end_all(Unavailable(gone))
             return
         peer.hello, peer.hello_at, peer.refusal = hello, now, ""
         self.watches.on_hello(now)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 
 from raftkv.client.calls import Call
 from raftkv.client.framing import Outbox
 from raftkv.errors import AccessRefused, ClientError, OutcomeUnknown, Unavailable, Unreachable
-from raftkv.wire.client import HelloDetail
+from raftkv.wire.client import HelloDetail, Kind, encode_requests
 
+GREETING = encode_requests(None, ((0, Kind.HELLO),))
+"""For whoever is there: the name of a cluster would keep a node of another one from saying so."""
 ENDPOINTS_MAX = 32
 """More than three clusters could have. Past this many, members that have gone are dropped."""
 NAMED_MAX = 3
@@ -20,7 +23,7 @@ SILENT_SECONDS = 1.5
 class Peer:
     """What is known of one endpoint."""
 
-    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since", "refusal")
+    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since", "refusal", "stranger_at", "to_greet")
 
     def __init__(self) -> None:
         self.hello: HelloDetail | None = None
@@ -29,6 +32,9 @@ class Peer:
         """When it was last heard, or asked what it owes."""
         self.calls: dict[int, Call] = {}
         self.outbox = Outbox()
+        self.to_greet = False
+        self.stranger_at = -math.inf
+        """When it last said that it is of another cluster."""
         self.refusal = ""
         """Why it takes no connection, since it last said anything else."""
 
@@ -40,7 +46,7 @@ class Peers(dict[str, Peer]):
         super().__init__((endpoint, Peer()) for endpoint in given)
         self._given = frozenset(self)
         self.mismatch = ""
-        """What a node of another version was heard to speak."""
+        """What a node of another version was heard to speak, or of which other cluster one is."""
 
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
@@ -62,7 +68,8 @@ class Peers(dict[str, Peer]):
     def outcome(self, call: Call, why: str = "") -> ClientError:
         """What is known of a call that ends without an answer, because of ``why`` or for want of time."""
         if call.may_have_happened:
-            return OutcomeUnknown(f"{why or 'no answer in time'}: the request may or may not have happened")
+            text = f"{why or 'no answer in time'}: the request may or may not have happened{self.mismatch}"
+            return OutcomeUnknown(text)
         heard = any(peer.hello for peer in self.values())
         if not (why or heard) and any(peer.refusal for peer in self.values()):
             return self.refused()
@@ -89,6 +96,15 @@ class Peers(dict[str, Peer]):
             for endpoint, peer in self.items()
             if peer.hello and now - peer.hello_at < SILENT_SECONDS
         }
+
+    def hear_stranger(self, endpoint: str, cluster: str, ours: str, now: float) -> str:
+        """A node of another cluster has answered. What is to be said where that one has taken the place of
+        ours, as after a restore: most of those that we were told of are its, and of ours nobody is heard."""
+        self[endpoint].stranger_at = now
+        text = f"{endpoint} is of cluster {cluster!r}, and this client was made for {ours!r}"
+        self.mismatch = f"; {text}"
+        strangers = [given for given in self._given if now - self[given].stranger_at < SILENT_SECONDS]
+        return "" if 2 * len(strangers) <= len(self._given) or self.heard_lately(now) else text
 
     def learn(self, endpoints: Collection[str], target: str | None) -> None:
         """A node has said who its cluster's nodes are; ``target`` is who is asked now."""

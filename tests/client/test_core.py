@@ -21,8 +21,10 @@ from raftkv.client.core import (
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
 from raftkv.client.peers import SILENT_SECONDS, Peers
+from raftkv.client.watching import Watch
 from raftkv.errors import (
     AccessRefused,
+    ClientError,
     InvalidRequest,
     OutcomeUnknown,
     SessionExpired,
@@ -394,6 +396,38 @@ def test_an_open_write_is_unknown_at_the_deadline() -> None:
     assert talk.core.calls_open == 0
     talk.answer(N1, call, Code.OK)
     assert talk.done == [call], "an answer that comes too late changes nothing"
+
+
+def test_a_greeting_names_no_cluster_so_that_a_node_of_another_one_answers_it() -> None:
+    talk = Talk().led_by("n1")
+    talk.put()
+    talk.core.greet(talk.now)
+    named = [
+        (decode_requests(frame)[0], [request[1] for request in decode_requests(frame)[1]])
+        for endpoint, frame in talk.core.take_frames()
+        if endpoint == N1
+    ]
+    assert named == [(None, [Kind.HELLO]), ("c", [Kind.WRITE])]
+
+
+def test_whoever_watches_is_told_that_another_cluster_has_taken_the_place_of_theirs() -> None:
+    talk = Talk().led_by("n1")
+    errors: list[ClientError] = []
+    talk.core.watches.begin(Watch(b"k", b"l", 0, 0, lambda *_: None, errors.append), talk.now)
+    talk.hello("n2", "n2", cluster="restored")
+    talk.hello("n3", "n2", cluster="restored")
+    assert errors == [], "ours was heard a moment ago"
+    talk.wait(SILENT_SECONDS)
+    talk.hello("n3", "n2", cluster="restored")
+    assert errors == [], "one of three: it may have taken the port of a node of ours that is down"
+    talk.hello("n2", "n2", cluster="restored")
+    assert [str(error) for error in errors] == [
+        f"{N2} is of cluster 'restored', and this client was made for 'c'"
+    ]
+    write = talk.put(timeout=0.5)
+    talk.wait(0.6)
+    assert type(write.error) is OutcomeUnknown, "it was sent to where ours led"
+    assert str(write.error).endswith("this client was made for 'c'")
 
 
 def test_a_write_that_was_never_sent_did_not_happen() -> None:
