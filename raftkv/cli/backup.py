@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
     from raftkv.cluster.backup import Backup
 
 PROGRESS_SECONDS = 0.1
+BUMP_MAX = 1 << 40
+"""Of 2^62 revisions that there are."""
+BumpRevision = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=BUMP_MAX,
+        help="Count on as if N more writes had been made since, and forget the past.",
+    ),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 
 
@@ -122,11 +134,13 @@ def restore(
     node: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --config: this one only, on its machine.")
     ] = None,
+    bump_revision: BumpRevision = 0,
     json: Json = False,
 ) -> None:
     """Make a cluster of the backup in FILE; its folders must be empty.
 
-    Every node begins with the same state. On several machines restore the same FILE on each.
+    Every node begins with the same state. On several machines restore the same FILE on each, with the same
+    --bump-revision: without it revisions and fencing tokens that clients know from later are given again.
     """
     from raftkv.cluster import backup as backups
     from raftkv.cluster.discovery import DEFAULT_DATA
@@ -144,15 +158,15 @@ def restore(
                 "nothing was changed. Give the new cluster that name to restore it there"
             )
         names = [cluster.node(node).name] if node else [each.name for each in cluster.nodes]
-        backups.restore(made, cluster, [str(name) for name in names], progress.show)
+        backups.restore(made, cluster, [str(name) for name in names], bump_revision, progress.show)
     else:
         if node:
             raise ConfigError("--node needs --config")
         folder = data or DEFAULT_DATA
-        backups.restore_local(made, folder, nodes, progress.show)
+        backups.restore_local(made, folder, nodes, bump_revision, progress.show)
         note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
     progress.end()
-    tell(made, json)
+    tell(replace(made, revision=made.revision + bump_revision), json)
 
 
 def recover(
@@ -166,6 +180,7 @@ def recover(
         str | None, typer.Option(metavar="NAME", help="Whose log is to be taken [default: the best]")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    bump_revision: BumpRevision = 0,
     json: Json = False,
 ) -> None:
     """When a majority is lost for good: make a new cluster of the best log that is left.
@@ -204,7 +219,7 @@ def recover(
             note("nothing was changed")
             raise typer.Exit(Exit.NO)
         progress = _Progress("nodes made")
-        made = salvage.new_cluster(folder, cluster, chosen, progress.show)
+        made = salvage.new_cluster(folder, cluster, chosen, bump_revision, progress.show)
         progress.end()
     finally:
         lock.release()

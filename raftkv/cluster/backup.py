@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from raftkv.errors import (
     Unavailable,
     Unreachable,
 )
-from raftkv.kv import restored
+from raftkv.kv import captured, move_on, restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Configuration, Member, Role, SnapshotMark
@@ -156,16 +156,16 @@ def read_backup(path: Path) -> Backup:
     return Backup(path, stored.cluster, stored.mark, machine.revision, stored.size)
 
 
-def restore_local(backup: Backup, data: Path, nodes: int, progress: Progress) -> None:
-    """Make a local cluster in ``data``, which must be absent or empty. It is made aside and gets its name
-    when it is whole: half a cluster would elect a leader among the empty nodes."""
+def restore_local(backup: Backup, data: Path, nodes: int, revisions: int, progress: Progress) -> None:
+    """As ``restore``, a local cluster in ``data``, which must be absent or empty. It is made aside and gets
+    its name when it is whole: half a cluster would elect a leader among the empty nodes."""
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
     stays = data.exists() and _stays(data)
     aside = (data if stays else data.parent) / f".{data.name}.{secrets.token_hex(4)}.restoring"
     try:
         cluster = local.prepare(_made(aside), nodes, None, fresh=False)
-        restore(backup, cluster, [str(node.name) for node in cluster.nodes], progress)
+        restore(backup, cluster, [str(node.name) for node in cluster.nodes], revisions, progress)
         if stays:
             # The file that makes it a cluster comes last.
             for path in sorted(aside.iterdir(), key=lambda path: path.is_file()):
@@ -190,9 +190,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: Progress) -> None:
-    """Make the data folders of these nodes, each with the backup's state and an empty log after it; all of
-    them or none.
+def restore(
+    backup: Backup, cluster: ClusterConfig, names: list[str], revisions: int, progress: Progress
+) -> None:
+    """Make the data folders of these nodes, each with the backup's state, moved on by so many revisions, and
+    an empty log after it; all of them or none.
 
     Raises ``ConfigError`` for a folder that holds anything, before anything is changed, and
     ``StorageError``."""
@@ -203,13 +205,15 @@ def restore(backup: Backup, cluster: ClusterConfig, names: list[str], progress: 
     # The same entry of the same term everywhere: the log of every node begins after it.
     incarnations = {name: secrets.token_hex(8) for name in names}
     configuration = _founded(cluster, incarnations)
-    mark = backup.mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
+    mark, read = _contents(backup, revisions)
+    mark = mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
     aside = {name: folder.parent / f".{name}.restoring" for name, folder in folders.items()}
     try:
         for done, name in enumerate(names):
             shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
             identity = Identity(cluster.name, NodeId(name), incarnations[name])
-            _seed(backup, cluster, identity, aside[name] / "wal", mark)
+            options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
+            Volume.seed(OsDirectory(aside[name] / "wal"), identity, options, mark, read())
             progress(done + 1, len(names))
         for name, folder in folders.items():
             if folder.exists():
@@ -235,16 +239,22 @@ def _founded(cluster: ClusterConfig, incarnations: Mapping[str, str]) -> Configu
     return Configuration(tuple(members)) if all(each.incarnation for each in members) else Configuration()
 
 
-def _seed(
-    backup: Backup, cluster: ClusterConfig, identity: Identity, folder: Path, mark: SnapshotMark
-) -> None:
-    stored = _open(backup.path)
-    options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
-    try:
-        chunks = stored.chunks(str(backup.path.parent))
-        Volume.seed(OsDirectory(folder), identity, options, mark, chunks)
-    finally:
-        stored.file.close()
+def _contents(backup: Backup, revisions: int) -> tuple[SnapshotMark, Callable[[], Iterable[bytes]]]:
+    """The snapshot to begin with, and what gives its chunks."""
+
+    def read() -> Iterator[bytes]:
+        stored = _open(backup.path)
+        try:
+            yield from stored.chunks(str(backup.path.parent))
+        finally:
+            stored.file.close()
+
+    if not revisions:
+        return backup.mark, read
+    machine = restored(read(), backup.mark.index, str(backup.path))
+    move_on(machine, revisions)
+    chunks = list(captured(machine))
+    return backup.mark._replace(chunks=len(chunks)), lambda: chunks
 
 
 def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:

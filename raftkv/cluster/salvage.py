@@ -21,7 +21,7 @@ from raftkv.cluster import local
 from raftkv.cluster.backup import Backup, Progress
 from raftkv.config import ClusterConfig, NodeConfig
 from raftkv.errors import ConfigError, StorageError
-from raftkv.kv import StateMachine, restored
+from raftkv.kv import StateMachine, captured, move_on, restored
 from raftkv.raft import EntryKind, SnapshotMark
 from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
 from raftkv.storage.files import sync, sync_folder
@@ -78,9 +78,12 @@ def _rank(remains: Remains) -> tuple[int, int]:
     return (remains.recovered.last_term, remains.recovered.last_index)
 
 
-def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: Progress) -> Backup:
-    """Give every node of the cluster the state of the chosen one, under a new cluster name; what was there is
-    moved into ``lost-…``. The recovered state stays there as a backup file, too.
+def new_cluster(
+    data: Path, cluster: ClusterConfig, chosen: Remains, revisions: int, progress: Progress
+) -> Backup:
+    """Give every node of the cluster the state of the chosen one, moved on by so many revisions, under a new
+    cluster name; what was there is moved into ``lost-…``. The recovered state stays there as a backup file,
+    too.
 
     Everything is made aside first: until then nothing has changed. The switch itself is noted in the folder,
     which is no cluster's until ``finish`` has ended it. The caller holds the folder's lock. Raises
@@ -91,10 +94,10 @@ def new_cluster(data: Path, cluster: ClusterConfig, chosen: Remains, progress: P
     try:
         lost.mkdir()
         name = f"local-{secrets.token_hex(4)}"
-        made = _save(chosen, name, lost / "recovered.backup")
+        made = _save(chosen, revisions, name, lost / "recovered.backup")
         storage = replace(cluster.storage, data=str(Path(cluster.storage.data) / local.RECOVERED))
         aside = replace(cluster, name=name, nodes=_founders(cluster), storage=storage)
-        backups.restore(made, aside, [str(node.name) for node in cluster.nodes], progress)
+        backups.restore(made, aside, [str(node.name) for node in cluster.nodes], 0, progress)
         note = json.dumps({"cluster": name, "lost": lost.name})
         local.write_durably(data / local.RECOVERY, note)
     except (OSError, ConfigError, StorageError) as error:
@@ -146,17 +149,17 @@ def _founders(cluster: ClusterConfig) -> tuple[NodeConfig, ...]:
     return tuple(replace(node, joining=False) for node in cluster.nodes)
 
 
-def _save(chosen: Remains, cluster: str, path: Path) -> Backup:
+def _save(chosen: Remains, revisions: int, cluster: str, path: Path) -> Backup:
     """The chosen node's state, all of its log applied, as a backup."""
     recovered = chosen.recovered
     assert recovered
     machine = _replayed(chosen.wal, recovered)
+    if revisions:
+        move_on(machine, revisions)
     mark = SnapshotMark(recovered.last_index, recovered.last_term, secrets.randbits(62), 0)
     directory = OsDirectory(path.parent)
     writing = SnapshotFile(directory.create(path.name), cluster, mark)
-    capture, last = machine.begin_capture(), False
-    while not last:
-        chunk, last = capture.next_chunk()
+    for chunk in captured(machine):
         writing.add(chunk)
     writing.finish()
     sync(directory)

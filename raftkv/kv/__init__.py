@@ -10,7 +10,7 @@ from raftkv.kv.items import KeyValue, RangeResult, Refused
 from raftkv.kv.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, check_key, check_value
 from raftkv.kv.machine import Applied, StateMachine
 from raftkv.kv.ranges import prefix_end
-from raftkv.kv.restoring import restored
+from raftkv.kv.restoring import captured, move_on, restored
 from raftkv.kv.sessions import Answer, SessionLimits
 from raftkv.kv.snapshot import CHUNK_BYTES, Capture, Restoration
 
@@ -32,8 +32,10 @@ __all__ = [
     "Retention",
     "SessionLimits",
     "StateMachine",
+    "captured",
     "check_key",
     "check_value",
+    "move_on",
     "prefix_end",
     "restored",
 ]

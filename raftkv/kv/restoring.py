@@ -1,8 +1,9 @@
-"""A whole snapshot, from wherever it is kept, into a state machine."""
+"""A whole snapshot, from wherever it is kept, into a state machine, and that back into a snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 
 from raftkv.errors import CorruptLog, ForeignData
 from raftkv.kv.machine import DEFAULT_LIMITS, StateMachine
@@ -28,3 +29,21 @@ def restored(
     except ValueError as error:
         raise CorruptLog(where, 0, str(error)) from error
     return restoration.machine
+
+
+def move_on(machine: StateMachine, revisions: int) -> None:
+    """As if so many writes had been made since, of which nothing is known any more. For a state that may lie
+    behind what was told of it: no revision means two things, and whoever asks for what came after one of the
+    lost gets ``Compacted``."""
+    machine.revision += revisions
+    machine.history.compact(machine.revision)
+    # Two nodes that were moved on by different numbers are not to look the same.
+    machine.digest = zlib.crc32(b"%d" % revisions, machine.digest)
+
+
+def captured(machine: StateMachine) -> Iterator[bytes]:
+    """The chunks of a snapshot of it, of which nothing may change meanwhile."""
+    capture, last = machine.begin_capture(), False
+    while not last:
+        chunk, last = capture.next_chunk()
+        yield chunk

@@ -95,6 +95,22 @@ def test_a_backup_holds_everything_written_before_and_makes_a_cluster(
         assert json.loads(put.stdout)["revision"] == made["revision"] + 1
     finally:
         raftkv("down", "--data", "new", folder=tmp_path)
+    try:
+        bump = ("--bump-revision", "1000", "--json")
+        moved = json.loads(raftkv("restore", str(file), "--data", "moved", *bump, folder=tmp_path).stdout)
+        assert moved["revision"] == made["revision"] + 1000
+        assert raftkv("up", "--detach", "--data", "moved", folder=tmp_path).returncode == 0
+        assert raftkv("scan", "--data", "moved", folder=tmp_path).stdout.decode() == everything
+        put = raftkv("put", "--data", "moved", "backup/0", "goes on", "--json", folder=tmp_path)
+        assert json.loads(put.stdout)["revision"] == made["revision"] + 1001
+        for asked in (
+            ("get", "backup/0", "--revision", str(made["revision"])),
+            ("watch", "backup/0", "--from-revision", str(made["revision"] + 500)),
+        ):
+            told = refused(raftkv(*asked, "--data", "moved", folder=tmp_path), 1)
+            assert f"can be read is {made['revision'] + 1000}" in told, "no revision means two things"
+    finally:
+        raftkv("down", "--data", "moved", folder=tmp_path)
         ok(cluster, "delete", "backup/", "--prefix")
 
 

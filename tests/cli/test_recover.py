@@ -146,7 +146,7 @@ def recover_until(data: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> bo
             patched.setattr(Path, name, counted(getattr(Path, name)))
         patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
         try:
-            salvage.new_cluster(data, cluster, salvage.best(remains, None), lambda done, total: None)
+            salvage.new_cluster(data, cluster, salvage.best(remains, None), 0, lambda done, total: None)
         except Interrupted:
             return True
     return False
@@ -209,7 +209,7 @@ def test_a_note_that_could_not_be_synced_does_not_stay(
     with monkeypatch.context() as patched:
         patched.setattr(local, "write_durably", broken)
         with pytest.raises(ConfigError, match="nothing was changed"):
-            salvage.new_cluster(data, cluster, salvage.best(remains, None), lambda done, total: None)
+            salvage.new_cluster(data, cluster, salvage.best(remains, None), 0, lambda done, total: None)
     assert not (data / RECOVERY).exists()
     assert invoke_recover(data).exit_code == 0
     found = salvage.survey(data)[1]

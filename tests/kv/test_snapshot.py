@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftkv.errors import CorruptLog, ForeignData
-from raftkv.kv import Code, KeyValue, Op, Restoration, SessionLimits, StateMachine
+from raftkv.kv import Code, KeyValue, Op, Refused, Restoration, SessionLimits, StateMachine, captured, move_on
 from raftkv.kv import restored as kv_restored
 from raftkv.kv import snapshot as kv_snapshot
 from raftkv.kv.snapshot import END, HEADER, HISTORY, ITEMS, KEYS_A_CHUNK_MAX, LEASES, SESSIONS
@@ -45,6 +45,27 @@ def restored(chunks: list[bytes]) -> StateMachine:
 
 def test_an_empty_machine_comes_back() -> None:
     assert everything(restored(chunks_of(StateMachine()))) == everything(StateMachine())
+
+
+def test_a_state_that_is_moved_on_has_its_keys_and_no_past() -> None:
+    machine = machine_with(b"a", b"b")
+    client = Client(machine, client_id=7)
+    client.put(b"a", b"again")
+    before, past = state(machine), machine.revision
+    twins = [kv_restored(list(captured(machine)), machine.applied_index, "here") for _ in range(3)]
+    for twin, revisions in zip(twins, (1000, 1000, 999), strict=True):
+        move_on(twin, revisions)
+    moved = kv_restored(list(captured(twins[0])), machine.applied_index, "there")
+    assert moved.revision == past + 1000
+    assert dict(moved.items) == dict(machine.items)
+    assert moved.digest == twins[1].digest != twins[2].digest, "by how much is to be told apart"
+    for revision in (past, past + 999):
+        with pytest.raises(Refused) as refused:
+            moved.get(b"a", revision)
+        assert (refused.value.code, refused.value.detail) == (Code.COMPACTED, past + 1000)
+    assert moved.get(b"a", past + 1000) == machine.get(b"a")
+    assert Client(moved, client_id=8).put(b"c", b"1").revision == past + 1001
+    assert state(machine) == before
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, SMALL, 1 << 20])
