@@ -157,9 +157,7 @@ class RaftActor:
             case DiskPressure():
                 self._backlogged = message.backlogged
             case Applying():
-                self.raft.committed_entries_max = (
-                    0 if message.goes_on else self.raft.options.committed_entries_max
-                )
+                self.raft.pause_delivery(message.goes_on)
             case Campaign():
                 self.raft.campaign()
             case TransferLeadership():
@@ -207,6 +205,8 @@ class RaftActor:
         if ready.chunks or ready.installed:
             self._restore(ready)
         if ready.committed:
+            # Nothing is postponed twice: 'end_of_turn' sets a timer for what is, which comes before all else.
+            assert not self._postponed
             if ready.entries and not self.raft.leadership:
                 self._postponed = ready.committed  # the leader's answer comes first: all clients wait for it
             else:

@@ -92,7 +92,7 @@ class Raft:
         self.priorities: dict[NodeId, int] = {}
         self.ticks_since_ranked_led = NEVER_TICKS
         self.commit_heard = self.log.commit_index
-        self.committed_entries_max = options.committed_entries_max  # 0 while the shell can take no more
+        self._delivery_paused = False
         self.doubt = Doubt()
         self._handed_state = (state.current_term, state.voted_for)
         self._durable_term = state.current_term
@@ -176,12 +176,16 @@ class Raft:
         if self.leadership:
             self.leadership.propose_clock(data)
 
+    def pause_delivery(self, paused: bool) -> None:
+        """While the shell can take no more of what is committed."""
+        self._delivery_paused = paused
+
     def transfer_leadership(self, to: NodeId | None = None) -> bool:
         """Hand leadership over to ``to``, or to the peer that is best prepared (thesis §3.10).
 
         False when this node does not lead, hands over already, or has nobody to hand over to. Given up
         by itself after the shortest election timeout."""
-        return self.leadership is not None and self.leadership.begin_transfer(to)
+        return self.leadership is not None and self.leadership.succession.begin(to)
 
     def change_membership(self, change: membership.Change) -> membership.Refusal | None:
         """Begin to change who belongs to the cluster. None: it is in the log, and ends by itself."""
@@ -245,7 +249,7 @@ class Raft:
         if self.leadership:
             self.leadership.serve_reads()
             self.leadership.replicate()
-            self.leadership.hand_over()
+            self.leadership.succession.hand_over()
         snapshots = self.snapshots
         entries = self.log.take_unhanded()
         hard_state = mark = None
@@ -256,7 +260,8 @@ class Raft:
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
             self._handed_state = state
             self._writes_open += 1
-        committed = self.log.take_committed(self.committed_entries_max, self.options.committed_bytes_max)
+        most = 0 if self._delivery_paused else self.options.committed_entries_max
+        committed = self.log.take_committed(most, self.options.committed_bytes_max)
         soft_state = self._take_soft_state()
         messages, messages_after_append = self._messages, self._messages_after_append
         read_states, events = self.read_states, self._events

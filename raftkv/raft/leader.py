@@ -19,12 +19,12 @@ from raftkv.raft.messages import (
     ReadIndex,
     ReadIndexResponse,
     ReadState,
-    TimeoutNow,
 )
 from raftkv.raft.progress import Progress, ProgressState
-from raftkv.raft.quorum import committed_index, is_quorum
+from raftkv.raft.quorum import is_quorum, reached_by_quorum
 from raftkv.raft.read_index import ReadIndexQueue
 from raftkv.raft.state import Proposal
+from raftkv.raft.succession import Succession
 from raftkv.raft.thrift import Thrift
 from raftkv.types import LogIndex, NodeId
 
@@ -32,28 +32,19 @@ if TYPE_CHECKING:
     from raftkv.raft.core import Raft
 
 
-CHECKS_BEFORE_GIVING_WAY = 3
-CHECKS_BETWEEN_GIVING_WAY = 30
-"""Of the quorum, each an election timeout after the other."""
-
-
 class Leadership:
     """Owns the progress of every peer and the reads that wait for a quorum."""
 
     __slots__ = (
-        "_checks_until_giving_way",
         "_held_before",
         "_held_then",
-        "_lease_given_up",
         "_raft",
         "_thrift",
-        "_told_to_campaign",
-        "_transfer_elapsed",
         "heartbeat_elapsed",
         "progress",
         "quorum_elapsed",
         "reads",
-        "transferee",
+        "succession",
         "uncommitted_bytes",
     )
 
@@ -66,13 +57,8 @@ class Leadership:
         no more than what came since has caught up."""
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
-        self.transferee: NodeId | None = None
-        """Who is to take over. Ends with this object: no flag outlives the leadership (PITFALLS 22)."""
-        self._transfer_elapsed = 0
-        self._told_to_campaign = False
+        self.succession = Succession(raft, self)
         self._thrift = Thrift()
-        self._lease_given_up = False
-        self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
         # The no-op is appended right after this, and subtracted like any other when it commits.
         self.uncommitted_bytes = size_of(tail) + ENTRY_OVERHEAD_BYTES
@@ -94,8 +80,8 @@ class Leadership:
             if not self._quorum_active():
                 raft.step_down(trace.REASON_CHECK_QUORUM)
                 return
-            self._give_way()
-        self._tick_transfer()
+            self.succession.give_way()
+        self.succession.tick()
         self.heartbeat_elapsed += 1
         if self.heartbeat_elapsed >= raft.options.heartbeat_ticks:
             self.heartbeat_elapsed = 0
@@ -149,7 +135,7 @@ class Leadership:
         raft = self._raft
         for peer in forwarded_by:
             self._hear_clients_of(peer)
-        if self.transferee is not None:
+        if self.succession.transferee is not None:
             return Proposal.BUSY  # or the log would move on under whoever is to take over
         if is_behind(raft):
             return Proposal.BUSY  # or it would be committed, and given up before it is answered
@@ -161,7 +147,7 @@ class Leadership:
         return Proposal.ACCEPTED
 
     def propose_clock(self, data: bytes) -> None:
-        if self.transferee is None:
+        if self.succession.transferee is None:
             self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
             self._raft.log.append_clock(self._raft.current_term, data)
 
@@ -200,67 +186,6 @@ class Leadership:
             return None
         progress.recent_active = True
         return progress
-
-    # -- handing over
-
-    def begin_transfer(self, to: NodeId | None) -> bool:
-        raft = self._raft
-        if self.transferee is not None:
-            return False
-        able = self._able_to_lead()
-        if to is None:
-            to = max(able, key=self._readiness, default=None)
-        if to not in able:
-            return False
-        self.transferee, self._transfer_elapsed, self._told_to_campaign = to, 0, False
-        raft.trace(trace.TransferStarted(raft.current_term, to))
-        return True
-
-    def _give_way(self) -> None:
-        """Let a voter lead that ranks higher and could. Not at once, and seldom: one that comes and
-        goes must not take the cluster's leadership with it each time."""
-        raft = self._raft
-        self._checks_until_giving_way -= 1
-        # Whoever ranked high and has lost its leadership lately may do so again.
-        lately = raft.ticks_since_ranked_led < CHECKS_BETWEEN_GIVING_WAY * raft.options.election_ticks_min
-        if self._checks_until_giving_way > 0 or self.transferee is not None or lately:
-            return
-        ranks, mine = raft.priorities, raft.options.priority
-        able = self._able_to_lead()
-        ready = [peer for peer in able if ranks.get(peer, 0) > mine and self.caught_up(peer)]
-        if ready and not raft.configuration.joint:
-            self._checks_until_giving_way = CHECKS_BETWEEN_GIVING_WAY
-            self.begin_transfer(max(ready, key=lambda peer: ranks[peer]))
-
-    def _able_to_lead(self) -> list[NodeId]:
-        """Voters, but for those that would ignore ``TimeoutNow`` while clients wait."""
-        voters, books = self._raft.configuration.voters, self.progress
-        return [peer for peer in books if peer in voters and not books[peer].behind]
-
-    def _readiness(self, peer: NodeId) -> tuple[bool, LogIndex, bool]:
-        """Of those that are alive whoever lacks least, and of those one that was heard since the quorum was
-        last checked. One that is dead may well hold everything."""
-        progress = self.progress[peer]
-        return (progress.alive, progress.match_index, progress.recent_active)
-
-    def hand_over(self) -> None:
-        """Once the transferee holds the whole log it wins any election that it starts."""
-        to, raft = self.transferee, self._raft
-        if to and not self._told_to_campaign and self.progress[to].match_index == raft.log.last_index:
-            self._told_to_campaign = self._lease_given_up = True
-            raft.send(TimeoutNow(raft.node_id, to, raft.current_term))
-
-    def _tick_transfer(self) -> None:
-        """Clients wait meanwhile: a transferee that is not there in time is given up."""
-        raft, to = self._raft, self.transferee
-        if to is None:
-            return
-        self._transfer_elapsed += 1
-        if self._transfer_elapsed >= raft.options.election_ticks_min:
-            self.transferee = None
-            raft.trace(trace.TransferAbandoned(raft.current_term, to))
-        elif self._transfer_elapsed % raft.options.heartbeat_ticks == 0:
-            self._told_to_campaign = False  # the word may have been lost: say it again
 
     # -- replication
 
@@ -326,7 +251,7 @@ class Leadership:
         raft, log = self._raft, self._raft.log
         matched = {peer: progress.match_index for peer, progress in self.progress.items()}
         matched[raft.node_id] = log.persisted_index
-        index = committed_index(matched, raft.configuration)
+        index = LogIndex(reached_by_quorum(matched, raft.configuration))
         if index > log.commit_index and log.matches(index, raft.current_term):
             newly = log.slice(LogIndex(log.commit_index + 1), index)
             self.uncommitted_bytes -= size_of(newly)
@@ -373,11 +298,11 @@ class Leadership:
         is handed over, and never again once somebody was told to campaign: such an election asks nobody to
         wait (PITFALLS 34)."""
         raft, lease_us = self._raft, self._raft.options.lease_us
-        if not lease_us or self.transferee is not None or self._lease_given_up:
+        if not lease_us or self.succession.transferee is not None or self.succession.somebody_was_told:
             return False
-        answered = {peer: LogIndex(progress.acked_us) for peer, progress in self.progress.items()}
-        answered[raft.node_id] = LogIndex(raft.now_us)
-        return raft.now_us < committed_index(answered, raft.configuration) + lease_us
+        answered = {peer: progress.acked_us for peer, progress in self.progress.items()}
+        answered[raft.node_id] = raft.now_us
+        return raft.now_us < reached_by_quorum(answered, raft.configuration) + lease_us
 
     def _answer_read(self, reader: NodeId, context: int, index: LogIndex) -> None:
         raft = self._raft

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 from raftkv.raft import trace
 from raftkv.raft.configuration import MEMBERS_MAX, Configuration, Member, Part
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
-from raftkv.raft.messages import TimeoutNow
-from raftkv.raft.progress import ProgressState
 from raftkv.raft.state import Membership, Role
 from raftkv.types import NodeId
 
@@ -75,7 +73,7 @@ def request(raft: Raft, change: Change) -> Refusal | None:
     leadership, log = raft.leadership, raft.log
     if leadership is None:
         return Refusal.NOT_LEADER
-    if leadership.transferee is not None:
+    if leadership.succession.transferee is not None:
         return Refusal.TRANSFER_UNDER_WAY
     if not log.matches(log.commit_index, raft.current_term):
         return Refusal.NO_ENTRY_COMMITTED
@@ -171,7 +169,7 @@ def advance(raft: Raft) -> None:
     leadership, log = raft.leadership, raft.log
     assert leadership
     now = raft.configuration
-    if log.configurations.latest_index > log.commit_index or leadership.transferee is not None:
+    if log.configurations.latest_index > log.commit_index or leadership.succession.transferee is not None:
         return
     if not (now.joint or raft.heard or raft.node_id not in now.voters):
         return
@@ -210,17 +208,9 @@ def _append(raft: Raft, configuration: Configuration) -> None:
 
 
 def _retire(raft: Raft) -> None:
-    """This leader was removed, and that is committed. Whoever holds the whole log need not wait for an
-    election timeout; nobody hears of us again (PITFALLS 18)."""
+    """This leader was removed, and that is committed."""
     assert raft.leadership
-    books = raft.leadership.progress
-    ready = [
-        name
-        for name in raft.configuration.voters
-        if books[name].state is ProgressState.REPLICATE and books[name].match_index == raft.log.last_index
-    ]
-    if ready:
-        raft.send(TimeoutNow(raft.node_id, ready[0], raft.current_term))
+    raft.leadership.succession.retire()
     raft.retired = True
     raft.step_down(trace.REASON_REMOVED)
 

@@ -6,9 +6,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 
 from raftkv.raft.configuration import Configuration
-from raftkv.types import LogIndex, NodeId
-
-NOTHING = LogIndex(0)
+from raftkv.types import NodeId
 
 
 class VoteResult(Enum):
@@ -29,12 +27,13 @@ def is_quorum(names: Collection[NodeId], configuration: Configuration) -> bool:
     )
 
 
-def committed_index(match_indexes: Mapping[NodeId, LogIndex], configuration: Configuration) -> LogIndex:
-    """The highest index that a quorum holds, given what every node holds (self included)."""
-    index = _majority_index(match_indexes, configuration.voters)
+def reached_by_quorum(values: Mapping[NodeId, int], configuration: Configuration) -> int:
+    """The highest value that a quorum has reached, given what every node has, self included: an index that
+    it holds, or a moment after which it has answered."""
+    value = _reached_by_majority(values, configuration.voters)
     if configuration.outgoing:
-        index = min(index, _majority_index(match_indexes, configuration.outgoing))
-    return index
+        value = min(value, _reached_by_majority(values, configuration.outgoing))
+    return value
 
 
 def tally(votes: Mapping[NodeId, bool], configuration: Configuration) -> VoteResult:
@@ -58,8 +57,8 @@ def _is_majority(names: Collection[NodeId], voters: tuple[NodeId, ...]) -> bool:
     return sum([voter in names for voter in voters]) >= majority(len(voters))
 
 
-def _majority_index(match_indexes: Mapping[NodeId, LogIndex], voters: tuple[NodeId, ...]) -> LogIndex:
-    descending = sorted([match_indexes.get(voter, NOTHING) for voter in voters], reverse=True)
+def _reached_by_majority(values: Mapping[NodeId, int], voters: tuple[NodeId, ...]) -> int:
+    descending = sorted([values.get(voter, 0) for voter in voters], reverse=True)
     return descending[majority(len(descending)) - 1]
 
 

@@ -87,6 +87,6 @@ def status_of(raft: Raft) -> RaftStatus:
         raft.election_elapsed,
         raft.election_timeout,
         raft.disk_stalled,
-        raft.leadership.transferee if raft.leadership else None,
+        raft.leadership.succession.transferee if raft.leadership else None,
         peers,
     )

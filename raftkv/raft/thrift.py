@@ -83,7 +83,7 @@ class Thrift:
         if (
             log.last_index > log.commit_index + UNCOMMITTED_MAX
             or leadership.uncommitted_bytes > UNCOMMITTED_BYTES_MAX
-            or leadership.transferee is not None
+            or leadership.succession.transferee is not None
             or not is_quorum(self.committers, configuration)
         ):
             return NOBODY

@@ -11,7 +11,6 @@ from raftkv.actors.snapshot_messages import TakeSnapshot, WriteChunk
 from raftkv.actors.store import APPLY_SECONDS_A_TURN, StoreActor
 from raftkv.kv import Retention, StateMachine
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role
-from raftkv.raft.leader import CHECKS_BEFORE_GIVING_WAY
 from raftkv.raft.messages import (
     AppendEntries,
     Heartbeat,
@@ -21,6 +20,7 @@ from raftkv.raft.messages import (
     SnapshotMark,
     TimeoutNow,
 )
+from raftkv.raft.succession import CHECKS_BEFORE_GIVING_WAY
 from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
 from tests.support.raft_cluster import RaftCluster

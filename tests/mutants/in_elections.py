@@ -5,6 +5,7 @@ from __future__ import annotations
 from raftkv.raft import Raft, RaftLog, election, follower, quorum
 from raftkv.raft.election import Candidacy
 from raftkv.raft.leader import Leadership
+from raftkv.raft.succession import Succession
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -27,7 +28,7 @@ MUTANTS = (
         "hands-over-to-the-dead",
         "a leader that ends hands over to a peer that is gone, if that one held everything",
         "22",
-        Edit(Leadership._readiness, "(progress.alive, ", "(True, "),
+        Edit(Succession._readiness, "(progress.alive, ", "(True, "),
     ),
     _mutant(
         "vote-before-fsync",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raftkv.raft import election
 from raftkv.raft.core import Raft
 from raftkv.raft.leader import Leadership
+from raftkv.raft.succession import Succession
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -19,8 +20,8 @@ MUTANTS = (
         "34",
         Edit(
             Leadership.lease_holds,
-            "raft.now_us < committed_index(answered, raft.configuration) + lease_us",
-            "committed_index(answered, raft.configuration) > 0",
+            "raft.now_us < reached_by_quorum(answered, raft.configuration) + lease_us",
+            "reached_by_quorum(answered, raft.configuration) > 0",
         ),
     ),
     _mutant(
@@ -29,22 +30,24 @@ MUTANTS = (
         "34",
         Edit(
             Leadership.lease_holds,
-            "self.transferee is not None or self._lease_given_up",
-            "self._lease_given_up",
+            "self.succession.transferee is not None or self.succession.somebody_was_told",
+            "self.succession.somebody_was_told",
         ),
     ),
     _mutant(
         "lease-after-a-transfer",
         "a leader that has told somebody to campaign serves reads by its lease again",
         "34",
-        Edit(Leadership.lease_holds, " or self._lease_given_up", ""),
+        Edit(Leadership.lease_holds, " or self.succession.somebody_was_told", ""),
     ),
     _mutant(
         "lease-of-a-minority",
         "one answer is enough for a lease",
         "34",
         Edit(
-            Leadership.lease_holds, "committed_index(answered, raft.configuration)", "max(answered.values())"
+            Leadership.lease_holds,
+            "reached_by_quorum(answered, raft.configuration)",
+            "max(answered.values())",
         ),
     ),
     _mutant(
@@ -73,12 +76,12 @@ MUTANTS = (
         "gives-way-to-whoever-lags",
         "a leader hands over to a node of higher rank that is not up to date",
         "",
-        Edit(Leadership._give_way, " and self.caught_up(peer)", ""),
+        Edit(Succession.give_way, " and caught_up(peer)", ""),
     ),
     _mutant(
         "gives-way-over-and-over",
         "a node of high rank that keeps failing takes leadership along each time",
         "",
-        Edit(Leadership._give_way, " or lately", ""),
+        Edit(Succession.give_way, " or lately", ""),
     ),
 )

@@ -24,7 +24,7 @@ MUTANTS = (
         "joint-without-the-old-majority",
         "while a change is under way entries commit by the new majority alone",
         "§6",
-        Edit(quorum.committed_index, "if configuration.outgoing:", "if False:"),
+        Edit(quorum.reached_by_quorum, "if configuration.outgoing:", "if False:"),
     ),
     _mutant(
         "joint-election-by-the-new-alone",
@@ -60,11 +60,7 @@ MUTANTS = (
         "joint-left-before-committed",
         "a leader ends the joint configuration before it is committed",
         "§6",
-        Edit(
-            membership.advance,
-            "log.configurations.latest_index > log.commit_index or leadership.transferee is not None",
-            "leadership.transferee is not None",
-        ),
+        Edit(membership.advance, "log.configurations.latest_index > log.commit_index or ", ""),
     ),
     _mutant(
         "joint-never-left-by-the-next-leader",
@@ -167,9 +163,9 @@ MUTANTS = (
         "a leader that is no voter any more counts its own copy",
         "§6",
         Edit(
-            quorum._majority_index,
-            "[match_indexes.get(voter, NOTHING) for voter in voters]",
-            "list(match_indexes.values())",
+            quorum._reached_by_majority,
+            "[values.get(voter, 0) for voter in voters]",
+            "list(values.values())",
         ),
     ),
     _mutant(

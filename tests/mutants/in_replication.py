@@ -7,6 +7,7 @@ from raftkv.raft import Raft, RaftLog, doubt, election, follower, thrift
 from raftkv.raft.leader import Leadership
 from raftkv.raft.progress import Progress
 from raftkv.raft.read_index import ReadIndexQueue
+from raftkv.raft.succession import Succession
 from tests.mutants.planting import Edit, Mutant, Part
 
 
@@ -98,7 +99,7 @@ LOG = (
         "handed-to-one-behind",
         "leadership is handed to a node that will not take it, while clients wait",
         "22",
-        Edit(Leadership._able_to_lead, " and not books[peer].behind", ""),
+        Edit(Succession._able, " and not books[peer].behind", ""),
     ),
     _mutant(
         "node-behind-keeps-it-to-itself",
@@ -224,7 +225,7 @@ LOG = (
         "probe-never-repeated",
         "a probe that was lost is waited for without end",
         "§5.3",
-        Edit(Leadership.on_heartbeat_response, "progress.probe_open = False", "pass"),
+        Edit(Progress.check, "self.probe_open = False", "pass"),
     ),
     _mutant(
         "uncommitted-without-bound",

@@ -46,10 +46,10 @@ def test_pitfall_34_no_lease_while_leadership_is_handed_over_nor_ever_after() ->
     assert leadership
     other = next(name for name in world.names if name != leader)
     assert leadership.lease_holds()
-    leadership.begin_transfer(NodeId(other))
+    leadership.succession.begin(NodeId(other))
     assert not leadership.lease_holds()
-    leadership.hand_over()
-    leadership.transferee = None  # it was given up; the word may still be on its way
+    leadership.succession.hand_over()
+    leadership.succession.transferee = None  # it was given up; the word may still be on its way
     world.node(leader).raft.raft._messages.clear()
     world.run(1.0)
     assert world.node(leader).raft.raft.leadership is leadership, "it leads on"

@@ -25,7 +25,7 @@ from raftkv.raft import (
     SnapshotMark,
 )
 from raftkv.raft.membership import Change
-from raftkv.raft.messages import AppendEntries, AppendEntriesResponse, HeartbeatResponse
+from raftkv.raft.messages import AppendEntries, AppendEntriesResponse, HeartbeatResponse, TimeoutNow
 from raftkv.types import LogIndex, NodeId, Term
 from tests.paper import support as paper
 from tests.support.raft_cluster import OPTIONS, RaftCluster
@@ -107,6 +107,22 @@ def test_pitfall_18_a_removed_leader_hands_over_and_never_leads_again() -> None:
     for _ in range(PATIENCE):
         cluster.run(1)
         assert cluster["n1"].role is Role.FOLLOWER
+
+
+def test_pitfall_18_a_removed_leader_hands_over_to_somebody_who_can_take_it() -> None:
+    """The first that holds everything may be one that will not campaign while clients wait."""
+    cluster = RaftCluster(4)
+    cluster.elect("n1")
+    leadership = cluster["n1"].leadership
+    assert leadership
+    assert change(cluster, "n1", Remove(N1)) is None
+    told: set[NodeId] = set()
+    while not told:
+        leadership.progress[N2].behind = True  # as its answers to heartbeats would say
+        cluster.deliver()
+        told = {message.to for message in cluster.network if isinstance(message, TimeoutNow)}
+    assert cluster["n1"].role is Role.FOLLOWER
+    assert N2 not in told
 
 
 def test_pitfall_18_a_removed_leader_leads_until_that_is_committed() -> None:

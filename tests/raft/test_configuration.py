@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raftkv.raft import AddLearner, Configuration, Member, Part, Promote, Refusal, Remove, Replace
 from raftkv.raft.configuration import MEMBERS_MAX, Configurations
 from raftkv.raft.membership import Change, plan
-from raftkv.raft.quorum import VoteResult, committed_index, count_votes, is_quorum, tally
+from raftkv.raft.quorum import VoteResult, count_votes, is_quorum, reached_by_quorum, tally
 from raftkv.types import LogIndex, NodeId
 
 NAMES = tuple(NodeId(f"n{number}") for number in range(1, 10))
@@ -58,10 +58,10 @@ def test_an_election_is_lost_as_soon_as_one_of_the_majorities_is() -> None:
 
 
 def test_what_is_committed_is_on_both_majorities() -> None:
-    assert committed_index(held(n1=9, n2=7, n3=5), THREE) == 7
-    assert committed_index(held(n1=9, n2=7, n3=5, n4=8), JOINT) == 7
-    assert committed_index(held(n1=9, n4=9, n5=9), JOINT) == 0
-    assert committed_index(held(n1=9, n4=9, n3=3), JOINT) == 3
+    assert reached_by_quorum(held(n1=9, n2=7, n3=5), THREE) == 7
+    assert reached_by_quorum(held(n1=9, n2=7, n3=5, n4=8), JOINT) == 7
+    assert reached_by_quorum(held(n1=9, n4=9, n5=9), JOINT) == 0
+    assert reached_by_quorum(held(n1=9, n4=9, n3=3), JOINT) == 3
 
 
 # -- text

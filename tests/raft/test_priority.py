@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from raftkv.raft import AddLearner, Role
-from raftkv.raft.leader import CHECKS_BEFORE_GIVING_WAY, CHECKS_BETWEEN_GIVING_WAY
+from raftkv.raft.succession import CHECKS_BEFORE_GIVING_WAY, CHECKS_BETWEEN_GIVING_WAY
 from raftkv.types import NodeId
 from tests.support.raft_cluster import OPTIONS, RaftCluster
 
