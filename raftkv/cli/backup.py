@@ -20,13 +20,13 @@ from raftkv.cli.options import (
     connect,
     find_whole_cluster,
 )
-from raftkv.cli.output import Exit, emit, emit_json, note, stderr_is_terminal
+from raftkv.cli.output import Exit, emit, emit_json, note
+from raftkv.cli.progress import Progress
 from raftkv.errors import ConfigError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.cluster.backup import Backup
 
-PROGRESS_SECONDS = 0.1
 BUMP_MAX = 1 << 40
 """Of 2^62 revisions that there are."""
 BumpRevision = Annotated[
@@ -114,10 +114,10 @@ def backup(
         views = snapshots(client, target.controls, min(1.0, timeout / 4))
         committed = max((view.commit_index for view in views.values() if view), default=0)
         node = pick_node(views)
-        progress = _Progress("chunks copied")
         endpoint = target.controls[node]
-        made = back_up(client, endpoint, cluster, file, committed, revision, timeout, progress.show)
-        progress.end()
+        with Progress() as progress:
+            show = progress.counting("chunks copied")
+            made = back_up(client, endpoint, cluster, file, committed, revision, timeout, show)
     tell(made, json)
 
 
@@ -147,7 +147,6 @@ def restore(
     from raftkv.config import load
 
     made = backups.read_backup(file)
-    progress = _Progress("nodes restored")
     if config:
         if data:
             raise ConfigError("--data and --config exclude each other: cluster.toml says where the data is")
@@ -158,14 +157,17 @@ def restore(
                 "nothing was changed. Give the new cluster that name to restore it there"
             )
         names = [cluster.node(node).name] if node else [each.name for each in cluster.nodes]
-        backups.restore(made, cluster, [str(name) for name in names], bump_revision, progress.show)
+        with Progress() as progress:
+            show = progress.counting("nodes restored")
+            backups.restore(made, cluster, [str(name) for name in names], bump_revision, show)
     else:
         if node:
             raise ConfigError("--node needs --config")
         folder = data or DEFAULT_DATA
-        backups.restore_local(made, folder, nodes, bump_revision, progress.show)
+        with Progress() as progress:
+            show = progress.counting("nodes restored")
+            backups.restore_local(made, folder, nodes, bump_revision, show)
         note(f"restored into {folder}; start it with 'raftkv up --data {folder}'")
-    progress.end()
     tell(replace(made, revision=made.revision + bump_revision), json)
 
 
@@ -218,9 +220,9 @@ def recover(
         if not yes and not _confirmed():
             note("nothing was changed")
             raise typer.Exit(Exit.NO)
-        progress = _Progress("nodes made")
-        made = salvage.new_cluster(folder, cluster, chosen, bump_revision, progress.show)
-        progress.end()
+        with Progress() as progress:
+            show = progress.counting("nodes made")
+            made = salvage.new_cluster(folder, cluster, chosen, bump_revision, show)
     finally:
         lock.release()
     note(f"recovered; start it with 'raftkv up --data {folder}'. What was there is in {made.path.parent}")
@@ -252,23 +254,3 @@ def tell(made: Backup, json: bool) -> None:
             f"{made.path}: cluster {made.cluster}, revision {made.revision}, entry {made.mark.index}, "
             f"{size_in_words(made.size)}, whole"
         )
-
-
-class _Progress:
-    """A count on a terminal, nothing elsewhere."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown_at = 0.0
-        self._visible = stderr_is_terminal()
-        self._shown = False
-
-    def show(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self._visible and (done == total or now - self._shown_at >= PROGRESS_SECONDS):
-            self._shown_at, self._shown = now, True
-            print(f"\r{done:,} of {total:,} {self._what}", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._shown:
-            print(file=sys.stderr)

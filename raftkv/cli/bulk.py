@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -36,8 +35,8 @@ from raftkv.cli.output import (
     from_field,
     from_json,
     note,
-    stderr_is_terminal,
 )
+from raftkv.cli.progress import Progress
 from raftkv.cli.reading import lines, patient, stdin
 from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable
 
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from raftkv.client.pipeline import Pipeline
 
 ERRORS_SHOWN = 5
-PROGRESS_SECONDS = 0.1
 TEND_SECONDS = 0.002
 """While nothing comes to be loaded: as soon as something does, it is more urgent."""
 PROGRESS_WIDTH = 30
@@ -90,21 +88,20 @@ def load(
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout, target.key) as pipeline:
         lines, kind = _told_apart(patient(stream, lambda: pipeline.tend(TEND_SECONDS)), format_, file)
         total = None if file == "-" else Path(file).stat().st_size
-        progress = _Progress(total)
         unreadable: RaftkvError | None = None
         try:
-            for consumed in _feed(lines, kind, file, pipeline):
-                progress.show(pipeline, consumed)
-                if pipeline.errors:
-                    break  # --timeout has passed in vain: the rest would only wait as long, batch by batch
-        except (ConfigError, InvalidRequest) as error:
-            unreadable = error
+            with Progress() as progress:
+                try:
+                    for consumed in _feed(lines, kind, file, pipeline):
+                        progress.show(partial(_bar, pipeline, consumed, total))
+                        if pipeline.errors:
+                            break  # --timeout has passed in vain: the rest would only wait as long
+                except (ConfigError, InvalidRequest) as error:
+                    unreadable = error
+                pipeline.drain()
         except KeyboardInterrupt:
-            progress.end(pipeline)
             _tell_where_to_go_on(pipeline, file)
             raise
-        pipeline.drain()
-        progress.end(pipeline)
     if unreadable and not pipeline.errors:
         raise ConfigError(f"{unreadable}; loaded before it: {pipeline.succeeded}")
     _conclude(pipeline, file, json)
@@ -244,29 +241,10 @@ def _conclude(pipeline: Pipeline, file: str, json: bool) -> None:
     raise typer.Exit(Exit.UNKNOWN if unknown else Exit.UNAVAILABLE)
 
 
-class _Progress:
-    """A bar on a terminal, nothing elsewhere; ten times a second at most."""
-
-    def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._shown_at = 0.0
-        self._visible = stderr_is_terminal()
-
-    def show(self, pipeline: Pipeline, consumed: int) -> None:
-        now = time.monotonic()
-        if self._visible and now - self._shown_at >= PROGRESS_SECONDS:
-            self._shown_at = now
-            self._print(pipeline, consumed)
-
-    def end(self, pipeline: Pipeline) -> None:
-        if self._visible:
-            self._print(pipeline, self._total or 0)
-            print(file=sys.stderr)
-
-    def _print(self, pipeline: Pipeline, consumed: int) -> None:
-        bar = ""
-        if self._total:
-            share = consumed / self._total
-            full = int(share * PROGRESS_WIDTH)
-            bar = "█" * full + "░" * (PROGRESS_WIDTH - full) + f" {share:4.0%}  "
-        print(f"\r{bar}{pipeline.succeeded:,} loaded", end="", file=sys.stderr, flush=True)
+def _bar(pipeline: Pipeline, consumed: int, total: int | None) -> str:
+    bar = ""
+    if total:
+        share = consumed / total
+        full = int(share * PROGRESS_WIDTH)
+        bar = "█" * full + "░" * (PROGRESS_WIDTH - full) + f" {share:4.0%}  "
+    return f"{bar}{pipeline.succeeded:,} loaded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import Json
-from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
+from raftkv.cli.output import Exit, emit, emit_json, fail, note
+from raftkv.cli.progress import Progress
 from raftkv.cli.reading import lines, stdin
 from raftkv.errors import ConfigError, HistoryError
 
@@ -80,13 +80,9 @@ def _check(name: str, budget: float) -> Verdict:
     operations = _read(name)
     if not operations:
         note(f"{name} holds no operations, so nothing in it is wrong")
-    shown = _Progress(name)
-    try:
-        return check_history(
-            operations, budget_seconds=budget, clock=time.monotonic, progress=shown if shown.wanted else None
-        )
-    finally:
-        shown.clear()
+    with Progress(QUIET_SECONDS) as progress:
+        show = progress.counting("keys", of=name) if progress.visible else None
+        return check_history(operations, budget_seconds=budget, clock=time.monotonic, progress=show)
 
 
 def _read(name: str) -> list[Operation]:
@@ -99,25 +95,6 @@ def _read(name: str) -> list[Operation]:
             return read_history(lines(file, name), name)
     except OSError as error:
         raise HistoryError(f"{name}: {error.strerror or error}") from None
-
-
-class _Progress:
-    def __init__(self, name: str) -> None:
-        self.wanted = stderr_is_terminal()
-        self._name = name
-        self._next = time.monotonic() + QUIET_SECONDS
-        self._shown = False
-
-    def __call__(self, decided: int, keys: int) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + 0.2
-            self._shown = True
-            print(f"\r{self._name}: {decided:,} of {keys:,} keys", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _print(verdict: Verdict, prefix: str) -> None:

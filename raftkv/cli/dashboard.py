@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
-from raftkv.cli.output import emit, emit_json, note, on_a_terminal, stderr_is_terminal
+from raftkv.cli.output import emit, emit_json, note, on_a_terminal
+from raftkv.cli.progress import Progress
 from raftkv.cli.showing import show
 from raftkv.errors import ConfigError, RaftkvError
 
@@ -129,15 +129,8 @@ def _tell(found: Recording, html: Path | None, markdown: Path | None, summary: b
 def _read(file: Path) -> Recording:
     from raftkv.tui.playback.files import read_recording
 
-    def progress(share: float) -> None:
-        if stderr_is_terminal():
-            print(f"\rreading {file}: {share:.0%}", end="", file=sys.stderr, flush=True)
-
-    try:
-        return read_recording(file, progress)
-    finally:
-        if stderr_is_terminal():
-            print("\r\x1b[K", end="", file=sys.stderr)
+    with Progress() as progress:
+        return read_recording(file, lambda share: progress.show(lambda: f"reading {file}: {share:.0%}"))
 
 
 # -- what 'up' and 'sim' need as well ----------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +20,8 @@ from raftkv.cli.options import (
     check_timeout,
     find_whole_cluster,
 )
-from raftkv.cli.output import emit, emit_json, note, stderr_is_terminal
+from raftkv.cli.output import emit, emit_json, note
+from raftkv.cli.progress import Progress
 from raftkv.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -260,17 +260,12 @@ def _members(
 
 @contextmanager
 def _progress(name: str) -> Iterator[Any]:
-    """Shows on a terminal how far a learner has come."""
-    visible = stderr_is_terminal()
+    """Shows how far a learner has come."""
+    with Progress() as progress:
 
-    def show(view: NodeSnapshot) -> None:
-        book = next((peer for peer in view.peers if peer.name == name), None)
-        if visible and book and view.last_index > book.match_index:
-            text = f"{name}: {book.match_index:,} of {view.last_index:,} entries"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        def show(view: NodeSnapshot) -> None:
+            book = next((peer for peer in view.peers if peer.name == name), None)
+            if book and view.last_index > book.match_index:
+                progress.show(lambda: f"{name}: {book.match_index:,} of {view.last_index:,} entries")
 
-    try:
         yield show
-    finally:
-        if visible:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -13,7 +13,8 @@ import typer
 from raftkv import __version__
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.options import Json, check_finite
-from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
+from raftkv.cli.output import Exit, emit, emit_json, fail, note
+from raftkv.cli.progress import Progress
 from raftkv.errors import ConfigError, RaftkvError
 
 if TYPE_CHECKING:
@@ -86,15 +87,14 @@ def simulate(
     job = _Job(nodes, seconds, chosen, trace)
     summary = Summary(_wanted(chosen, nodes, count), all_kinds=count >= WHOLE_SEEDS)
     started = time.monotonic()
-    for outcome in _outcomes(job, range(first, first + count)):
-        summary.add(outcome)
-        last = outcome
-        if outcome.violation and len(summary.failed) <= SHOWN_MAX:
-            _tell_failure(outcome, job)
-        elif stderr_is_terminal():
-            print(f"\r{summary.seeds:,} of {count:,} seeds", end="", file=sys.stderr, flush=True)
-    if stderr_is_terminal():
-        print("\r\x1b[K", end="", file=sys.stderr)
+    with Progress() as progress:
+        for outcome in _outcomes(job, range(first, first + count)):
+            summary.add(outcome)
+            last = outcome
+            if outcome.violation and len(summary.failed) <= SHOWN_MAX:
+                progress.clear()
+                _tell_failure(outcome, job)
+            progress.show(lambda: f"{summary.seeds:,} of {count:,} seeds")
     _conclude(summary, job, first, last if count == 1 else None, time.monotonic() - started, json)
     if expect is not None:
         _compare(expect, last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,7 +17,8 @@ from raftkv.cli.options import (
     check_timeout,
     find_target,
 )
-from raftkv.cli.output import emit, emit_json, stderr_is_terminal
+from raftkv.cli.output import emit, emit_json
+from raftkv.cli.progress import Progress
 from raftkv.kv.limits import VALUE_BYTES_MAX
 
 
@@ -58,24 +58,18 @@ def bench(
 
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
-
-    def progress(done: int) -> None:
-        if stderr_is_terminal():
-            print(f"\r{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
-
-    result = Bench(
-        target.clients,
-        operation=operation.value,
-        clients=clients,
-        total=total,
-        value_size=value_size,
-        key_space=key_space,
-        timeout=timeout,
-        progress=progress,
-        key=target.key,
-    ).run()
-    if stderr_is_terminal():
-        print("\r\x1b[K", end="", file=sys.stderr)
+    with Progress() as progress:
+        result = Bench(
+            target.clients,
+            operation=operation.value,
+            clients=clients,
+            total=total,
+            value_size=value_size,
+            key_space=key_space,
+            timeout=timeout,
+            progress=lambda done: progress.show(lambda: f"{done:,} of {total:,} requests"),
+            key=target.key,
+        ).run()
     if json:
         emit_json(result.summary())
     else:

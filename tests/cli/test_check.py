@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from typer.testing import CliRunner
 
 from raftkv.cli import check
 from raftkv.cli.app import app
+from raftkv.cli.progress import CLEAR
 from raftkv.history import Operation, to_json_line
 from tests.cli.asserting import Done, quiet, refused, run_with
 from tests.history.building import append, cas, get, put
@@ -163,14 +162,12 @@ def test_flags_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 def test_progress_shows_on_a_terminal_when_it_takes_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(check, "stderr_is_terminal", lambda: True)
+    write(tmp_path, "h.jsonl", STALE)
+    assert run(tmp_path, "h.jsonl").stderr == b""
+    monkeypatch.setattr("raftkv.cli.progress.stderr_is_terminal", lambda: True)
+    assert run(tmp_path, "h.jsonl").stderr == b"", "it took no time"
     monkeypatch.setattr(check, "QUIET_SECONDS", 0.0)
-    monkeypatch.setattr(sys, "stderr", screen)
-    shown = check._Progress("h.jsonl")
-    shown(1, 5)
-    shown.clear()
-    assert screen.getvalue() == "\rh.jsonl: 1 of 5 keys\r\x1b[K"
+    assert run(tmp_path, "h.jsonl").stderr.decode().startswith(f"{CLEAR}h.jsonl: ")
 
 
 def test_the_real_command(tmp_path: Path) -> None:
