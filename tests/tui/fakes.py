@@ -192,12 +192,16 @@ class ScriptedLessons:
 
     def __init__(self) -> None:
         self.played: list[str] = []
+        self.words: list[str] = []
+        """Of which the story has more."""
 
     def listed(self) -> Sequence[ScriptedLesson]:
         return (ScriptedLesson("split-vote", "A split vote"), ScriptedLesson("broken", "A broken promise"))
 
     def play(self, name: str, narrator: Narrator, cancelled: Callable[[], bool]) -> None:
         self.played.append(name)
+        for word in self.words:
+            narrator.say(word)
         narrator.say("Two nodes campaign at once.")
         narrator.command("raftkv chaos campaign n1")
         narrator.ask("Who will lead?", ("n1", "nobody, at first"), 1, "Each votes for itself.")

@@ -380,6 +380,28 @@ async def test_what_a_scenario_told_is_there_until_it_is_played_again() -> None:
         await running.until_shown("it came out as it must")
 
 
+async def test_a_long_story_can_be_read_from_its_beginning() -> None:
+    async with session(healthy()) as running:
+        running.lessons.words = [f"word {number}." for number in range(60)]
+        await running.press("s")
+        await running.pilot.press("enter")
+        await running.until_shown("Who will lead?")
+        await running.pilot.press("2")
+        await running.until_shown("it came out as it must")
+        assert "word 0." not in running.screen()
+        await running.press("home")
+        await running.until_shown("word 0.")
+        await running.press("pagedown", "pageup")
+        await running.until_shown("word 0.")
+        await running.press("end")
+        await running.until_shown("it came out as it must")
+        assert "word 0." not in running.screen()
+        await running.press("pageup")
+        await running.until(lambda: "it came out as it must" not in running.screen())
+        await running.press(*["pagedown"] * 20)
+        await running.until_shown("it came out as it must")
+
+
 async def test_a_scenario_that_fails_says_what_did_not_hold() -> None:
     async with session(healthy()) as running:
         await running.press("s", "down")

@@ -96,6 +96,10 @@ class ScenariosPage(Page):
         self._playing: Lesson | None = None
         self._cancelled = threading.Event()
         self._results: dict[str, bool] = {}
+        self._top: int | None = None
+        """The first line of the story that is shown, where that is not its end."""
+        self._end, self._room = 0, 1
+        """The first line that is shown at its end, and how many lines are."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -118,9 +122,13 @@ class ScenariosPage(Page):
             text = " scenarios are played on a running cluster: 'raftkv up --nodes 3'"
             self._about.show(((Span(text, "dim"),),))
             return
-        chosen = self._playing or self._listed[self._rows.cursor]
+        chosen = self._chosen
         self.retitle(self._about, f"{chosen.title} {chosen.section}")
         self._about.show(self._story(chosen))
+
+    @property
+    def _chosen(self) -> Lesson:
+        return self._playing or self._listed[self._rows.cursor]
 
     def _row(self, lesson: Lesson, width: int) -> Line:
         result = self._results.get(lesson.name)
@@ -130,6 +138,7 @@ class ScenariosPage(Page):
         return Span(f" {mark} ", style), Span(left(lesson.title, max(0, width - 3)))
 
     def _story(self, lesson: Lesson) -> tuple[Line, ...]:
+        """What it does, and of what it has told as much as there is room for: the end, or what is read."""
         width, height = max(20, self._about.size.width - 2), max(4, self._about.size.height)
         lines: list[Line] = [(Span(f" {text}", "dim"),) for text in textwrap.wrap(lesson.summary, width)]
         lines.append(())
@@ -140,7 +149,20 @@ class ScenariosPage(Page):
             ]
         if not told:
             told = [(Span(" enter plays it on this cluster", "accent"),)]
-        return (*lines, *told[-max(1, height - len(lines)) :])
+        self._room = max(1, height - len(lines))
+        self._end = max(0, len(told) - self._room)
+        if self._top is not None and self._top >= self._end:
+            self._top = None
+        top = self._end if self._top is None else self._top
+        return (*lines, *told[top : top + self._room])
+
+    def turn(self, way: str) -> None:
+        if not self._listed:
+            return
+        here = self._end if self._top is None else self._top
+        places = {"page_up": here - self._room, "page_down": here + self._room, "home": 0}
+        self._top = max(0, places.get(way, self._end))
+        self._about.show(self._story(self._chosen))
 
     # -- playing
 
@@ -148,6 +170,7 @@ class ScenariosPage(Page):
         del columns
         if rows and not self.playing:
             self._rows.step(rows)
+            self._top = None
         return bool(rows)
 
     def choose(self) -> None:
@@ -155,7 +178,7 @@ class ScenariosPage(Page):
         if lessons is None or self.playing or not self._listed:
             return
         lesson = self._listed[self._rows.cursor]
-        self._playing, self._told[lesson.name] = lesson, []
+        self._playing, self._told[lesson.name], self._top = lesson, [], None
         self._cancelled = cancelled = threading.Event()
         teller = Teller(self, cancelled)
 
