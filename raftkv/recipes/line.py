@@ -15,15 +15,17 @@ from contextlib import contextmanager
 
 from raftkv.client import requests, txn
 from raftkv.client.requests import RangePage, to_bytes
-from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Script
+from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Pause, Script
 from raftkv.client.types import Bytes, Entry, TxnResult
-from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost
+from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost, Unavailable
 from raftkv.kv import prefix_end
 
 _PLACE = re.compile(rb"[0-9a-f]{16}[rw]?")
 _ITS_OWN = "whoever else wants it takes an object of its own"
 LOOK_SECONDS_MAX = 5.0
 """Between two looks at the line, though nobody is seen to go."""
+OUTAGE_SECONDS = 0.1
+"""Before the next look, where nobody answered."""
 
 
 def prefix_of(name: Bytes) -> bytes:
@@ -89,16 +91,23 @@ class Place:
 
     def await_turn(self, blocks: Callable[[Entry], bool], until: float | None) -> Script[bool]:
         """Wait until nobody ahead ``blocks``; False when it is ``until`` by the client's clock first. Raises
-        ``LockLost`` when the place is."""
+        ``LockLost`` when the place is, and ``Unavailable`` where an outage may have outlasted it."""
         while True:
-            page = yield from read_line(self.prefix)
+            try:
+                page = yield from read_line(self.prefix)
+            except Unavailable:
+                now: float = yield Now()
+                if self.is_lost or (until is not None and now >= until):
+                    raise
+                yield Pause(OUTAGE_SECONDS)  # the place is there still, and so is whoever is waited for
+                continue
             if all(entry.key != self.key for entry in page.entries):
                 yield from self.leave()
                 raise LockLost("the lease ended while waiting in the line")
             ahead = [entry for entry in page.entries if entry.create_revision < self.token and blocks(entry)]
             if not ahead:
                 return True
-            now: float = yield Now()
+            now = yield Now()
             if until is not None and now >= until:
                 return False
             last = max(ahead, key=lambda entry: entry.create_revision)

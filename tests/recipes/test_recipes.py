@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from raftkv import txn
-from raftkv.client import Client
-from raftkv.client.scripts import Changed
-from raftkv.errors import InvalidRequest, LockLost
+from raftkv.client import Client, requests
+from raftkv.client.requests import RangePage
+from raftkv.client.scripts import Changed, Now, Pause
+from raftkv.client.types import entry_of
+from raftkv.errors import InvalidRequest, LockLost, Unavailable
 from raftkv.recipes import (
     AsyncBarrier,
     AsyncCounter,
@@ -27,6 +29,7 @@ from raftkv.recipes import (
     Queue,
     ReadWriteLock,
 )
+from raftkv.recipes.line import Place
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
@@ -133,6 +136,34 @@ def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
     writer.release()
     assert late.acquire(timeout=DEADLINE_SECONDS)
     late.release()
+
+
+def test_whoever_waits_sits_out_an_outage_that_the_place_outlives() -> None:
+    class Lease:
+        lost = False
+
+    lease: Any = Lease()
+    place = Place("job", 10.0)
+    place.key, place.token, place.lease = b"job/" + b"0" * 16, 7, lease
+    waiting = place.await_turn(lambda entry: True, None)
+    step = next(waiting)
+    for _ in range(3):
+        assert isinstance(step, requests.Request)
+        assert isinstance(waiting.throw(Unavailable("nobody answers")), Now)
+        assert isinstance(waiting.send(10.0), Pause)
+        step = waiting.send(None)
+    page = RangePage([entry_of(place.key, (b"", 7, 7, 1, 0), 9)], 1, False, 9)
+    with pytest.raises(StopIteration) as turn:
+        waiting.send(page)
+    assert turn.value.value is True
+
+    for lost, until in ((False, 10.0), (True, None)):
+        lease.lost = lost
+        waiting = place.await_turn(lambda entry: True, until)
+        next(waiting)
+        waiting.throw(Unavailable("nobody answers"))
+        with pytest.raises(Unavailable):
+            waiting.send(10.0)
 
 
 def test_a_lock_outlives_its_leaders_node(raftkv_cluster: LocalCluster, raftkv_client: Client) -> None:
