@@ -154,6 +154,8 @@ class PeersActor:
 
     def end_of_turn(self) -> None:
         me, incarnation, now = self._node_id, self._roster.incarnation, self._context.now()
+        for name in self._roster.visits_over(now):
+            self._open_link(name)
         for name, link in self._links.items():
             if link.outbox and now - link.introduced_at >= INTRODUCTION_SECONDS:
                 link.introduced_at = now
@@ -254,7 +256,7 @@ class PeersActor:
             case StateDigest():
                 self._context.send("audit", PeerDigest(frame.sender, item.index, item.digest))
             case Introduction():
-                self._roster.introduce(frame.sender, item.address[0])
+                self._roster.introduce(frame.sender, frame.incarnation, item.address[0], self._context.now())
                 self._open_link(frame.sender)
                 self._context.send("raft", Met(frame.sender, frame.incarnation, item.address, item.priority))
             case Disowned():

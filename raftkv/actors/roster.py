@@ -2,7 +2,9 @@
 where it is reached. Decides of every frame whether it may count.
 
 Where a node is reached is what it says itself, else what ``cluster.toml`` says, else the configuration; but
-an address that comes into the configuration while this node runs is newer than what was said before.
+an address that comes into the configuration while this node runs is newer than what was said before. From
+another data folder than the member's a node is a visitor: answered where it is for a moment, as it may have
+to be told that it is none, or know more than we do.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ STRAY_SECONDS = 0.5
 old; but one that comes before anything else makes the living peer look like the earlier one."""
 NAMES_MAX = 64
 """Known at once, members or not."""
+VISIT_SECONDS = 2.0
+"""From the last that a visitor said of where it is: twice as long as that takes to be said again."""
 
 
 class _Acquaintance:
@@ -59,6 +63,8 @@ class Roster:
         self.incarnation = incarnation
         self._listed = dict(listed)
         self._introduced: dict[NodeId, str] = {}
+        self._visitors: dict[NodeId, tuple[str, float]] = {}
+        """Of members' names: where another folder's node is, and when it said so."""
         self._known: dict[tuple[NodeId, str], _Acquaintance] = {}
         """By name and incarnation."""
         self._boots: dict[NodeId, int] = {}
@@ -73,6 +79,7 @@ class Roster:
                     self._listed.pop(member.name, None)
                     if self._introduced.get(member.name) != member.address[0]:
                         self._introduced.pop(member.name, None)
+                    self._visitors.pop(member.name, None)
         self._boots = {name: boot for name, boot in self._boots.items() if membership.latest.member(name)}
 
     def names(self) -> list[NodeId]:
@@ -86,14 +93,25 @@ class Roster:
         return [name for name in members if name != self._node_id]
 
     def endpoint(self, name: NodeId) -> str | None:
-        found = self._introduced.get(name) or self._listed.get(name)
+        visitor, _ = self._visitors.get(name, (None, 0.0))
+        found = visitor or self._introduced.get(name) or self._listed.get(name)
         if found is None and self._membership:
             found = next(iter(_address(self._membership, name)), None)
         return found
 
-    def introduce(self, name: NodeId, endpoint: str) -> None:
-        if name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
+    def introduce(self, name: NodeId, incarnation: str, endpoint: str, now: float) -> None:
+        member = self._membership.latest.member(name) if self._membership else None
+        if member and member.incarnation not in ("", incarnation):
+            self._visitors[name] = endpoint, now
+        elif name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
             self._introduced[name] = endpoint
+
+    def visits_over(self, now: float) -> list[NodeId]:
+        """Whose names are their own again."""
+        over = [name for name, (_, since) in self._visitors.items() if now - since >= VISIT_SECONDS]
+        for name in over:
+            del self._visitors[name]
+        return over
 
     def check(self, frame: PeerFrame, now: float) -> None:
         """Raises WireError for a frame that must not count."""

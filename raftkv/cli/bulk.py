@@ -86,7 +86,7 @@ def load(
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
     with _open(file) as stream, Pipeline(target.clients, in_flight, timeout, target.key) as pipeline:
-        lines, kind = _told_apart(patient(stream, lambda: pipeline.tend(TEND_SECONDS)), format_, file)
+        lines, kind = _told_apart(patient(stream, partial(_tend, pipeline)), format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         unreadable: RaftkvError | None = None
         try:
@@ -96,6 +96,8 @@ def load(
                         progress.show(partial(_bar, pipeline, consumed, total))
                         if pipeline.errors:
                             break  # --timeout has passed in vain: the rest would only wait as long
+                except _HasFailedError:
+                    pass
                 except (ConfigError, InvalidRequest) as error:
                     unreadable = error
                 pipeline.drain()
@@ -220,8 +222,19 @@ def _parse(line: bytes, kind: Format, where: str) -> tuple[bytes, bytes]:
         raise ConfigError(f"{where}: {what}; nothing of this line was sent") from None
 
 
+class _HasFailedError(Exception):
+    """A write has, while the next line was waited for."""
+
+
+def _tend(pipeline: Pipeline) -> bool:
+    busy = pipeline.tend(TEND_SECONDS)
+    if pipeline.errors:
+        raise _HasFailedError
+    return busy
+
+
 def _tell_where_to_go_on(pipeline: Pipeline, file: str) -> None:
-    first = pipeline.first_open
+    first = pipeline.first_undone
     rest = f"; go on from line {first}: that one may or may not have happened" if first else ""
     note(f"{file}: interrupted, {pipeline.succeeded} loaded{rest}")
 

@@ -122,14 +122,14 @@ class ClientCore:
         except WireError as error:
             # Like silence: whoever talks like this is no node of ours.
             if isinstance(error, VersionMismatch):
-                self._peers.mismatch = f"; {endpoint} speaks {error}: install the same version of raftkv"
+                self._peers.note(endpoint, f"{endpoint} speaks {error}: install the same version of raftkv")
             return
         self._now = now
-        peer.owing_since = now
         for response in responses:
             if response.request_id == 0:
                 self._on_hello(endpoint, peer, response, now)
                 continue
+            peer.owing_since = now
             call = self._calls.get(response.request_id)
             # An answer of a node that we have moved away from counts all the same, if it is final.
             if call is not None:
@@ -242,11 +242,13 @@ class ClientCore:
         if self.cluster is None:
             self.cluster = hello.cluster
         elif hello.cluster != self.cluster:
+            # As silent as if nobody were there: to wait for answers of ours here would be in vain.
             gone = self._peers.hear_stranger(endpoint, hello.cluster, self.cluster, now)
             if gone:
                 self.watches.end_all(Unavailable(gone))
             return
-        peer.hello, peer.hello_at, peer.refusal = hello, now, ""
+        self._peers.hear_ours(endpoint)
+        peer.hello, peer.hello_at, peer.owing_since, peer.refusal = hello, now, now, ""
         self.watches.on_hello(now)
         self._dispatch_anywhere(endpoint, now)
         clients = {name: client for name, client, _, _ in hello.nodes}

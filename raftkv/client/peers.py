@@ -45,8 +45,10 @@ class Peers(dict[str, Peer]):
     def __init__(self, given: Iterable[str]) -> None:
         super().__init__((endpoint, Peer()) for endpoint in given)
         self._given = frozenset(self)
-        self.mismatch = ""
-        """What a node of another version was heard to speak, or of which other cluster one is."""
+        self._mismatches: dict[str, str] = {}
+        """By endpoint: which other version the node there speaks, or of which other cluster it is."""
+        self._alone_since: float | None = None
+        """Only strangers have been heard from then on."""
 
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
@@ -102,9 +104,27 @@ class Peers(dict[str, Peer]):
         ours, as after a restore: most of those that we were told of are its, and of ours nobody is heard."""
         self[endpoint].stranger_at = now
         text = f"{endpoint} is of cluster {cluster!r}, and this client was made for {ours!r}"
-        self.mismatch = f"; {text}"
+        self.note(endpoint, text)
+        if self.heard_lately(now):
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now  # what ours have said may not have been read yet
         strangers = [given for given in self._given if now - self[given].stranger_at < SILENT_SECONDS]
-        return "" if 2 * len(strangers) <= len(self._given) or self.heard_lately(now) else text
+        alone = self._alone_since is not None and now - self._alone_since >= SILENT_SECONDS
+        return text if alone and 2 * len(strangers) > len(self._given) else ""
+
+    def hear_ours(self, endpoint: str) -> None:
+        self._alone_since = None
+        self._mismatches.pop(endpoint, None)
+
+    def note(self, endpoint: str, mismatch: str) -> None:
+        """Why the node there is of no use."""
+        self._mismatches[endpoint] = mismatch
+
+    @property
+    def mismatch(self) -> str:
+        """The latest, for the end of a message."""
+        return f"; {list(self._mismatches.values())[-1]}" if self._mismatches else ""
 
     def learn(self, endpoints: Collection[str], target: str | None) -> None:
         """A node has said who its cluster's nodes are; ``target`` is who is asked now."""
@@ -116,3 +136,4 @@ class Peers(dict[str, Peer]):
             for endpoint, peer in list(self.items()):
                 if endpoint not in kept and not peer.calls and not peer.outbox:
                     del self[endpoint]
+                    self._mismatches.pop(endpoint, None)

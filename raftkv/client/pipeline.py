@@ -64,9 +64,9 @@ class Pipeline:
         return bool(self._open)
 
     @property
-    def first_open(self) -> int | None:
-        """The lowest number of those that have no outcome; None where all have."""
-        return min(self._open.values(), default=None)
+    def first_undone(self) -> int | None:
+        """The lowest number of those that are not known to have happened; None where all are."""
+        return min([*self._open.values(), *(number for number, _ in self.errors)], default=None)
 
     def drain(self) -> None:
         """Wait until every write has its outcome."""

@@ -8,6 +8,8 @@ from raftkv.config import NodeConfig
 from raftkv.raft import AddLearner, Remove
 from raftkv.raft.membership import Change
 from raftkv.types import NodeId
+from raftkv.wire import peer as wire
+from raftkv.wire.peer import Introduction
 from tests.support.world import World
 
 N4 = NodeId("n4")
@@ -28,6 +30,7 @@ def move(world: World, name: NodeId) -> NodeConfig:
     moved = dataclasses.replace(world.config.node(name), **there)
     nodes = tuple(moved if node.name == name else node for node in world.config.nodes)
     world.config = dataclasses.replace(world.config, nodes=nodes)
+    world._nodes_at[moved.client] = str(name)
     return moved
 
 
@@ -54,3 +57,27 @@ def test_a_member_is_reached_where_it_was_added_whatever_the_file_says() -> None
     change(world, AddLearner(N4, moved.endpoints()))
     leader = world.node(world.await_leader()).raft.raft
     world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.log.commit_index)
+
+
+def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_moment_only() -> None:
+    """One that was paused when it was removed. The present one is a learner, which says nothing unasked."""
+    world = World(3, seed=3, spares=1)
+    former = world.config.node(N4)
+    change(world, AddLearner(N4, former.endpoints()))
+    leader = world.node(world.await_leader()).raft.raft
+    world.reach(lambda: (member := leader.configuration.member(N4)) and member.incarnation)
+    change(world, Remove(N4))
+    world.run(2.0)
+    world.wipe(N4)
+    moved = move(world, N4)
+    world.start(N4)
+    change(world, AddLearner(N4, moved.endpoints()))
+    learner = world.node(N4).raft.raft
+    world.reach(lambda: (member := leader.configuration.member(N4)) and member.incarnation)
+    for name in ("n1", "n2", "n3"):
+        word = [Introduction(former.endpoints(), 0)]
+        world.send_to_peer("n4", name, wire.encode(world.config.name, N4, "0ld", NodeId(name), 77, word, 0))
+    world.run(1.0)
+    world.user().put("k", "v")
+    world.run(1.0)
+    world.reach(lambda: learner.log.last_index >= leader.log.commit_index > 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raftkv.actors.roster import BOOTS_REMEMBERED, NAMES_MAX, STRAY_SECONDS, Roster
+from raftkv.actors.roster import BOOTS_REMEMBERED, NAMES_MAX, STRAY_SECONDS, VISIT_SECONDS, Roster
 from raftkv.errors import WireError
 from raftkv.raft import Configuration, Member, Membership, Part
 from raftkv.raft.messages import AppendEntries, Heartbeat, HeartbeatResponse, RequestVote, RequestVoteResponse
@@ -85,7 +85,7 @@ def test_a_node_is_reached_where_it_says_then_where_the_file_then_where_the_conf
     found = roster(JOINING)
     assert found.endpoint(N4) == "tcp://127.0.0.1:4"
     assert found.endpoint(N2) == "tcp://127.0.0.1:2"
-    found.introduce(N2, "tcp://127.0.0.1:9")
+    found.introduce(N2, "2a", "tcp://127.0.0.1:9", 0.0)
     assert found.endpoint(N2) == "tcp://127.0.0.1:9"
     assert found.endpoint(NodeId("n9")) is None
     assert found.names() == [N2, N3, N4]
@@ -96,17 +96,31 @@ def test_a_name_that_comes_back_elsewhere_is_looked_for_there() -> None:
     """Whatever the file says of it, and where its former bearer was, or still is."""
     for name in (N3, N4):
         found = roster(THREE)
-        found.introduce(name, "tcp://127.0.0.1:44")
+        found.introduce(name, "4a", "tcp://127.0.0.1:44", 0.0)
         found.update(Membership(WITHOUT_N3, LogIndex(6), WITHOUT_N3, LogIndex(6)))
-        found.introduce(name, "tcp://127.0.0.1:45")
+        found.introduce(name, "4a", "tcp://127.0.0.1:45", 0.0)
         again = WITHOUT_N3.with_member(Member(name, Part.LEARNER, address=("tcp://127.0.0.1:7",)))
         found.update(Membership(again, LogIndex(7), again, LogIndex(7)))
         assert found.endpoint(name) == "tcp://127.0.0.1:7"
-        found.introduce(name, "tcp://127.0.0.1:8")
+        found.introduce(name, "4a", "tcp://127.0.0.1:8", 0.0)
         assert found.endpoint(name) == "tcp://127.0.0.1:8", "it says so itself"
         met = WITHOUT_N3.with_member(Member(name, Part.LEARNER, "4a", ("tcp://127.0.0.1:8",)))
         found.update(Membership(met, LogIndex(8), met, LogIndex(8)))
         assert found.endpoint(name) == "tcp://127.0.0.1:8"
+
+
+def test_a_node_of_another_folder_is_answered_where_it_is_for_a_moment() -> None:
+    """The former bearer of a name is to be told so, and does not take the link to the present one along."""
+    found = roster()
+    found.introduce(N2, "2a", "tcp://127.0.0.1:9", 0.0)
+    found.introduce(N2, "2b", "tcp://127.0.0.1:22", 1.0)
+    assert found.endpoint(N2) == "tcp://127.0.0.1:22"
+    assert found.visits_over(1.0 + VISIT_SECONDS / 2) == []
+    found.introduce(N2, "2b", "tcp://127.0.0.1:22", 2.0)  # whoever goes on talking goes on being answered
+    assert found.visits_over(1.0 + VISIT_SECONDS) == []
+    assert found.visits_over(2.0 + VISIT_SECONDS) == [N2]
+    assert found.endpoint(N2) == "tcp://127.0.0.1:9"
+    assert found.visits_over(100.0) == []
 
 
 def test_an_address_of_the_time_before_this_start_does_not_count_beside_the_file() -> None:
@@ -132,7 +146,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(3 * NAMES_MAX):
         name = NodeId(f"x{number}")
         found.check(frame(name, "i"), 0.0)
-        found.introduce(name, "tcp://127.0.0.1:1")
+        found.introduce(name, "i", "tcp://127.0.0.1:1", 0.0)
     assert len(found._known) <= NAMES_MAX
     assert len(found._introduced) <= NAMES_MAX
     for boot in range(3 * BOOTS_REMEMBERED):

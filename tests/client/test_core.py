@@ -410,15 +410,25 @@ def test_a_greeting_names_no_cluster_so_that_a_node_of_another_one_answers_it() 
     assert named == [(None, [Kind.HELLO]), ("c", [Kind.WRITE])]
 
 
-def test_whoever_watches_is_told_that_another_cluster_has_taken_the_place_of_theirs() -> None:
-    talk = Talk().led_by("n1")
+def watched(talk: Talk) -> list[ClientError]:
+    """What ends a watch."""
     errors: list[ClientError] = []
     talk.core.watches.begin(Watch(b"k", b"l", 0, 0, lambda *_: None, errors.append), talk.now)
-    talk.hello("n2", "n2", cluster="restored")
-    talk.hello("n3", "n2", cluster="restored")
-    assert errors == [], "ours was heard a moment ago"
-    talk.wait(SILENT_SECONDS)
-    talk.hello("n3", "n2", cluster="restored")
+    return errors
+
+
+def test_whoever_watches_is_told_that_another_cluster_has_taken_the_place_of_theirs() -> None:
+    talk = Talk().led_by("n1")
+    errors = watched(talk)
+    for _ in range(30):
+        talk.hello("n1", "n1")
+        talk.hello("n2", "n2", cluster="restored")
+        talk.hello("n3", "n2", cluster="restored")
+        talk.wait(0.1)
+    assert errors == [], "ours is heard"
+    for _ in range(60):
+        talk.hello("n3", "n2", cluster="restored")
+        talk.wait(0.1)
     assert errors == [], "one of three: it may have taken the port of a node of ours that is down"
     talk.hello("n2", "n2", cluster="restored")
     assert [str(error) for error in errors] == [
@@ -428,6 +438,40 @@ def test_whoever_watches_is_told_that_another_cluster_has_taken_the_place_of_the
     talk.wait(0.6)
     assert type(write.error) is OutcomeUnknown, "it was sent to where ours led"
     assert str(write.error).endswith("this client was made for 'c'")
+
+
+def test_a_client_that_stood_still_hears_its_own_nodes_before_it_believes_strangers() -> None:
+    talk = Talk(N1).led_by("n2")
+    errors = watched(talk)
+    talk.now += 60.0  # as after SIGSTOP: what was said meanwhile is read in any order
+    talk.hello("n1", "n2", cluster="other")
+    talk.hello("n2", "n2")
+    talk.wait(1.0)
+    talk.hello("n1", "n2", cluster="other")
+    assert errors == []
+
+
+def test_a_stranger_in_the_leaders_place_is_left_as_if_nobody_were_there() -> None:
+    talk = Talk().led_by("n1")
+    call = talk.put()
+    talk.sent()
+    for _ in range(10):
+        talk.wait(0.1)
+        talk.hello("n1", "n1", cluster="other")  # the first to answer, each time
+        talk.hello("n2", "n2", term=2)
+    assert [request[0] for request in talk.sent().get(N2, [])] == [call.request_id]
+    talk.answer(N2, call, Code.OK)
+    assert call.error is None
+
+
+def test_what_a_stranger_was_is_forgotten_once_one_of_ours_is_back_there() -> None:
+    talk = Talk().led_by("n1")
+    talk.hello("n2", "n2", cluster="other")
+    talk.hello("n2", "n1")
+    write = talk.put(timeout=0.5)
+    talk.sent()
+    talk.wait(0.6)
+    assert "other" not in str(write.error)
 
 
 def test_a_write_that_was_never_sent_did_not_happen() -> None:
