@@ -6,10 +6,11 @@ import signal
 
 def main() -> None:
     # Ctrl-C before there is anything to be put in order ends the process, without the traceback of an import.
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if plain:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from raftkv.cli.app import run
 
-    signal.signal(signal.SIGINT, before)
+    if plain:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()

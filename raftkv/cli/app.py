@@ -41,8 +41,10 @@ MODULES = {
 }
 """Of this package, with the commands that each registers, in the order of the help text. To import them all
 and to read the signatures of all commands took half of the time of a ``raftkv get``."""
-SILENT = {"up", "down", "node", "lock", "elect", "chaos"}
-"""Do what they are for without a word on stdout, and so do it also where that is closed."""
+SILENT = {"up", "down", "node", "tui", "replay", "lock", "elect", "keys", "alarm", "chaos"}
+"""Change nothing whose outcome they print on stdout, or print nothing there at all: so they do what they are
+for also where that is closed."""
+HELP = {"-h", "--help"}
 _HOMES = {name: module for module, names in MODULES.items() for name in names.split()}
 
 
@@ -67,7 +69,7 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         found = super().resolve_command(ctx, args)
-        if found[0] not in SILENT:
+        if found[0] not in SILENT and not HELP.intersection(args):
             require_stdout()  # before anything happens whose outcome is to be printed
         return found
 

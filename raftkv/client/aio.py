@@ -350,16 +350,13 @@ class _LoopArrivals(Arrivals):
         self.waiting.append(arrived)
         self._news.set()
 
-    async def wait(self, seconds: float | None) -> bool:
-        """Until something comes; whether the time was not up. Not by ``wait_for``, which in Python 3.11 loses
-        that its task is cancelled where something comes at that very moment."""
+    async def wait(self, seconds: float | None) -> None:
+        """Until something comes, or the time is up. Not by ``wait_for``, which in Python 3.11 loses that its
+        task is cancelled where something comes at that very moment."""
         self._news.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 class AsyncWatchStream(Stream):
@@ -388,12 +385,10 @@ class AsyncWatchStream(Stream):
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
         timeout = to_wait(timeout)
         until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            event = self._take()
-            if event or self._over:
-                return event
+        while not (event := self._take()) and not self._over:
             seconds = None if until is None else until - time.monotonic()
             if seconds is not None and seconds <= 0:
-                return None
-            if not await self._arrivals.wait(seconds):
-                return None
+                await asyncio.sleep(0)  # what has come, comes in by the loop
+                return self._take()
+            await self._arrivals.wait(seconds)
+        return event

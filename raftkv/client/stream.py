@@ -7,6 +7,7 @@ its client if nobody else holds that, and its watch ends.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 import weakref
 from collections import deque
@@ -47,6 +48,7 @@ class Stream:
         self._pump = pump
         self._waiting = arrivals.waiting
         self._put = arrivals.put
+        self._reading = threading.RLock()  # or two that read at once would both let go of a batch
         self._over = False
         watch = self._watch = Watch(start, end, after, flags, arrivals.on_events, arrivals.put)
         pump.post(lambda core, now: core.watches.begin(watch, now))
@@ -67,19 +69,20 @@ class Stream:
 
     def _take(self) -> Event | None:
         """The next event of those that have come. Raises the error that ended the watch, once."""
-        while self._waiting and not self._over:
-            first = self._waiting[0]
-            if not isinstance(first, tuple):
-                self._over = True
-                if first:
-                    raise first
-                break
-            events, answers = first
-            for event in events:
-                return event
-            # Only now: whoever reads slowly is to be sent no more than that.
-            self._waiting.popleft()
-            self._give_back(answers)
+        with self._reading:
+            while self._waiting and not self._over:
+                first = self._waiting[0]
+                if not isinstance(first, tuple):
+                    self._over = True
+                    if first:
+                        raise first
+                    break
+                events, answers = first
+                for event in events:
+                    return event
+                # Only now: whoever reads slowly is to be sent no more than that.
+                self._waiting.popleft()
+                self._give_back(answers)
         return None
 
     def _give_back(self, answers: int) -> None:

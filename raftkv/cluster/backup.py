@@ -38,6 +38,9 @@ from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
 from raftkv.types import LogIndex, NodeId, Term
 
 POLL_SECONDS = 0.02
+RESTORING = ".restoring"
+LOST_AND_FOUND = "lost+found"
+"""Of a volume that is new."""
 TRIES = 5
 """A node that takes its next snapshot meanwhile drops the one that is being read."""
 
@@ -157,32 +160,40 @@ def read_backup(path: Path) -> Backup:
 
 
 def restore_local(backup: Backup, data: Path, nodes: int, revisions: int, progress: Progress) -> None:
-    """As ``restore``, a local cluster in ``data``, which must be absent or empty. It is made aside and gets
-    its name when it is whole: half a cluster would elect a leader among the empty nodes."""
-    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+    """As ``restore``, a local cluster in ``data``, which must be absent or empty. It is made in there under
+    another name, and moved up when it is whole, the file that makes it a cluster last: half a cluster would
+    elect a leader among the empty nodes. The folder itself may be a volume, which cannot be replaced."""
+    new = not data.exists()
+    if not new and not data.is_dir():
+        raise ConfigError(f"{data} is no folder")
+    held = set() if new else {path.name for path in data.iterdir()} - {LOST_AND_FOUND}
+    if any(name.endswith(RESTORING) for name in held):
+        raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
+    if held:
         raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
-    stays = data.exists() and _stays(data)
-    aside = (data if stays else data.parent) / f".{data.name}.{secrets.token_hex(4)}.restoring"
+    aside = data / f".{secrets.token_hex(4)}{RESTORING}"
+    moved: list[Path] = []
     try:
         cluster = local.prepare(_made(aside), nodes, None, fresh=False)
         restore(backup, cluster, [str(node.name) for node in cluster.nodes], revisions, progress)
-        if stays:
-            # The file that makes it a cluster comes last.
-            for path in sorted(aside.iterdir(), key=lambda path: path.is_file()):
-                path.rename(data / path.name)
-        else:
-            if data.exists():
-                data.rmdir()
-            aside.rename(data)
-    except OSError as error:
-        raise ConfigError(f"cannot make {data}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        for path in sorted(aside.iterdir(), key=lambda path: path.is_file()):
+            moved.append(data / path.name)
+            path.rename(moved[-1])
+        aside.rmdir()
+    except BaseException as error:
+        for path in [data] if new else [*moved, aside]:
+            _remove(path)
+        if isinstance(error, OSError):
+            raise ConfigError(f"cannot make {data}: {error.strerror or error}") from error
+        raise
 
 
-def _stays(folder: Path) -> bool:
-    """Whether nothing else can be put in its place: where a volume is mounted, or we stand ourselves."""
-    return folder.is_mount() or folder.samefile(Path.cwd())
+def _remove(path: Path) -> None:
+    """Whatever it is, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _made(folder: Path) -> Path:
@@ -207,7 +218,7 @@ def restore(
     configuration = _founded(cluster, incarnations)
     mark, read = _contents(backup, revisions)
     mark = mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
-    aside = {name: folder.parent / f".{name}.restoring" for name, folder in folders.items()}
+    aside = {name: folder.parent / f".{name}{RESTORING}" for name, folder in folders.items()}
     try:
         for done, name in enumerate(names):
             shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
@@ -254,7 +265,8 @@ def _contents(backup: Backup, revisions: int) -> tuple[SnapshotMark, Callable[[]
     machine = restored(read(), backup.mark.index, str(backup.path))
     move_on(machine, revisions)
     chunks = list(captured(machine))
-    return backup.mark._replace(chunks=len(chunks)), lambda: chunks
+    mark = backup.mark._replace(index=LogIndex(machine.applied_index), chunks=len(chunks))
+    return mark, lambda: chunks
 
 
 def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,13 @@ _stdin_fds: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """A child that is forked would hold them open, and the clusters with them, for as long as it lives."""
+    """A child that is forked would hold them open, and the clusters with them, for as long as it lives. Its
+    numbers stay taken: there are objects that will close them."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     for fd in _stdin_fds:
-        os.close(fd)
+        with suppress(OSError):
+            os.dup2(nowhere, fd)
+    os.close(nowhere)
     _stdin_fds.clear()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raftkv.cluster import backup
 from raftkv.errors import DiskFull
 from raftkv.storage import Volume
 from tests.cli.asserting import await_leader, invoke, ok, refused, status
@@ -114,15 +117,51 @@ def test_a_backup_holds_everything_written_before_and_makes_a_cluster(
         ok(cluster, "delete", "backup/", "--prefix")
 
 
-def test_a_folder_that_stays_where_it_is_is_filled(cluster: LocalCluster, tmp_path: Path) -> None:
-    """As one on which a volume is mounted: it can neither be removed nor be renamed over."""
+def test_a_folder_that_is_there_is_filled_and_keeps_its_place(cluster: LocalCluster, tmp_path: Path) -> None:
+    """A volume may be mounted there, which can neither be removed nor be renamed over."""
     file, here = tmp_path / "kv.backup", tmp_path / "here"
     here.mkdir()
+    (here / "lost+found").mkdir()
+    before = here.stat().st_ino
     ok(cluster, "backup", str(file))
     assert raftkv("restore", str(file), "--data", ".", folder=here).returncode == 0
-    assert sorted(path.name for path in here.iterdir()) == ["cluster.toml", "n1", "n2", "n3"]
+    assert sorted(path.name for path in here.iterdir()) == ["cluster.toml", "lost+found", "n1", "n2", "n3"]
     assert (here / "n1" / "wal").is_dir()
+    assert here.stat().st_ino == before
     assert "is not empty" in refused(raftkv("restore", str(file), "--data", ".", folder=here), 2)
+    assert "is no folder" in refused(raftkv("restore", str(file), "--data", str(file), folder=here), 2)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("steps", range(4))
+def test_a_restore_that_fails_while_it_is_moved_into_place_leaves_nothing(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, steps: int
+) -> None:
+    file, data = tmp_path / "kv.backup", tmp_path / "data"
+    if there:
+        data.mkdir()
+    ok(cluster, "backup", str(file))
+    rename, left = Path.rename, steps
+
+    def fails(path: Path, target: Path) -> Path:
+        nonlocal left
+        left -= target.parent == data
+        if left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    assert "Input/output error" in refused(invoke(cluster, "restore", str(file), "--data", str(data)), 2)
+    assert data.exists() == there
+    assert not there or list(data.iterdir()) == []
+
+
+def test_what_an_interrupted_restore_has_left_is_named(cluster: LocalCluster, tmp_path: Path) -> None:
+    file, data = tmp_path / "kv.backup", tmp_path / "data"
+    (data / f".1234{backup.RESTORING}").mkdir(parents=True)
+    ok(cluster, "backup", str(file))
+    told = refused(invoke(cluster, "restore", str(file), "--data", str(data)), 2)
+    assert told == f"{data} holds what a restore that was interrupted has left; empty it first"
 
 
 def test_nothing_is_overwritten(cluster: LocalCluster, tmp_path: Path) -> None:

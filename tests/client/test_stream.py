@@ -155,6 +155,16 @@ async def test_whoever_is_cancelled_when_something_comes_is_cancelled_and_nothin
     assert (await stream.get(DEADLINE_SECONDS)).mod_revision == 1
 
 
+async def test_whoever_only_looks_again_and_again_lets_the_loop_go_on() -> None:
+    stream, _, come = opened(AsyncWatchStream)
+    come(1)
+    looks = 0
+    while not (event := await stream.get(0)):
+        looks += 1
+        assert looks < 100
+    assert event.mod_revision == 1
+
+
 async def test_an_event_loop_gets_what_has_come_without_waiting_and_is_told_that_nothing_comes() -> None:
     stream, _, come = opened(AsyncWatchStream)
     assert await stream.get(0) is None

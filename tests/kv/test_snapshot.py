@@ -52,10 +52,11 @@ def test_a_state_that_is_moved_on_has_its_keys_and_no_past() -> None:
     client = Client(machine, client_id=7)
     client.put(b"a", b"again")
     before, past = state(machine), machine.revision
+    index = machine.applied_index
     twins = [kv_restored(list(captured(machine)), machine.applied_index, "here") for _ in range(3)]
     for twin, revisions in zip(twins, (1000, 1000, 999), strict=True):
         move_on(twin, revisions)
-    moved = kv_restored(list(captured(twins[0])), machine.applied_index, "there")
+    moved = kv_restored(list(captured(twins[0])), index + 1000, "there")
     assert moved.revision == past + 1000
     assert dict(moved.items) == dict(machine.items)
     assert moved.digest == twins[1].digest != twins[2].digest, "by how much is to be told apart"

@@ -10,7 +10,7 @@ from textual import events
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from raftkv.observe import DiskFault, Earlier, LinkFault
+from raftkv.observe import DiskFault, Earlier, Event, LinkFault
 from raftkv.tui.app import MOVING_SECONDS_MAX, Pace
 from raftkv.tui.commands import COMMANDS, LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
@@ -331,6 +331,25 @@ async def test_the_event_log_scrolls_and_follows() -> None:
         await running.until_shown("term 61")
         await running.push(event(62, "n1", "LeaderChanged", term=62, leader_id="n2"))
         await running.until_shown("term 62")
+
+
+async def test_whoever_pages_back_down_stays_there_though_lines_come() -> None:
+    def line(number: int) -> Event:
+        return event(number, "n1", "LeaderChanged", START + number / 100, term=number, leader_id="n2")
+
+    async with session([*healthy(), *map(line, range(1, 61))]) as running:
+        await running.until_shown("term 60")
+        log = running.app.query_one("#overview-events", EventLog)
+        await running.press("pageup")
+        await running.push(*map(line, range(61, 101)))
+        await running.press("pagedown", "pagedown")
+        place = log.scroll_offset.y
+        assert place < log.max_scroll_y
+        await running.push(line(101))
+        assert log.scroll_offset.y == place
+        await running.press("end")
+        await running.push(line(102))
+        await running.until_shown("term 102")
 
 
 async def test_another_height_keeps_what_is_read_and_follows_where_it_followed() -> None:

@@ -32,7 +32,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._entries: tuple[LogLine, ...] = ()
         self._rows: tuple[Row, ...] = ()
         self._end = 0
-        """How far down it was, the last time it was gone to."""
+        """How far down it is, as far as is known."""
         self._total = 0
         self._filter = ""
         self._origin = datetime.min
@@ -65,8 +65,9 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._entries, self._total = entries, total
         self._rows = folded(entries)
         self.virtual_size = Size(self.size.width, len(self._rows))
+        self._end = self.max_scroll_y
         if follow:
-            self._go_to_the_end()
+            self._go(self._end)
         elif read:
             self._go(_place(self._rows, read))
         self.refresh()
@@ -76,8 +77,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._go({"page_up": here - page, "page_down": here + page, "home": 0}.get(way, self.max_scroll_y))
 
     def on_resize(self) -> None:
-        # Only after the layout is it known how far down the end is.
-        self.call_after_refresh(lambda: self._go_to_the_end() if self._at_the_end else None)
+        self.call_after_refresh(self._settle)  # only then is it known how far down the end is
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
@@ -90,9 +90,10 @@ class EventLog(ScrollView, Styled, can_focus=False):
         """Of what there is, or of what there was before the terminal became less high."""
         return self.scroll_offset.y >= min(self._end, self.max_scroll_y)
 
-    def _go_to_the_end(self) -> None:
-        self._end = self.max_scroll_y
-        self._go(self._end)
+    def _settle(self) -> None:
+        follow, self._end = self._at_the_end, self.max_scroll_y
+        if follow:
+            self._go(self._end)
 
     def _go(self, y: int) -> None:
         # Forced: until the scrollbar is drawn, Textual holds that there is nothing to scroll.
