@@ -185,6 +185,11 @@ def is_endpoint(text: str) -> bool:
     return match is not None and 1 <= int(match.group(2)) <= 65535
 
 
+def no_endpoint(value: object) -> str:
+    """What a message says of a value for which ``is_endpoint`` does not hold."""
+    return f"{shown(value)} is no endpoint: expected tcp://host:port, with a port from 1 to 65535"
+
+
 def check_reach(config: ClusterConfig, node: NodeConfig) -> None:
     """Raises ``ConfigError`` for a node that must not, or could not, listen where it is to."""
     for endpoint in node.endpoints():
@@ -367,7 +372,7 @@ class _Reader:
 
     def _endpoint(self, where: str, endpoint: str) -> None:
         if not is_endpoint(endpoint):
-            raise self._wrong(where, f"{shown(endpoint)} is no endpoint: expected tcp://host:port")
+            raise self._wrong(where, no_endpoint(endpoint))
 
     def _check_times(self, raft: RaftConfig) -> None:
         for name in ("tick_ms", "heartbeat_ms", "election_timeout_min_ms", "election_timeout_max_ms"):

@@ -27,7 +27,7 @@ from raftkv.actors.snapshot_messages import (
 )
 from raftkv.actors.status import StatusActor
 from raftkv.actors.system import Context, Port
-from raftkv.config import ENDPOINTS, is_endpoint, is_name
+from raftkv.config import ENDPOINTS, is_endpoint, is_name, no_endpoint
 from raftkv.errors import WireError, shown
 from raftkv.observe import DiskFault, LinkFault
 from raftkv.raft import AddLearner, Change, Part, Promote, RaftLog, Remove, Replace, Role, SnapshotMark
@@ -265,7 +265,7 @@ def _change(arguments: dict[str, Any]) -> Change:
                 raise _Refused(f"address: expected {ENDPOINTS} endpoints, found {shown(address)}")
             for endpoint in address:
                 if not isinstance(endpoint, str) or not is_endpoint(endpoint):
-                    raise _Refused(f"{shown(endpoint)} is no endpoint: expected tcp://host:port")
+                    raise _Refused(no_endpoint(endpoint))
             return AddLearner(name, tuple(address))
         case "promote":
             return Promote(name)

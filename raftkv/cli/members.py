@@ -110,13 +110,13 @@ def add(
 
 
 def _add(members: Members, local: LocalNodes | None, name: str | None, address: tuple[str, ...]) -> str:
-    from raftkv.config import ENDPOINTS, check_endpoint, is_endpoint, is_name
+    from raftkv.config import ENDPOINTS, check_endpoint, is_endpoint, is_name, no_endpoint
 
     if name is not None and not is_name(name):
         raise ConfigError(f"{name!r} is no name: letters, digits, '.', '_' and '-', at most 63")
     for endpoint in address:
         if not is_endpoint(endpoint):
-            raise ConfigError(f"{endpoint!r} is no endpoint: expected tcp://host:port")
+            raise ConfigError(no_endpoint(endpoint))
     if address and len(address) != ENDPOINTS:
         raise ConfigError(f"{len(address)} endpoints: expected those for peers, clients, control and status")
     for endpoint in address:

@@ -24,7 +24,7 @@ from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.client.requests import Request
 from raftkv.client.transport import Transport
-from raftkv.config import is_endpoint
+from raftkv.config import is_endpoint, no_endpoint
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
 from raftkv.keys import Key
 
@@ -47,7 +47,7 @@ class Pump:
             raise InvalidRequest("a client needs a list with at least one endpoint")
         for endpoint in given:
             if not isinstance(endpoint, str) or not is_endpoint(endpoint):
-                raise InvalidRequest(f"{endpoint!r} is no endpoint: expected tcp://host:port")
+                raise InvalidRequest(no_endpoint(endpoint))
         self._transport = Transport(given, key=key)
         self._session = self._transport.core.new_session()
         self._posted: deque[Action | Call] = deque()

@@ -19,7 +19,7 @@ from raftkv.client.types import (
     TxnResult,
     entry_of,
 )
-from raftkv.config import is_endpoint
+from raftkv.config import is_endpoint, no_endpoint
 from raftkv.errors import InvalidRequest, LeaseNotFound, shown
 from raftkv.kv import KEY_BYTES_MAX, KeyValue, check_key, check_value, prefix_end
 from raftkv.kv.commands import Code, Op
@@ -155,7 +155,7 @@ def range_page(
         return RangePage(entries, count, more, response.revision)
 
     if target is not None and not is_endpoint(target):
-        raise InvalidRequest(f"{shown(target)} is no endpoint: expected tcp://host:port")
+        raise InvalidRequest(no_endpoint(target))
     flags = (bool(reverse), bool(keys_only), bool(count_only), to_revision(revision), bool(stale))
     return Request(
         (Kind.RANGE, start, end, to_number(limit, "a limit"), *flags),

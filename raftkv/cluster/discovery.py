@@ -72,7 +72,7 @@ def _split(source: str, listed: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in listed.split(",") if part.strip())
     for endpoint in found:
         if not config.is_endpoint(endpoint):
-            raise ConfigError(f"{source}: {endpoint!r} is no endpoint: expected tcp://host:port")
+            raise ConfigError(f"{source}: {config.no_endpoint(endpoint)}")
     if not found:
         raise ConfigError(f"{source}: names no endpoint")
     return found
