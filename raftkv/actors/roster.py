@@ -105,6 +105,7 @@ class Roster:
             self._visitors[name] = endpoint, now
         elif name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
             self._introduced[name] = endpoint
+            self._visitors.pop(name, None)
 
     def visits_over(self, now: float) -> list[NodeId]:
         """Whose names are their own again."""

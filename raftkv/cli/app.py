@@ -41,7 +41,7 @@ MODULES = {
 }
 """Of this package, with the commands that each registers, in the order of the help text. To import them all
 and to read the signatures of all commands took half of the time of a ``raftkv get``."""
-SILENT = {"up", "down", "node", "tui", "replay", "lock", "elect", "keys", "alarm", "chaos"}
+SILENT = {"up", "down", "node", "tui", "replay", "lock", "elect", "alarm", "chaos"}
 """Change nothing whose outcome they print on stdout, or print nothing there at all: so they do what they are
 for also where that is closed."""
 HELP = {"-h", "--help"}
@@ -69,7 +69,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         found = super().resolve_command(ctx, args)
-        if found[0] not in SILENT and not HELP.intersection(args):
+        options = args[: args.index("--")] if "--" in args else args
+        if found[0] not in SILENT and not HELP.intersection(options):
             require_stdout()  # before anything happens whose outcome is to be printed
         return found
 

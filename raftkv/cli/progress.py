@@ -3,7 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from raftkv.cli.output import stderr_is_terminal
 
 REDRAW_SECONDS = 0.1
 CLEAR = "\r\x1b[K"
+COLUMNS = 80
+"""Where a terminal does not say how many it has."""
 
 
 class Progress:
@@ -39,7 +41,7 @@ class Progress:
         """``text`` is called only where its line is to be drawn."""
         if self.visible and (now := time.monotonic()) >= self._due:
             self._due, self._drawn = now + REDRAW_SECONDS, True
-            self._draw(CLEAR + text()[: shutil.get_terminal_size().columns - 1])
+            self._draw(CLEAR + text()[: _columns() - 1])
 
     def counting(self, what: str, of: str = "") -> Callable[[int, int], None]:
         """For work that says how many of how many are done."""
@@ -51,3 +53,11 @@ class Progress:
             print(text, end="", file=sys.stderr, flush=True)
         except OSError:  # the terminal is gone, and the work goes on
             self.visible = False
+
+
+def _columns() -> int:
+    """Of the terminal that stderr is; stdout may be a file."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return COLUMNS

@@ -102,12 +102,13 @@ class Peers(dict[str, Peer]):
     def hear_stranger(self, endpoint: str, cluster: str, ours: str, now: float) -> str:
         """A node of another cluster has answered. What is to be said where that one has taken the place of
         ours, as after a restore: most of those that we were told of are its, and of ours nobody is heard."""
+        before = max((peer.stranger_at for peer in self.values()), default=-math.inf)
         self[endpoint].stranger_at = now
         text = f"{endpoint} is of cluster {cluster!r}, and this client was made for {ours!r}"
         self.note(endpoint, text)
         if self.heard_lately(now):
             self._alone_since = None
-        elif self._alone_since is None:
+        elif self._alone_since is None or now - before >= SILENT_SECONDS:
             self._alone_since = now  # what ours have said may not have been read yet
         strangers = [given for given in self._given if now - self[given].stranger_at < SILENT_SECONDS]
         alone = self._alone_since is not None and now - self._alone_since >= SILENT_SECONDS
@@ -119,6 +120,7 @@ class Peers(dict[str, Peer]):
 
     def note(self, endpoint: str, mismatch: str) -> None:
         """Why the node there is of no use."""
+        self._mismatches.pop(endpoint, None)
         self._mismatches[endpoint] = mismatch
 
     @property

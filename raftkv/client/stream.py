@@ -80,9 +80,11 @@ class Stream:
                 events, answers = first
                 for event in events:
                     return event
-                # Only now: whoever reads slowly is to be sent no more than that.
-                self._waiting.popleft()
-                self._give_back(answers)
+                # Only now: whoever reads slowly is to be sent no more. And only if no signal handler, which
+                # may read as well, has come to its end before us.
+                if self._waiting and self._waiting[0] is first:
+                    self._waiting.popleft()
+                    self._give_back(answers)
         return None
 
     def _give_back(self, answers: int) -> None:

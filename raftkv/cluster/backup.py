@@ -6,6 +6,7 @@ the node goes on while it is taken and read, checksummed chunk by chunk and as a
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -22,6 +23,7 @@ from raftkv.errors import (
     ConfigError,
     CorruptLog,
     DiskFull,
+    LaunchError,
     OutcomeUnknown,
     RaftkvError,
     StorageError,
@@ -38,7 +40,6 @@ from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
 from raftkv.types import LogIndex, NodeId, Term
 
 POLL_SECONDS = 0.02
-RESTORING = ".restoring"
 LOST_AND_FOUND = "lost+found"
 """Of a volume that is new."""
 TRIES = 5
@@ -163,25 +164,45 @@ def restore_local(backup: Backup, data: Path, nodes: int, revisions: int, progre
     """As ``restore``, a local cluster in ``data``, which must be absent or empty. It is made in there under
     another name, and moved up when it is whole, the file that makes it a cluster last: half a cluster would
     elect a leader among the empty nodes. The folder itself may be a volume, which cannot be replaced."""
-    new = not data.exists()
+    new = not os.path.lexists(data)
     if not new and not data.is_dir():
         raise ConfigError(f"{data} is no folder")
-    held = set() if new else {path.name for path in data.iterdir()} - {LOST_AND_FOUND}
-    if any(name.endswith(RESTORING) for name in held):
+    try:
+        lock = local.FolderLock(data)
+    except LaunchError:
+        raise ConfigError(f"{data} is in use: a cluster runs there, or another restore") from None
+    try:
+        _check_empty(data)
+        _fill(backup, data, nodes, revisions, progress)
+    except BaseException:
+        if new:
+            lock.remove()
+        raise
+    finally:
+        lock.release()
+
+
+def _check_empty(data: Path) -> None:
+    held = {path.name for path in data.iterdir()} - {LOST_AND_FOUND}
+    if any(name.endswith(local.RESTORING) for name in held):
         raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
     if held:
         raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
-    aside = data / f".{secrets.token_hex(4)}{RESTORING}"
+
+
+def _fill(backup: Backup, data: Path, nodes: int, revisions: int, progress: Progress) -> None:
+    """All of it, or nothing stays."""
+    aside = data / f".{secrets.token_hex(4)}{local.RESTORING}"
     moved: list[Path] = []
     try:
         cluster = local.prepare(_made(aside), nodes, None, fresh=False)
         restore(backup, cluster, [str(node.name) for node in cluster.nodes], revisions, progress)
         for path in sorted(aside.iterdir(), key=lambda path: path.is_file()):
+            path.rename(data / path.name)
             moved.append(data / path.name)
-            path.rename(moved[-1])
         aside.rmdir()
     except BaseException as error:
-        for path in [data] if new else [*moved, aside]:
+        for path in (*moved, aside):
             _remove(path)
         if isinstance(error, OSError):
             raise ConfigError(f"cannot make {data}: {error.strerror or error}") from error
@@ -218,7 +239,7 @@ def restore(
     configuration = _founded(cluster, incarnations)
     mark, read = _contents(backup, revisions)
     mark = mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
-    aside = {name: folder.parent / f".{name}{RESTORING}" for name, folder in folders.items()}
+    aside = {name: folder.parent / f".{name}{local.RESTORING}" for name, folder in folders.items()}
     try:
         for done, name in enumerate(names):
             shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
@@ -265,8 +286,7 @@ def _contents(backup: Backup, revisions: int) -> tuple[SnapshotMark, Callable[[]
     machine = restored(read(), backup.mark.index, str(backup.path))
     move_on(machine, revisions)
     chunks = list(captured(machine))
-    mark = backup.mark._replace(index=LogIndex(machine.applied_index), chunks=len(chunks))
-    return mark, lambda: chunks
+    return backup.mark._replace(chunks=len(chunks)), lambda: chunks
 
 
 def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:

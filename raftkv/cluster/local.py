@@ -32,6 +32,10 @@ SET_ASIDE = ".left-"
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
 
 
+RESTORING = ".restoring"
+"""How the names of what is being restored end, until it is whole."""
+
+
 class FolderLock:
     """Held by the launcher as long as it runs; the kernel lets go of it however that ends. On the folder
     itself: a file that is locked can be deleted, and another one locked under its name."""
@@ -121,6 +125,8 @@ def prepare(
         )
         chosen = replace(known, nodes=moved, base_port=base)
     else:
+        if any(held.name.endswith(RESTORING) for held in data.iterdir()):
+            raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
         count = 3 if nodes is None else nodes
         if not 1 <= count <= NODES_MAX:
             raise ConfigError(f"--nodes {count}: a local cluster has 1 to {NODES_MAX} nodes")

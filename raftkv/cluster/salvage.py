@@ -26,7 +26,6 @@ from raftkv.raft import EntryKind, SnapshotMark
 from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
 from raftkv.storage.files import sync, sync_folder
 from raftkv.storage.snapshots import SnapshotFile, find_latest
-from raftkv.types import LogIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _save(chosen: Remains, revisions: int, cluster: str, path: Path) -> Backup:
     machine = _replayed(chosen.wal, recovered)
     if revisions:
         move_on(machine, revisions)
-    mark = SnapshotMark(LogIndex(machine.applied_index), recovered.last_term, secrets.randbits(62), 0)
+    mark = SnapshotMark(recovered.last_index, recovered.last_term, secrets.randbits(62), 0)
     directory = OsDirectory(path.parent)
     writing = SnapshotFile(directory.create(path.name), cluster, mark)
     for chunk in captured(machine):

@@ -92,11 +92,17 @@ class Place:
     def await_turn(self, blocks: Callable[[Entry], bool], until: float | None) -> Script[bool]:
         """Wait until nobody ahead ``blocks``; False when it is ``until`` by the client's clock first. Raises
         ``LockLost`` when the place is, and ``Unavailable`` where an outage may have outlasted it."""
+        change: Changed | None = None
+        """Of whoever is waited for."""
         while True:
+            now: float
             try:
+                if change:
+                    yield change
                 page = yield from read_line(self.prefix)
             except Unavailable:
-                now: float = yield Now()
+                change = None
+                now = yield Now()
                 if self.is_lost or (until is not None and now >= until):
                     raise
                 yield Pause(OUTAGE_SECONDS)  # the place is there still, and so is whoever is waited for
@@ -112,7 +118,7 @@ class Place:
                 return False
             last = max(ahead, key=lambda entry: entry.create_revision)
             patience = LOOK_SECONDS_MAX if until is None else min(LOOK_SECONDS_MAX, until - now)
-            yield Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
+            change = Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
 
     def leave(self) -> Script[None]:
         """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""

@@ -121,6 +121,9 @@ def test_a_node_of_another_folder_is_answered_where_it_is_for_a_moment() -> None
     assert found.visits_over(2.0 + VISIT_SECONDS) == [N2]
     assert found.endpoint(N2) == "tcp://127.0.0.1:9"
     assert found.visits_over(100.0) == []
+    found.introduce(N2, "2b", "tcp://127.0.0.1:22", 100.0)
+    found.introduce(N2, "2a", "tcp://127.0.0.1:9", 100.1)
+    assert found.endpoint(N2) == "tcp://127.0.0.1:9", "the member itself goes before any visitor"
 
 
 def test_an_address_of_the_time_before_this_start_does_not_count_beside_the_file() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raftkv.cluster import backup
+from raftkv.cluster import local
 from raftkv.errors import DiskFull
 from raftkv.storage import Volume
 from tests.cli.asserting import await_leader, invoke, ok, refused, status
@@ -156,12 +156,50 @@ def test_a_restore_that_fails_while_it_is_moved_into_place_leaves_nothing(
     assert not there or list(data.iterdir()) == []
 
 
+def test_a_restore_touches_nothing_where_a_cluster_or_another_restore_is_at_work(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    file, data = tmp_path / "kv.backup", tmp_path / "data"
+    ok(cluster, "backup", str(file))
+    lock = local.FolderLock(data)
+    try:
+        told = refused(invoke(cluster, "restore", str(file), "--data", str(data)), 2)
+        assert told == f"{data} is in use: a cluster runs there, or another restore"
+        assert list(data.iterdir()) == []
+    finally:
+        lock.release()
+    (tmp_path / "volume").symlink_to(tmp_path / "not mounted")
+    told = refused(invoke(cluster, "restore", str(file), "--data", str(tmp_path / "volume")), 2)
+    assert told.endswith("volume is no folder")
+    assert (tmp_path / "volume").is_symlink()
+
+
+def test_a_cluster_that_is_started_meanwhile_keeps_the_restore_out(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is held from before the first look until the last file is in its place."""
+    file, data = tmp_path / "kv.backup", tmp_path / "data"
+    ok(cluster, "backup", str(file))
+    real, locked = Volume.seed, []
+
+    def seed(*arguments: Any) -> None:
+        locked.append(local.is_locked(data))
+        real(*arguments)
+
+    monkeypatch.setattr(Volume, "seed", staticmethod(seed))
+    ok(cluster, "restore", str(file), "--data", str(data))
+    assert locked == [True] * 3
+    assert not local.is_locked(data)
+
+
 def test_what_an_interrupted_restore_has_left_is_named(cluster: LocalCluster, tmp_path: Path) -> None:
     file, data = tmp_path / "kv.backup", tmp_path / "data"
-    (data / f".1234{backup.RESTORING}").mkdir(parents=True)
+    (data / f".1234{local.RESTORING}").mkdir(parents=True)
     ok(cluster, "backup", str(file))
     told = refused(invoke(cluster, "restore", str(file), "--data", str(data)), 2)
     assert told == f"{data} holds what a restore that was interrupted has left; empty it first"
+    up = raftkv("up", "--headless", "--data", str(data), folder=tmp_path)
+    assert refused(up, 2) == told
 
 
 def test_nothing_is_overwritten(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,7 +19,7 @@ Drawn = Callable[[], str]
 def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drawn:
     """What was, on a terminal of twenty columns."""
     monkeypatch.setattr(progress, "stderr_is_terminal", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 24)))
+    monkeypatch.setattr(progress, "_columns", lambda: 20)
     return lambda: capsys.readouterr().err
 
 
@@ -75,3 +76,29 @@ def test_work_goes_on_where_the_terminal_is_gone(drawn: Drawn, monkeypatch: pyte
             shown.show(lambda: "text")
             assert not shown.visible
     assert drawn() == ""
+
+
+def test_the_line_is_as_wide_as_the_terminal_that_it_is_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as stdout, which may be a file."""
+
+    class Stderr:
+        """As much of ``sys`` as is asked."""
+
+        stderr: ClassVar[Any]
+
+        @staticmethod
+        def fileno() -> int:
+            return 77
+
+    Stderr.stderr = Stderr
+    asked: list[int] = []
+
+    def size(fd: int) -> os.terminal_size:
+        asked.append(fd)
+        return os.terminal_size((33, 24))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.get_terminal_size", size)
+        patched.setattr(progress, "sys", Stderr)
+        assert progress._columns() == 33
+    assert asked == [77]

@@ -441,14 +441,26 @@ def test_whoever_watches_is_told_that_another_cluster_has_taken_the_place_of_the
 
 
 def test_a_client_that_stood_still_hears_its_own_nodes_before_it_believes_strangers() -> None:
-    talk = Talk(N1).led_by("n2")
-    errors = watched(talk)
-    talk.now += 60.0  # as after SIGSTOP: what was said meanwhile is read in any order
-    talk.hello("n1", "n2", cluster="other")
+    talk = Talk(N1)
+    talk.hello("n1", "n2")  # which names the others; its port is somebody else's later
     talk.hello("n2", "n2")
-    talk.wait(1.0)
+    errors = watched(talk)
+    for _ in range(3):
+        talk.now += 60.0  # as after SIGSTOP: what was said meanwhile is read in any order
+        talk.hello("n1", "n2", cluster="other")
+        talk.hello("n1", "n2", cluster="other")
+        assert errors == []
+        talk.now += SILENT_SECONDS / 2
+    talk.hello("n2", "n2")
+    talk.now += SILENT_SECONDS + 1.0
     talk.hello("n1", "n2", cluster="other")
     assert errors == []
+    talk.now += SILENT_SECONDS - 0.1
+    talk.hello("n1", "n2", cluster="other")
+    assert errors == []
+    talk.now += 0.2
+    talk.hello("n1", "n2", cluster="other")
+    assert len(errors) == 1, "by now ours would have been heard"
 
 
 def test_a_stranger_in_the_leaders_place_is_left_as_if_nobody_were_there() -> None:

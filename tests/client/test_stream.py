@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -95,6 +95,31 @@ def test_an_interrupt_of_whoever_waits_loses_nothing() -> None:
     assert [stream.get(DEADLINE_SECONDS).mod_revision for _ in range(2)] == [1, 2]
     come(3)
     assert stream.get(DEADLINE_SECONDS).mod_revision == 3
+
+
+def test_whoever_reads_in_a_signal_handler_takes_no_batch_along() -> None:
+    """It may come just when the one that is being read has come to its end."""
+    stream, _, come = opened(WatchStream)
+    read: list[int] = []
+
+    def interrupted() -> Iterator[Event]:
+        read.append(stream.get(0).mod_revision)
+        yield from ()
+
+    class Once:
+        """A generator that runs may not be asked again, as what is read in a handler may."""
+
+        asked = 0
+
+        def __iter__(self) -> Iterator[Event]:
+            self.asked += 1
+            return interrupted() if self.asked == 1 else iter(())
+
+    stream._waiting.extend([(Once(), 1), (iter([event(1), event(2)]), 1)])
+    come(3)
+    while found := stream.get(0):
+        read.append(found.mod_revision)
+    assert read == [1, 2, 3]
 
 
 def test_wakings_do_not_pile_up() -> None:

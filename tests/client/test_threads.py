@@ -18,6 +18,7 @@ from raftkv.client.stream import WatchStream
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from raftkv.recipes import Lock
 from raftkv.testing import LocalCluster
+from raftkv.wire.client import decode_responses
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("recipes")]
@@ -117,10 +118,15 @@ def test_what_was_sent_when_the_thread_fails_may_have_happened(
     with raftkv_cluster.client() as client:
         client.put("a", "1")
 
-        def fail(*_: object) -> None:
-            raise RuntimeError("a bug")
+        core = client._pump._transport.core
+        on_frame = core.on_frame
 
-        monkeypatch.setattr(client._pump._transport.core, "on_frame", fail)
+        def fail(endpoint: str, data: bytes, now: float) -> None:
+            if any(response.request_id for response in decode_responses(data)):
+                raise RuntimeError("a bug")
+            on_frame(endpoint, data, now)  # a greeting's answer, which may still be on its way
+
+        monkeypatch.setattr(core, "on_frame", fail)
         with pytest.raises(OutcomeUnknown, match="a bug"):
             client.put("a", "2")
         with pytest.raises(ClientError, match="the client has failed: RuntimeError"):

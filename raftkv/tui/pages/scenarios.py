@@ -96,6 +96,7 @@ class ScenariosPage(Page):
         self._playing: Lesson | None = None
         self._cancelled = threading.Event()
         self._results: dict[str, bool] = {}
+        self._shown: Lesson | None = None
         self._top: int | None = None
         """The first line of the story that is shown, where that is not its end."""
         self._end, self._room = 0, 1
@@ -123,6 +124,8 @@ class ScenariosPage(Page):
             self._about.show(((Span(text, "dim"),),))
             return
         chosen = self._chosen
+        if chosen is not self._shown:
+            self._shown, self._top = chosen, None
         self.retitle(self._about, f"{chosen.title} {chosen.section}")
         self._about.show(self._story(chosen))
 
@@ -170,7 +173,6 @@ class ScenariosPage(Page):
         del columns
         if rows and not self.playing:
             self._rows.step(rows)
-            self._top = None
         return bool(rows)
 
     def choose(self) -> None:
