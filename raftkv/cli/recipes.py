@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -170,34 +171,42 @@ def _run(command: list[str], held: Lock, name: str) -> int:
     told: list[int] = []
     before = when_told_to_end(told.append)
     try:
-        try:
-            child = subprocess.Popen(command, env=environment)
-        except OSError as error:
-            raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
-        return _see_out(child, command[0], held, name, told)
+        with family.adopting() as others:
+            try:
+                child = subprocess.Popen(command, env=environment)
+            except OSError as error:
+                raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
+            return _see_out(child, partial(family.end, child, others), command[0], held, name, told)
     finally:
         _put_back(before)
 
 
-def _see_out(child: subprocess.Popen[bytes], command: str, held: Lock, name: str, told: Sequence[int]) -> int:
-    """Wait for the command, or end it with all that it started. ``told``: the signals that ask for that."""
+def _see_out(
+    child: subprocess.Popen[bytes],
+    end: Callable[[], None],
+    command: str,
+    held: Lock,
+    name: str,
+    told: Sequence[int],
+) -> int:
+    """Wait for the command, or ``end`` it with all that it started. ``told``: the signals that ask for it."""
     while not told:
         with suppress(subprocess.TimeoutExpired):
             return _exit_code(child.wait(LOOK_SECONDS))
         if not held.held:
-            family.end(child)
+            end()
             fail(f"lock {name} was lost: its lease has ended; {command} was ended")
             return Exit.NO
     note(f"raftkv: waiting for {command} to end")
     if told[0] != signal.SIGINT:
-        family.end(child)
+        end()
         return _exit_code(child.wait())
     # A terminal has told the command as well. It says how it ends, unless it takes long or is told once more.
     deadline = time.monotonic() + family.END_SECONDS
     while len(told) == 1 and time.monotonic() < deadline:
         with suppress(subprocess.TimeoutExpired):
             return _exit_code(child.wait(LOOK_SECONDS))
-    family.end(child)
+    end()
     return 130
 
 

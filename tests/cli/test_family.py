@@ -29,6 +29,8 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL) as process:
         await_condition(lambda: len(family.descendants(process.pid)) == 3, "the whole family")
         yield process
+        for pid in family.descendants(process.pid):
+            os.kill(pid, signal.SIGKILL)
         process.kill()
 
 
@@ -56,6 +58,53 @@ def test_whoever_does_not_listen_is_ended_by_force() -> None:
         assert found
         family.end(child, seconds=0.05)
         assert_gone(found)
+
+
+BEGUN_TOO_LATE = """
+import os, signal, sys, time
+def begin(number, frame):
+    if not os.fork():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    os._exit(0)
+signal.signal(signal.SIGTERM, begin)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_whoever_is_begun_by_one_that_ends_is_ended_too() -> None:
+    """It was not there when they were counted, and its parent is gone when they are counted again."""
+    command = ["sh", "-c", f"{sys.executable} -c '{BEGUN_TOO_LATE}'; true"]
+    with (
+        family.adopting() as others,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child,
+    ):
+        assert child.stdout
+        assert child.stdout.readline() == b"ready\n"
+        family.end(child, others, seconds=0.5)
+        assert_gone([int(child.stdout.readline())])
+
+
+def test_whoever_has_lost_its_parent_long_since_is_ended_too() -> None:
+    with (
+        family.adopting() as others,
+        subprocess.Popen(["sh", "-c", "(sleep 600 & echo $!); sleep 600"], stdout=subprocess.PIPE) as child,
+    ):
+        assert child.stdout
+        orphan = int(child.stdout.readline())
+        await_condition(lambda: orphan not in family.descendants(child.pid), "its parent to end")
+        family.end(child, others)
+        assert_gone([orphan])
+
+
+def test_children_that_were_there_before_are_left_alone() -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        with family.adopting() as others, subprocess.Popen(["sleep", "600"]) as child:
+            family.end(child, others)
+        assert other.poll() is None
+        other.kill()
 
 
 def test_the_command_itself_is_ended_where_no_descriptor_is_to_be_had(
