@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from raftkv.errors import WireError
-from raftkv.raft import Membership
+from raftkv.raft import Member, Membership
 from raftkv.raft.messages import (
     AppendEntriesResponse,
     HeartbeatResponse,
@@ -99,8 +99,11 @@ class Roster:
             found = next(iter(_address(self._membership, name)), None)
         return found
 
+    def _member(self, name: NodeId) -> Member | None:
+        return self._membership.latest.member(name) if self._membership else None
+
     def introduce(self, name: NodeId, incarnation: str, endpoint: str, now: float) -> None:
-        member = self._membership.latest.member(name) if self._membership else None
+        member = self._member(name)
         if member and member.incarnation not in ("", incarnation):
             self._visitors[name] = endpoint, now
         elif name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
@@ -158,7 +161,7 @@ class Roster:
         """What may be heeded. From another data folder than that of the member of its name no answer counts,
         no vote and no acknowledgement (PITFALLS 27). What a leader or a candidate asks is heard all the
         same: it may be this node that is behind, and knows that name by a folder of the past."""
-        member = self._membership.latest.member(frame.sender) if self._membership else None
+        member = self._member(frame.sender)
         if member is not None and member.incarnation not in ("", frame.incarnation):
             return [item for item in frame.items if not isinstance(item, _COUNTED)]
         if member is not None:

@@ -34,34 +34,8 @@ def move(world: World, name: NodeId) -> NodeConfig:
     return moved
 
 
-def test_a_member_that_comes_back_elsewhere_under_its_name_is_reached_there() -> None:
-    world = World(3, seed=3, spares=1)
-    change(world, AddLearner(N4, world.config.node(N4).endpoints()))
-    leader = world.node(world.await_leader())
-    world.reach(lambda: (member := leader.raft.raft.configuration.member(N4)) and member.incarnation)
-    change(world, Remove(N4))
-    world.run(2.0)
-    world.wipe(N4)
-    moved = move(world, N4)
-    world.start(N4)
-    change(world, AddLearner(N4, moved.endpoints()))
-    world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.raft.raft.log.commit_index)
-
-
-def test_a_member_is_reached_where_it_was_added_whatever_the_file_says() -> None:
-    world = World(3, seed=4, spares=1)
-    world.await_leader()
-    world.wipe(N4)
-    moved = move(world, N4)
-    world.start(N4)
-    change(world, AddLearner(N4, moved.endpoints()))
-    leader = world.node(world.await_leader()).raft.raft
-    world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.log.commit_index)
-
-
-def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_moment_only() -> None:
-    """One that was paused when it was removed. The present one is a learner, which says nothing unasked."""
-    world = World(3, seed=3, spares=1)
+def come_back_elsewhere(world: World) -> NodeConfig:
+    """n4 is added, heard, removed, and added again under its name on another machine; where it was first."""
     former = world.config.node(N4)
     change(world, AddLearner(N4, former.endpoints()))
     leader = world.node(world.await_leader()).raft.raft
@@ -72,7 +46,35 @@ def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_mo
     moved = move(world, N4)
     world.start(N4)
     change(world, AddLearner(N4, moved.endpoints()))
-    learner = world.node(N4).raft.raft
+    return former
+
+
+def assert_caught_up(world: World) -> None:
+    leader = world.node(world.await_leader()).raft.raft
+    world.reach(lambda: world.node(N4).raft.raft.log.last_index >= leader.log.commit_index > 0)
+
+
+def test_a_member_that_comes_back_elsewhere_under_its_name_is_reached_there() -> None:
+    world = World(3, seed=3, spares=1)
+    come_back_elsewhere(world)
+    assert_caught_up(world)
+
+
+def test_a_member_is_reached_where_it_was_added_whatever_the_file_says() -> None:
+    world = World(3, seed=4, spares=1)
+    world.await_leader()
+    world.wipe(N4)
+    moved = move(world, N4)
+    world.start(N4)
+    change(world, AddLearner(N4, moved.endpoints()))
+    assert_caught_up(world)
+
+
+def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_moment_only() -> None:
+    """One that was paused when it was removed. The present one is a learner, which says nothing unasked."""
+    world = World(3, seed=3, spares=1)
+    former = come_back_elsewhere(world)
+    leader = world.node(world.await_leader()).raft.raft
     world.reach(lambda: (member := leader.configuration.member(N4)) and member.incarnation)
     for name in ("n1", "n2", "n3"):
         word = [Introduction(former.endpoints(), 0)]
@@ -80,4 +82,4 @@ def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_mo
     world.run(1.0)
     world.user().put("k", "v")
     world.run(1.0)
-    world.reach(lambda: learner.log.last_index >= leader.log.commit_index > 0)
+    assert_caught_up(world)
