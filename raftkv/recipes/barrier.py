@@ -9,7 +9,7 @@ from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import InvalidRequest, LockLost, shown
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
-from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, places_of, prefix_of, read_all
+from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, patiently, places_of, prefix_of, read_all
 from raftkv.recipes.lock import TTL_SECONDS
 
 
@@ -38,7 +38,7 @@ class _Meeting:
             yield from self._place.leave()
         yield from self._place.join()
         while True:
-            gate, page = yield from self._look()
+            gate, page = yield from patiently(self._look, deadline, lambda: self._place.is_lost)
             if gate and gate.create_revision > self._place.token:
                 self._met = gate.create_revision
                 return True
@@ -79,7 +79,7 @@ class _Meeting:
     def _leave(self) -> Script[None]:
         yield from self._place.leave()
         while True:
-            gate, page = yield from self._look()
+            gate, page = yield from patiently(self._look, None)
             if gate is None or gate.create_revision != self._met:
                 return  # whoever is here now is of another meeting
             if (yield from self._close(gate, page)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 from raftkv.client import AsyncClient, Client, Entry, requests, txn
 from raftkv.client.requests import to_bytes, to_value
@@ -10,7 +11,7 @@ from raftkv.client.scripts import Changed, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.errors import LockLost
 from raftkv.kv import prefix_end
-from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, read_line
+from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, patiently, read_line
 from raftkv.recipes.lock import TTL_SECONDS, Seat
 
 
@@ -34,10 +35,10 @@ def _leader(prefix: bytes) -> Script[tuple[Entry | None, int]]:
 
 
 def _next_leader(prefix: bytes, known: Entry | None, revision: int) -> Script[tuple[Entry | None, int]]:
-    """Wait until it is another one, or says something else."""
+    """Wait until it is another one, or says something else, however long nobody answers."""
     while True:
         yield Changed(prefix, prefix_end(prefix), revision, LOOK_SECONDS_MAX)
-        found, revision = yield from _leader(prefix)
+        found, revision = yield from patiently(partial(_leader, prefix), None)
         if _identity(found) != _identity(known):
             return found, revision
 

@@ -12,6 +12,8 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 from raftkv.client import requests, txn
 from raftkv.client.requests import RangePage, to_bytes
@@ -20,6 +22,7 @@ from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost, Unavailable
 from raftkv.kv import prefix_end
 
+Found = TypeVar("Found")
 _PLACE = re.compile(rb"[0-9a-f]{16}[rw]?")
 _ITS_OWN = "whoever else wants it takes an object of its own"
 LOOK_SECONDS_MAX = 5.0
@@ -92,33 +95,20 @@ class Place:
     def await_turn(self, blocks: Callable[[Entry], bool], until: float | None) -> Script[bool]:
         """Wait until nobody ahead ``blocks``; False when it is ``until`` by the client's clock first. Raises
         ``LockLost`` when the place is, and ``Unavailable`` where an outage may have outlasted it."""
-        change: Changed | None = None
-        """Of whoever is waited for."""
         while True:
-            now: float
-            try:
-                if change:
-                    yield change
-                page = yield from read_line(self.prefix)
-            except Unavailable:
-                change = None
-                now = yield Now()
-                if self.is_lost or (until is not None and now >= until):
-                    raise
-                yield Pause(OUTAGE_SECONDS)  # the place is there still, and so is whoever is waited for
-                continue
+            page = yield from patiently(partial(read_line, self.prefix), until, lambda: self.is_lost)
             if all(entry.key != self.key for entry in page.entries):
                 yield from self.leave()
                 raise LockLost("the lease ended while waiting in the line")
             ahead = [entry for entry in page.entries if entry.create_revision < self.token and blocks(entry)]
             if not ahead:
                 return True
-            now = yield Now()
+            now: float = yield Now()
             if until is not None and now >= until:
                 return False
             last = max(ahead, key=lambda entry: entry.create_revision)
             patience = LOOK_SECONDS_MAX if until is None else min(LOOK_SECONDS_MAX, until - now)
-            change = Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
+            yield Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
 
     def leave(self) -> Script[None]:
         """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""
@@ -169,6 +159,21 @@ def read_all(prefix: bytes) -> Script[RangePage]:
         page = yield requests.range_page(start, prefix_end(prefix), revision=page.revision)
         entries += page.entries
     return RangePage(entries, len(entries), False, page.revision)
+
+
+def patiently(
+    look: Callable[[], Script[Found]], until: float | None, hopeless: Callable[[], bool] = lambda: False
+) -> Script[Found]:
+    """What ``look`` finds, once somebody answers: for whoever waits already, and would only come back. Raises
+    ``Unavailable`` when it is ``until`` by the client's clock, or where it is ``hopeless``."""
+    while True:
+        try:
+            return (yield from look())
+        except Unavailable:
+            now: float = yield Now()
+            if hopeless() or (until is not None and now >= until):
+                raise
+        yield Pause(OUTAGE_SECONDS)
 
 
 def until(timeout: float | None) -> Script[float | None]:

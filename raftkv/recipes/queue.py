@@ -48,22 +48,29 @@ class _Scripts:
 
     def _get(self, timeout: float | None) -> Script[Item | None]:
         deadline = yield from line.until(timeout)
-        while True:
-            page: RangePage = yield requests.range_page(self._first, self._end, limit=1)
-            if page.entries:
-                first = page.entries[0]
-                mine = txn.create_revision(first.key) == first.create_revision
-                done: TxnResult = yield requests.txn([mine], [txn.delete(first.key)], [])
-                if done.succeeded:
-                    return Item(first.value, first.create_revision)
-                continue
+        found = yield from self._take()
+        while not isinstance(found, Item):
             left: float | None = None
             if deadline is not None:
                 now: float = yield Now()
                 left = deadline - now
                 if left <= 0:
                     return None
-            yield Changed(self._first, self._end, page.revision, left, deletes=False)
+            yield Changed(self._first, self._end, found, left, deletes=False)
+            found = yield from line.patiently(self._take, deadline)
+        return found
+
+    def _take(self) -> Script[Item | int]:
+        """The oldest, or the revision at which there was none."""
+        while True:
+            page: RangePage = yield requests.range_page(self._first, self._end, limit=1)
+            if not page.entries:
+                return page.revision
+            first = page.entries[0]
+            mine = txn.create_revision(first.key) == first.create_revision
+            done: TxnResult = yield requests.txn([mine], [txn.delete(first.key)], [])
+            if done.succeeded:
+                return Item(first.value, first.create_revision)
 
     def _length(self) -> Script[int]:
         asked = requests.range_page(self._first, self._end, count_only=True)

@@ -29,6 +29,7 @@ from raftkv.recipes import (
     Queue,
     ReadWriteLock,
 )
+from raftkv.recipes.election import _next_leader
 from raftkv.recipes.line import Place
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
@@ -164,6 +165,42 @@ def test_whoever_waits_sits_out_an_outage_that_the_place_outlives() -> None:
         waiting.throw(Unavailable("nobody answers"))
         with pytest.raises(Unavailable):
             waiting.send(10.0)
+
+
+def sit_out(script: Any, looking: Any) -> Any:
+    """Three looks that nobody answers, one after the other; the request of the next."""
+    for _ in range(3):
+        assert isinstance(looking, requests.Request)
+        assert isinstance(script.throw(Unavailable("nobody answers")), Now)
+        assert isinstance(script.send(10.0), Pause)
+        looking = script.send(None)
+    assert isinstance(looking, requests.Request)
+    return looking
+
+
+def test_whoever_observes_an_office_or_waits_for_an_item_sits_out_an_outage() -> None:
+    """Only whoever waits already: who asks for the first time learns that nobody answers."""
+    nobody: Any = None
+    page = RangePage([], 0, False, 9)
+
+    observing = _next_leader(b"office/", None, 1)
+    assert isinstance(next(observing), Changed)
+    sit_out(observing, observing.send(True))
+    place = b"office/" + b"0" * 16
+    with pytest.raises(StopIteration) as seen:
+        observing.send(RangePage([entry_of(place, (b"", 7, 7, 1, 0), 9)], 1, False, 9))
+    assert seen.value.value[0].key == place
+
+    getting = Queue(nobody, "queue")._get(None)
+    assert isinstance(next(getting), requests.Request)
+    assert isinstance(getting.send(page), Changed)
+    sit_out(getting, getting.send(True))
+    assert isinstance(getting.send(page), Changed)
+
+    first = Queue(nobody, "queue")._get(None)
+    next(first)
+    with pytest.raises(Unavailable):
+        first.throw(Unavailable("nobody answers"))
 
 
 def test_a_lock_outlives_its_leaders_node(raftkv_cluster: LocalCluster, raftkv_client: Client) -> None:
