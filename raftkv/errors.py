@@ -37,6 +37,7 @@ The three outcomes of a client's request are kept apart: a normal return *happen
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 
@@ -203,6 +204,9 @@ SHOWN_BITS = 128
 def shown(value: object) -> str:
     """A value of foreign origin for a message: one line of bounded length, whatever it holds. Neither
     nesting nor a number's length can make this fail, as ``repr`` would."""
+    if isinstance(value, bytes) and len(value) <= SHOWN_CHARACTERS:
+        with suppress(UnicodeDecodeError):
+            return repr(value.decode("utf-8"))
     if isinstance(value, str | bytes):
         text = repr(value[:SHOWN_CHARACTERS])
         return text + ("…" if len(value) > SHOWN_CHARACTERS else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,11 +63,13 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None, timeou
     from raftkv.cluster.chaos import NODE_SECONDS, Chaos
 
     target = find_whole_cluster(endpoints, config, data, timeout)
-    chaos = Chaos(target, min(NODE_SECONDS, timeout))
+
+    def warn(unheard: Collection[str]) -> None:
+        note(f"no answer from {', '.join(unheard)}: nothing was changed there")
+
+    chaos = Chaos(target, min(NODE_SECONDS, timeout), warn)
     try:
         yield chaos
-        if chaos.silent:
-            note(f"no answer from {', '.join(sorted(chaos.silent))}: nothing was changed there")
     finally:
         chaos.close()
 
@@ -326,12 +328,10 @@ def heal(
 ) -> None:
     """Remove every fault of links, disks and clocks."""
     with _chaos(endpoints, config, data, timeout) as chaos:
-        chaos.heal_all() if everything else chaos.heal()
-        broken = chaos.still_broken()
-        chaos.silent.clear()
-    if broken:
+        mended = chaos.heal_all() if everything else chaos.heal()
+    if mended.unheard:
         raise Unavailable(
-            f"no answer from {', '.join(broken)}: what is broken there still is; all else is healed"
+            f"no answer from {', '.join(mended.unheard)}: what is broken there still is; all else is healed"
         )
     note("healed")
 

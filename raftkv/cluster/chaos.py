@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from raftkv.cluster.control import ControlClient, refused, snapshots
@@ -13,7 +14,7 @@ from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
 from raftkv.errors import LaunchError, RaftkvError, Unavailable, Unreachable, shown
-from raftkv.observe import DiskFault, LinkFault, LoadReport, shapes
+from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, shapes
 from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
@@ -30,14 +31,19 @@ class Chaos(Lookups):
     ``seconds`` is a fault's lifetime, which the node or, for processes, the launcher sees to; None: it lasts
     until healed, resumed or restarted by hand."""
 
-    def __init__(self, target: Target, node_seconds: float = NODE_SECONDS) -> None:
-        """``node_seconds``: how long a node may take to answer."""
+    def __init__(
+        self,
+        target: Target,
+        node_seconds: float = NODE_SECONDS,
+        unheard: Callable[[Collection[str]], None] = lambda _: None,
+    ) -> None:
+        """``node_seconds``: how long a node may take to answer. ``unheard`` is told of those that did not
+        when links were cut, where others did."""
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
         super().__init__(target.clients, target.controls, node_seconds, target.key)
         self._target = target
         self._load = BackgroundLoad(target.clients, target.key)
-        self.silent: set[str] = set()
-        """Nodes that did not answer when links were last cut, or all was healed."""
+        self._unheard = unheard
 
     def close(self) -> None:
         self._load.stop()
@@ -144,23 +150,29 @@ class Chaos(Lookups):
 
     # -- mending
 
-    def heal(self) -> str:
-        with ControlClient(self._key) as client:
-            answers = client.ask_all(list(self._controls.values()), "heal", self._node_seconds)
-        self.silent = {name for name, endpoint in self._controls.items() if answers[endpoint] is None}
-        return "raftkv chaos heal"
+    def heal(self) -> Mended:
+        """Raises ``AccessRefused`` where a node takes no faults, nor their mending."""
+        return Mended("raftkv chaos heal", self._heal())
 
-    def still_broken(self) -> list[str]:
-        """Of the nodes that did not answer the last time, those that may have faults all the same: one whose
-        process has ended takes none into its next life."""
-        if not self.silent or not self._target.launcher:
-            return sorted(self.silent)
+    def _heal(self, begun: Collection[str] = ()) -> tuple[str, ...]:
+        """Of the nodes that did not answer, those that may have faults all the same: one whose process has
+        ended takes none into its next life, nor had one that has just ``begun`` any, which on a busy
+        machine does not listen yet."""
+        controls = self._controls  # which others replace meanwhile
         with ControlClient(self._key) as client:
-            processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
-        alive = {process["name"] for process in processes if process["state"] in ("running", "paused")}
-        return sorted(self.silent & alive)
+            answers = client.ask_all(list(controls.values()), "heal", self._node_seconds)
+            for answer in answers.values():
+                if answer and not answer[0]:
+                    raise refused(answer[1])
+            unheard = {name for name, endpoint in controls.items() if answers[endpoint] is None}.difference(
+                begun
+            )
+            if unheard and self._target.launcher:
+                processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
+                unheard &= {process["name"] for process in processes if process["state"] != "exited"}
+        return tuple(sorted(unheard))
 
-    def heal_all(self) -> str:
+    def heal_all(self) -> Mended:
         begun: set[str] = set()
         if self._target.launcher:
             with ControlClient(self._key) as client:
@@ -171,9 +183,7 @@ class Chaos(Lookups):
                         client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, **arguments)
                     if verb == "restart":
                         begun.add(process["name"])
-        self.heal()
-        self.silent -= begun  # they have no faults; on a busy machine they do not listen yet
-        return "raftkv chaos heal --all"
+        return Mended("raftkv chaos heal --all", self._heal(begun))
 
     # -- leadership
 
@@ -202,26 +212,22 @@ class Chaos(Lookups):
 
     # -- data
 
-    def put(self, key: str, value: str) -> str:
+    def put(self, key: bytes, value: bytes) -> str:
         with self._client() as client:
             client.put(key, value)
         return _command("raftkv put", key, value)
 
-    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+    def compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> str:
         with self._client() as client:
             result = client.cas(key, expected, value)
         if not result.succeeded:
-            held = shown(result.current.value.decode("utf-8", "replace")) if result.current else None
-            raise RaftkvError(
-                f"nothing was changed: {shown(key)} holds {held}"
-                if held
-                else f"nothing was changed: there is no key {shown(key)}"
-            )
+            held = result.current and f"{shown(key)} holds {shown(result.current.value)}"
+            raise RaftkvError(f"nothing was changed: {held or f'there is no key {shown(key)}'}")
         if expected is None:
             return _command("raftkv cas --absent", key, value)
         return _command("raftkv cas", key, expected, value)
 
-    def delete(self, key: str) -> str:
+    def delete(self, key: bytes) -> str:
         with self._client() as client:
             if not client.delete(key).deleted:
                 raise RaftkvError(f"there is no key {shown(key)}")
@@ -257,10 +263,11 @@ class Chaos(Lookups):
     def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:
         """Give each of ``links`` this fault; ``LinkFault()`` mends them.
 
-        Those that do not answer are in ``silent`` afterwards: what they send is not held up once they go on.
-        If none answers, nothing was done and that is said."""
+        ``unheard`` is told of those that do not answer: what they send is not held up once they go on. If
+        none answers, nothing was done and that is said."""
         if not links:
             raise RaftkvError("a cluster of one node has no links")
+        controls = self._controls  # which others replace meanwhile
         reached: set[str] = set()
         silent: set[str] = set()
         arguments = {**asdict(fault), "seconds": seconds}
@@ -268,7 +275,7 @@ class Chaos(Lookups):
             # By target, as what is asked of several nodes at once must be one and the same.
             for to in dict.fromkeys(to for _, to in links):
                 asked = {
-                    self._controls[sender]: sender
+                    controls[sender]: sender
                     for sender, other in links
                     if other == to and sender not in silent
                 }
@@ -280,17 +287,26 @@ class Chaos(Lookups):
                         raise refused(answer[1])
                     else:
                         reached.add(asked[endpoint])
-        self.silent = silent
         if not reached:
-            error = Unreachable if silent == self._controls.keys() else Unavailable
+            error = Unreachable if silent == controls.keys() else Unavailable
             raise error(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
+        if silent:
+            self._unheard(sorted(silent))
 
 
 def _lifetime(seconds: float | None) -> str:
     return "" if seconds is None else f" --for {seconds:g}"
 
 
-def _command(verb: str, *words: str) -> str:
+def _command(verb: str, *words: bytes) -> str:
     """As it would be typed into a shell."""
-    ahead = ["--"] if any(word.startswith("-") for word in words) else []
-    return " ".join([verb, *ahead, *(shlex.quote(word) for word in words)])
+    ahead = ["--"] if any(word.startswith(b"-") for word in words) else []
+    return " ".join([verb, *ahead, *map(_typed, words)])
+
+
+def _typed(word: bytes) -> str:
+    with suppress(UnicodeDecodeError):
+        text = word.decode("utf-8")
+        if text.isprintable():
+            return shlex.quote(text)
+    return "$'" + repr(word)[2:-1].replace("\\'", "'").replace("'", "\\'") + "'"

@@ -3,7 +3,6 @@ node's log."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,13 +39,13 @@ class Lookups:
         """The cluster's nodes are now these, by name with their control endpoints."""
         self._controls = dict(controls)
 
-    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
+    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[bytes, bytes, int, int]], int]:
         start = prefix.encode("utf-8")
         with self._client() as client:
             count, revision = client.count(start, prefix_end(start))
             # As of the same revision: the rows and their number belong together.
             found = client.prefix(start, limit=limit, revision=revision) if limit > 0 and count else ()
-            rows = [(_text(each.key), _text(each.value), each.version, each.mod_revision) for each in found]
+            rows = [(each.key, each.value, each.version, each.mod_revision) for each in found]
         return rows, count
 
     def entries(self, node: str, first: int, count: int) -> Sequence[LogEntry]:
@@ -106,11 +105,3 @@ def _makes_sense(answer: dict[str, Any], first: int) -> bool:
         and (index is None or type(index) is int)
         and isinstance(answer.get("entries", ()), tuple | list)
     )
-
-
-def _text(data: bytes) -> str:
-    """As the command line shows it."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(data).decode("ascii")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -173,6 +174,15 @@ class LogEntry:
 
 
 ENTRY_TEXT_MAX = 80
+
+
+class Mended(NamedTuple):
+    """What came of healing everything."""
+
+    command: str
+    """The command line that does the same."""
+    unheard: tuple[str, ...] = ()
+    """Nodes that did not answer, and may have faults all the same."""
 
 
 @dataclass(frozen=True, slots=True)

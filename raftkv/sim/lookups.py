@@ -25,14 +25,14 @@ class Lookups:
         """What ``look`` finds in the world as it is now."""
         raise NotImplementedError
 
-    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
+    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[bytes, bytes, int, int]], int]:
         start = prefix.encode("utf-8", "replace")
 
-        def look(world: World) -> tuple[Sequence[tuple[str, str, int, int]], int]:
+        def look(world: World) -> tuple[Sequence[tuple[bytes, bytes, int, int]], int]:
             items = world.watcher.twin.items
             keys = sorted(key for key in items if key.startswith(start))
             rows = [(key, items[key]) for key in keys[: max(0, limit)]]
-            return [(_text(key), _text(it.value), it.version, it.mod_revision) for key, it in rows], len(keys)
+            return [(key, it.value, it.version, it.mod_revision) for key, it in rows], len(keys)
 
         return self._look(look)
 
@@ -68,7 +68,3 @@ def _log(world: World, node: str) -> RaftLog:
     if machine is None:
         raise RaftkvError(f"{node} is not running; its log can be read once it is restarted")
     return machine.node.raft.raft.log
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")

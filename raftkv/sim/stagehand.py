@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from raftkv.errors import RaftkvError, shown
 from raftkv.history import Op
 from raftkv.kv.limits import check_key, check_value
-from raftkv.observe import DiskFault, LinkFault, shapes
+from raftkv.observe import DiskFault, LinkFault, Mended, shapes
 from raftkv.observe.shapes import Link
 from raftkv.sim.machine import Machine
 from raftkv.sim.network import Weather
@@ -182,7 +182,7 @@ class Stagehand:
 
     # -- mending; the seed's own nemesis goes on breaking things
 
-    def heal(self) -> str:
+    def heal(self) -> Mended:
         def act(run: Run) -> None:
             world = run.world
             world.network.weather = Weather()
@@ -194,16 +194,13 @@ class Stagehand:
                     machine.disk.mend()
                     machine.set_clock_rate(TRUE_RATE)
 
-        return self._perform("heal", act)
+        return Mended(self._perform("heal", act))
 
-    def still_broken(self) -> list[str]:
-        return []
-
-    def heal_all(self) -> str:
+    def heal_all(self) -> Mended:
         def act(run: Run) -> None:
             run.world.schedule.after(0.0, lambda: run.world.heal(run.world.names))
 
-        return self._perform("heal --all", act)
+        return Mended(self._perform("heal --all", act))
 
     # -- leadership
 
@@ -232,35 +229,41 @@ class Stagehand:
         del on
         raise RaftkvError("a simulated run has users of its own, who work from its beginning on")
 
-    def put(self, key: str, value: str) -> str:
+    def put(self, key: bytes, value: bytes) -> str:
         return self._ask(f"put {shown(key)} {shown(value)}", Op.PUT, key, value)
 
-    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+    def compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> str:
         text = f"cas {shown(key)} {shown(expected)} {shown(value)}"
         return self._ask(text, Op.CAS, key, value, expected)
 
-    def delete(self, key: str) -> str:
+    def delete(self, key: bytes) -> str:
         return self._ask(f"delete {shown(key)}", Op.DELETE, key)
 
-    def _ask(self, text: str, op: Op, key: str, value: str | None = None, expected: str | None = None) -> str:
+    def _ask(
+        self, text: str, op: Op, key: bytes, value: bytes | None = None, expected: bytes | None = None
+    ) -> str:
+        check_key(key)
+        check_value(value or b"")
         try:
-            name, written = key.encode(), (value or "").encode()
-        except UnicodeEncodeError as error:
+            name, written, believed = key.decode(), _decoded(value), _decoded(expected)
+        except UnicodeDecodeError as error:
             raise RaftkvError("keys and values that are not valid UTF-8 cannot be asked for here") from error
-        check_key(name)
-        check_value(written)
 
         def act(run: Run) -> None:
-            if run.profile.holders and (name.startswith(LOCK) or name == GUARDED):
+            if run.profile.holders and (key.startswith(LOCK) or key == GUARDED):
                 raise RaftkvError(f"{shown(key)} belongs to those who take the lock in this seed")
             visitor = run.visitor()
-            visitor.believe(key, expected)
-            visitor.ask(op, key, value)
+            visitor.believe(name, believed)
+            visitor.ask(op, name, written)
 
         return self._perform(text, act)
 
 
 # -- what several acts need
+
+
+def _decoded(data: bytes | None) -> str | None:
+    return None if data is None else data.decode()
 
 
 def _known(run: Run, node: str) -> None:

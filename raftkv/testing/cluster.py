@@ -257,11 +257,7 @@ class LocalCluster:
 
     def heal(self) -> None:
         """Mend links, disks and clocks, resume what is paused and restart what is down."""
-        chaos = self._break()
-        for view, name in [(view, name) for name, view in self.status().items()]:
-            if view is not None and any(fault.startswith("clock") for fault in view.faults):
-                chaos.clock(name, 1.0, None)
-        chaos.heal_all()
+        self._break().heal_all()
 
     # -- internals
 

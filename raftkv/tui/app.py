@@ -31,7 +31,7 @@ from raftkv.tui.dialogs.quit import Choice, QuitDialog
 from raftkv.tui.dialogs.text import TextDialog
 from raftkv.tui.frame import Frame, Mode
 from raftkv.tui.model import CommandDone, Item, RosterChanged, initial, reduce_all
-from raftkv.tui.operations import ActionEnded
+from raftkv.tui.operations import ActionEnded, whole
 from raftkv.tui.pages.data import DataPage
 from raftkv.tui.pages.logs import LogsPage
 from raftkv.tui.pages.network import LinkGrid, NetworkPage
@@ -189,6 +189,7 @@ class Dashboard(TimeOperations):
         self.call_after_refresh(self._tick)
 
     def on_unmount(self) -> None:
+        cast(ScenariosPage, self._pages["scenarios"]).stop()  # nobody would see how it goes on
         self.feed.close()
         self.record(self.viewer.tape.seal())
         if self._recorder:
@@ -393,7 +394,7 @@ class Dashboard(TimeOperations):
     def chosen_link(self) -> tuple[str, str] | None:
         return self._network.chosen if self._page == "network" else None
 
-    def chosen_pair(self) -> tuple[str, str] | None:
+    def chosen_pair(self) -> tuple[bytes, bytes] | None:
         return cast(DataPage, self._pages["data"]).selected if self._page == "data" else None
 
     def on_action_ended(self, message: ActionEnded) -> None:
@@ -423,4 +424,5 @@ class Dashboard(TimeOperations):
         if choice == "quit":
             self.exit()
         elif choice == "heal" and self.actions:
-            self.act("heal all", self.healing(self.actions, self.actions.heal_all), self.exit)
+            actions = self.actions
+            self.act("heal all", lambda: whole(actions.heal_all()), self.exit)

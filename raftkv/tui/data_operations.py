@@ -7,6 +7,7 @@ from functools import partial
 from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.network_operations import NetworkOperations
 from raftkv.tui.pages.data import DataPage
+from raftkv.tui.view.data import is_text, text_of
 
 
 class DataOperations(NetworkOperations):
@@ -27,11 +28,12 @@ class DataOperations(NetworkOperations):
 
         def put(pair: tuple[str, str] | None) -> None:
             if pair:
-                self.act(f"put {pair[0]}", lambda: actions.put(*pair))
+                key, value = pair
+                self.act(f"put {key}", lambda: actions.put(key.encode(), value.encode()))
 
         self.push_screen(PutDialog(), put)
 
-    def chosen_pair(self) -> tuple[str, str] | None:
+    def chosen_pair(self) -> tuple[bytes, bytes] | None:
         """The key that is chosen on the screen, and the value it was seen with."""
         return None
 
@@ -39,13 +41,14 @@ class DataOperations(NetworkOperations):
         actions = self.breakable()
         if actions is None:
             return
+        key, seen = message.key, message.value
 
         def change(pair: tuple[str, str] | None) -> None:
             if pair:
-                what = f"change {pair[0]}"
-                self.act(what, lambda: actions.compare_and_set(pair[0], message.value, pair[1]))
+                written = pair[1].encode()
+                self.act(f"change {pair[0]}", lambda: actions.compare_and_set(key, seen, written))
 
-        self.push_screen(PutDialog(message.key, message.value), change)
+        self.push_screen(PutDialog(text_of(key), text_of(seen) if is_text(seen) else ""), change)
 
     def action_delete(self) -> None:
         chosen = self.chosen_pair()
@@ -53,7 +56,7 @@ class DataOperations(NetworkOperations):
         if chosen and actions:
             key, value = chosen
             back = partial(actions.compare_and_set, key, None, value)
-            self.act(f"delete {key}", lambda: actions.delete(key), self._tell_undo, lambda: back)
+            self.act(f"delete {text_of(key)}", lambda: actions.delete(key), self._tell_undo, lambda: back)
 
     def _tell_undo(self) -> None:
         self.notify("deleted: ⌫ brings it back")

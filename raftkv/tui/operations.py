@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.notifications import SeverityLevel
 
 from raftkv.errors import RaftkvError
-from raftkv.observe import DiskFault
+from raftkv.observe import DiskFault, Mended
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.model import EXITED, PAUSED, CommandDone, CommandFailed, Item, State
@@ -37,6 +37,17 @@ ACTIONS_MAX = 8
 UNDO_MAX = 100
 
 Call = Callable[[], str]
+
+
+def whole(mended: Mended) -> str:
+    """The command. Raises ``RaftkvError`` where some node could not be asked, though the others have mended
+    their faults."""
+    if mended.unheard:
+        left = ", ".join(mended.unheard)
+        raise RaftkvError(f"healed, but {left} did not answer: what is broken there stays; H resumes it")
+    return mended.command
+
+
 Undo = Callable[[], Call | None]
 """Asked when the fault is to be taken back: how, or None where nothing is left of it, since it has ended by
 itself or somebody has mended it."""
@@ -323,25 +334,12 @@ class Operations(App[None]):
     def action_heal(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act("heal", self.healing(actions, actions.heal))
+            self.act("heal", lambda: whole(actions.heal()))
 
     def action_heal_all(self) -> None:
         actions = self.breakable()
         if actions:
-            self.act("heal all", self.healing(actions, actions.heal_all))
-
-    def healing(self, actions: Actions, heal: Call) -> Call:
-        """A failure where somebody could not be asked to mend its faults, though the others have."""
-
-        def call() -> str:
-            command, left = heal(), ", ".join(actions.still_broken())
-            if left:
-                raise RaftkvError(
-                    f"healed, but {left} did not answer: what is broken there stays; H resumes it"
-                )
-            return command
-
-        return call
+            self.act("heal all", lambda: whole(actions.heal_all()))
 
     def action_lifetime(self) -> None:
         self.seconds = LIFETIMES[(LIFETIMES.index(self.seconds) + 1) % len(LIFETIMES)]

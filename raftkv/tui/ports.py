@@ -16,10 +16,13 @@ from raftkv.observe import (
     LinkFault,
     LoadReport,
     LogEntry,
+    Mended,
     NodeSnapshot,
     ProcessSnapshot,
 )
 
+Row = tuple[bytes, bytes, int, int]
+"""(key, value, version, revision of its last change)"""
 FeedItem = NodeSnapshot | Event | Earlier | ProcessSnapshot | LoadReport
 
 
@@ -85,15 +88,11 @@ class Actions(Protocol):
         """Let the node's time pass ``rate`` times as fast; 1 heals it."""
         ...
 
-    def heal(self) -> str:
+    def heal(self) -> Mended:
         """Remove every fault of links, disks and clocks."""
         ...
 
-    def still_broken(self) -> Sequence[str]:
-        """Nodes that did not answer the last ``heal``, and may have faults all the same."""
-        ...
-
-    def heal_all(self) -> str:
+    def heal_all(self) -> Mended:
         """Heal, resume every paused node, restart every one that has exited."""
         ...
 
@@ -109,20 +108,19 @@ class Actions(Protocol):
         """Start or stop a small built-in load whose history is checked while it runs."""
         ...
 
-    def put(self, key: str, value: str) -> str: ...
-    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+    def put(self, key: bytes, value: bytes) -> str: ...
+    def compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> str:
         """``expected`` None: only if there is no such key. Raises when something else is there."""
         ...
 
-    def delete(self, key: str) -> str: ...
+    def delete(self, key: bytes) -> str: ...
 
 
 class Lookups(Protocol):
     """What is asked for only while somebody looks at it. Each blocks, and raises ``RaftkvError``."""
 
-    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
-        """Rows of (key, value, version, revision of its last change) in the order of the keys, and how
-        many keys with that prefix there are in all. Linearizable."""
+    def scan(self, prefix: str, limit: int) -> tuple[Sequence[Row], int]:
+        """Rows in the order of the keys, and how many keys there are with that prefix. Linearizable."""
         ...
 
     def entries(self, node: str, first: int, count: int) -> Sequence[LogEntry]:

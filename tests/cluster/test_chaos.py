@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_links_take_every_fault_and_every_shape(chaos: Chaos, target: Target) ->
     assert chaos.link("n1", "n2", LinkFault(), LONG) == "raftkv chaos link n1 n2 --one-way"
     assert chaos.ring(LONG) == "raftkv chaos ring --for 3600"
     assert set(broken(target)) == {("n1", "n3"), ("n3", "n1"), ("n2", "n4"), ("n4", "n2")}
-    assert chaos.heal() == "raftkv chaos heal"
+    assert chaos.heal() == ("raftkv chaos heal", ())
     assert chaos.bridge("n1", 1.5) == "raftkv chaos bridge n1 --for 1.5"
     assert set(broken(target)) == {("n2", "n3"), ("n3", "n2"), ("n2", "n4"), ("n4", "n2")}
     await_condition(lambda: not broken(target), "the bridge to end by itself")
@@ -156,14 +157,18 @@ def test_whoever_was_just_restarted_has_nothing_to_be_healed_of(
     """However long it takes until it listens."""
     chaos.kill("n2", LONG)
 
-    def nobody_answers() -> str:
-        chaos.silent = {"n1", "n2", "n3", "n4"}
-        return ""
+    ask_all = ControlClient.ask_all
+
+    def nobody_answers(
+        client: ControlClient, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any
+    ) -> dict[str, tuple[bool, Any] | None]:
+        if verb == "heal":
+            return dict.fromkeys(endpoints)
+        return ask_all(client, endpoints, verb, timeout, **arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(chaos, "heal", nobody_answers)
-        chaos.heal_all()
-    assert chaos.still_broken() == ["n1", "n3", "n4"]
+        patched.setattr(ControlClient, "ask_all", nobody_answers)
+        assert chaos.heal_all().unheard == ("n1", "n3", "n4")
 
 
 def test_transfer_finds_the_leader_itself(chaos: Chaos, target: Target) -> None:
@@ -184,15 +189,16 @@ def test_transfer_finds_the_leader_itself(chaos: Chaos, target: Target) -> None:
 def test_data_is_written_and_looked_up(chaos: Chaos, cluster: LocalCluster) -> None:
     node = follower(chaos)
     said = [
-        chaos.put("look/a b", "1"),
-        chaos.compare_and_set("look/b", None, "-2"),
-        chaos.compare_and_set("look/b", "-2", "3"),
-        chaos.put("look/c", "4"),
-        chaos.delete("look/c"),
-        chaos.put("look/ü", "5"),
+        chaos.put(b"look/a b", b"1"),
+        chaos.compare_and_set(b"look/b", None, b"-2"),
+        chaos.compare_and_set(b"look/b", b"-2", b"3"),
+        chaos.put(b"look/c", b"4"),
+        chaos.delete(b"look/c"),
+        chaos.put("look/ü".encode(), b"5"),
+        chaos.put(b"look/\xff'", b"\x01"),
     ]
     rows, count = chaos.scan("look/", 2)
-    assert ([row[:3] for row in rows], count) == ([("look/a b", "1", 1), ("look/b", "3", 2)], 3)
+    assert ([row[:3] for row in rows], count) == ([(b"look/a b", b"1", 1), (b"look/b", b"3", 2)], 4)
     assert rows[0][3] < rows[1][3]
     assert chaos.scan("look/none", 5) == ([], 0)
     assert len(chaos.scan("", 0)[0]) == 0
@@ -203,16 +209,17 @@ def test_data_is_written_and_looked_up(chaos: Chaos, cluster: LocalCluster) -> N
         "raftkv put look/c 4",
         "raftkv delete look/c",
         "raftkv put 'look/ü' 5",
+        r"raftkv put $'look/\xff\'' $'\x01'",
     ]
     for line in said[:5]:
         ran = cluster.run(*shlex.split(line)[1:])  # the equal command is understood as it stands
         assert ran.returncode == (1 if "cas" in line else 0), (line, ran.stderr)
     with pytest.raises(RaftkvError, match="'look/b' holds '3'"):
-        chaos.compare_and_set("look/b", "7", "8")
+        chaos.compare_and_set(b"look/b", b"7", b"8")
     with pytest.raises(RaftkvError, match="there is no key 'look/z'"):
-        chaos.compare_and_set("look/z", "7", "8")
+        chaos.compare_and_set(b"look/z", b"7", b"8")
     with pytest.raises(RaftkvError, match="there is no key 'look/z'"):
-        chaos.delete("look/z")
+        chaos.delete(b"look/z")
 
     found = await_condition(lambda: chaos.search(node, "put look/ü=5", 0), "the entry to reach the node")
     (entry,) = chaos.entries(node, found, 1)

@@ -92,7 +92,7 @@ def test_a_theatre_is_what_the_dashboard_asks_for() -> None:
     lookups: Lookups = theatre
     assert lookups.scan("", 5) == ([], 0)
     assert feed.names() == ("n1", "n2", "n3")
-    assert actions.heal() == "sim --seed 3, at 0.000 s: heal"
+    assert actions.heal().command == "sim --seed 3, at 0.000 s: heal"
 
 
 def test_its_items_make_a_model_that_has_missed_nothing() -> None:
@@ -250,16 +250,16 @@ def test_every_action_is_done_again_the_same_way() -> None:
         lambda: theatre.link("n2", "n1", LinkFault(duplicate=0.5, reorder=0.3), None),
         lambda: theatre.disk(follower, DiskFault(slow_ms=30), 0.2),
         lambda: theatre.disk(other, DiskFault(full=True), 0.2),
-        lambda: theatre.put("color", "blue"),
-        lambda: theatre.compare_and_set("color", "blue", "red"),
-        lambda: theatre.delete("color"),
+        lambda: theatre.put(b"color", b"blue"),
+        lambda: theatre.compare_and_set(b"color", b"blue", b"red"),
+        lambda: theatre.delete(b"color"),
         lambda: theatre.campaign(follower),
         lambda: theatre.transfer(other),
         lambda: theatre.stop(follower, 0.2),
         lambda: theatre.restart(other),
-        theatre.heal,
+        lambda: theatre.heal().command,
         lambda: theatre.disk(other, DiskFault(fail=True), None),
-        theatre.heal_all,
+        lambda: theatre.heal_all().command,
     ]
     if not raft.lease_reads:
         acts.append(lambda: theatre.clock("n4", 2.0, 0.3))
@@ -278,7 +278,7 @@ def test_every_action_is_done_again_the_same_way() -> None:
     assert theatre.violation is None, theatre.violation
 
 
-def _refusal(act: Callable[[], str]) -> str:
+def _refusal(act: Callable[[], object]) -> str:
     try:
         act()
     except RaftkvError as error:
@@ -289,7 +289,7 @@ def _refusal(act: Callable[[], str]) -> str:
 def test_what_is_put_by_hand_is_committed() -> None:
     theatre = quiet()
     reach(theatre, 2.0)
-    theatre.put("color", "blue")
+    theatre.put(b"color", b"blue")
     reach(theatre, 3.0)
     assert theatre._world.watcher.twin.items[b"color"].value == b"blue"
 
@@ -297,12 +297,12 @@ def test_what_is_put_by_hand_is_committed() -> None:
 def test_keys_and_logs_can_be_looked_up_without_a_trace() -> None:
     theatre = quiet()
     reach(theatre, 2.0)
-    theatre.put("color", "blue")
+    theatre.put(b"color", b"blue")
     reach(theatre, 3.0)
     digest, leader = theatre.digest, theatre._world.leader()
     assert leader
     rows, count = theatre.scan("col", 10)
-    assert [row[:3] for row in rows] == [("color", "blue", 1)]
+    assert [row[:3] for row in rows] == [(b"color", b"blue", 1)]
     assert count == 1
     rows, count = theatre.scan("", 1)
     assert len(rows) == 1 < count
@@ -349,7 +349,7 @@ def test_what_a_healed_cluster_owes_is_not_held_against_one_broken_by_hand() -> 
 def test_an_invariant_is_held_against_a_fork_as_well() -> None:
     theatre = quiet()
     reach(theatre, 2.0)
-    theatre.put("color", "blue")
+    theatre.put(b"color", b"blue")
     theatre._world.machines["n2"].node.store.machine.digest += 1
     play_out(theatre)
     assert "n2: another state" in str(theatre.violation)
@@ -371,8 +371,8 @@ def test_an_invariant_is_held_against_a_fork_as_well() -> None:
         (lambda theatre: theatre.ring(None), "cuts nothing"),
         (lambda theatre: theatre.clock("n1", 100.0, None), "expected 0.1 to 10"),
         (lambda theatre: theatre.isolate("n1", -1.0), "seconds: expected"),
-        (lambda theatre: theatre.put("", "x"), "the key is empty"),
-        (lambda theatre: theatre.put("\ud800", "x"), "not valid UTF-8"),
+        (lambda theatre: theatre.put(b"", b"x"), "the key is empty"),
+        (lambda theatre: theatre.put(b"\xff", b"x"), "not valid UTF-8"),
         (lambda theatre: theatre.load(True), "users of its own"),
     ],
 )

@@ -41,7 +41,7 @@ def make_dashboard(
 def scripted_lookups() -> ScriptedLookups:
     """A few keys, and the end of every log of ``scenes.election``."""
     lookups = ScriptedLookups()
-    lookups.rows = [(f"color/{name}", name.upper(), 1, 900 + n) for n, name in enumerate(("blue", "red"))]
+    lookups.rows = [(b"color/blue", b"BLUE", 1, 900), (b"color/red", b"RED", 1, 901)]
     for node, last in (("n1", 1042), ("n2", 1044), ("n3", 1038)):
         lookups.logs[node] = [
             LogEntry(

@@ -17,11 +17,12 @@ from raftkv.observe import (
     LinkSnapshot,
     LogEntry,
     LogTail,
+    Mended,
     NodeSnapshot,
     PeerSnapshot,
     ProcessSnapshot,
 )
-from raftkv.tui.ports import FeedItem, Narrator
+from raftkv.tui.ports import FeedItem, Narrator, Row
 from raftkv.types import LogIndex, NodeId, Term
 
 START = 1000.0
@@ -121,14 +122,11 @@ class RecordingActions:
     def clock(self, node: str, rate: float, seconds: float | None) -> str:
         return self._did("clock", node, rate, seconds)
 
-    def heal(self) -> str:
-        return self._did("heal")
+    def heal(self) -> Mended:
+        return Mended(self._did("heal"), tuple(self.deaf))
 
-    def still_broken(self) -> list[str]:
-        return self.deaf
-
-    def heal_all(self) -> str:
-        return self._did("heal_all")
+    def heal_all(self) -> Mended:
+        return Mended(self._did("heal_all"), tuple(self.deaf))
 
     def campaign(self, node: str) -> str:
         return self._did("campaign", node)
@@ -139,13 +137,13 @@ class RecordingActions:
     def load(self, on: bool) -> str:
         return self._did("load", on)
 
-    def put(self, key: str, value: str) -> str:
+    def put(self, key: bytes, value: bytes) -> str:
         return self._did("put", key, value)
 
-    def compare_and_set(self, key: str, expected: str | None, value: str) -> str:
+    def compare_and_set(self, key: bytes, expected: bytes | None, value: bytes) -> str:
         return self._did("compare_and_set", key, expected, value)
 
-    def delete(self, key: str) -> str:
+    def delete(self, key: bytes) -> str:
         return self._did("delete", key)
 
 
@@ -153,16 +151,14 @@ class ScriptedLookups:
     """Rows and logs that the test puts in."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str, int, int]] = []
+        self.rows: list[Row] = []
         self.logs: dict[str, list[LogEntry]] = {}
         self.fails: str | None = None
-        self.deaf: list[str] = []
-        """Who does not hear of healing."""
 
-    def scan(self, prefix: str, limit: int) -> tuple[Sequence[tuple[str, str, int, int]], int]:
+    def scan(self, prefix: str, limit: int) -> tuple[Sequence[Row], int]:
         if self.fails:
             raise RaftkvError(self.fails)
-        found = [row for row in self.rows if row[0].startswith(prefix)]
+        found = [row for row in self.rows if row[0].startswith(prefix.encode())]
         return found[:limit], len(found)
 
     def entries(self, node: str, first: int, count: int) -> Sequence[LogEntry]:
@@ -192,6 +188,7 @@ class ScriptedLessons:
 
     def __init__(self) -> None:
         self.played: list[str] = []
+        self.stopped: list[str] = []
         self.words: list[str] = []
         """Of which the story has more."""
 
@@ -206,6 +203,7 @@ class ScriptedLessons:
         narrator.command("raftkv chaos campaign n1")
         narrator.ask("Who will lead?", ("n1", "nobody, at first"), 1, "Each votes for itself.")
         if cancelled():
+            self.stopped.append(name)
             raise RaftkvError("stopped")
         narrator.checked("one leader in the end", "n3")
         if name == "broken":

@@ -67,7 +67,7 @@ SIMPLE_KEYS: list[tuple[tuple[str, ...], tuple[object, ...]]] = [
     (("p", "a", "down", "down", "b", "enter"), ("partition", (("n1", "n2"), ("n3",)), SECONDS)),
     (("p", "m", "enter"), ("partition", (("n1", "n2"), ("n3",)), SECONDS)),
     (("p", "l", "enter"), ("partition", (("n1", "n3"), ("n2",)), SECONDS)),
-    (("n", "a", "enter", "b", "c", "enter"), ("put", "a", "bc")),
+    (("n", "a", "enter", "b", "c", "enter"), ("put", b"a", b"bc")),
 ]
 
 

@@ -11,6 +11,7 @@ from raftkv.observe import LinkFault, LoadReport
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.frame import Mode
 from raftkv.tui.view.tabs import TABS
+from tests.support.processes import await_condition
 from tests.tui.driving import LARGE, SMALL, Session, session
 from tests.tui.fakes import START, event, leader_snapshot, process, snapshot
 from tests.tui.scenes import BLOCK, NAMES, election, healthy
@@ -230,10 +231,58 @@ async def test_keys_are_put_changed_and_deleted() -> None:
         await running.press("down", "enter", "X", "enter")
         await running.press("delete")
         assert running.actions.calls == [
-            ("put", "a", "b"),
-            ("compare_and_set", "color/red", "RED", "X"),
-            ("delete", "color/red"),
+            ("put", b"a", b"b"),
+            ("compare_and_set", b"color/red", b"RED", b"X"),
+            ("delete", b"color/red"),
         ]
+
+
+async def test_what_is_not_text_is_changed_deleted_and_put_back_byte_by_byte() -> None:
+    key, value = b"\xff\x00", b"\xfe"
+    async with session(healthy()) as running:
+        running.lookups.rows = [(key, value, 1, 1)]
+        await running.press("f5")
+        await running.until_shown("base64:/wA=")
+        await running.press("enter", "X", "enter", "delete", "backspace")
+        assert running.actions.calls == [
+            ("compare_and_set", key, value, b"X"),
+            ("delete", key),
+            ("compare_and_set", key, None, value),
+        ]
+
+
+async def test_only_a_key_that_is_on_the_screen_is_deleted_or_changed() -> None:
+    async with session(healthy()) as running:
+        await running.press("f5")
+        await running.until_shown("color/red")
+        await running.press("down", "space")
+        await running.until_shown("data can be seen only as it is now")
+        await running.press("delete", "enter")
+        assert len(running.app.screen_stack) == 1
+        await running.press("space")
+        await running.until_shown("color/red")
+        running.lookups.fails = "nobody answers"
+        running.clock.now += 2
+        await running.until_shown("nobody answers")
+        await running.press("delete", "enter")
+        assert running.actions.calls == []
+
+
+async def test_the_cursor_stays_at_its_key_when_others_come_and_go() -> None:
+    async with session(healthy()) as running:
+        red = running.lookups.rows[1]
+        await running.press("f5")
+        await running.until_shown("color/red")
+        await running.press("down")
+        running.lookups.rows = [(b"a", b"1", 1, 1), (b"b", b"2", 1, 1), red]
+        running.clock.now += 2
+        await running.until_shown("keys: 3")
+        await running.press("delete")
+        running.lookups.rows = []
+        running.clock.now += 2
+        await running.until_shown("keys: 0")
+        await running.press("delete")
+        assert running.actions.calls == [("delete", b"color/red")]
 
 
 async def test_keys_are_looked_for_by_prefix() -> None:
@@ -380,6 +429,23 @@ async def test_what_a_scenario_told_is_there_until_it_is_played_again() -> None:
         await running.until_shown("it came out as it must")
 
 
+async def test_a_scenario_is_played_only_where_the_screen_shows_the_cluster_as_it_is() -> None:
+    async with session(healthy()) as running:
+        await running.press("s", "space")
+        await running.until_shown("scenarios are played on a running cluster")
+        await running.pilot.press("enter")
+        assert running.lessons.played == []
+
+
+async def test_a_scenario_ends_with_the_dashboard_that_shows_it() -> None:
+    async with session(healthy()) as running:
+        await running.press("s")
+        await running.pilot.press("enter")
+        await running.until_shown("Who will lead?")
+        running.app.exit()
+    await_condition(lambda: running.lessons.stopped == ["split-vote"], "the scenario to end")
+
+
 async def test_a_long_story_can_be_read_from_its_beginning() -> None:
     async with session(healthy()) as running:
         running.lessons.words = [f"word {number}." for number in range(60)]
@@ -472,7 +538,7 @@ async def test_nodes_that_join_and_leave_come_and_go() -> None:
 
 async def test_a_list_whose_room_has_grown_leaves_none_of_it_empty() -> None:
     async with session(healthy()) as running:
-        running.lookups.rows = [(f"key/{number:03}", "v", 1, 1) for number in range(30)]
+        running.lookups.rows = [(b"key/%03d" % number, b"v", 1, 1) for number in range(30)]
         await running.press("f5")
         await running.until_shown("key/000")
         await running.press("end")

@@ -85,7 +85,7 @@ def disk_full(stage: Stage) -> None:
         value = entry.value if entry else None
         stage.assure(f"{name} lives, and serves stale reads", value == b"before", f"{value!r}")
     stage.say("Make room again.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.await_whole()
     stage.check("no alarm is left", lambda: _calm(stage))
     stage.put("disk-full", "after")

@@ -42,14 +42,14 @@ def split_vote(stage: Stage) -> None:
         if split:
             break
         stage.say("One of them was faster, which is chance; once more.")
-        stage.did(stage.chaos.heal())
+        stage.did(stage.chaos.heal().command)
         stage.await_whole()
     else:
         raise ScenarioFailed("two candidates share the votes of a term", f"none did in {TRIES_MAX} attempts")
     term, found = split
     stage.assure(f"term {term} has candidates and no leader", True, found)
     stage.say("Mend the network. Each waits for a time drawn anew, so one will be the first.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     winner = stage.leader(above=term)
     stage.assure(
         "a later term has exactly one leader", winner.term > term, f"{winner.name} in term {winner.term}"
@@ -100,7 +100,7 @@ def stale_leader(stage: Stage) -> None:
     value = stage.get("stale-leader")
     stage.assure("the new leader serves the new value", value == "new", f"{value!r} by {new.name}")
     stage.say("Mend the network.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.await_whole()
     stage.check_equal()
 
@@ -160,7 +160,7 @@ def one_way_link(stage: Stage) -> None:
     now = stage.leader(among=rest)
     stage.assure("the cluster serves meanwhile", leads(now), f"a write, with {describe([now])}")
     stage.say("Mend the links.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.await_whole()
     stage.check_equal()
 

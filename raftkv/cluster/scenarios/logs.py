@@ -68,7 +68,7 @@ def log_divergence(stage: Stage) -> None:
         1,
         "a follower's log is made equal to the leader's; nobody was told that those entries succeeded",
     )
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.check(
         f"{old.name} has the leader's entries in their place",
         lambda: _same_terms(stage, old.name, first, ours),
@@ -109,7 +109,7 @@ def figure_8(stage: Stage) -> None:
         if moment:
             break
         stage.say("The decisive moment passed unseen, which is chance; once more.")
-        stage.did(stage.chaos.heal())
+        stage.did(stage.chaos.heal().command)
         stage.await_whole()
     else:
         raise ScenarioFailed(
@@ -124,7 +124,7 @@ def figure_8(stage: Stage) -> None:
         f"{view.term}, commit index {view.commit_index}",
     )
     stage.say("Let the disks be fast again: the leader's own entry, the no-op of its term, follows.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.check(
         "it is committed together with an entry of the leader's own term, and not before",
         lambda: _commits_with_own(stage.view(view.name), view, index),
@@ -216,7 +216,7 @@ def snapshot_catch_up(stage: Stage) -> None:
     )
     if stage.launcher:
         stage.did(stage.chaos.restart(away))
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.check(
         f"{away} has installed a snapshot and goes on after it",
         lambda: _skipped(stage.views([away]).get(away), int(known.last_index)),

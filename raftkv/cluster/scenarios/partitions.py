@@ -51,7 +51,7 @@ def minority_partition(stage: Stage) -> None:
     )
     _refused_at(stage, one)
     stage.say("Mend the network.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.await_whole()
     value = stage.get("minority")
     last = f"after {WRITES - 1}"
@@ -125,7 +125,7 @@ def membership_under_partition(stage: Stage) -> None:
     )
     stage.put("membership", "with the new node")
     stage.say("Mend the network.")
-    stage.did(stage.chaos.heal())
+    stage.did(stage.chaos.heal().command)
     stage.check(
         f"{cut_off} has learnt who votes",
         lambda: _as_judgement(stage.view(cut_off), new),

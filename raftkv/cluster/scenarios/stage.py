@@ -267,7 +267,7 @@ class Stage:
                 )
                 return before, min(found), last
             self.say("It gave up its office before the writes came, which is chance; once more.")
-            self.did(self.chaos.heal())
+            self.did(self.chaos.heal().command)
             self.await_whole()
         raise ScenarioFailed("a leader that was just cut off still takes writes", "none did")
 
@@ -331,7 +331,7 @@ class Stage:
         lacking = ["not tried"]
         while lacking:
             try:
-                command = self.chaos.heal_all()
+                command = self.chaos.heal_all().command
                 lacking = self._await_health(HEAL_AGAIN_SECONDS)
             except RaftkvError as error:
                 lacking = [str(error)]

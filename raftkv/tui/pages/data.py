@@ -10,9 +10,9 @@ from textual.message import Message
 from raftkv.errors import RaftkvError
 from raftkv.tui.frame import NOW, Frame
 from raftkv.tui.pages.page import Page, heading
-from raftkv.tui.ports import Lookups
-from raftkv.tui.view.data import Row, heading_line, rows
-from raftkv.tui.view.spans import Line, Span
+from raftkv.tui.ports import Lookups, Row
+from raftkv.tui.view.data import heading_line, rows
+from raftkv.tui.view.spans import Span
 from raftkv.tui.view.verdict import load_lines
 from raftkv.tui.widgets.lines import Lines
 from raftkv.tui.widgets.rows import Rows
@@ -33,7 +33,7 @@ class DataPage(Page):
     class Changing(Message):
         """The user wants to change this key, which was seen with this value."""
 
-        def __init__(self, key: str, value: str) -> None:
+        def __init__(self, key: bytes, value: bytes) -> None:
             super().__init__()
             self.key = key
             self.value = value
@@ -45,6 +45,8 @@ class DataPage(Page):
         self._rows = Rows("data-rows")
         self._load = Lines(id="data-load", rows=2)
         self._found: Sequence[Row] = ()
+        self._listed = False
+        """What was found is what the screen shows."""
         self._total = 0
         self._problem: str | None = None
         self._answered = False
@@ -62,31 +64,33 @@ class DataPage(Page):
         self._load.border_title = heading("built-in load")
 
     @property
-    def selected(self) -> tuple[str, str] | None:
+    def selected(self) -> tuple[bytes, bytes] | None:
         """The key under the cursor and the value that it was seen with."""
-        return self._found[self._rows.cursor][:2] if self._found else None
+        return self._found[self._rows.cursor][:2] if self._listed else None
 
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width
         shown = f"keys under {self.prefix!r}" if self.prefix else "keys"
         self.retitle(self._heading, f"{shown}: {self._total:,}")
         self._heading.show((heading_line(width),))
-        self._rows.show_rows(self._contents(frame, width))
+        excuse = self._excuse(frame)
+        self._listed = excuse is None
+        self._rows.show_rows([(excuse,)] if excuse else rows(self._found, width))
         self._load.show(load_lines(frame.state, width))
         if frame.times.mode in NOW:
             self._scan(frame.now)
 
-    def _contents(self, frame: Frame, width: int) -> tuple[Line, ...]:
+    def _excuse(self, frame: Frame) -> Span | None:
+        """Said where no keys can be listed."""
         if frame.times.mode not in NOW or self._lookups is None:
-            return ((Span(" data can be seen only as it is now, in a running cluster", "dim"),),)
+            return Span(" data can be seen only as it is now, in a running cluster", "dim")
         if self._problem:
-            return ((Span(f" {self._problem}", "bad"),),)
+            return Span(f" {self._problem}", "bad")
         if not self._answered:
-            return ((Span(" asking …", "dim"),),)
+            return Span(" asking …", "dim")
         if not self._found:
-            text = " no key" + (f" under {self.prefix!r}" if self.prefix else " yet: n puts one")
-            return ((Span(text, "dim"),),)
-        return rows(self._found, width)
+            return Span(" no key" + (f" under {self.prefix!r}" if self.prefix else " yet: n puts one"), "dim")
+        return None
 
     def _scan(self, now: float) -> None:
         lookups, prefix = self._lookups, self.prefix
@@ -111,7 +115,15 @@ class DataPage(Page):
         self._problem = message.problem
         self._answered = self._answered or message.problem is None
         if message.problem is None:
+            self._follow([key for key, _, _, _ in message.rows])
             self._found, self._total = message.rows, message.total
+
+    def _follow(self, keys: Sequence[bytes]) -> None:
+        """The cursor stays at its key, wherever that stands among these now."""
+        at = self.selected
+        if at and at[0] in keys:
+            self._rows.cursor = keys.index(at[0])
+        self._listed = self._listed and self._rows.cursor < len(keys)
 
     def look_under(self, prefix: str) -> None:
         self.prefix, self._scanned_at = prefix, None
@@ -129,9 +141,8 @@ class DataPage(Page):
         self._rows.turn(way)
 
     def choose(self) -> None:
-        if self._found:
-            key, value, _, _ = self._found[self._rows.cursor]
-            self.post_message(self.Changing(key, value))
+        if self.selected:
+            self.post_message(self.Changing(*self.selected))
 
     def on_rows_chosen(self) -> None:
         self.choose()

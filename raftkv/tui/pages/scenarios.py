@@ -97,6 +97,8 @@ class ScenariosPage(Page):
         self._cancelled = threading.Event()
         self._results: dict[str, bool] = {}
         self._shown: Lesson | None = None
+        self._playable = False
+        """There is a cluster, and the screen shows it as it is now."""
         self._top: int | None = None
         """The first line of the story that is shown, where that is not its end."""
         self._end, self._room = 0, 1
@@ -119,7 +121,8 @@ class ScenariosPage(Page):
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width
         self._rows.show_rows([self._row(lesson, width) for lesson in self._listed])
-        if not self._listed or frame.times.mode is not Mode.LIVE:
+        self._playable = bool(self._listed) and frame.times.mode is Mode.LIVE
+        if not self._playable:
             text = " scenarios are played on a running cluster: 'raftkv up --nodes 3'"
             self._about.show(((Span(text, "dim"),),))
             return
@@ -177,7 +180,7 @@ class ScenariosPage(Page):
 
     def choose(self) -> None:
         lessons = self._lessons
-        if lessons is None or self.playing or not self._listed:
+        if lessons is None or self.playing or not self._playable:
             return
         lesson = self._listed[self._rows.cursor]
         self._playing, self._told[lesson.name], self._top = lesson, [], None
