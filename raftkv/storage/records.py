@@ -82,22 +82,38 @@ class Judgement(NamedTuple):
     """Where the last byte that is not zero ends."""
 
 
-def encode(segment: int, offset: int, kind: RecordType, payload: bytes) -> list[bytes]:
-    """The buffers of one record at ``offset``, padded to the next multiple of 16."""
+class Body(NamedTuple):
+    """A payload as it is written."""
+
+    form: int
+    """How often it was deflated, which may have made it larger."""
+    data: bytes
+
+
+def body_of(payload: bytes) -> Body:
     form = 0
     while _ZERO_RUN in payload and form < _DEFLATIONS_MAX:
         form, payload = form + 1, zlib.compress(payload, 1)
-    length = len(payload) + 1
-    prefix = _PREFIX.pack(MAGIC, kind, form, length)
+    return Body(form, payload)
+
+
+def encode(segment: int, offset: int, kind: RecordType, body: Body) -> list[bytes]:
+    """The buffers of one record at ``offset``, padded to the next multiple of 16."""
+    length = len(body.data) + 1
+    prefix = _PREFIX.pack(MAGIC, kind, body.form, length)
     header_crc = zlib.crc32(prefix, zlib.crc32(_SEED.pack(segment, offset)))
-    payload_crc = zlib.crc32(END_MARK, zlib.crc32(payload, header_crc))
+    payload_crc = zlib.crc32(END_MARK, zlib.crc32(body.data, header_crc))
     padding = bytes(-(HEADER_BYTES + length) % ALIGNMENT)
-    return [prefix + _CHECKSUMS.pack(header_crc, payload_crc), payload, END_MARK + padding]
+    return [prefix + _CHECKSUMS.pack(header_crc, payload_crc), body.data, END_MARK + padding]
 
 
-def encoded_size(payload_bytes: int) -> int:
-    """At most, for a payload of this size."""
-    size = HEADER_BYTES + payload_bytes + 1
+def size_of(body: Body) -> int:
+    """Of the record that holds it."""
+    return _padded(len(body.data))
+
+
+def _padded(body_bytes: int) -> int:
+    size = HEADER_BYTES + body_bytes + 1
     return size + -size % ALIGNMENT
 
 
@@ -108,7 +124,7 @@ def read(segment: int, file: Readable, offset: int) -> Record | None:
     length = _header_length(segment, header, offset, base=offset)
     if length is None:
         return None
-    body = file.read(offset + HEADER_BYTES, encoded_size(length - 1) - HEADER_BYTES)
+    body = file.read(offset + HEADER_BYTES, _padded(length - 1) - HEADER_BYTES)
     if body[length:] != bytes(-(HEADER_BYTES + length) % ALIGNMENT):
         return None
     return decode(segment, header + body, offset, base=offset)
@@ -120,7 +136,7 @@ def decode(segment: int, data: bytes, offset: int, base: int = 0) -> Record | No
     length = _header_length(segment, data, offset, base)
     if length is None:
         return None
-    end = offset + encoded_size(length - 1)
+    end = offset + _padded(length - 1)
     offset -= base
     start = offset + HEADER_BYTES
     body = data[start : start + length]

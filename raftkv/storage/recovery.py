@@ -26,7 +26,7 @@ from raftkv.types import LogIndex, NodeId, Term, new
 FORMAT_VERSION = 4
 FORMATS_READ = (3, 4)
 """The third had no seals."""
-SEAL_BYTES = records.encoded_size(9)
+SEAL_BYTES = records.size_of(records.Body(0, bytes(9)))
 """Of the record that seals a segment; it holds a number."""
 _NAME = re.compile(r"^([0-9]{12})-([0-9]{16})\.log$")
 _ENTRY_TYPES = (int, int, int, bytes)

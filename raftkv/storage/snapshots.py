@@ -97,7 +97,7 @@ class SnapshotFile:
         return self.mark._replace(chunks=len(self.offsets))
 
     def _write(self, seed: int, kind: RecordType, payload: bytes) -> None:
-        buffers = records.encode(seed, self.size, kind, payload)
+        buffers = records.encode(seed, self.size, kind, records.body_of(payload))
         self.file.write(self.size, buffers)
         size = sum(map(len, buffers))
         self.size += size

@@ -31,7 +31,7 @@ from raftkv.errors import CorruptLog, DiskFull, StorageFailed
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Directory, File, Readable, conclude, remove_spared, sync
-from raftkv.storage.records import RecordType
+from raftkv.storage.records import Body, RecordType
 from raftkv.storage.recovery import (
     FORMAT_VERSION,
     SEAL_BYTES,
@@ -154,8 +154,8 @@ class Wal:
         """
         if self._failure:
             raise self._failure
-        payload: bytes = msgpack.packb((hard_state, entries))
-        size = records.encoded_size(len(payload))
+        body = records.body_of(msgpack.packb((hard_state, entries)))
+        size = records.size_of(body)
         try:
             if self._file and self._dirty_end > self._offset:
                 # What an append left that found the disk full. Behind a shorter record, or in a
@@ -167,7 +167,7 @@ class Wal:
                 self._start_segment(anew.index, anew.term, size, anew=True)
             elif self._offset + size + SEAL_BYTES > self._capacity:
                 self._start_segment(self._last_index, self._last_term, size)
-            self._write(RecordType.WRITE, payload)
+            self._write(RecordType.WRITE, body)
         except OSError as error:
             raise self._latched(error) from error
         self._hard_state = hard_state or self._hard_state
@@ -205,10 +205,11 @@ class Wal:
             self._failure = conclusion
         return conclusion
 
-    def _write(self, kind: RecordType, payload: bytes) -> None:
+    def _write(self, kind: RecordType, body: Body) -> None:
         assert self._file is not None
-        buffers = records.encode(self._number, self._offset, kind, payload)
+        buffers = records.encode(self._number, self._offset, kind, body)
         end = self._offset + sum(map(len, buffers))
+        assert end <= self._capacity, "a segment that grows is taken for damage at the next start"
         if end > self._zeroed_end:
             self._zeroed_end = max(end, min(end + ZERO_AHEAD_BYTES, self._capacity))
             self._file.zero_ahead(end, self._zeroed_end)
@@ -236,9 +237,10 @@ class Wal:
             self._hard_state,
             anew,
         )
-        longest = records.encoded_size(len(msgpack.packb((*described, _LARGEST))))
+        longest = records.size_of(records.body_of(msgpack.packb((*described, _LARGEST))))
         capacity = max(self._options.segment_bytes, longest + room + SEAL_BYTES)
-        header = records.encode(number, 0, RecordType.SEGMENT, msgpack.packb((*described, capacity)))
+        body = records.body_of(msgpack.packb((*described, capacity)))
+        header = records.encode(number, 0, RecordType.SEGMENT, body)
         start = sum(map(len, header))
         if _TEMPORARY in self._directory.list():
             self._directory.remove(_TEMPORARY)
@@ -269,7 +271,7 @@ class Wal:
         if self._file is None or self._offset + SEAL_BYTES > self._capacity:
             return
         try:
-            self._write(RecordType.SEAL, msgpack.packb(following))
+            self._write(RecordType.SEAL, records.body_of(msgpack.packb(following)))
         except OSError as error:
             if not isinstance(conclude(self._directory, error), DiskFull):
                 raise

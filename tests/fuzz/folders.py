@@ -244,9 +244,9 @@ def good_header() -> bytes:
 
 def segment_of(header: bytes, payload: bytes) -> Files:
     """A segment of this header and one record with this payload, all checksums true."""
-    record = records.encode(1, len(header), RecordType.WRITE, payload)
+    record = records.encode(1, len(header), RecordType.WRITE, records.body_of(payload))
     return {FIRST_SEGMENT: bytearray(header + b"".join(record) + bytes(256))}
 
 
 def header_of(payload: bytes) -> bytes:
-    return b"".join(records.encode(1, 0, RecordType.SEGMENT, payload))
+    return b"".join(records.encode(1, 0, RecordType.SEGMENT, records.body_of(payload)))

@@ -61,6 +61,16 @@ MUTANTS = (
         Edit(Wal._write, "min(end + ZERO_AHEAD_BYTES, self._capacity)", "end + ZERO_AHEAD_BYTES"),
     ),
     _mutant(
+        "room-for-what-it-was-before",
+        "whether a record fits is asked of its payload before it is deflated, which can make it larger",
+        "9",
+        Edit(
+            Wal.append,
+            "size = records.size_of(body)",
+            "size = records.size_of(records.Body(0, msgpack.packb((hard_state, entries))))",
+        ),
+    ),
+    _mutant(
         "checksum-skips-the-length",
         "a record's length is not covered by any checksum",
         "9",

@@ -17,7 +17,7 @@ def segment(*payloads: bytes) -> tuple[bytearray, list[int]]:
     """A segment of these records, and where each begins and the last one ends."""
     data, starts = bytearray(), [0]
     for payload in payloads:
-        data += b"".join(records.encode(SEGMENT, len(data), RecordType.WRITE, payload))
+        data += b"".join(records.encode(SEGMENT, len(data), RecordType.WRITE, records.body_of(payload)))
         starts.append(len(data))
     return data + bytes(CAPACITY - len(data)), starts
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from raftkv.storage import Identity, Wal, WalOptions
 from raftkv.storage.memory import MemoryDirectory, MemoryFile
-from raftkv.storage.records import HEADER_BYTES
+from raftkv.storage.records import HEADER_BYTES, SECTOR_BYTES
 from raftkv.storage.recovery import SEAL_BYTES, segment_name
 from raftkv.storage.wal import ZERO_AHEAD_BYTES
 from tests.storage.support import (
@@ -42,6 +44,24 @@ def test_an_empty_folder_becomes_an_empty_log() -> None:
     assert recovered.cut is None
     assert directory.list() == [segment_name(1, 1)]
     assert wal.segment_count == 1
+
+
+@pytest.mark.parametrize("spare", range(0, 160, 16))
+def test_a_segment_never_grows_also_by_a_record_that_is_larger_deflated(spare: int) -> None:
+    """It would be taken for damage. Of a mebibyte of noise around zeros deflating makes 100 bytes more."""
+    noise = random.Random(0).randbytes(1 << 19)
+    large = [entry(1, data=noise + bytes(SECTOR_BYTES // 2) + noise)]
+    first = [entry(2, data=b"first")]
+    sizes = []
+    for options in (SMALL, WalOptions(segment_bytes=len(large[0].data) + 250 + spare)):
+        directory = MemoryDirectory()
+        wal, _ = open_wal(directory, options)
+        wal.append(None, large)
+        wal.append(None, first)
+        sizes.append(wal.segment_count)
+        _, recovered = reopen(directory, options)
+        assert recovered.entries == large + first
+    assert sizes[0] > 1
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -41,10 +41,10 @@ def changed(field: int, value: Any) -> tuple[Any, ...]:
 
 def handmade(*contents: Any, header: Any = HEADER) -> MemoryDirectory:
     """A first segment of these records, with checksums that hold."""
-    data = b"".join(records.encode(1, 0, RecordType.SEGMENT, msgpack.packb(header)))
+    data = b"".join(records.encode(1, 0, RecordType.SEGMENT, records.body_of(msgpack.packb(header))))
     for content in contents:
         payload = content if type(content) is bytes else msgpack.packb(content)
-        data += b"".join(records.encode(1, len(data), RecordType.WRITE, payload))
+        data += b"".join(records.encode(1, len(data), RecordType.WRITE, records.body_of(payload)))
     directory = MemoryDirectory()
     file = directory.create(FIRST)
     file.allocate(SMALL.segment_bytes)
@@ -199,7 +199,7 @@ def test_nothing_stands_behind_a_seal() -> None:
     image, offset = directory.files[name].live, 0
     while record := records.decode(1, bytes(image), offset):
         offset = record.end
-    more = b"".join(records.encode(1, offset, RecordType.SEAL, b"\x02"))
+    more = b"".join(records.encode(1, offset, RecordType.SEAL, records.body_of(b"\x02")))
     image[offset : offset + len(more)] = more
     assert "behind the seal" in refused(directory).cause
 
@@ -257,14 +257,16 @@ def test_a_segment_header_that_does_not_follow_what_came_before_is_refused(field
 def test_a_segment_header_in_the_middle_of_a_segment_is_refused() -> None:
     directory = handmade()
     file = directory.files[FIRST]
-    end = records.encoded_size(len(msgpack.packb(HEADER)))
-    file.write(end, records.encode(1, end, RecordType.SEGMENT, msgpack.packb(HEADER)))
+    end = records.size_of(records.body_of(msgpack.packb(HEADER)))
+    file.write(end, records.encode(1, end, RecordType.SEGMENT, records.body_of(msgpack.packb(HEADER))))
     assert refused(directory).cause == "a segment header out of place"
 
 
 def test_a_segment_without_header_is_refused() -> None:
     directory = MemoryDirectory()
-    directory.create(FIRST).write(0, records.encode(1, 0, RecordType.WRITE, msgpack.packb((None, []))))
+    directory.create(FIRST).write(
+        0, records.encode(1, 0, RecordType.WRITE, records.body_of(msgpack.packb((None, []))))
+    )
     assert refused(directory).cause == "a segment header out of place"
 
 
