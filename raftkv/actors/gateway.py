@@ -86,8 +86,10 @@ class GatewayActor:
         self._pending: dict[RequestKey, tuple[bytes, int, float, int]] = {}
         """-> (identity, request id, time of arrival, bytes)"""
         self._pending_bytes = 0
+        self._keys: list[RequestKey] = []
+        """Of the frames that are being looked at, as are the next three:"""
+        self._commands: list[bytes] = []
         self._reads: list[tuple[bytes, Request]] = []
-        """Of the frames that are being looked at, as are those that take what this node has:"""
         self._local_reads: list[tuple[bytes, Request]] = []
         self._reads_asked: dict[int, list[tuple[bytes, Request]]] = {}
         self._reads_pending = 0
@@ -151,8 +153,6 @@ class GatewayActor:
     # -- requests
 
     def _on_frames(self, message: Frames) -> None:
-        keys: list[RequestKey] = []
-        commands: list[bytes] = []
         for frame in message.frames:
             try:
                 if len(frame) != 2:
@@ -166,9 +166,10 @@ class GatewayActor:
                     self._outbox.setdefault(frame[0], [])  # an empty answer says which version we speak
                 continue
             for request in requests:
-                self._on_request(frame[0], request, keys, commands)
-        if commands:
-            self._propose(keys, commands)
+                self._on_request(frame[0], request)
+        if self._commands:
+            self._propose(self._keys, self._commands)
+            self._keys, self._commands = [], []
         if self._reads:
             # All reads of these frames share one read index.
             self._last_context += 1
@@ -179,18 +180,13 @@ class GatewayActor:
             self._context.send("store", Read(LogIndex(0), self._local_reads))
             self._local_reads = []
 
-    def _on_request(
-        self, identity: bytes, request: Request, keys: list[RequestKey], commands: list[bytes]
-    ) -> None:
+    def _on_request(self, identity: bytes, request: Request) -> None:
         kind = request[1]
         if kind == Kind.WRITE:
             request_id, _, client_id, sequence, command = request
             refused = self._admit(identity, request_id, (client_id, sequence), command)
             if refused is not None:
                 self._answer(identity, refusal(request_id, refused))
-            else:
-                keys.append((client_id, sequence))
-                commands.append(command)
         elif kind == Kind.HELLO:
             self._greet(identity, request[0])
         elif kind == Kind.WATCH or kind == Kind.UNWATCH:
@@ -244,9 +240,13 @@ class GatewayActor:
             self._pending_bytes += len(command)
             self._pending[key] = (identity, request_id, self._context.now(), len(command))
         else:
-            # The client asks again for what we already wait for. Proposing it twice is harmless,
-            # and a first copy that was forwarded may have been lost on its way.
+            # The client asks again for what we already wait for.
             self._pending[key] = (identity, request_id, *known[2:])
+            if self._state.role is Role.LEADER:
+                return None  # it is in our log: to append it again, because we are slow, would make us slower
+            # Forwarding it twice is harmless, and the first copy may have been lost on its way.
+        self._keys.append(key)
+        self._commands.append(command)
         return None
 
     def _propose(self, keys: list[RequestKey], commands: list[bytes]) -> None:

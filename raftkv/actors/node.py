@@ -45,6 +45,9 @@ from raftkv.types import LogIndex, NodeId
 
 FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
+BYTES_A_TURN_MAX = 512 << 10
+"""A request may have ten bytes and takes a microsecond: many more than these, and the leader would be deaf
+and dumb for longer than its followers wait. A peer's frame is larger, and has fewer things in it."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
 THRIFTY_BATCHES = 4
@@ -218,7 +221,7 @@ class Node:
         for result in disk_results:
             system.send("storage", result)
         for name in readable:
-            frames = self._ports[name].receive(FRAMES_A_TURN_MAX)
+            frames = self._ports[name].receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)
             if frames:
                 system.send(name, Frames(frames))
         system.finish_turn()

@@ -13,14 +13,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from raftkv.wire.packing import FRAME_BYTES_MAX
+
 ActorName = str
 
 
 class Port(Protocol):
     """The outside, as frames. Never blocks."""
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
-        """Whatever has arrived, oldest first, at most ``frames_max`` multipart frames."""
+    def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
+        """Whatever has arrived, oldest first, at most ``frames_max`` multipart frames, and none after that
+        with which there are ``bytes_max`` in them."""
         ...
 
     def send(self, frame: Sequence[bytes]) -> bool:

@@ -46,8 +46,9 @@ class ZmqPort:
         self._addressed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         """Every frame begins with whom it is from, and another part follows in any case."""
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
+    def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
         frames: list[list[bytes]] = []
+        left = bytes_max
         receive: Any = self.socket.recv
         option: Any = self.socket.getsockopt
         try:
@@ -58,6 +59,9 @@ class ZmqPort:
                     parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
                     parts.append(receive(_NOBLOCK))
+                left -= len(parts[-1])
+                if left <= 0:
+                    break
                 # Mostly there is one, and to ask takes half of what ``Again`` does (3.6 to 8.3 µs).
                 if len(frames) == 1 and not option(_EVENTS) & _POLLIN:
                     break
@@ -109,8 +113,8 @@ class ZmqLink(ZmqPort):
 class Nowhere:
     """Takes nothing and gives nothing."""
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
-        del frames_max
+    def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
+        del frames_max, bytes_max
         return []
 
     def send(self, frame: Sequence[bytes]) -> bool:

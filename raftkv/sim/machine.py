@@ -25,6 +25,7 @@ from raftkv.sim.disk import Platter, SimDisk
 from raftkv.sim.schedule import Alarm, Schedule, VirtualClock
 from raftkv.storage import DiskJob, Identity, WalOptions
 from raftkv.types import NodeId
+from raftkv.wire.packing import FRAME_BYTES_MAX
 
 INBOX_FRAMES_MAX = 4096
 """Of one port; a real one drops as well."""
@@ -55,9 +56,12 @@ class SimPort:
         self.inbox: deque[list[bytes]] = deque()
         self._transmit = transmit
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
-        inbox = self.inbox
-        return [inbox.popleft() for _ in range(min(frames_max, len(inbox)))]
+    def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
+        frames: list[list[bytes]] = []
+        while self.inbox and len(frames) < frames_max and bytes_max > 0:
+            frames.append(self.inbox.popleft())
+            bytes_max -= len(frames[-1][-1])
+        return frames
 
     def send(self, frame: Sequence[bytes]) -> bool:
         self._transmit(frame)

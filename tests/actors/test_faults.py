@@ -21,7 +21,7 @@ class Wire:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
+    def receive(self, frames_max: int, bytes_max: int = 0) -> list[list[bytes]]:
         del frames_max
         return []
 

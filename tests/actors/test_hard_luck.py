@@ -231,7 +231,7 @@ class Once:
     def __init__(self, frame: list[bytes]) -> None:
         self._frames = [frame]
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
+    def receive(self, frames_max: int, bytes_max: int = 0) -> list[list[bytes]]:
         frames, self._frames = self._frames[:frames_max], []
         return frames
 

@@ -26,7 +26,7 @@ class FakePort:
         self.inbox: deque[list[bytes]] = deque()
         self.topics: list[bytes] = []
 
-    def receive(self, frames_max: int) -> list[list[bytes]]:
+    def receive(self, frames_max: int, bytes_max: int = 0) -> list[list[bytes]]:
         return [self.inbox.popleft() for _ in range(min(frames_max, len(self.inbox)))]
 
     def send(self, frame: Sequence[bytes]) -> bool:

@@ -17,7 +17,7 @@ from raftkv.sim.swarm import Fault
 from raftkv.sim.tenants import Observer
 from raftkv.sim.world import World, WorldOptions
 from raftkv.types import NodeId
-from raftkv.wire.client import Kind
+from raftkv.wire.client import Kind, Request
 
 
 def run(seed: int = 3, faults: tuple[Fault, ...] = ()) -> Outcome:
@@ -27,9 +27,9 @@ def run(seed: int = 3, faults: tuple[Fault, ...] = ()) -> Outcome:
 def test_a_cluster_that_never_answers_a_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = GatewayActor._on_request
 
-    def deaf(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+    def deaf(self: GatewayActor, identity: bytes, request: Request) -> None:
         if request[1] != Kind.GET:
-            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+            sound(self, identity, request)
 
     monkeypatch.setattr(GatewayActor, "_on_request", deaf)
     assert "a request was not answered within" in str(run().violation)
@@ -38,11 +38,11 @@ def test_a_cluster_that_never_answers_a_read_fails(monkeypatch: pytest.MonkeyPat
 def test_a_cluster_that_refuses_every_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = GatewayActor._on_request
 
-    def refuse(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+    def refuse(self: GatewayActor, identity: bytes, request: Request) -> None:
         if request[1] == Kind.GET:
             self._answer(identity, (request[0], Code.INVALID, 0, "not today"))
         else:
-            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+            sound(self, identity, request)
 
     monkeypatch.setattr(GatewayActor, "_on_request", refuse)
     assert "a request was not answered within" in str(run().violation)
@@ -64,9 +64,9 @@ def test_a_cluster_that_commits_but_tells_nobody_fails(monkeypatch: pytest.Monke
 def test_a_cluster_that_tells_no_observer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = GatewayActor._on_request
 
-    def deaf(self: GatewayActor, identity: bytes, request: tuple[int, ...], *rest: object) -> None:
+    def deaf(self: GatewayActor, identity: bytes, request: Request) -> None:
         if request[1] != Kind.WATCH:
-            sound(self, identity, request, *rest)  # type: ignore[arg-type]
+            sound(self, identity, request)
 
     monkeypatch.setattr(GatewayActor, "_on_request", deaf)
     assert "observers are at [0] of" in str(run(seed=1).violation)
