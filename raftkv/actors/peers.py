@@ -51,6 +51,8 @@ INTRODUCTION_SECONDS = 1.0
 DISOWN_SECONDS = 1.0
 """Between two words to somebody who is no member."""
 FORWARD_BYTES_MAX = 1 << 20
+ITEM_BYTES = 64
+"""What the least of them takes in a frame."""
 FRAME_BYTES_SOFT_MAX = 4 << 20
 """A frame is closed once it holds this much; one item more still fits below the hard limit."""
 
@@ -363,6 +365,7 @@ def _split(items: list[Item]) -> tuple[list[Item], list[Item]]:
         return items, []
     size = 0
     for count, item in enumerate(items, start=1):
+        size += ITEM_BYTES
         if isinstance(item, AppendEntries):
             size += size_of(item.entries)
         elif isinstance(item, InstallSnapshot):

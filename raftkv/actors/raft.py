@@ -282,8 +282,9 @@ class RaftActor:
 
     def _step(self, message: Step) -> None:
         for inner in message.messages:
-            if self._backlogged and isinstance(inner, AppendEntries) and inner.entries:
-                # The leader's window holds it back as long as we do not answer (PITFALLS 39).
+            if self._backlogged and isinstance(inner, AppendEntries):
+                # The leader's window holds it back as long as we do not answer (PITFALLS 39). One without
+                # entries, which asks where we are, would wait for the disk as well, and others after it.
                 self.appends_dropped += 1
                 continue
             self.raft.step(inner)

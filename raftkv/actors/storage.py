@@ -46,8 +46,8 @@ BATCH_BYTES_MAX = 8 << 20
 """One record on disk: bounds how long one sync can take."""
 BACKLOG_BYTES_MAX = 128 << 20
 """What may wait for a slow disk before appends are refused (PITFALLS 39)."""
-WRITE_OVERHEAD_BYTES = 256
-"""What a write without entries is taken for: the messages that wait with it."""
+WRITE_OVERHEAD_BYTES = 1024
+"""What a write is taken for beside its entries: the messages that wait with it."""
 FETCHES_MAX = 64
 """Chunks that may wait for the disk before a tool that copies a snapshot is turned away."""
 RETRY_SECONDS = 0.2

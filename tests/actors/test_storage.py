@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from raftkv.actors.messages import DiskPressure, Write
-from raftkv.actors.storage import BACKLOG_BYTES_MAX, DiskResult, StorageActor
+from raftkv.actors.storage import BACKLOG_BYTES_MAX, WRITE_OVERHEAD_BYTES, DiskResult, StorageActor
 from raftkv.observe import DiskFault
 from raftkv.raft import Entry, EntryKind, HardState
 from raftkv.raft.messages import PersistMark
@@ -64,6 +64,19 @@ def test_what_has_left_the_queue_is_no_backlog() -> None:
         actor.end_of_turn()
     assert actor.backlog_bytes == 0
     assert not context.of(DiskPressure)
+
+
+def test_what_only_waits_for_others_becomes_a_backlog_as_well() -> None:
+    """A leader asks a follower that does not answer where it is, twenty times a second and for days."""
+    context, disk = Recorded(), Idle()
+    actor = StorageActor(context, disk, 0)
+    actor.handle(write(1))
+    actor.end_of_turn()
+    for _ in range(BACKLOG_BYTES_MAX // WRITE_OVERHEAD_BYTES + 1):
+        actor.handle(answer())
+    actor.end_of_turn()
+    (pressure,) = [message for to, message in context.sent if to == "raft"]
+    assert pressure == DiskPressure(False, True)
 
 
 def test_a_backlog_is_told_when_it_is_one_and_when_it_is_none_any_more() -> None:
