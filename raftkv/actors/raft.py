@@ -42,6 +42,7 @@ from raftkv.actors.snapshot_messages import (
     SendChunks,
     SnapshotEnded,
     SnapshotWanted,
+    StopRestoring,
     SwapState,
     TakeSnapshot,
 )
@@ -112,6 +113,8 @@ class RaftActor:
         self._wakes_at = self._next_tick
         """When the earliest timer that is set goes off."""
         self._backlogged = False
+        self._restoring: int | None = None
+        """The snapshot of which the store has had chunks."""
         self._postponed: list[Entry] = []
         """Committed, to be applied in the next turn."""
         self.raft = raft
@@ -172,6 +175,7 @@ class RaftActor:
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)
+        self._stop_restoring()
         if self.raft.doubt.lost:
             self._context.send("node", Stop("entries lost", _lost(self.raft.node_id, self.raft.doubt.lost)))
         if self.raft.log.unapplied:
@@ -234,8 +238,17 @@ class RaftActor:
             # First: chunks that come with it belong to the next one.
             self.snapshots_installed += 1
             self._context.send("store", SwapState(ready.installed))
+            self._restoring = None
         for chunk in ready.chunks:
             self._context.send("store", Restore(chunk))
+            self._restoring = chunk.mark.id
+
+    def _stop_restoring(self) -> None:
+        """What the core has given up takes as much memory as the state itself."""
+        incoming = self.raft.snapshots.incoming
+        if self._restoring is not None and (incoming is None or incoming.mark.id != self._restoring):
+            self._context.send("store", StopRestoring(self._restoring))
+            self._restoring = None
 
     def _on_chunk_stored(self, message: ChunkStored) -> None:
         if not message.stored:

@@ -50,6 +50,13 @@ class ChunkRefused:
 
 
 @dataclass(slots=True, eq=False)
+class StopRestoring:
+    """To the store: no more of this snapshot will come."""
+
+    snapshot_id: int
+
+
+@dataclass(slots=True, eq=False)
 class SwapState:
     """To the store: the snapshot that was restored is the state from now on."""
 

@@ -25,6 +25,7 @@ from raftkv.actors.snapshot_messages import (
     Restore,
     SnapshotEnded,
     StateSwapped,
+    StopRestoring,
     SwapState,
     TakeSnapshot,
     WriteChunk,
@@ -168,6 +169,9 @@ class StoreActor:
                 self._restore(message.chunk)
             case SwapState():
                 self._swap(message.mark)
+            case StopRestoring():
+                if self._incoming and self._incoming.mark.id == message.snapshot_id:
+                    self._incoming = None
             case _:
                 raise AssertionError(f"store got {message}")
 
@@ -215,7 +219,6 @@ class StoreActor:
     def _take_snapshot(self, message: TakeSnapshot) -> None:
         assert message.index == self.machine.applied_index, "a snapshot of what is applied"
         assert self._taking is None, "one at a time"
-        self._incoming = None  # the core waits for it no longer, or it would not ask for this
         snapshot_id = self._context.random.getrandbits(ID_BITS)
         self._taking = SnapshotMark(
             LogIndex(message.index), message.term, snapshot_id, 0, message.configuration

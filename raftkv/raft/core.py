@@ -113,8 +113,7 @@ class Raft:
         self.ticks_since_ranked_led += 1
         self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
         follower.expire_reads(self)
-        self.snapshots.expire()
-        self.snapshots.forget()
+        self.snapshots.tick()
         if self.leadership:
             self.leadership.tick()
             return

@@ -29,7 +29,7 @@ class ProgressState(Enum):
 class Stream:
     """How far a snapshot has come on its way to a peer."""
 
-    __slots__ = ("acked", "acked_at_check", "mark", "sent")
+    __slots__ = ("acked", "acked_at_check", "doubtful", "mark", "sent")
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
@@ -37,14 +37,18 @@ class Stream:
         """Chunks below this were sent."""
         self.acked = 0
         self.acked_at_check = 0
+        self.doubtful = False
+        """Nothing came back of what was in flight: one at a time, until something does."""
 
     def take(self, inflights_max: int) -> range:
         """The chunks to be sent now."""
-        first, self.sent = self.sent, max(self.sent, min(self.mark.chunks, self.acked + inflights_max))
+        window = 1 if self.doubtful else inflights_max
+        first, self.sent = self.sent, max(self.sent, min(self.mark.chunks, self.acked + window))
         return range(first, self.sent)
 
     def acknowledged(self, next_number: int) -> None:
         """Less than before: the peer has started over."""
+        self.doubtful = False
         if next_number < self.acked:
             self.sent = next_number
         self.acked = min(next_number, self.mark.chunks - 1)
@@ -54,6 +58,7 @@ class Stream:
         """Nothing acknowledged since the last one: what is in flight may be lost."""
         if self.acked == self.acked_at_check:
             self.sent = self.acked
+            self.doubtful = True
         self.acked_at_check = self.acked
 
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from raftkv.raft.core import Raft
 
 
+REFUSING_TICKS = 100
+"""Or a leader would fill the disk of a follower that has no room again and again."""
+
+
 class Incoming:
     """A snapshot on its way to this node."""
 
@@ -46,7 +50,17 @@ class Snapshots:
     """What a node has and what is on its way to it: the newest that is durable here, how much of the log
     is kept behind it, and what the next ``Ready`` hands out."""
 
-    __slots__ = ("_lagging", "_raft", "_retained", "anew", "chunks", "incoming", "installed", "newest")
+    __slots__ = (
+        "_lagging",
+        "_raft",
+        "_refusing_ticks",
+        "_retained",
+        "anew",
+        "chunks",
+        "incoming",
+        "installed",
+        "newest",
+    )
 
     def __init__(self, raft: Raft, newest: SnapshotMark | None) -> None:
         self._raft = raft
@@ -56,6 +70,8 @@ class Snapshots:
         self._lagging = raft.options.lagging_entries_max
         """and for a follower that is alive."""
         self.incoming: Incoming | None = None
+        self._refusing_ticks = 0
+        """For so long none is begun: there was no room for the last one, or it was of no use."""
         self.chunks: list[SnapshotChunk] = []
         """To be stored."""
         self.installed: SnapshotMark | None = None
@@ -67,6 +83,11 @@ class Snapshots:
     def covered_index(self) -> LogIndex:
         """Of the last entry that the newest stands for."""
         return self.newest.index if self.newest else BEFORE_LOG
+
+    def tick(self) -> None:
+        self._refusing_ticks = max(0, self._refusing_ticks - 1)
+        self.expire()
+        self.forget()
 
     # -- forgetting
 
@@ -124,6 +145,8 @@ class Snapshots:
         if incoming is None or incoming.mark.id != mark.id:
             if incoming and incoming.handed == incoming.mark.chunks:
                 return  # about to be installed: to begin another now would leave two on the disk
+            if self._refusing_ticks:
+                return  # the leader asks again, with a chunk for each heartbeat
             if message.number:
                 self._ask_for(message.sender, mark, 0, message.session)
                 return
@@ -150,6 +173,7 @@ class Snapshots:
     def chunk_refused(self, snapshot_id: int) -> None:
         if self.incoming and self.incoming.mark.id == snapshot_id:
             self.incoming = None
+            self._refusing_ticks = REFUSING_TICKS
 
     def chunk_stored(self, snapshot_id: int, number: int) -> None:
         raft, incoming = self._raft, self.incoming

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections import Counter
 
@@ -135,6 +136,34 @@ def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_it
     store.handle(TakeSnapshot(LogIndex(3), Term(1), b""))
     assert context.of(SnapshotEnded) == []
     assert [message.job.mark.index for message in context.of(WriteChunk)] == [9, 3]
+
+
+def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -> None:
+    """It takes as much memory as the state itself, and on a quiet cluster nothing else would end it."""
+    world = World(3, seed=5, snapshot=SnapshotConfig(entries=200, retain_entries=0), chunk_bytes=4096)
+    leader = world.await_leader()
+    late = next(name for name in world.names if name != leader)
+    world.crash(late)
+    user = world.user()
+    for number in range(600):
+        user.put(f"k{number}", "v" * 500)
+    world.reach(lambda: user.core.calls_open == 0)
+    world.run(2.0)
+    world.start(late)
+    world.machine(late).disk.slow_seconds = 0.05
+    node = world.node(late)
+    world.reach(lambda: node.store._incoming is not None)
+
+    def full(operation: str) -> None:
+        if operation in ("write", "allocate"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    world.machine(late).platter.directory.before = full
+    world.reach(lambda: node.raft.raft.snapshots.incoming is None)
+    assert node.store._incoming is None
+    before = node.raft.snapshots_installed
+    world.machine(late).platter.directory.before = lambda operation: None
+    world.reach(lambda: node.raft.snapshots_installed > before)
 
 
 def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:

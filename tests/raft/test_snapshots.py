@@ -6,7 +6,15 @@ import dataclasses
 
 from raftkv.raft import Entry, SnapshotMark
 from raftkv.raft.log import size_of
-from raftkv.raft.messages import AppendEntriesResponse, InstallSnapshot, InstallSnapshotResponse
+from raftkv.raft.messages import (
+    AppendEntriesResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
+)
+from raftkv.raft.progress import Stream
+from raftkv.raft.snapshot import REFUSING_TICKS
 from raftkv.types import LogIndex, Term
 from tests.paper.support import N1, N2, append, at, elect, node, step, turn, win_pre_vote
 from tests.support.raft_cluster import OPTIONS, RaftCluster
@@ -72,15 +80,37 @@ def test_a_new_leader_waits_for_no_snapshot() -> None:
     assert raft.snapshots.incoming is None
 
 
-def test_a_refused_last_chunk_lets_the_next_snapshot_in() -> None:
+def test_a_refused_last_chunk_lets_the_next_snapshot_in_after_a_while() -> None:
+    """At once, and a leader would fill the disk of a follower without room again and again."""
     raft = node([at(1, 1)], term=3)
     step(raft, chunk(0))
     raft.chunk_stored(MARK.id, 0)
     step(raft, chunk(1))
     raft.chunk_refused(MARK.id)
+    for _ in range(REFUSING_TICKS - 1):
+        heartbeat = Heartbeat(N2, N1, Term(3), LogIndex(0), 0)  # or the node would campaign
+        (answer,) = step(raft, chunk(0, NEWER), chunk(1, NEWER), heartbeat).messages
+        assert isinstance(answer, HeartbeatResponse)
+        assert raft.snapshots.incoming is None
+        raft.tick()
+    assert step(raft, chunk(0, NEWER)).messages == []
+    raft.tick()
     step(raft, chunk(0, NEWER))
     assert raft.snapshots.incoming is not None
     assert raft.snapshots.incoming.mark == NEWER
+
+
+def test_a_stream_of_which_nothing_came_back_goes_on_with_one_chunk_at_a_time() -> None:
+    stream = Stream(MARK._replace(chunks=9))
+    assert list(stream.take(4)) == [0, 1, 2, 3]
+    stream.acknowledged(1)
+    stream.check()
+    assert list(stream.take(4)) == [4]
+    for _ in range(3):
+        stream.check()
+        assert list(stream.take(4)) == [1]
+    stream.acknowledged(2)
+    assert list(stream.take(4)) == [2, 3, 4, 5]
 
 
 def test_a_chunk_of_another_snapshot_of_the_same_index_is_no_part_of_this_one() -> None:
