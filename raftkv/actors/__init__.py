@@ -12,6 +12,7 @@ An actor is a plain class: ``handle(message)`` and, for some, ``end_of_turn()``.
 a socket, a clock or a thread. Besides messages actors share the state machine: ``store`` changes it,
 ``watches`` and ``leases`` look at it when their turns end, which is after the store's. And some look at
 what another keeps, without changing it: ``store`` asks ``leases`` how long one has left, ``control`` reads
-the log and the status. ``node`` wires the actors together; ``loop``, ``zmq_ports`` and ``relay`` are the
-only modules that touch the world: another loop, clock, network and disk drive the very same actors.
+the log and the status. ``node`` wires the actors together; ``loop``, ``zmq_ports``, ``gatekeeper`` and
+``relay`` are the only modules that touch the world: another loop, clock, network and disk drive the very
+same actors.
 """

@@ -235,7 +235,7 @@ class ReadServed:
     """To the gateway."""
 
     replies: list[tuple[bytes, Reply, int]]
-    """(client's identity, answer, about how many bytes it has)"""
+    """(client's identity, answer, how many bytes it has at most)"""
     reads: int
     """How many requests they are the whole answer to."""
 

@@ -1,5 +1,5 @@
 """Drives the pure core: feeds it what arrived, and at the end of each turn does what ONE ``Ready``
-says, in the order that safety needs: storage first, then messages, then the state machine."""
+says. What must not leave before something is on the disk goes with it to storage; all else leaves at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An image of the whole state machine at one index, taken piece by piece while the machine goes on.
 
-Nothing is copied up front and nothing stops. A ``Capture`` walks the keys in order; whatever is about
+No key or value is copied up front and nothing stops. A ``Capture`` walks the keys in order; whatever is about
 to change ahead of it is written out first, as it was. So every key and every session that existed at
 the capture's index is in some chunk exactly once, in no particular order.
 
@@ -76,7 +76,7 @@ class Capture:
             machine.history.compacted,
             list(machine.history.marks),
         )
-        # Copied: a hundred thousand leases, or references to as many events, are a matter of milliseconds.
+        # Copied: twenty thousand leases, and references to a hundred thousand events, are milliseconds.
         self._leases = [view[:3] for view in machine.leases.views()]
         events = machine.history.kept_events()
         self._events = len(events)

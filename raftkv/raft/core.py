@@ -3,8 +3,8 @@
 Rules:
 
 1. ``current_term`` never falls; ``voted_for`` changes only with the term, or from nobody.
-2. No message leaves that carries a term which is not durable here; votes and append
-   acknowledgements wait, beyond that, for the write they speak of.
+2. No message leaves that carries a term of our own which is not durable here (a pre-vote carries one that
+   is not taken yet); votes and append acknowledgements wait, beyond that, for the write they speak of.
 3. ``leadership`` exists exactly while ``role`` is LEADER, ``candidacy`` exactly while it is
    PRE_CANDIDATE or CANDIDATE.
 4. Everything that goes out goes through one ``Ready``.
@@ -150,9 +150,7 @@ class Raft:
         if message.term > self.current_term:
             if isinstance(message, RequestVote) and self.leader_is_fresh and not message.transfer:
                 # Stickiness: a node that lost touch must not depose a leader we still hear.
-                self.trace(
-                    trace.VoteAnswered(message.term, message.sender, False, False, trace.VOTE_LEADER_ALIVE)
-                )
+                election.trace_answer(self, message, trace.VOTE_LEADER_ALIVE, pre=False)
                 return
             self.become_follower(message.term, None, trace.REASON_HIGHER_TERM)
         elif message.term < self.current_term:
@@ -171,7 +169,7 @@ class Raft:
         return self.leadership.propose(commands, forwarded_by) if self.leadership else Proposal.NOT_LEADER
 
     def propose_clock(self, data: bytes) -> None:
-        """Let the state machine's time go on, if this node leads and would take a proposal now."""
+        """Let the state machine's time go on, if this node leads and hands over to nobody."""
         if self.leadership:
             self.leadership.propose_clock(data)
 

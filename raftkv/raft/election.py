@@ -135,7 +135,7 @@ def on_pre_vote(raft: Raft, message: PreVote) -> None:
     else:
         reason = trace.VOTE_GRANTED
     granted = reason == trace.VOTE_GRANTED
-    _trace_answer(raft, message, reason, pre=True)
+    trace_answer(raft, message, reason, pre=True)
     term = message.term if granted else raft.current_term
     raft.send(PreVoteResponse(raft.node_id, message.sender, term, granted))
 
@@ -171,11 +171,11 @@ def on_request_vote(raft: Raft, message: RequestVote) -> None:
     if granted:
         raft.voted_for = message.sender
         raft.reset_election_timer()
-    _trace_answer(raft, message, reason, pre=False)
+    trace_answer(raft, message, reason, pre=False)
     raft.send_after_append(RequestVoteResponse(raft.node_id, message.sender, raft.current_term, granted))
 
 
-def _trace_answer(raft: Raft, message: PreVote | RequestVote, reason: str, pre: bool) -> None:
+def trace_answer(raft: Raft, message: PreVote | RequestVote, reason: str, pre: bool) -> None:
     raft.trace(
         trace.VoteAnswered(
             message.term,

@@ -1,4 +1,4 @@
-"""What a node does with a leader's messages. Every one of them proves that a leader lives, so each
+"""What a node does with a leader's messages. Appends and heartbeats prove that a leader lives, so each
 resets the election timer, rejections included (PITFALLS 19)."""
 
 from __future__ import annotations

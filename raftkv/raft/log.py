@@ -82,7 +82,7 @@ class RaftLog:
 
     @property
     def unapplied(self) -> int:
-        """How many committed entries the state machine has still before it."""
+        """How many committed entries were not handed to the state machine yet."""
         return self.commit_index - self.last_applied
 
     def compact(self, index: LogIndex) -> None:

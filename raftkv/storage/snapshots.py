@@ -6,7 +6,7 @@ Rules:
    So a named file is whole, or damaged; it is never torn.
 2. Chunks are opaque bytes. Each has a checksum of its own, and the last record has one over all.
 3. There is one snapshot, the one of the highest index; when a newer one has its name, the older goes.
-4. A failed write is no reason to stop: nothing was promised. A failed sync is (PITFALLS 6).
+4. Want of room is no reason to stop: nothing was promised. Any other failure is (PITFALLS 6).
 """
 
 from __future__ import annotations
