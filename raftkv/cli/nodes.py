@@ -197,35 +197,21 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
     outlive it: whoever says ``down`` elsewhere ends both."""
     from raftkv.cli.showing import Screen
     from raftkv.cluster.discovery import running_in
-
-    failures: list[RaftkvError] = []
-
-    def run() -> None:
-        try:
-            launcher.run()
-        except RaftkvError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="launcher")
-
-    def end() -> None:
-        launcher.stop()
-        thread.join()
+    from raftkv.cluster.hosting import Hosted
 
     when_told_to_end(lambda _: launcher.stop())
-    thread.start()
+    hosted = Hosted(launcher)
     try:
-        with Screen(lambda: not thread.is_alive(), end) as screen:
-            while thread.is_alive() and not launcher.ready.wait(0.05):
+        with Screen(lambda: not hosted.running, hosted.end) as screen:
+            while hosted.running and not launcher.ready.wait(0.05):
                 pass
-            if thread.is_alive():
+            if hosted.running:
                 target = running_in(folder)
                 with dashboard_of(target, owns_cluster=True, record=record) as (dashboard, _):
                     screen.show(dashboard)
     finally:
-        end()
-    if failures:
-        raise failures[0]
+        hosted.end()
+    hosted.check()
     note(f"stopped; the data is in {folder}, 'raftkv up' goes on from there")
 
 

@@ -175,9 +175,8 @@ class Launcher:
                 nodes = snapshots(client, endpoints, 0.5).values()
                 leader = awaiting.look(time.monotonic(), nodes)
                 if leader:
-                    running = [
-                        node for node in self.config.nodes if self._processes[node.name].state != "exited"
-                    ]
+                    alive = {name for name, process in self._processes.items() if process.state != "exited"}
+                    running = [node for node in self.config.nodes if node.name in alive]
                     clients = ",".join(node.client for node in running)
                     count = len(running)
                     self._report(f"ready: {count} nodes, leader {leader.name}, client endpoints {clients}")
@@ -222,7 +221,7 @@ class Launcher:
                 hint = f"; 'raftkv chaos restart {process.name}' brings it back" * (code < EXIT_NO_MEMBER)
                 self._report(f"node {process.name} {how}{why}{hint}")
                 if code == EXIT_REMOVED:
-                    with suppress(OSError):  # it is tried again when the node is dropped by hand
+                    with suppress(OSError):  # it is there still, and can be dropped by hand
                         self._drop(process)
 
     def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
@@ -327,9 +326,10 @@ class Launcher:
     def _drop(self, process: NodeProcess) -> None:
         name = process.name
         process.end(END_SECONDS)
+        # First: where there is no room for it the node stays known, and can be dropped again.
+        self._adopt(tuple(node for node in self.config.nodes if node.name != name))
         del self._processes[name]
         self._outages.pop(name, None)
-        self._adopt(tuple(node for node in self.config.nodes if node.name != name))
         local.set_aside(self.config.data_folder(name))
         self._report(f"node {name} has left")
 

@@ -3,6 +3,7 @@ are not real here; those are in ``test_chaos``."""
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from raftkv.cluster import local
+from raftkv.cluster.hosting import Hosted
 from raftkv.cluster.launcher import Launcher
 from raftkv.errors import RaftkvError
 from raftkv.wire.control import ControlRequest
-from tests.support.processes import free_base_port
+from tests.support.processes import DEADLINE_SECONDS, free_base_port
 
 LONG = 3600
 
@@ -141,3 +144,37 @@ def test_a_node_that_cannot_be_started_is_reported(stage: Stage) -> None:
     stage.do("kill", seconds=0)
     stage.pass_time()
     assert lines == ["node n1 was to come back, and cannot be started: n1"]
+
+
+def test_a_node_that_cannot_be_dropped_for_want_of_room_is_there_still(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "write_config", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            stage.do("drop_node")
+    assert [process.name for process in stage.launcher.processes()] == ["n1"]
+    assert [node.name for node in stage.launcher.config.nodes] == ["n1"]
+
+
+def test_whatever_ends_a_launcher_is_told_to_whoever_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what no launcher expects: a full disk, say, must not pass for the end that was asked for."""
+    launcher = Launcher(tmp_path, nodes=1, base_port=free_base_port())
+
+    def fail() -> None:
+        launcher._lock.release()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(launcher, "run", fail)
+    hosted = Hosted(launcher)
+    with pytest.raises(OSError, match="No space left"):
+        hosted.await_ready(DEADLINE_SECONDS)
+    hosted.end()
+    assert not hosted.running
+    with pytest.raises(OSError, match="No space left"):
+        hosted.check()

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from raftkv.cluster.torture import Fault
+from raftkv.cluster.torture.commands import Commands
 from raftkv.cluster.torture.run import DIARY
+from raftkv.cluster.torture.tenants import Tenants
 from tests.support.processes import (
     DEADLINE_SECONDS,
     await_condition,
@@ -135,3 +137,22 @@ def test_bad_options_are_told_in_one_line(tmp_path: Path, arguments: list[str], 
     assert done.returncode == 2
     assert complaint in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_that_does_not_end_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*arguments: object, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(str(arguments), timeout)
+
+    commands = Commands(tmp_path)
+    monkeypatch.setattr(subprocess, "run", hang)
+    commands.lock()
+    assert commands.problems == ["'raftkv lock' did not end within 60 s"]
+
+
+def test_an_error_that_nobody_foresaw_is_a_finding(tmp_path: Path) -> None:
+    tenants = Tenants(["tcp://127.0.0.1:1"], tmp_path)
+    try:
+        tenants._work("queue", lambda: [][0])
+        assert tenants._commands.problems == ["queue: IndexError: list index out of range"]
+    finally:
+        tenants._client.close()

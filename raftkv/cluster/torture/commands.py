@@ -36,14 +36,18 @@ class Commands:
 
     def lock(self) -> None:
         """One turn with a lock of its own."""
-        done = subprocess.run(
-            own_command("lock", NAME, *self._flags, "--wait", "5", "--", "true"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TURN_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                own_command("lock", NAME, *self._flags, "--wait", "5", "--", "true"),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TURN_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            self.problems.append(f"'raftkv lock' did not end within {TURN_SECONDS:g} s")
+            return
         if done.returncode not in EXITS or "Traceback" in done.stderr:
             self.problems.append(f"'raftkv lock' ended with {done.returncode}: {done.stderr[-300:]}")
 

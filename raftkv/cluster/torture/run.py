@@ -19,6 +19,7 @@ from pathlib import Path
 from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import running_in
+from raftkv.cluster.hosting import Hosted
 from raftkv.cluster.launcher import Launcher
 from raftkv.cluster.stage import LoadHabits
 from raftkv.cluster.torture.churn import Churn
@@ -27,7 +28,7 @@ from raftkv.cluster.torture.nemesis import NODE_SECONDS, Fault, Nemesis, Stroke
 from raftkv.cluster.torture.report import Report
 from raftkv.cluster.torture.tenants import Tenants
 from raftkv.config import SnapshotConfig
-from raftkv.errors import LaunchError, RaftkvError
+from raftkv.errors import RaftkvError
 from raftkv.history import check_history
 from raftkv.observe import NodeSnapshot
 
@@ -93,28 +94,14 @@ class Torture:
     def run(self, save: Save) -> Report:
         """``save`` gets the load in the end. Everything that was started is ended
         when this returns or raises, whatever the reason."""
-        thread = threading.Thread(target=self._launch, name="launcher")
-        thread.start()
+        hosted = Hosted(self._launcher)
         try:
-            self._await_ready(thread)
-            return self._torture(save)
+            hosted.await_ready(READY_SECONDS)
+            report = self._torture(save)
         finally:
-            self._launcher.stop()
-            thread.join()
-
-    def _launch(self) -> None:
-        try:
-            self._launcher.run()
-        except BaseException as error:  # whatever it is, the main thread must hear of it
-            self._failures.append(error)
-
-    def _await_ready(self, thread: threading.Thread) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._launcher.ready.wait(0.05):
-            if self._failures:
-                raise self._failures[0]
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise LaunchError(f"no leader after {READY_SECONDS:g} s")
+            hosted.end()
+        hosted.check()
+        return report
 
     def _torture(self, save: Save) -> Report:
         options = self._options

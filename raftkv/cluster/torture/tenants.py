@@ -132,6 +132,9 @@ class Tenants:
                 self.turns[recipe] += 1
             except ClientError:
                 pass  # what it held ends by itself, and somebody else has a turn
+            except Exception as error:
+                self._commands.problems.append(f"{recipe}: {type(error).__name__}: {error}")
+                return
             self._stop.wait(PAUSE_SECONDS)
 
     def _under(self, held: Lock | Election, key: bytes) -> None:
