@@ -23,6 +23,7 @@ from raftkv.cli.options import (
     check_timeout,
     connect,
     find_target,
+    where_it_was_looked_for,
 )
 from raftkv.cli.output import (
     Exit,
@@ -31,6 +32,7 @@ from raftkv.cli.output import (
     as_json,
     emit,
     emit_json,
+    exit_code_of,
     fail,
     from_field,
     from_json,
@@ -38,7 +40,7 @@ from raftkv.cli.output import (
 )
 from raftkv.cli.progress import Progress
 from raftkv.cli.reading import lines, patient, stdin
-from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from raftkv.client import Client
@@ -250,8 +252,10 @@ def _conclude(pipeline: Pipeline, file: str, json: bool) -> None:
         return
     for number, error in pipeline.errors[:ERRORS_SHOWN]:
         fail(f"{file}, line {number}: {error}")
-    fail(f"{pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown")
-    raise typer.Exit(Exit.UNKNOWN if unknown else Exit.UNAVAILABLE)
+    _, first = pipeline.errors[0]
+    hint = where_it_was_looked_for() if isinstance(first, Unreachable) else ""
+    fail(f"{pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown{hint}")
+    raise typer.Exit(Exit.UNKNOWN if unknown else exit_code_of(first))
 
 
 def _bar(pipeline: Pipeline, consumed: int, total: int | None) -> str:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
+from raftkv.client.writer import Writer
 from raftkv.errors import ClientError
 from raftkv.keys import Key
 from raftkv.kv import check_key, check_value
@@ -27,7 +28,7 @@ class Pipeline:
         self, endpoints: Sequence[str], in_flight: int, timeout: float, key: Key | None = None
     ) -> None:
         self._transport = Transport(endpoints, key=key)
-        self._session = self._transport.core.new_session()
+        self._writer = Writer(self._transport.core)
         self._in_flight = in_flight
         self._timeout = timeout
         self._open: dict[bytes, int] = {}
@@ -54,7 +55,7 @@ class Pipeline:
         self._open[key] = number
         now = time.monotonic()
         done = partial(self._on_done, number, key)
-        self._transport.core.submit(Call((Op.PUT, key, value), now + self._timeout, done, self._session), now)
+        self._transport.core.submit(self._writer.call((Op.PUT, key, value), now + self._timeout, done), now)
 
     def tend(self, seconds: float) -> bool:
         """Send what was submitted and take in what is answered, for so long at most: for whoever waits for

@@ -17,15 +17,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.client.requests import Request
 from raftkv.client.transport import Transport
+from raftkv.client.writer import Writer
 from raftkv.config import is_endpoint, no_endpoint
-from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, SessionExpired, Unavailable
+from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from raftkv.keys import Key
 
 IDLE_SECONDS = 1.0
@@ -49,7 +49,7 @@ class Pump:
             if not isinstance(endpoint, str) or not is_endpoint(endpoint):
                 raise InvalidRequest(no_endpoint(endpoint))
         self._transport = Transport(given, key=key)
-        self._session = self._transport.core.new_session()
+        self._writer = Writer(self._transport.core)
         self._posted: deque[Action | Call] = deque()
         self._woken = False
         """Since the thread last looked at what is posted: it need not be woken again."""
@@ -111,9 +111,8 @@ class Pump:
 
     def submit(self, request: Request[Any], deadline: float, done: Done) -> None:
         """``done`` gets the call once it has an outcome."""
-        session = self._session if request.writes else None
-        ended = partial(self._on_written, done) if session else done
-        self.post(Call(request.fields, deadline, ended, session, request.target))
+        make = self._writer.call if request.writes else Call
+        self.post(make(request.fields, deadline, done, target=request.target))
 
     def part(self, request: Request[Any], deadline: float) -> None:
         """As ``submit``, with nobody who waits: what is given back on the way out. A client that is closed
@@ -185,14 +184,3 @@ class Pump:
                 core.submit(action, now)
             else:
                 action(core, now)
-
-    def _on_written(self, done: Done, call: Call) -> None:
-        """A write whose identity was forgotten, which was certainly not applied, goes out under a new one."""
-        if isinstance(call.error, SessionExpired) and not self._closing:
-            core, now = self._transport.core, time.monotonic()
-            if self._session is call.session:
-                self._session = core.renew()
-            if now < call.deadline:
-                core.submit(Call(call.fields, call.deadline, call.done, self._session, call.target), now)
-                return
-        done(call)
