@@ -232,7 +232,11 @@ def recover(
 def _confirmed() -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked; say --yes")
-    return input("type 'yes' to go on: ").strip() == "yes"
+    try:
+        return input("type 'yes' to go on: ").strip() == "yes"
+    except (EOFError, ValueError):  # Ctrl-D, or what is no text
+        note("")
+        return False
 
 
 def tell(made: Backup, json: bool) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def when_told_to_end(act: Callable[[int], None]) -> dict[signal.Signals, Any]:
-    """Have ``act`` called with the number of each such signal; what was in its place before, to be restored.
+    """Have ``act`` called with the number of each such signal, from now on; what was in its place before.
 
     A hang-up that is ignored from birth (``nohup``) stays ignored."""
     before: dict[signal.Signals, Any] = {}
@@ -19,3 +20,14 @@ def when_told_to_end(act: Callable[[int], None]) -> dict[signal.Signals, Any]:
             continue
         before[number] = signal.signal(number, lambda number, _: act(number))
     return before
+
+
+@contextmanager
+def told_to_end(act: Callable[[int], None]) -> Iterator[None]:
+    """The same for a while: a shell goes on, and ends as it did before."""
+    before = when_told_to_end(act)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, RaftkvError
 
 if TYPE_CHECKING:
     from raftkv.client import Client
@@ -48,6 +48,8 @@ def find_target(endpoints: str | None, config: Path | None, data: Path | None) -
 
     global _found
     if shared and endpoints is None and config is None and data is None:
+        with suppress(RaftkvError):  # what it was when the shell began will do
+            shared.target = shared.find()
         _found = shared.target
     else:
         _found = find(endpoints, config, data)
@@ -84,11 +86,13 @@ def find_whole_cluster(
     return target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shared:
     """The connection of a shell, which its commands use instead of their own."""
 
     target: Target
+    find: Callable[[], Target]
+    """Looks again: nodes come and go while it is open."""
     client: Client
     timeout: float
     """Of commands that say nothing else."""
@@ -104,7 +108,7 @@ def connect(target: Target, timeout: float) -> Iterator[Client]:
     from raftkv.client import Client
 
     check_timeout(timeout)
-    if shared and shared.target.clients == target.clients:
+    if shared and shared.target.source == target.source:
         own = shared.timeout if timeout == DEFAULT_TIMEOUT else timeout
         before, shared.client.timeout = shared.client.timeout, own
         try:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raftkv.cli import family
 from raftkv.cli.data import read_value
-from raftkv.cli.endings import when_told_to_end
+from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
@@ -32,7 +32,7 @@ from raftkv.cli.output import Exit, argument_bytes, as_json, as_text, emit, emit
 from raftkv.errors import ClientError, ConfigError
 
 if TYPE_CHECKING:
-    from raftkv.client import Client, Entry
+    from raftkv.client import Entry
     from raftkv.recipes import Election, Lock
 
 LOOK_SECONDS = 0.05
@@ -72,11 +72,10 @@ def lock(
     from raftkv.recipes import Lock
 
     check_finite("--wait", wait)
-    _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout) as client:
+    with told_to_end(_interrupt), connect(find_target(endpoints, config, data), timeout) as client:
         held = Lock(client, argument_bytes(name), ttl)
         if not held.acquire(wait or None):
-            fail(f"lock {name}: somebody else has held it for {wait:g} s")
+            fail(f"lock {name}: others had it for all of {wait:g} s")
             raise typer.Exit(Exit.NO)
         try:
             if command:
@@ -109,14 +108,13 @@ def elect(
         raise ConfigError("give either a VALUE to stand with, or --listen")
     check_finite("--wait", wait)
     content = None if value is None else read_value(value)
-    _let_go_when_told()
-    with connect(find_target(endpoints, config, data), timeout) as client:
+    with told_to_end(_interrupt), connect(find_target(endpoints, config, data), timeout) as client:
         election = Election(client, argument_bytes(name), ttl)
         if content is None:
-            _listen(client, name, json)
+            _listen(election, json)
             return
         if not election.campaign(content, wait or None):
-            fail(f"office {name}: somebody else has held it for {wait:g} s")
+            fail(f"office {name}: not elected within {wait:g} s")
             raise typer.Exit(Exit.NO)
         try:
             _announce(name, election.token, json)
@@ -125,11 +123,9 @@ def elect(
             _give_back(election, election.resign, f"office {name}")
 
 
-def _listen(client: Client, name: str, json: bool) -> None:
-    from raftkv.recipes import Election
-
+def _listen(election: Election, json: bool) -> None:
     holder: Entry | None
-    for holder in Election(client, argument_bytes(name)).observe():
+    for holder in election.observe():
         if json:
             emit_json({"leader": None if holder is None else as_json(holder.value)})
         else:
@@ -169,16 +165,12 @@ def _run(command: list[str], held: Lock, name: str) -> int:
     # Noted, never raised: an interrupt in the middle of Popen.wait can leave a lock of its own taken, and
     # nobody could wait for the command any more; one while it starts would lose sight of it.
     told: list[int] = []
-    before = when_told_to_end(told.append)
-    try:
-        with family.adopting() as others:
-            try:
-                child = subprocess.Popen(command, env=environment)
-            except OSError as error:
-                raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
-            return _see_out(child, partial(family.end, child, others), command[0], held, name, told)
-    finally:
-        _put_back(before)
+    with told_to_end(told.append), family.adopting() as others:
+        try:
+            child = subprocess.Popen(command, env=environment)
+        except OSError as error:
+            raise ConfigError(f"{command[0]}: cannot be run: {error.strerror}") from None
+        return _see_out(child, partial(family.end, child, others), command[0], held, name, told)
 
 
 def _see_out(
@@ -210,17 +202,8 @@ def _see_out(
     return 130
 
 
-def _put_back(handlers: dict[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def _let_go_when_told() -> None:
-    """What is held is given back however this process is asked to end; a terminal that is closed asks too."""
-    when_told_to_end(_interrupt)
-
-
 def _interrupt(number: int) -> None:
+    """What is held is given back however this process is asked to end; a terminal that is closed asks too."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise KeyboardInterrupt(signal.Signals(number).name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raftkv.cli.endings import when_told_to_end
+from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Endpoints, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, flush, note
 from raftkv.errors import ConfigError, Left, ScenarioFailed
@@ -93,12 +92,8 @@ def _ended_once() -> Iterator[list[int]]:
     """Signals that have asked for an end. The scenario hears of it where it waits, and mends what it broke;
     nothing may interrupt that."""
     ended: list[int] = []
-    before = when_told_to_end(ended.append)
-    try:
+    with told_to_end(ended.append):
         yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _play(scenario: Scenario, target: Target, quiet: bool, json: bool, ended: list[int], go_on: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -43,9 +44,11 @@ def shell(
     """Type commands without 'raftkv' in front, one a line; 'help' lists them, 'exit' ends it.
 
     Without a terminal, reads commands from stdin and exits as the first one that fails."""
+    from raftkv.cluster.discovery import find
+
     target = find_target(endpoints, config, data)
     with options.connect(target, timeout) as client:
-        options.shared = options.Shared(target, client, timeout)
+        options.shared = options.Shared(target, lambda: find(endpoints, config, data), client, timeout)
         try:
             if sys.stdin is None:
                 raise ConfigError("stdin is closed; there are no commands to read")
@@ -59,6 +62,8 @@ def shell(
 
 def _converse(client: Client) -> None:
     readline = _prepare_line_editing(client)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # as arguments come
     hello = client.hello()
     note(f"cluster {hello.cluster}, leader {hello.leader or 'unknown'}; 'help' lists commands, 'exit' ends")
     while True:

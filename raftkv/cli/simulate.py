@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv import __version__
-from raftkv.cli.endings import when_told_to_end
+from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
 from raftkv.cli.progress import Progress
@@ -207,21 +207,19 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         return
     spawn = multiprocessing.get_context("spawn")
     done = 0
-    before = when_told_to_end(_interrupt)  # or the workers' locks would be left behind, with a warning
-    pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
-    try:
-        for outcome in pool.map(job, seeds):
-            done += 1
-            yield outcome
-    except BrokenProcessPool:
-        raise RaftkvError(
-            f"a worker process was ended from outside at seed {seeds[done]} or soon after; go on with "
-            f"--seed {seeds[done]}"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with told_to_end(_interrupt):  # or the workers' locks would be left behind, with a warning
+        pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
+        try:
+            for outcome in pool.map(job, seeds):
+                done += 1
+                yield outcome
+        except BrokenProcessPool:
+            raise RaftkvError(
+                f"a worker process was ended from outside at seed {seeds[done]} or soon after; go on with "
+                f"--seed {seeds[done]}"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:

@@ -286,10 +286,12 @@ class Operations(App[None]):
         def chosen(word: str | None) -> None:
             seconds = self.seconds
             if word:
-                mend = self._mending(name, "disk", partial(actions.disk, name, DiskFault(), None))
-                undo = None if word == "sound" else mend
+                undo = self._mending(name, "disk", partial(actions.disk, name, DiskFault(), None))
+                if word == "fail":
+                    undo = self._revival(name, EXITED, actions.restart)
                 lasting = None if word in ("sound", "fail") else seconds
-                self.act(f"disk of {name}", lambda: actions.disk(name, faults[word], lasting), undo=undo)
+                breaks = undo if word != "sound" else None
+                self.act(f"disk of {name}", lambda: actions.disk(name, faults[word], lasting), undo=breaks)
 
         choices = [
             ("s", "slow", f"slow: every write takes {SLOW_MS:g} ms more"),

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from raftkv.cli import family, recipes
-from raftkv.cli.endings import ENDINGS
+from raftkv.cli.endings import told_to_end
 from raftkv.recipes import Lock
 from tests.support.processes import await_condition, is_alive
 
@@ -167,13 +167,8 @@ def status_under_a_lock(*command: str) -> int:
     class Held:
         held, token = True, 1
 
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    try:
-        recipes._let_go_when_told()
+    with told_to_end(recipes._interrupt):
         return recipes._run(list(command), cast(Lock, Held()), "x")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def assert_gone(pids: list[int]) -> None:

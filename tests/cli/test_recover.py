@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from raftkv.cli import backup
 from raftkv.cli.app import app
 from raftkv.cluster import local, salvage
 from raftkv.cluster.local import RECOVERED, RECOVERY, prepare
@@ -230,3 +233,21 @@ def test_a_recovery_for_which_there_is_no_room_changes_nothing(
     assert done.exit_code == 2
     assert "No space left on device; nothing was changed" in done.stderr
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "sure"), [("yes\n", True), ("no\n", False), ("", False), ("\udcff\n", False)]
+)
+def test_only_a_yes_is_one(
+    typed: str, sure: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-D is a no, and so is what is no text."""
+
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    raw = io.BytesIO(typed.encode("utf-8", "surrogateescape"))
+    monkeypatch.setattr(sys, "stdin", Terminal(raw, encoding="utf-8"))
+    assert backup._confirmed() is sure
+    assert "Traceback" not in capsys.readouterr().err

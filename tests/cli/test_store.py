@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -14,9 +15,11 @@ import pytest
 
 from raftkv.cli import lease as lease_commands
 from raftkv.cli import options
+from raftkv.cli.endings import ENDINGS
 from raftkv.cli.options import DEFAULT_TIMEOUT, find_target
 from raftkv.client import Client
-from raftkv.errors import LeaseNotFound, OutcomeUnknown, Unavailable
+from raftkv.cluster.discovery import Target
+from raftkv.errors import ConfigError, LeaseNotFound, OutcomeUnknown, Unavailable
 from tests.cli.asserting import document, invoke, ok, quiet, refused, run_with
 from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment, is_alive
 
@@ -235,7 +238,7 @@ def test_a_lock_that_somebody_else_holds_is_waited_for(cluster: LocalCluster, nu
     assert holder.stdout
     assert holder.stdout.readline().startswith("busy: held, token ")
     taken = invoke(cluster, "lock", "busy", "--wait", "0.2")
-    assert "somebody else has held it" in refused(taken, 1)
+    assert "others had it for all of" in refused(taken, 1)
     holder.send_signal(number)
     assert holder.wait(DEADLINE_SECONDS) == 130
     holder.communicate()
@@ -249,7 +252,7 @@ def test_an_office_is_held_seen_and_resigned(cluster: LocalCluster) -> None:
     listener = start(cluster, "elect", "office", "--listen")
     assert listener.stdout
     assert listener.stdout.readline() == "me\n"
-    assert "somebody else" in refused(invoke(cluster, "elect", "office", "you", "--wait", "0.2"), 1)
+    assert "not elected within" in refused(invoke(cluster, "elect", "office", "you", "--wait", "0.2"), 1)
     for process in (holder, listener):
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_SECONDS) == 130
@@ -318,10 +321,35 @@ def test_a_shell_without_stdin_is_refused(cluster: LocalCluster) -> None:
     assert "stdin is closed" in refused(run_with(["shell"], cluster.folder, shell='exec "$@" <&-'), 2)
 
 
+def test_a_shell_looks_again_where_its_cluster_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes come and go while it is open; where it cannot be looked, what was there before will do."""
+    target = find_target("tcp://127.0.0.1:9", None, None)
+    found: list[Target] = []
+
+    def find() -> Target:
+        if not found:
+            raise ConfigError("a file that is just being written")
+        return found[0]
+
+    with Client(target.clients) as client:
+        monkeypatch.setattr(options, "shared", options.Shared(target, find, client, 7.0))
+        assert find_target(None, None, None) is target
+        found.append(replace(target, clients=(*target.clients, "tcp://127.0.0.1:10")))
+        assert find_target(None, None, None) is found[0]
+        with options.connect(found[0], DEFAULT_TIMEOUT) as shared:
+            assert shared is client
+
+
+def test_a_command_of_a_shell_leaves_the_signals_as_they_were(cluster: LocalCluster) -> None:
+    before = [signal.getsignal(number) for number in ENDINGS]
+    assert invoke(cluster, "lock", "shell/turn", "--", "true").returncode == 0
+    assert [signal.getsignal(number) for number in ENDINGS] == before
+
+
 def test_the_timeout_of_a_shell_is_that_of_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     target = find_target("tcp://127.0.0.1:9", None, None)
     with Client(target.clients, timeout=7.0) as client:
-        monkeypatch.setattr(options, "shared", options.Shared(target, client, 7.0))
+        monkeypatch.setattr(options, "shared", options.Shared(target, lambda: target, client, 7.0))
         for asked, given in ((DEFAULT_TIMEOUT, 7.0), (0.5, 0.5)):
             with options.connect(target, asked) as shared:
                 assert (shared, client.timeout) == (client, given)

@@ -71,6 +71,8 @@ def test_an_admin_may_everything(folder: Path) -> None:
         status = json.loads(ask(folder, key, "status", "--json", *where).stdout)
         assert [node["alive"] for node in status["nodes"]] == [True] * 3
         assert ask(folder, key, "chaos", "heal", *where).returncode == 0
+    played = ask(folder, "keys/bob.key", "scenario", "disk-full", "--quiet", *elsewhere(folder))
+    assert played.returncode == 0, played.stderr
 
 
 def test_a_client_reads_and_writes_and_no_more(folder: Path) -> None:
@@ -86,6 +88,13 @@ def test_a_client_reads_and_writes_and_no_more(folder: Path) -> None:
 def test_without_a_key_nothing_is_told_and_nobody_is_waited_for(folder: Path, command: list[str]) -> None:
     text = refused(ask(folder, None, *command, *elsewhere(folder), "--timeout", "60"), 5)
     assert "it wants a key (RAFTKV_KEY names the file of one); nothing happened" in text
+
+
+def test_a_load_without_a_key_ends_as_all_else(folder: Path) -> None:
+    (folder / "pairs.tsv").write_text("a\t1\n")
+    done = ask(folder, None, "load", "pairs.tsv", *elsewhere(folder), "--timeout", "60")
+    assert done.returncode == 5, done.stderr
+    assert b"it wants a key (RAFTKV_KEY names the file of one); nothing happened" in done.stderr
 
 
 def test_a_key_of_another_cluster_finds_nobody(folder: Path) -> None:

@@ -14,7 +14,7 @@ from raftkv.cluster.scenarios import stage as module
 from raftkv.cluster.scenarios.stage import PREFIX
 from raftkv.cluster.scenarios.views import Equality, ailments, serving_leader, term_at, voters
 from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
-from raftkv.observe import LinkFault, LinkSnapshot, LogTail, MemberSnapshot, NodeSnapshot
+from raftkv.observe import LinkFault, LinkSnapshot, LogTail, MemberSnapshot, Mended, NodeSnapshot
 from raftkv.types import LogIndex, NodeId, Term
 
 NAMES = ("n1", "n2", "n3")
@@ -76,12 +76,12 @@ class Cluster:
         found = {name: self.views.get(name) for name in endpoints}
         return {**found, "n3": None} if self.broken and "n3" in found else found
 
-    def heal_all(self) -> str:
+    def heal_all(self) -> Mended:
         self.done.append(("heal_all",))
         if not self.heals:
             raise Unavailable("no answer from n3")
         self.broken = False
-        return "raftkv chaos heal --all"
+        return Mended("raftkv chaos heal --all")
 
     def kill(self, node: str, seconds: float | None) -> str:
         self.done.append(("kill", node, seconds))
@@ -122,7 +122,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster()
     monkeypatch.setattr(module, "snapshots", made.snapshots)
     monkeypatch.setattr(module, "Chaos", lambda target, seconds: made)
-    monkeypatch.setattr(module, "Client", lambda endpoints, seconds: made)
+    monkeypatch.setattr(module, "Client", lambda endpoints, seconds, key: made)
     for limit in ("HEALTHY_SECONDS", "MEND_SECONDS", "HEAL_AGAIN_SECONDS", "WAIT_SECONDS"):
         monkeypatch.setattr(module, limit, 0.05)
     return made

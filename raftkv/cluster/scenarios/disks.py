@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from raftkv.client import Client
 from raftkv.cluster.scenarios.model import Scenario
 from raftkv.cluster.scenarios.stage import FAULT_SECONDS, Judgement, Stage, leads
 from raftkv.cluster.scenarios.views import describe
@@ -95,7 +94,7 @@ def disk_full(stage: Stage) -> None:
 
 
 def _write_refused(stage: Stage, number: int) -> None:
-    with Client(stage.endpoints, REFUSED_SECONDS) as client:
+    with stage.connect(stage.endpoints, REFUSED_SECONDS) as client:
         try:
             client.put(stage.key(f"refused/{number}"), "no room")
         except ClientError as error:
@@ -157,7 +156,7 @@ def power_loss(stage: Stage) -> None:
 
 
 def _write_on(stage: Stage, acknowledged: list[int], stop: threading.Event) -> None:
-    with Client(stage.endpoints, REFUSED_SECONDS) as client:
+    with stage.connect(stage.endpoints, REFUSED_SECONDS) as client:
         for number in range(WRITES_MAX):
             if stop.is_set():
                 return

@@ -86,7 +86,7 @@ class Stage:
         self.names: tuple[str, ...] = ()
         self.endpoints = target.clients
         self._cancelled = cancelled
-        self._control = ControlClient()
+        self._control = ControlClient(target.key)
         self._client: Client | None = None
         self._endpoints: dict[str, str] = {}
         self._afterwards: list[Callable[[], None]] = []
@@ -195,8 +195,11 @@ class Stage:
     def client(self) -> Client:
         """Of the whole cluster; finds whoever leads."""
         if self._client is None:
-            self._client = Client(self.endpoints, WAIT_SECONDS)
+            self._client = self.connect(self.endpoints, WAIT_SECONDS)
         return self._client
+
+    def connect(self, endpoints: Sequence[str], seconds: float) -> Client:
+        return Client(endpoints, seconds, key=self._target.key)
 
     def put(self, key: str, value: str) -> int:
         """Acknowledged, at this revision. Raises ``ScenarioFailed``."""
@@ -224,7 +227,7 @@ class Stage:
     @contextmanager
     def at(self, node: str, seconds: float) -> Iterator[NodeClient]:
         """A client of one node and no other; what is still open at the end is given up."""
-        with Client([self._endpoints[node]], seconds) as client:
+        with self.connect([self._endpoints[node]], seconds) as client:
             yield NodeClient(client, self._endpoints[node])
 
     # -- breaking
