@@ -10,7 +10,7 @@ the contracts, ``docs/architecture.md`` the reasons)::
     actors      | client     a node's thin shells        | the client library
     storage     | kv         the log on disk             | the state machine
     wire                     bytes <-> dataclasses
-    observe                  what a node tells the world about itself
+    observe     | history    what a node tells of itself | what clients did, and how it is judged
     raft                     the pure consensus core
     config, errors, types
 """

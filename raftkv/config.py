@@ -18,7 +18,8 @@ from raftkv.errors import ConfigError, shown
 from raftkv.types import NodeId
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
-_ENDPOINT = re.compile(r"^tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_ENDPOINT = re.compile(rf"^tcp://(\[[0-9A-Fa-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?):([0-9]{{1,5}})$")
 _LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 NODES_MAX = 9
 ENDPOINTS = 4

@@ -126,7 +126,7 @@ def test_a_data_folder_is_relative_to_the_file_unless_it_is_absolute() -> None:
     assert absolute.data_folder("n1") == Path("/data/n1")
 
 
-@pytest.mark.parametrize("host", ["localhost", "[::1]", "10.0.0.1", "host-1.example", "[fe80::1]"])
+@pytest.mark.parametrize("host", ["localhost", "[::1]", "10.0.0.1", "host-1.example", "a_b.c.", "[fe80::1]"])
 @pytest.mark.parametrize("port", [1, 7400, 65535])
 def test_an_endpoint_names_a_host_and_a_port(host: str, port: int) -> None:
     assert config.is_endpoint(f"tcp://{host}:{port}")
@@ -152,6 +152,12 @@ def test_an_endpoint_names_a_host_and_a_port(host: str, port: int) -> None:
         "tcp://*:7400",
         "tcp://ho st:7400",
         "tcp://a:b:7400",
+        "tcp://a..b:7400",
+        "tcp://_a:7400",
+        "tcp://-a:7400",
+        "tcp://a-:7400",
+        "tcp://.a:7400",
+        f"tcp://{'a' * 64}:7400",
         "ipc://file",
         "udp://host:7400",
         "host:7400",

@@ -60,7 +60,7 @@ def snapshot(
 ) -> None:
     """Have nodes take a snapshot now and cut their logs short; they do so by themselves as well.
 
-    Nobody waits for it: the node goes on serving while it is taken.
+    The nodes go on serving while it is taken; the command ends once it is.
     """
     from raftkv.cluster.backup import take_snapshot
     from raftkv.cluster.control import ControlClient, snapshots

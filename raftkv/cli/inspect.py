@@ -155,7 +155,7 @@ def _find_logs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: {'no folder' if folder.exists() else 'no such folder'}")
     for candidates in ([folder], [folder / "wal"], sorted(folder.glob("*/wal"))):
-        found = [wal for wal in candidates if any(wal.glob("*-*.log"))]
+        found = [wal for wal in candidates if any(wal.glob("*-*.log")) or any(wal.glob("*.snap"))]
         if found:
             return found
     raise ConfigError(f"{folder}: no node's log is in it; expected {folder}/wal or {folder}/*/wal")

@@ -224,8 +224,8 @@ def replace(
         if new is None and learner:
             new = learner.name  # of an earlier attempt, as a rule
             note(f"{new} is a learner already")
-            if local:
-                local.ensure(new, learner.address)
+        if local and new in rows:
+            local.ensure(new, rows[new].address)  # it may have been added and never started
         if new is None or new not in rows:
             new = _add(members, local, new, tuple(addresses or ()))
             note(f"{new} joins as a learner")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import typer
 from raftkv.cli.dashboard import Record, check_recordable, dashboard_of, recording
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.output import fail, note, on_a_terminal, telling
-from raftkv.errors import ConfigError, LaunchError, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, LaunchError, OutcomeUnknown, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.launcher import Launcher
@@ -110,11 +111,11 @@ def down(
     if state is None:
         raise Unavailable(f"no cluster runs in {folder}")
     with ControlClient() as client:
-        client.ask(state.launcher, "down", DOWN_SECONDS)
+        client.order(state.launcher, "down", DOWN_SECONDS)
     deadline = time.monotonic() + DOWN_SECONDS
     while is_locked(folder):
         if time.monotonic() > deadline:
-            raise LaunchError(
+            raise OutcomeUnknown(
                 f"the cluster in {folder} does not end; its launcher is process {state.launcher_pid}"
             )
         time.sleep(0.02)
@@ -218,6 +219,7 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
 def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool, degraded: bool) -> None:
     """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
     from raftkv.cluster.ourselves import own_command
+    from raftkv.cluster.process import open_log
 
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +229,7 @@ def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: 
     command += ["--base-port", str(base_port)] if base_port is not None else []
     command += ["--fresh"] if fresh else []
     command += ["--degraded"] if degraded else []
-    with log_path.open("ab") as log:
+    with os.fdopen(open_log(log_path), "ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -257,7 +259,9 @@ def _await_ready(process: subprocess.Popen[bytes], log_path: Path, begin: int) -
     heard, deadline = 0, time.monotonic() + DETACH_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        text = log_path.read_bytes()[begin:].decode("utf-8", "replace")
+        with log_path.open("rb") as log:
+            log.seek(begin)
+            text = log.read().decode("utf-8", "replace")
         lines = [line for line in text.split("\n")[:-1] if _TOLD.match(line)]
         for line in lines[heard:]:
             deadline = time.monotonic() + DETACH_SECONDS

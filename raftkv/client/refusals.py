@@ -16,17 +16,24 @@ _MECHANISM = 0x11000002
 """One end speaks openly, the other does not (ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)."""
 
 
-def monitor(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
-    """Becomes readable when ``socket`` was refused. Before it connects."""
-    found: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
+WELCOME = ""
+
+
+def monitor(socket: zmq.Socket[bytes], welcome: bool = False) -> zmq.Socket[bytes]:
+    """Becomes readable when ``socket`` was refused, and, where that is asked for, when it was taken. Before
+    it connects."""
+    events = _EVENTS | (zmq.Event.HANDSHAKE_SUCCEEDED if welcome else 0)
+    found: zmq.Socket[bytes] = socket.get_monitor_socket(events)
     return found
 
 
 def refusal(monitor: zmq.Socket[bytes], key: Key | None) -> str | None:
-    """What the next event says: why, or None for what has nothing to do with keys."""
+    """What the next event says: why, ``WELCOME``, or None for what has nothing to do with keys."""
     from zmq.utils.monitor import parse_monitor_message
 
     event: Any = parse_monitor_message(monitor.recv_multipart())
+    if event["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
+        return WELCOME
     if event["event"] == zmq.Event.HANDSHAKE_FAILED_AUTH:
         whose = f"the key of {key.name}" if key else "whoever has no key"
         return f"{whose} is not on its list, or not for that"

@@ -138,14 +138,14 @@ class Chaos(Lookups):
     # -- disks and clocks
 
     def disk(self, node: str, fault: DiskFault, seconds: float | None) -> str:
-        self._ask_node(node, "disk", **asdict(fault), seconds=seconds)
+        self._order(node, "disk", **asdict(fault), seconds=seconds)
         flags = f" --slow {fault.slow_ms:g}" if fault.slow_ms else ""
         flags += " --full" if fault.full else ""
         flags += " --fail" if fault.fail else ""
         return f"raftkv chaos disk {node}{flags}{_lifetime(seconds if flags else None)}"
 
     def clock(self, node: str, rate: float, seconds: float | None) -> str:
-        self._ask_node(node, "clock", rate=rate, seconds=seconds)
+        self._order(node, "clock", rate=rate, seconds=seconds)
         return f"raftkv chaos clock {node} --rate {rate:g}{_lifetime(seconds if rate != 1 else None)}"
 
     # -- mending
@@ -180,7 +180,7 @@ class Chaos(Lookups):
                     verb = {"paused": "resume", "exited": "restart"}.get(process["state"])
                     if verb:
                         arguments = {"node": process["name"]}
-                        client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, **arguments)
+                        client.order(self._target.launcher, verb, LAUNCHER_SECONDS, **arguments)
                     if verb == "restart":
                         begun.add(process["name"])
         return Mended("raftkv chaos heal --all", self._heal(begun))
@@ -203,11 +203,11 @@ class Chaos(Lookups):
         leader = self.leader()
         if leader == node:
             raise RaftkvError(f"{node} leads already")
-        self._ask_node(leader, "transfer", to=node)
+        self._order(leader, "transfer", to=node)
         return f"raftkv transfer {node}"
 
     def campaign(self, node: str) -> str:
-        self._ask_node(node, "campaign")
+        self._order(node, "campaign")
         return f"raftkv chaos campaign {node}"
 
     # -- data
@@ -257,7 +257,7 @@ class Chaos(Lookups):
                 "to ask; this cluster was found through " + self._target.source
             )
         with ControlClient(self._key) as client:
-            client.ask(self._target.launcher, verb, LAUNCHER_SECONDS, node=node, seconds=seconds)
+            client.order(self._target.launcher, verb, LAUNCHER_SECONDS, node=node, seconds=seconds)
         return f"raftkv chaos {verb} {node}{_lifetime(seconds)}"
 
     def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:

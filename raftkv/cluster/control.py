@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import zmq
 
 from raftkv import sockets
 from raftkv.client import refusals
-from raftkv.errors import AccessRefused, RaftkvError, Unavailable, WireError
+from raftkv.errors import AccessRefused, OutcomeUnknown, RaftkvError, Unavailable, WireError
 from raftkv.keys import Key
 from raftkv.observe import NodeSnapshot
 from raftkv.wire.control import FORBIDDEN, ControlRequest, decode_response, encode_request
@@ -19,9 +19,30 @@ from raftkv.wire.packing import FRAME_BYTES_MAX
 from raftkv.wire.status import snapshot_from_map
 
 
-class _Link(NamedTuple):
-    socket: zmq.Socket[bytes]
-    monitor: zmq.Socket[bytes]
+class _Link:
+    __slots__ = ("established", "monitor", "socket")
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+        self.monitor = refusals.monitor(socket, welcome=True)
+        self.established = False
+        """The other end was there: what was sent may have got to it."""
+
+    def refusal(self, key: Key | None) -> str | None:
+        """Why it is of no use any more, by the next word of the monitor."""
+        why = refusals.refusal(self.monitor, key)
+        self.established |= why == refusals.WELCOME
+        return why or None
+
+    def is_refused(self, key: Key | None) -> bool:
+        """By all that the monitor has said until now."""
+        while self.monitor.poll(0):
+            if self.refusal(key):
+                return True
+        return False
+
+    def close(self) -> None:
+        refusals.close(self.socket, self.monitor)
 
 
 class ControlClient:
@@ -32,6 +53,8 @@ class ControlClient:
         self._links: dict[str, _Link] = {}
         self.key = key
         self._last_id = 0
+        self._unsure: set[str] = set()
+        """Who has not answered the last question, and may have got it."""
 
     def __enter__(self) -> ControlClient:
         return self
@@ -55,6 +78,16 @@ class ControlClient:
             raise refused(body)
         return body
 
+    def order(self, endpoint: str, verb: str, timeout: float, **arguments: Any) -> Any:
+        """As ``ask``, of what changes something. Raises ``OutcomeUnknown`` where it may have, and
+        ``Unavailable`` where the other end was not there."""
+        try:
+            return self.ask(endpoint, verb, timeout, **arguments)
+        except Unavailable as error:
+            if endpoint in self._unsure:
+                raise OutcomeUnknown(f"{error}: it may or may not have happened") from None
+            raise
+
     def ask_all(
         self, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any
     ) -> dict[str, tuple[bool, Any] | None]:
@@ -70,7 +103,7 @@ class ControlClient:
         """For an answer, or for the news that none will come."""
         for endpoint in answers:
             link = self._sent(endpoint, frame)
-            for source in link:
+            for source in (link.socket, link.monitor):
                 poller.register(source, zmq.POLLIN)
                 waiting[source] = endpoint
         refused: dict[str, str] = {}
@@ -80,19 +113,23 @@ class ControlClient:
                 endpoint = waiting[source]
                 link = self._links[endpoint]
                 if source is link.monitor:
-                    why = refusals.refusal(source, self.key)
+                    why = link.refusal(self.key)
                     if why:
                         refused[endpoint] = f"{endpoint} refuses the connection: {why}"
                     ended = why is not None
                 else:
                     ended = self._take(link, endpoint, answers)
                 if ended:
-                    for other in link:
+                    for other in (link.socket, link.monitor):
                         poller.unregister(other)
                         del waiting[other]
                     break  # what else is readable may be of the same node
+        self._unsure.clear()
         for endpoint in [endpoint for endpoint, answer in answers.items() if answer is None]:
-            refusals.close(*self._links.pop(endpoint))  # a late answer must not meet the next question
+            link = self._links.pop(endpoint)
+            if not link.is_refused(self.key) and link.established:
+                self._unsure.add(endpoint)
+            link.close()  # a late answer must not meet the next question
         if refused and refused.keys() == answers.keys():  # one that was only silent may have done it
             raise AccessRefused(f"{next(iter(refused.values()))}; nothing happened")
         return answers
@@ -100,14 +137,14 @@ class ControlClient:
     def _sent(self, endpoint: str, frame: bytes) -> _Link:
         """Over the connection that there is, if it can be used: one that was refused since takes nothing."""
         link = self._links.get(endpoint)
-        if link and not link.monitor.poll(0):
+        if link and not link.is_refused(self.key):
             try:
                 link.socket.send(frame, zmq.NOBLOCK)
                 return link
             except zmq.Again:
                 pass
         if link:
-            refusals.close(*self._links.pop(endpoint))
+            self._links.pop(endpoint).close()
         link = self._connect(endpoint)
         link.socket.send(frame, zmq.NOBLOCK)
         return link
@@ -128,7 +165,7 @@ class ControlClient:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         sockets.to_connect(socket, endpoint, self.key)
-        link = self._links[endpoint] = _Link(socket, refusals.monitor(socket))
+        link = self._links[endpoint] = _Link(socket)
         socket.connect(endpoint)
         return link
 

@@ -84,11 +84,12 @@ class Lookups:
     def _client(self) -> Client:
         return Client(self._clients, timeout=CLIENT_SECONDS, key=self._key)
 
-    def _ask_node(self, node: str, verb: str, **arguments: Any) -> Any:
+    def _order(self, node: str, verb: str, **arguments: Any) -> None:
+        """Raises ``OutcomeUnknown``, and ``Unavailable`` where nothing happened."""
         self._require(node)
         with ControlClient(self._key) as client:
             try:
-                return client.ask(self._controls[node], verb, self._node_seconds, **arguments)
+                client.order(self._controls[node], verb, self._node_seconds, **arguments)
             except Unavailable:
                 raise Unavailable(f"node {node} does not answer") from None
 

@@ -328,16 +328,22 @@ class LocalNodes:
 
     def start(self, name: str, address: Sequence[str]) -> None:
         """On an empty folder."""
-        self._client.ask(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
+        self._client.order(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
 
     def drop(self, name: str) -> None:
-        """Its data stays, set aside. A node that the launcher does not know is none of its business."""
+        """Of one that has left. Its data stays, set aside; a node that the launcher does not know is none of
+        its business. Raises ``OutcomeUnknown``, and ``RaftkvError`` where it cannot be dropped."""
         try:
-            self._client.ask(self._launcher, "drop_node", self.SECONDS, node=name)
-        except Unavailable:
+            self._client.order(self._launcher, "drop_node", self.SECONDS, node=name)
+        except Unavailable as error:
+            raise OutcomeUnknown(
+                f"{name} has left the cluster, but its process may run on: {error}"
+            ) from None
+        except ClientError:
             raise
-        except RaftkvError:
-            return
+        except RaftkvError as error:
+            if self._runs(name):
+                raise RaftkvError(f"{name} has left the cluster, but cannot be dropped: {error}") from None
 
 
 def resize(members: Members, local: LocalNodes, count: int, report: Report) -> None:

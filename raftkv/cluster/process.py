@@ -24,7 +24,7 @@ from raftkv.config import load
 from raftkv.errors import ConfigError, CorruptLog, EntriesLost, NotAMember, RaftkvError, RemovedNode
 
 NODE_LOG = "node.log"
-NODE_LOG_BYTES_MAX = 8 << 20
+LOG_BYTES_MAX = 8 << 20
 """Of a node's own log of events; at a start with more, it begins anew."""
 _SPAWN = multiprocessing.get_context("spawn")
 EXIT_CONFIG = 2
@@ -138,7 +138,8 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
             pipe.send_bytes(json.dumps(message).encode("utf-8"))
 
     try:
-        log = _open_log(Path(log_folder))
+        Path(log_folder).mkdir(parents=True, exist_ok=True)
+        log = open_log(Path(log_folder) / NODE_LOG)
     except OSError as error:
         say(failed=f"{error.filename}: {error.strerror}")
         sys.exit(EXIT_CONFIG)
@@ -170,11 +171,9 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
             teller.close()
 
 
-def _open_log(folder: Path) -> int:
-    """The descriptor of the node's own log of events."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NODE_LOG
-    fresh = path.exists() and path.stat().st_size > NODE_LOG_BYTES_MAX
+def open_log(path: Path) -> int:
+    """The descriptor of a log of events, which is begun anew where it has become too long."""
+    fresh = path.exists() and path.stat().st_size > LOG_BYTES_MAX
     return os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if fresh else os.O_APPEND), 0o644
     )

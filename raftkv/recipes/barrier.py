@@ -59,8 +59,7 @@ class _Meeting:
                 if (yield from self._give_up(gate)):
                     return False
                 continue
-            patience = LOOK_SECONDS_MAX if deadline is None else min(LOOK_SECONDS_MAX, deadline - now)
-            yield Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
+            yield self._next_change(page, deadline, now)
 
     def _look(self) -> Script[tuple[Entry | None, RangePage]]:
         """The gate and those who are there, of one moment: what comes after it is waited for."""
@@ -76,15 +75,23 @@ class _Meeting:
             yield from self._place.leave()
         return gone.succeeded
 
-    def _leave(self) -> Script[None]:
+    def _leave(self, timeout: float | None) -> Script[bool]:
+        deadline = yield from line.until(timeout)
         yield from self._place.leave()
         while True:
-            gate, page = yield from patiently(self._look, None)
+            gate, page = yield from patiently(self._look, deadline)
             if gate is None or gate.create_revision != self._met:
-                return  # whoever is here now is of another meeting
+                return True  # whoever is here now is of another meeting
             if (yield from self._close(gate, page)):
-                return
-            yield Changed(self._prefix, prefix_end(self._prefix), page.revision, LOOK_SECONDS_MAX)
+                return True
+            now: float = yield Now()
+            if deadline is not None and now >= deadline:
+                return False
+            yield self._next_change(page, deadline, now)
+
+    def _next_change(self, page: RangePage, deadline: float | None, now: float) -> Changed:
+        patience = LOOK_SECONDS_MAX if deadline is None else min(LOOK_SECONDS_MAX, deadline - now)
+        return Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
 
     def _close(self, gate: Entry, page: RangePage) -> Script[bool]:
         """Whether all of the meeting that ``gate`` was opened for have left; then it is closed."""
@@ -108,8 +115,9 @@ class Barrier(_Meeting):
         with self._place.entering():
             return self._client.run(self._enter(timeout))
 
-    def leave(self) -> None:
-        self._client.run(self._leave())
+    def leave(self, timeout: float | None = None) -> bool:
+        """False when ``timeout`` seconds have passed and others are still there; this one has left."""
+        return self._client.run(self._leave(timeout))
 
 
 class AsyncBarrier(_Meeting):
@@ -123,5 +131,5 @@ class AsyncBarrier(_Meeting):
         with self._place.entering():
             return await self._client.run(self._enter(timeout))
 
-    async def leave(self) -> None:
-        await self._client.run(self._leave())
+    async def leave(self, timeout: float | None = None) -> bool:
+        return await self._client.run(self._leave(timeout))

@@ -66,7 +66,7 @@ class LocalCluster:
         self._clients: list[Client] = []
 
     def __enter__(self) -> LocalCluster:
-        return self.start()
+        return self if self._host else self.start()
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
@@ -75,13 +75,16 @@ class LocalCluster:
 
     def start(self) -> LocalCluster:
         """Returns once a leader serves, after about a second. Raises ``LaunchError``."""
+        if self._host:
+            raise LaunchError("the cluster runs already")
         for attempt in range(STARTS_MAX):
             try:
                 self._start(free_base_port(self._nodes))
                 return self
-            except LaunchError as error:
+            except BaseException as error:  # also an interrupt: nobody would stop it
                 self.stop()
-                if "in use" not in str(error) or attempt == STARTS_MAX - 1:
+                taken = isinstance(error, LaunchError) and "in use" in str(error)
+                if not taken or attempt == STARTS_MAX - 1:
                     raise
         raise AssertionError("unreachable")
 

@@ -10,9 +10,10 @@ import pytest
 
 from raftkv.kv.commands import Command, Op, encode_flat
 from raftkv.kv.transactions import Step
-from raftkv.raft import Configuration, Entry, EntryKind, HardState
-from raftkv.storage import Identity, OsDirectory, Wal, WalOptions
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, SnapshotMark
+from raftkv.storage import Identity, OsDirectory, Volume, Wal, WalOptions
 from raftkv.types import LogIndex, NodeId, Term
+from tests.actors.test_snapshots import chunks_of
 from tests.support.processes import raftkv
 
 
@@ -113,6 +114,20 @@ def test_who_belongs_to_the_cluster_is_an_entry_like_others(tmp_path: Path) -> N
     log.close()
     done = raftkv("inspect", "log", str(wal), folder=tmp_path)
     assert done.stdout.decode().split()[3:] == ["configuration", "voters", "n1", "n2"]
+
+
+def test_a_folder_of_which_only_the_snapshot_is_left_is_not_overlooked(tmp_path: Path) -> None:
+    write_log(tmp_path, "n1", 2)
+    lost = tmp_path / "n2" / "wal"
+    lost.mkdir(parents=True)
+    chunks = chunks_of(5)
+    mark = SnapshotMark(LogIndex(5), Term(1), 7, len(chunks))
+    Volume.seed(OsDirectory(lost), Identity("c", NodeId("n2"), "life"), WalOptions(1 << 16), mark, chunks)
+    for segment in lost.glob("*.log"):
+        segment.unlink()
+    done = raftkv("inspect", "verify", str(tmp_path), folder=tmp_path)
+    assert done.returncode == 1
+    assert b"there is no log beside it" in done.stderr + done.stdout
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

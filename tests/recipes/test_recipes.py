@@ -441,12 +441,14 @@ def test_a_gate_that_opens_between_two_looks_is_not_missed(raftkv_client: Client
 def test_a_slow_leaver_is_not_caught_by_the_next_meeting(raftkv_client: Client) -> None:
     one, two, three = (Barrier(raftkv_client, "slow", 2) for _ in range(3))
     meet(one, two)
-    leaving = one._leave()
+    leaving = one._leave(None)
     waiting = carry_on(raftkv_client, leaving, lambda step: isinstance(step, Changed))
     two.leave()
     meet(two, three)
-    assert finish(raftkv_client, leaving, raftkv_client._do(waiting)) is None
-    at_once(2, lambda number: (two, three)[number].leave())
+    assert finish(raftkv_client, leaving, raftkv_client._do(waiting)) is True
+    assert not two.leave(timeout=0.05), "three is still there"
+    assert three.leave()
+    assert two.leave()
 
 
 def test_a_release_that_is_slow_takes_nothing_from_the_next_acquire(raftkv_client: Client) -> None:
