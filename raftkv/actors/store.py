@@ -110,8 +110,6 @@ class StoreActor:
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
         self._taking: SnapshotMark | None = None
-        self._finishing = False
-        """The last chunk of it was made."""
         self._incoming: _Incoming | None = None
         self._tidying = False
         self.machine = machine
@@ -229,8 +227,7 @@ class StoreActor:
     def _write_next_chunk(self, number: int) -> None:
         assert self._taking
         assert self.machine.capture
-        data, self._finishing = self.machine.capture.next_chunk()
-        last = self._finishing
+        data, last = self.machine.capture.next_chunk()
         self._context.send("storage", WriteChunk(StoreChunk(self._taking, number, data, last), "store"))
 
     def _on_chunk_stored(self, message: ChunkStored) -> None:
@@ -240,7 +237,7 @@ class StoreActor:
         if not message.stored:
             self._give_up()
         elif message.last:
-            self._taking, self._finishing = None, False
+            self._taking = None
             mark = taking._replace(chunks=message.number + 1)
             self._context.send("raft", SnapshotEnded(mark, message.bytes_used))
         else:
@@ -248,7 +245,7 @@ class StoreActor:
 
     def _give_up(self) -> None:
         if self._taking:
-            self._taking, self._finishing = None, False
+            self._taking = None
             if self.machine.capture:
                 self.machine.capture.abandon()
             self._context.send("raft", SnapshotEnded(None, 0))
@@ -258,8 +255,8 @@ class StoreActor:
     def _restore(self, chunk: SnapshotChunk) -> None:
         """What is not understood never reaches the disk: the next start would have to make do with it."""
         if chunk.number == 0:
-            if not self._finishing:
-                self._give_up()  # but for one whose end is on its way to the disk, and will be there
+            if self.machine.capture:
+                self._give_up()  # but not one whose end is on its way to the disk, and will be there
             self._incoming = _Incoming(chunk.mark, StateMachine(self.machine.sessions.limits))
         incoming = self._incoming
         try:

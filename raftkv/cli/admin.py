@@ -47,6 +47,7 @@ def transfer(
     the leader goes on after the shortest election timeout.
     """
     from raftkv.cluster.control import ControlClient, snapshots
+    from raftkv.observe import leader_of
 
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
@@ -58,8 +59,7 @@ def transfer(
         while True:
             left = deadline - time.monotonic()
             views = snapshots(client, target.controls, max(0.01, min(1.0, left)))
-            leaders = [view for view in views.values() if view and view.role == "leader"]
-            leader = max(leaders, key=lambda view: view.term, default=None)
+            leader = leader_of(views.values())
             if leader and leader.name == node:
                 if json:
                     emit_json({"leader": node, "term": leader.term})

@@ -44,6 +44,8 @@ def status(
     json: Json = False,
 ) -> None:
     """A table of the nodes: role, term, leader, log positions, faults. Exit 3 when none answers."""
+    from raftkv.observe import leader_of
+
     target = find_whole_cluster(endpoints, config, data, timeout)
     found = _snapshots(target, min(timeout, ANSWER_SECONDS))
     if not any(found.values()):
@@ -52,7 +54,7 @@ def status(
         emit_json(status_document(found))
         return
     gone = {} if all(found.values()) else _gone(target)
-    emit(_table(found, _leader(found), gone))
+    emit(_table(found, leader_of(found.values()), gone))
 
 
 def info(
@@ -129,16 +131,12 @@ def _snapshots(target: Target, timeout: float, name: str | None = None) -> dict[
 
 def status_document(found: dict[str, NodeSnapshot | None]) -> dict[str, Any]:
     """What ``status --json`` prints; at least one node has answered."""
-    leader = _leader(found)
+    from raftkv.observe import leader_of
+
+    leader = leader_of(found.values())
     nodes = [_node_json(name, snapshot, _endpoints(name, found)) for name, snapshot in found.items()]
     term = max(snapshot.term for snapshot in found.values() if snapshot)
     return {"leader": leader.name if leader else None, "term": term, "nodes": nodes}
-
-
-def _leader(found: dict[str, NodeSnapshot | None]) -> NodeSnapshot | None:
-    """The leader of the highest term: a node cut off may still take itself for one."""
-    leaders = [snapshot for snapshot in found.values() if snapshot and snapshot.role == "leader"]
-    return max(leaders, key=lambda snapshot: snapshot.term, default=None)
 
 
 _COPIED = (

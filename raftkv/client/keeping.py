@@ -13,6 +13,7 @@ from typing import Protocol
 
 from raftkv.client import requests
 from raftkv.client.calls import Call, Session
+from raftkv.client.requests import Request
 from raftkv.errors import ClientError, LeaseNotFound, SessionExpired
 from raftkv.kv.limits import KEEP_ALIVE_MAX
 
@@ -76,15 +77,17 @@ class Keeper:
         deadline = max(lease.valid_until for lease in leases)
         if self._session is None:
             self._session = self._client.new_session()
-        done = partial(self._on_done, leases, now)
+        done = partial(self._on_done, request, leases, now)
         self._client.submit(Call(request.fields, deadline, done, self._session), now)
 
-    def _on_done(self, leases: list[Kept], asked_at: float, call: Call) -> None:
+    def _on_done(
+        self, request: Request[tuple[float, ...]], leases: list[Kept], asked_at: float, call: Call
+    ) -> None:
         if call.response is None:
             if isinstance(call.error, SessionExpired) and call.session is self._session:
                 self._session = self._client.renew()
             return  # the next renewal may do better; if none does, time tells
-        left = requests.keep_alive([0]).decode(call.response)
+        left = request.decode(call.response)
         for lease, ttl in zip(leases, left, strict=False):
             if self._kept.get(lease.id) is not lease:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raftkv.observe import NodeSnapshot
+from raftkv.observe import NodeSnapshot, leader_of
 
 SILENT_SECONDS = 30.0
 """Without a leader, or with one that gets no further, until it says so; a slow machine under load needs some
@@ -34,7 +34,7 @@ class Awaiting:
     def look(self, now: float, nodes: Iterable[NodeSnapshot | None]) -> NodeSnapshot | None:
         """The leader that serves. ``nodes``: None of those that do not answer."""
         self.line = None
-        leader = max((each for each in nodes if each and each.role == "leader"), key=_term, default=None)
+        leader = leader_of(nodes)
         if leader:
             goal = self._goals.get((leader.name, leader.term))
             if goal is None:  # what another one had done is no measure for it
@@ -57,7 +57,3 @@ class Awaiting:
     def pause(self, now: float) -> float:
         """Seconds until the next look: whoever applies a long log has better to do than to be asked."""
         return max(ASKED_SECONDS_MIN, min(ASKED_SECONDS_MAX, (now - self._begin) / 50))
-
-
-def _term(found: NodeSnapshot) -> int:
-    return found.term

@@ -33,7 +33,7 @@ from raftkv.errors import (
 from raftkv.kv import captured, move_on, restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
-from raftkv.raft import Configuration, Member, Role, SnapshotMark
+from raftkv.raft import Configuration, Member, SnapshotMark
 from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
 from raftkv.storage.files import sync
 from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
@@ -294,7 +294,7 @@ def pick_node(views: Mapping[str, NodeSnapshot | None]) -> str:
     alive = [view for view in views.values() if view]
     if not alive:
         raise Unreachable("no node answers")
-    return str(max(alive, key=lambda view: (view.role == Role.LEADER.value, view.term)).name)
+    return str(max(alive, key=lambda view: (view.leads, view.term)).name)
 
 
 def _open(path: Path) -> Stored:

@@ -14,7 +14,7 @@ from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
 from raftkv.errors import LaunchError, RaftkvError, Unavailable, Unreachable, shown
-from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, shapes
+from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, leader_of, shapes
 from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
@@ -193,10 +193,10 @@ class Chaos(Lookups):
             found = snapshots(client, self._controls, self._node_seconds)
         if not any(found.values()):
             raise Unreachable("no node answers")
-        leaders = [(view.term, name) for name, view in found.items() if view and view.role == "leader"]
-        if not leaders:
+        leader = leader_of(found.values())
+        if leader is None:
             raise Unavailable("no leader: nobody who answers leads")
-        return max(leaders)[1]
+        return leader.name
 
     def transfer(self, node: str) -> str:
         self._require(node)

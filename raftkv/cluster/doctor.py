@@ -15,7 +15,6 @@ from pathlib import Path
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.observe import NodeSnapshot
-from raftkv.raft import Role
 
 SYNCS = 20
 SYNC_SLOW_MS = 20.0
@@ -134,7 +133,7 @@ def _listens(endpoint: str) -> bool:
 
 def _one_leader(alive: list[NodeSnapshot], nodes: int) -> Iterator[Finding]:
     term = max(view.term for view in alive)
-    leaders = [view.name for view in alive if view.role == Role.LEADER.value and view.term == term]
+    leaders = [view.name for view in alive if view.leads and view.term == term]
     followers = [view for view in alive if view.leader in leaders and view.term == term]
     if len(leaders) == 1 and len(followers) > nodes // 2:
         yield Finding(Verdict.OK, f"{leaders[0]} leads term {term}, {len(followers)} of {nodes} agree")

@@ -80,7 +80,7 @@ class LiveFeed:
                 self._heard_at[_speaker(item)] = time.monotonic()
                 if control := self._controls.get(_speaker(item)):
                     self._backlog.hear(item, control)
-                if isinstance(item, NodeSnapshot) and item.role == "leader":
+                if isinstance(item, NodeSnapshot) and item.leads:
                     self._follow(item)
         except (zmq.Again, ValueError):
             pass

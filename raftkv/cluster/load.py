@@ -22,9 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from raftkv.client.calls import Call
-from raftkv.client.users import Stage as UserStage
-from raftkv.client.users import User
-from raftkv.cluster.stage import LoadHabits, Stage
+from raftkv.client.users import Stage, User
+from raftkv.cluster.stage import LoadHabits, SocketStage
 from raftkv.errors import SessionExpired
 from raftkv.history import Outcome, Recorder, Result, check_history
 from raftkv.keys import Key
@@ -77,7 +76,7 @@ class Rounds:
     """The load itself, on any stage: ``tend`` must be called now and then. One thread owns it."""
 
     def __init__(
-        self, stage: UserStage, endpoints: Sequence[str], run: str, tally: Tally, rng: random.Random
+        self, stage: Stage, endpoints: Sequence[str], run: str, tally: Tally, rng: random.Random
     ) -> None:
         """``run`` names it, and must be new: its keys begin with ``load/<run>/``."""
         self._stage = stage
@@ -218,7 +217,7 @@ class BackgroundLoad:
         return replace(self._report, time=time.monotonic())
 
     def _work(self) -> None:
-        stage = Stage(self._endpoints, key=self._key)
+        stage = SocketStage(self._endpoints, key=self._key)
         try:
             self._play(stage)
         except Exception as error:  # a bug of ours; but whoever looks on must hear of it
@@ -228,7 +227,7 @@ class BackgroundLoad:
         finally:
             stage.close()
 
-    def _play(self, stage: Stage) -> None:
+    def _play(self, stage: SocketStage) -> None:
         rounds = Rounds(stage, self._endpoints, secrets.token_hex(4), self._tally, random.Random())
         rounds.begin()
         while not self._stop.is_set():

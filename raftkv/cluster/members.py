@@ -14,8 +14,8 @@ from typing import Any
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.config import NODES_MAX
 from raftkv.errors import ClientError, ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
-from raftkv.observe import MemberSnapshot, NodeSnapshot
-from raftkv.raft import Part, Refusal, Role
+from raftkv.observe import MemberSnapshot, NodeSnapshot, leader_of
+from raftkv.raft import Part, Refusal
 from raftkv.raft.quorum import majority
 
 POLL_SECONDS = 0.02
@@ -65,14 +65,14 @@ class Members:
     def rows(self) -> list[Row]:
         """By the leader's word; where nobody leads, by that of the node that knows most."""
         view = self._best_view()
-        self._leading = [view.name] if view.role == Role.LEADER.value else []
+        self._leading = [view.name] if view.leads else []
         if self._leading:  # whoever has left would only be waited for
             known = {member.name for member in view.members}
             self._controls = {name: at for name, at in self._controls.items() if name in known}
         lags = {peer.name: view.last_index - peer.match_index for peer in view.peers if peer.active}
-        if view.role == Role.LEADER.value:
+        if view.leads:
             lags[view.name] = 0
-        leader = view.name if view.role == Role.LEADER.value else None
+        leader = view.name if view.leads else None
         return [
             Row(
                 each.name, each.part, each.name == leader, lags.get(each.name), each.incarnation, each.address
@@ -127,13 +127,12 @@ class Members:
         Whoever led when it was last asked is asked first, and alone: a dead node would cost a second."""
         while True:
             known = {name: self._controls[name] for name in self._leading}
-            found = [view for view in self._look(known) if view.role == Role.LEADER.value]
-            if found:
-                return found[0]
+            leader = leader_of(self._look(known))
+            if leader:
+                return leader
             views = self._views()
-            found = [view for view in views if view.role == Role.LEADER.value]
-            if found:
-                leader = max(found, key=lambda view: view.term)
+            leader = leader_of(views)
+            if leader:
                 self._leading = [leader.name]
                 return leader
             self._leading = []
@@ -214,7 +213,7 @@ class Members:
         views = self._views()
         if not views:
             raise Unreachable("no node answers")
-        return max(views, key=lambda view: (view.role == Role.LEADER.value, view.term, view.last_index))
+        return max(views, key=lambda view: (view.leads, view.term, view.last_index))
 
     def _views(self) -> list[NodeSnapshot]:
         return self._look(self._controls)

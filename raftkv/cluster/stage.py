@@ -27,7 +27,7 @@ class LoadHabits:
     pinned_share: float = 0.3
 
 
-class Stage:
+class SocketStage:
     """Implements ``client.users.Stage``. Its timers are those of the users: a few each."""
 
     def __init__(self, endpoints: Sequence[str], seed: int | None = None, key: Key | None = None) -> None:

@@ -10,6 +10,7 @@ from raftkv.observe.describe import (
 )
 from raftkv.observe.events import Earlier, Event, from_raft
 from raftkv.observe.snapshot import (
+    LEADER,
     DiskFault,
     LinkFault,
     LinkSnapshot,
@@ -21,9 +22,11 @@ from raftkv.observe.snapshot import (
     NodeSnapshot,
     PeerSnapshot,
     ProcessSnapshot,
+    leader_of,
 )
 
 __all__ = [
+    "LEADER",
     "DiskFault",
     "Earlier",
     "Event",
@@ -43,4 +46,5 @@ __all__ = [
     "describe_link_fault",
     "describe_raw",
     "from_raft",
+    "leader_of",
 ]

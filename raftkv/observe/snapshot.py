@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from raftkv.types import LogIndex, NodeId, Term
+
+LEADER = "leader"
+"""A role, by its name in the core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,17 @@ class NodeSnapshot:
     configuration_committed: bool = True
     mailboxes: dict[str, int] = field(default_factory=dict)
     """By actor: the most messages that waited for it at once since the snapshot before."""
+
+    @property
+    def leads(self) -> bool:
+        """As far as it knows itself."""
+        return self.role == LEADER
+
+
+def leader_of(views: Iterable[NodeSnapshot | None]) -> NodeSnapshot | None:
+    """The leader of the highest term: a node that is cut off may still take itself for one. ``views``: None
+    of those that do not answer."""
+    return max((view for view in views if view and view.leads), key=lambda view: view.term, default=None)
 
 
 @dataclass(frozen=True, slots=True)

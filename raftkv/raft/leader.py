@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftkv.raft import snapshot, trace
+from raftkv.raft.configuration import Configuration
 from raftkv.raft.election import is_behind
 from raftkv.raft.log import ENTRY_OVERHEAD_BYTES, size_of
 from raftkv.raft.messages import (
@@ -151,7 +152,18 @@ class Leadership:
             self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
             self._raft.log.append_clock(self._raft.current_term, data)
 
+    def count_committed(self, index: LogIndex) -> None:
+        """Ahead of the log's own knowledge that entries up to there are."""
+        log = self._raft.log
+        self.uncommitted_bytes -= size_of(log.slice(LogIndex(log.commit_index + 1), index))
+
     # -- members
+
+    def adopt(self, configuration: Configuration) -> None:
+        """In effect from here on, whenever it is committed."""
+        self.uncommitted_bytes += len(configuration.encode()) + ENTRY_OVERHEAD_BYTES
+        self._raft.log.append_configuration(self._raft.current_term, configuration)
+        self.follow_configuration()
 
     def follow_configuration(self) -> None:
         """A book for everybody who has come, none for those who have gone."""
@@ -253,8 +265,7 @@ class Leadership:
         matched[raft.node_id] = log.persisted_index
         index = LogIndex(reached_by_quorum(matched, raft.configuration))
         if index > log.commit_index and log.matches(index, raft.current_term):
-            newly = log.slice(LogIndex(log.commit_index + 1), index)
-            self.uncommitted_bytes -= size_of(newly)
+            self.count_committed(index)
             log.commit_to(index)
             votes = raft.configuration.votes
             self._thrift.committers = {node for node in matched if matched[node] >= index and votes(node)}

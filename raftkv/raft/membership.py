@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from raftkv.raft import trace
 from raftkv.raft.configuration import MEMBERS_MAX, Configuration, Member, Part
-from raftkv.raft.log import ENTRY_OVERHEAD_BYTES
 from raftkv.raft.state import Membership, Role
 from raftkv.types import NodeId
 
@@ -84,7 +83,7 @@ def request(raft: Raft, change: Change) -> Refusal | None:
         return planned
     if isinstance(change, Promote | Replace) and not _may_vote(raft, change):
         return Refusal.NOT_CAUGHT_UP
-    _append(raft, planned)
+    leadership.adopt(planned)
     return None
 
 
@@ -176,7 +175,7 @@ def advance(raft: Raft) -> None:
     if not log.matches(log.commit_index, raft.current_term):
         return
     if now.joint:
-        _append(raft, now.left())
+        leadership.adopt(now.left())
     elif raft.node_id not in now.voters:
         _retire(raft)
     else:
@@ -195,16 +194,9 @@ def _note_heard(raft: Raft, now: Configuration) -> None:
                 bound.append(name)
             noted = noted.with_member(replace(member, incarnation=incarnation, address=address))
     if noted != now:
-        _append(raft, noted)
+        raft.leadership.adopt(noted)
         for name in bound:
             raft.leadership.reopen(name)
-
-
-def _append(raft: Raft, configuration: Configuration) -> None:
-    assert raft.leadership
-    raft.leadership.uncommitted_bytes += len(configuration.encode()) + ENTRY_OVERHEAD_BYTES
-    raft.log.append_configuration(raft.current_term, configuration)
-    raft.leadership.follow_configuration()
 
 
 def _retire(raft: Raft) -> None:

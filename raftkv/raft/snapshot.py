@@ -198,8 +198,7 @@ class Snapshots:
         if mark.index > log.last_applied:
             configuration = Configuration.decode(mark.configuration) if mark.configuration else None
             if raft.leadership and mark.index > log.commit_index:
-                newly = log.slice(LogIndex(log.commit_index + 1), mark.index)
-                raft.leadership.uncommitted_bytes -= size_of(newly)
+                raft.leadership.count_committed(mark.index)
             kept = log.restore(mark.index, mark.term, configuration)
             self.installed = mark
             if not kept:

@@ -199,7 +199,7 @@ class LocalCluster:
             views = [view for view in self.status().values() if view]
             newest = max((view.term for view in views), default=0)
             for view in views:
-                if view.role == "leader" and view.term == newest and view.name != other_than:
+                if view.leads and view.term == newest and view.name != other_than:
                     return view.name
             return None
 
@@ -213,7 +213,7 @@ class LocalCluster:
             alive = [view for view in views if view]
             return (
                 len(alive) == len(views)
-                and any(view.role == "leader" for view in alive)
+                and any(view.leads for view in alive)
                 and all(view.applied_index == view.commit_index for view in alive)
                 and len({(view.term, view.leader, view.applied_index) for view in alive}) == 1
             )

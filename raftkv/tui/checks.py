@@ -102,7 +102,7 @@ def _checked(checks: Checks, invariant: int, snapshot: NodeSnapshot, problem: st
 
 
 def _elections(checks: Checks, snapshot: NodeSnapshot) -> Checks:
-    if snapshot.role != "leader":
+    if not snapshot.leads:
         return checks
     known = dict(checks.leaders).get(snapshot.term)
     problem = f"{known} and {snapshot.name} both lead term {snapshot.term}"
@@ -134,7 +134,7 @@ def _life(checks: Checks, snapshot: NodeSnapshot) -> Checks:
 
 def _completeness(checks: Checks, snapshot: NodeSnapshot) -> Checks:
     """Of later terms only: a deposed leader may well lack what its successor has committed."""
-    if snapshot.role == "leader" and checks.commit_index and snapshot.term > checks.commit_term:
+    if snapshot.leads and checks.commit_index and snapshot.term > checks.commit_term:
         lacks = snapshot.last_index < checks.commit_index
         problem = f"{snapshot.name} leads term {snapshot.term} without entry {checks.commit_index}"
         checks = _checked(checks, COMPLETENESS, snapshot, problem if lacks else None)

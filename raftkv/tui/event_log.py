@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raftkv.observe import Event, describe, describe_raw, events
+from raftkv.observe import LEADER, Event, describe, describe_raw, events
 from raftkv.raft import trace
 
-LEADER = "leader"  # of NodeSnapshot.role
 LINES_MAX = 500
 """Of the event log kept: some ten stormy elections, and drawn from a tuple of this size."""
 LATE_LINES_MAX = 50

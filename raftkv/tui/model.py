@@ -23,10 +23,11 @@ from raftkv.observe import (
     NodeSnapshot,
     ProcessSnapshot,
     events,
+    leader_of,
 )
 from raftkv.tui import checks, event_log, since, terms
 from raftkv.tui.checks import Checks, Finding
-from raftkv.tui.event_log import LEADER, LogLine, clean
+from raftkv.tui.event_log import LogLine, clean
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terms import Terms
 
@@ -259,10 +260,9 @@ def lag(state: State, name: str) -> int | None:
     Taken from the leader's own book, because the snapshots of two nodes are up to a tenth of a
     second apart and their last indexes then differ by a thousand entries under load.
     """
-    leaders = [node.snapshot for node in state.nodes if node.snapshot and node.snapshot.role == LEADER]
-    if not leaders:
+    leader = leader_of(node.snapshot for node in state.nodes)
+    if leader is None:
         return None
-    leader = max(leaders, key=lambda snapshot: snapshot.term)
     if leader.name == name:
         return 0
     match = next((peer.match_index for peer in leader.peers if peer.name == name), None)

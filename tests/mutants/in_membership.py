@@ -42,7 +42,7 @@ MUTANTS = (
         "no-joint-configuration",
         "a node is replaced without a joint configuration in between",
         "§6",
-        Edit(membership.request, "_append(raft, planned)", "_append(raft, planned.left())"),
+        Edit(membership.request, "leadership.adopt(planned)", "leadership.adopt(planned.left())"),
     ),
     _mutant(
         "change-before-no-op",

@@ -241,7 +241,7 @@ LOG = (
         "uncommitted-never-subtracted",
         "what has committed still counts as uncommitted, until nothing more is taken",
         "39",
-        Edit(Leadership.maybe_commit, "self.uncommitted_bytes -= size_of(newly)", "pass"),
+        Edit(Leadership.maybe_commit, "self.count_committed(index)", "pass"),
     ),
 )
 

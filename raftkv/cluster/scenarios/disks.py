@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from raftkv.cluster.scenarios.model import Scenario
-from raftkv.cluster.scenarios.stage import FAULT_SECONDS, Judgement, Stage, leads
+from raftkv.cluster.scenarios.stage import FAULT_SECONDS, Judgement, Stage
 from raftkv.cluster.scenarios.views import describe
 from raftkv.errors import ClientError, ScenarioFailed
 from raftkv.kv import prefix_end
@@ -55,13 +55,13 @@ def _ahead_of_disk(stage: Stage, leader: str) -> Judgement:
     stage.put("slow-disk", "acknowledged")
     view = stage.view(leader)
     found = f"commit index {view.commit_index}, durable on {leader}: {view.persisted_index}"
-    return leads(view) and view.persisted_index < view.commit_index, found
+    return view.leads and view.persisted_index < view.commit_index, found
 
 
 def _deposed_while_writing(stage: Stage, old: str, rest: list[str]) -> Judgement:
     stage.put("slow-disk", "while it hangs")
     view = stage.view(old)
-    return not leads(view) and any(map(leads, stage.views(rest).values())), describe([view])
+    return not view.leads and any(other.leads for other in stage.views(rest).values()), describe([view])
 
 
 def disk_full(stage: Stage) -> None:

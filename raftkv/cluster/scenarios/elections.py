@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raftkv.cluster.scenarios.model import Scenario
-from raftkv.cluster.scenarios.stage import FAULT_SECONDS, TRIES_MAX, WAIT_SECONDS, Judgement, Stage, leads
+from raftkv.cluster.scenarios.stage import FAULT_SECONDS, TRIES_MAX, WAIT_SECONDS, Judgement, Stage
 from raftkv.cluster.scenarios.views import describe
 from raftkv.errors import ClientError, ScenarioFailed
 from raftkv.observe import LinkFault, NodeSnapshot
@@ -66,11 +66,11 @@ def _await_split(stage: Stage, rest: list[str], above: int) -> tuple[int, str] |
     def look() -> bool:
         views = stage.views(rest)
         terms = {view.term for view in views.values()}
-        alone = all(view.voted_for == name and not leads(view) for name, view in views.items())
+        alone = all(view.voted_for == name and not view.leads for name, view in views.items())
         if len(views) == len(rest) and len(terms) == 1 and min(terms) > above and alone:
             votes = ", ".join(f"{name} voted for {view.voted_for}" for name, view in views.items())
             seen.append((min(terms), f"term {min(terms)}: {votes}"))
-        return bool(seen) or any(map(leads, views.values()))
+        return bool(seen) or any(view.leads for view in views.values())
 
     stage.happens(look, SPLIT_SECONDS)
     return seen[0] if seen else None
@@ -128,7 +128,7 @@ def _read_at_cut_off(stage: Stage, node: str, revision: int) -> None:
 
 def _has_stepped_down(stage: Stage, node: str) -> Judgement:
     view = stage.view(node)
-    return not leads(view), describe([view])
+    return not view.leads, describe([view])
 
 
 def one_way_link(stage: Stage) -> None:
@@ -158,7 +158,7 @@ def one_way_link(stage: Stage) -> None:
     )
     stage.put("one-way-link", "undisturbed")
     now = stage.leader(among=rest)
-    stage.assure("the cluster serves meanwhile", leads(now), f"a write, with {describe([now])}")
+    stage.assure("the cluster serves meanwhile", now.leads, f"a write, with {describe([now])}")
     stage.say("Mend the links.")
     stage.did(stage.chaos.heal().command)
     stage.await_whole()
@@ -182,7 +182,7 @@ def paused_leader(stage: Stage) -> None:
     stage.put("paused-leader", "new")
     stage.assure(
         "two nodes think that they lead",
-        leads(new) and leads(old),
+        new.leads and old.leads,
         f"{old.name}, stopped as the leader of term {old.term}; {new.name} in term {new.term}",
     )
     stage.ask(

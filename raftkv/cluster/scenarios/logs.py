@@ -14,7 +14,6 @@ from raftkv.cluster.scenarios.stage import (
     WAIT_SECONDS,
     Judgement,
     Stage,
-    leads,
 )
 from raftkv.cluster.scenarios.views import describe, term_at
 from raftkv.errors import ClientError, ConfigError, ScenarioFailed
@@ -144,7 +143,7 @@ def _stage_figure_8(stage: Stage) -> _Moment | None:
     pairs = [(f"large/{number}", str(number) * LARGE_BYTES) for number in range(2)]
     old, first, last = stage.strand(lambda _: stage.chaos.partition(everybody, FAULT_SECONDS), pairs)
     me = old.name
-    stage.wait(f"{me} steps down", lambda: not leads(stage.view(me)) or None)
+    stage.wait(f"{me} steps down", lambda: not stage.view(me).leads or None)
     helpers = stage.others(me)[: len(stage.names) // 2]
     stage.say(
         f"Its entries {first} to {last} are of term {old.term}. Let {', '.join(helpers)} hear it again."
@@ -163,22 +162,22 @@ def _stage_figure_8(stage: Stage) -> _Moment | None:
         view = stage.view(me)
         matched = sorted((peer.match_index for peer in view.peers if peer.name in stage.names), reverse=True)
         index = int(matched[len(stage.names) // 2 - 1]) if matched else 0
-        if leads(view) and first <= index <= last and view.commit_index < first:
+        if view.leads and first <= index <= last and view.commit_index < first:
             seen.append(_Moment(view, index))
-        return bool(seen) or not leads(view) or view.commit_index >= first
+        return bool(seen) or not view.leads or view.commit_index >= first
 
     stage.happens(look, WAIT_SECONDS)
     return seen[0] if seen else None
 
 
 def _leads_above(view: NodeSnapshot, term: int) -> NodeSnapshot | None:
-    return view if leads(view) and view.term > term else None
+    return view if view.leads and view.term > term else None
 
 
 def _commits_with_own(view: NodeSnapshot, before: NodeSnapshot, index: int) -> Judgement:
     """Looked at again and again: at no moment may the commit index stand at an entry of the old term."""
     commit, term = view.commit_index, term_at(view, view.commit_index)
-    if leads(view) and before.commit_index < commit and term is not None and term < before.term:
+    if view.leads and before.commit_index < commit and term is not None and term < before.term:
         raise ScenarioFailed(
             "nothing of an earlier term is committed before an entry of the leader's own",
             f"commit index {commit} at an entry of term {term}, {describe([view])}",

@@ -37,7 +37,6 @@ from raftkv.errors import (
     Unreachable,
 )
 from raftkv.observe import NodeSnapshot
-from raftkv.raft import Role
 
 FAULT_SECONDS = 300.0
 """A fault's lifetime: longer than any scenario takes, with time to think about its question."""
@@ -388,7 +387,3 @@ class Stage:
             if time.monotonic() >= deadline:
                 return None
             self._pause.wait(LOOK_SECONDS)
-
-
-def leads(view: NodeSnapshot) -> bool:
-    return view.role == Role.LEADER.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from raftkv.observe import NodeSnapshot
-from raftkv.raft import Part, Role
+from raftkv.raft import Part
 
 Views = Mapping[str, NodeSnapshot]
 
@@ -22,7 +22,7 @@ def serving_leader(views: Iterable[NodeSnapshot], above: int = 0) -> NodeSnapsho
     found = list(views)
     newest = max((view.term for view in found), default=0)
     for view in found:
-        leads = view.role == Role.LEADER.value and view.term == newest > above
+        leads = view.leads and view.term == newest > above
         if leads and term_at(view, view.commit_index) == view.term:
             return view
     return None
@@ -30,7 +30,7 @@ def serving_leader(views: Iterable[NodeSnapshot], above: int = 0) -> NodeSnapsho
 
 def voters(views: Iterable[NodeSnapshot]) -> tuple[str, ...]:
     """As the node says that knows most, in the order of the configuration."""
-    best = max(views, key=lambda view: (view.role == Role.LEADER.value, view.term, view.last_index))
+    best = max(views, key=lambda view: (view.leads, view.term, view.last_index))
     return tuple(member.name for member in best.members if member.part == Part.VOTER.value)
 
 
@@ -45,7 +45,7 @@ def ailments(names: Sequence[str], views: Views) -> list[str]:
         found += [f"{name}: {fault}" for fault in view.faults]
         found += [f"{name}: alarm {alarm}" for alarm in view.alarms]
         found += [f"{name}: fault on the link to {link.to}" for link in view.links if link.fault]
-    leaders = [name for name in names if views[name].role == Role.LEADER.value]
+    leaders = [name for name in names if views[name].leads]
     if len(leaders) != 1:
         return [*found, f"{len(leaders)} leaders" if leaders else "no leader"]
     astray = [name for name in names if views[name].leader != leaders[0]]

@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 
 from raftkv.client.users import User
-from raftkv.cluster.stage import PUMP_SECONDS, LoadHabits, Stage
+from raftkv.cluster.stage import PUMP_SECONDS, LoadHabits, SocketStage
 from raftkv.history import Op, Recorder, Result
 from raftkv.kv.commands import Code
 
 
-class Load(Stage):
+class Load(SocketStage):
     """``work`` lets the users work; ``history`` holds what they did. One thread owns it."""
 
     def __init__(self, endpoints: Sequence[str], users: int, habits: LoadHabits, rng: random.Random) -> None:

@@ -20,7 +20,7 @@ from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.torture.churn import Churn
 from raftkv.errors import RaftkvError
-from raftkv.observe import DiskFault, LinkFault, shapes
+from raftkv.observe import DiskFault, LinkFault, leader_of, shapes
 
 Undo = Callable[[], None]
 
@@ -270,8 +270,8 @@ class Nemesis:
     def _leader(self) -> str | None:
         with ControlClient() as client:
             found = snapshots(client, self._controls, NODE_SECONDS)
-        leaders = [(view.term, name) for name, view in found.items() if view and view.role == "leader"]
-        return max(leaders)[1] if leaders else None
+        leader = leader_of(found.values())
+        return leader.name if leader else None
 
 
 def _nothing() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from raftkv.observe import LEADER
 from raftkv.tui.checks import Checks
-from raftkv.tui.event_log import LEADER, LogLine, is_election
+from raftkv.tui.event_log import LogLine, is_election
 from raftkv.tui.model import (
     State,
     Stretch,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import Enum
 
 from raftkv.observe import NodeSnapshot
-from raftkv.tui.event_log import LEADER
 from raftkv.tui.model import EXITED, PAUSED, NodeState, State
 
 SILENT_SECONDS = 1.5
@@ -62,7 +61,7 @@ def leader(state: State, now: float) -> NodeState | None:
 
 
 def claims_to_lead(node: NodeState) -> bool:
-    return node.snapshot is not None and node.snapshot.role == LEADER
+    return node.snapshot is not None and node.snapshot.leads
 
 
 def stale_leader(state: State, node: NodeState, now: float) -> bool:

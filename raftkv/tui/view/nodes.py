@@ -155,7 +155,7 @@ def timer_cell(row: Row, _: int = 0) -> Span:
             return Span(f"for {duration(row.now - last_word(row.node, row.now))}", "warn")
     if snapshot is None or row.health is Health.WAITING:
         return Span("–")
-    if snapshot.role == "leader":
+    if snapshot.leads:
         counted = voters(row.state, snapshot)
         active = 1 + sum(peer.active for peer in snapshot.peers if peer.name in counted)
         enough = active >= quorum(row.state, snapshot)
