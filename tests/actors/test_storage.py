@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 
-from raftkv.actors.messages import DiskPressure, Write
+import pytest
+
+from raftkv.actors.messages import DiskPressure, Step, Write
+from raftkv.actors.raft import RaftActor, SnapshotRule
 from raftkv.actors.storage import BACKLOG_BYTES_MAX, WRITE_OVERHEAD_BYTES, DiskResult, StorageActor
+from raftkv.kv import Retention
 from raftkv.observe import DiskFault
-from raftkv.raft import Entry, EntryKind, HardState
-from raftkv.raft.messages import PersistMark
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, Raft, RaftOptions
+from raftkv.raft.messages import AppendEntries, PersistMark
 from raftkv.storage import DiskJob
-from raftkv.types import LogIndex, Term
+from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
 
 DONE = DiskResult(True, None, 0.001, 0, 0)
 TERM = Term(1)
+NOWHERE = LogIndex(0)
 
 
 class Idle:
@@ -77,6 +82,25 @@ def test_what_only_waits_for_others_becomes_a_backlog_as_well() -> None:
     actor.end_of_turn()
     (pressure,) = [message for to, message in context.sent if to == "raft"]
     assert pressure == DiskPressure(False, True)
+
+
+@pytest.mark.parametrize("entries", [0, 1])
+def test_a_backlogged_node_takes_no_appends_also_not_those_that_only_ask_where_it_is(entries: int) -> None:
+    context = Recorded()
+    n1, n2, n3 = (NodeId(f"n{number}") for number in (1, 2, 3))
+    raft = Raft(
+        n1, Configuration.of([n1, n2, n3]), RaftOptions(), random.Random(1), HardState(TERM, None, NOWHERE)
+    )
+    actor = RaftActor(
+        context, raft, 0.01, SnapshotRule(1000, 1 << 20), ("i", ()), Retention(100, 1000, 1 << 20)
+    )
+    sent = [Entry(LogIndex(1), TERM, EntryKind.COMMAND, b"x")] * entries
+    asked = Step([AppendEntries(n2, n1, TERM, NOWHERE, Term(0), sent, NOWHERE)])
+    for backlogged in (True, False):
+        actor.handle(DiskPressure(False, backlogged))
+        actor.handle(asked)
+        actor.end_of_turn()
+        assert bool(context.of(Write)) is not backlogged
 
 
 def test_a_backlog_is_told_when_it_is_one_and_when_it_is_none_any_more() -> None:

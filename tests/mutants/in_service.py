@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
+from raftkv.actors.node import Node
 from raftkv.actors.raft import RaftActor
 from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
@@ -199,6 +200,32 @@ ACTORS = (
         "what waited for the disk without a write of its own stays on the books",
         "39",
         Edit(StorageActor._on_append, "self.backlog_bytes -= _size(waited)", "pass"),
+    ),
+    _actors(
+        "backlog-of-questions",
+        "a backlogged node takes on what asks where it is, for as long as its disk hangs",
+        "39",
+        Edit(
+            RaftActor._step,
+            "isinstance(inner, AppendEntries):",
+            "isinstance(inner, AppendEntries) and inner.entries:",
+        ),
+    ),
+    _actors(
+        "logged-again",
+        "a leader appends a write again each time that its client asks for it",
+        "39",
+        Edit(
+            GatewayActor._admit,
+            "return None  # it is in our log: to append it again, because we are slow, would make us slower",
+            "pass",
+        ),
+    ),
+    _actors(
+        "turn-of-any-size",
+        "a turn takes in as many frames as ever, however many requests are in each",
+        "39",
+        Edit(Node.turn, "receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)", "receive(FRAMES_A_TURN_MAX)"),
     ),
     _actors(
         "released-on-submit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.store import StoreActor
 from raftkv.kv.machine import StateMachine
 from raftkv.kv.sessions import Sessions
@@ -198,5 +199,19 @@ MUTANTS = (
             "incoming.feed(chunk)",
             "incoming.whole = chunk.number + 1 == chunk.mark.chunks",
         ),
+    ),
+    _mutant(
+        Part.RAFT,
+        "refused-and-begun-anew",
+        "a snapshot for which there was no room is asked for again at once",
+        "39",
+        Edit(RaftSnapshots.chunk_refused, "self._refusing_ticks = REFUSING_TICKS", "pass"),
+    ),
+    _mutant(
+        Part.ACTORS,
+        "half-a-state-kept",
+        "what was restored of a snapshot that the core has given up stays in memory",
+        "",
+        Edit(RaftActor._stop_restoring, 'send("store", StopRestoring(self._restoring))', "now()"),
     ),
 )
