@@ -86,6 +86,8 @@ class StorageActor:
         self._queue: deque[Write] = deque()
         self.backlog_bytes = 0
         """Of what waits behind the batch under way."""
+        self.messages_lost = 0
+        """That would have waited in a queue which is too long already."""
         self._writing: list[Write] = []
         """Those of the batch under way."""
         self._chunks: deque[ChunkTask] = deque()
@@ -110,6 +112,8 @@ class StorageActor:
             case Write():
                 if message.mark is None and not self._queue and not self._writing:
                     self._release([message])  # nothing it could depend on is under way
+                elif message.mark is None and self.backlog_bytes > BACKLOG_BYTES_MAX:
+                    self.messages_lost += len(message.messages)  # as on a network; they are asked for again
                 else:
                     self._queue.append(message)
                     self.backlog_bytes += _size(message)

@@ -59,7 +59,7 @@ class ZmqPort:
                     parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
                     parts.append(receive(_NOBLOCK))
-                left -= len(parts[-1])
+                left -= sum(map(len, parts))
                 if left <= 0:
                     break
                 # Mostly there is one, and to ask takes half of what ``Again`` does (3.6 to 8.3 µs).

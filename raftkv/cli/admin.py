@@ -154,7 +154,7 @@ def doctor(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Look a cluster over, from its ports to equal states and the disk; exit 1 if it is ill.
+    """Look a cluster over, from its ports to equal states and the disk; exit 1 if anything is bad.
 
     The disk is looked at where this machine's data is known: with --data, --config, or in ./.raftkv.
     """

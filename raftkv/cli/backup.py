@@ -197,7 +197,7 @@ def recover(
 
     folder = data or DEFAULT_DATA
     if not force:
-        raise ConfigError("this may lose writes; say --force-new-cluster if a majority is lost for good")
+        raise ConfigError("this may lose writes; pass --force-new-cluster if a majority is lost for good")
     if not (folder / "cluster.toml").is_file():
         raise ConfigError(f"{folder} holds no cluster; expected {folder / 'cluster.toml'}")
     lock = FolderLock(folder)
@@ -231,7 +231,7 @@ def recover(
 
 def _confirmed() -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError("nobody is there to be asked; say --yes")
+        raise ConfigError("nobody is there to be asked; pass --yes")
     try:
         return input("type 'yes' to go on: ").strip() == "yes"
     except (EOFError, ValueError):  # Ctrl-D, or what is no text

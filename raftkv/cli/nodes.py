@@ -218,6 +218,7 @@ def _up_with_dashboard(launcher: Launcher, folder: Path, record: Path | None) ->
 
 def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: bool, degraded: bool) -> None:
     """Start ourselves again in a session of our own, and wait for the line that says it is ready."""
+    from raftkv.cluster.local import is_locked
     from raftkv.cluster.ourselves import own_command
     from raftkv.cluster.process import open_log
 
@@ -229,7 +230,7 @@ def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: 
     command += ["--base-port", str(base_port)] if base_port is not None else []
     command += ["--fresh"] if fresh else []
     command += ["--degraded"] if degraded else []
-    with os.fdopen(open_log(log_path), "ab") as log:
+    with os.fdopen(open_log(log_path, is_locked(folder)), "ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

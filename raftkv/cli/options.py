@@ -49,7 +49,9 @@ def find_target(endpoints: str | None, config: Path | None, data: Path | None) -
     global _found
     if shared and endpoints is None and config is None and data is None:
         with suppress(RaftkvError):  # what it was when the shell began will do
-            shared.target = shared.find()
+            found = shared.find()
+            if found.source == shared.target.source:  # or that one has ended, and this is another cluster
+                shared.target = found
         _found = shared.target
     else:
         _found = find(endpoints, config, data)
@@ -108,7 +110,7 @@ def connect(target: Target, timeout: float) -> Iterator[Client]:
     from raftkv.client import Client
 
     check_timeout(timeout)
-    if shared and shared.target.source == target.source:
+    if shared and target is shared.target:
         own = shared.timeout if timeout == DEFAULT_TIMEOUT else timeout
         before, shared.client.timeout = shared.client.timeout, own
         try:

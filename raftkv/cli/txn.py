@@ -107,10 +107,10 @@ def _read(file: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A member that stands there twice would lose what the first one says."""
+    """A field that appears twice would lose what the first one says."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ConfigError("a member of the transaction's JSON stands there twice")
+        raise ConfigError("a field of the transaction's JSON appears twice")
     return found
 
 
@@ -209,7 +209,9 @@ def _flag(document: dict[str, Any], name: str) -> bool:
 def _known(document: dict[str, Any], what: str, known: set[str]) -> None:
     for name in document:
         if name not in known:
-            raise ConfigError(f"{what} knows no {shown(name)}; it knows {', '.join(sorted(known - {'op'}))}")
+            raise ConfigError(
+                f"{what} has no field {shown(name)}; its fields are {', '.join(sorted(known - {'op'}))}"
+            )
 
 
 def _bytes(document: dict[str, Any], name: str) -> bytes:

@@ -39,7 +39,9 @@ def refusal(monitor: zmq.Socket[bytes], key: Key | None) -> str | None:
         return f"{whose} is not on its list, or not for that"
     if event["value"] != _MECHANISM:
         return None
-    return "it has no keys, and speaks openly" if key else "it wants a key (RAFTKV_KEY names the file of one)"
+    return (
+        "it has no keys: connect without one" if key else "it wants a key (RAFTKV_KEY names the file of one)"
+    )
 
 
 def close(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:

@@ -91,7 +91,7 @@ def cas(key: Bytes, expected: Bytes | None, value: Bytes) -> Request[CasResult]:
 
 def compact(revision: int) -> Request[int]:
     if not to_revision(revision):
-        raise InvalidRequest("compact up to which revision?")
+        raise InvalidRequest("compact takes a revision from 1")
     return Request((Op.COMPACT, revision), lambda response: response.revision, True)
 
 

@@ -4,6 +4,7 @@ chaos``. Each returns the command line that does the same."""
 from __future__ import annotations
 
 import shlex
+import string
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ LAUNCHER_SECONDS = 15.0
 """A polite end may take its time before it is enforced."""
 POLL_SECONDS = 0.02
 BLOCKED = LinkFault(block=True)
+_PLAIN = (string.ascii_letters + string.digits + "/_.-").encode()
 
 
 class Chaos(Lookups):
@@ -309,4 +311,5 @@ def _typed(word: bytes) -> str:
         text = word.decode("utf-8")
         if text.isprintable():
             return shlex.quote(text)
-    return "$'" + repr(word)[2:-1].replace("\\'", "'").replace("'", "\\'") + "'"
+    # Whoever may have written it: when it is pasted it must not end the quotation.
+    return "$'" + "".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in word) + "'"

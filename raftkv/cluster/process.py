@@ -171,12 +171,12 @@ def _main(config_path: str, name: str, log_folder: str, echo: bool, pipe: Connec
             teller.close()
 
 
-def open_log(path: Path) -> int:
-    """The descriptor of a log of events, which is begun anew where it has become too long."""
-    fresh = path.exists() and path.stat().st_size > LOG_BYTES_MAX
-    return os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if fresh else os.O_APPEND), 0o644
-    )
+def open_log(path: Path, in_use: bool = False) -> int:
+    """The descriptor of a log of events, which is begun anew where it has become too long, unless somebody
+    else writes to it."""
+    fresh = not in_use and path.exists() and path.stat().st_size > LOG_BYTES_MAX
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | (os.O_TRUNC if fresh else 0)
+    return os.open(path, flags, 0o644)
 
 
 def _exit_code(error: RaftkvError) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from raftkv.client import AsyncClient, Client, requests, txn
-from raftkv.client.requests import RangePage
+from raftkv.client.requests import RangePage, Request
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, Entry, TxnResult
-from raftkv.errors import InvalidRequest, LockLost, shown
+from raftkv.errors import InvalidRequest, LockLost, OutcomeUnknown, Unavailable, shown
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
 from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, patiently, places_of, prefix_of, read_all
@@ -52,7 +54,8 @@ class _Meeting:
                 # Only if all who were counted are there still: one whose time is up may leave meanwhile.
                 there = [txn.create_revision(entry.key) == entry.create_revision for entry in page.entries]
                 counted = there[: self._parties]
-                yield requests.txn([txn.absent(self._gate), *counted], [txn.put(self._gate, b"")], [])
+                opened = [txn.put(self._gate, b"")]
+                yield from _try(requests.txn([txn.absent(self._gate), *counted], opened, []))
                 continue
             now: float = yield Now()
             if deadline is not None and now >= deadline:
@@ -83,7 +86,7 @@ class _Meeting:
             if gate is None or gate.create_revision != self._met:
                 return True  # whoever is here now is of another meeting
             if (yield from self._close(gate, page)):
-                return True
+                continue
             now: float = yield Now()
             if deadline is not None and now >= deadline:
                 return False
@@ -94,12 +97,18 @@ class _Meeting:
         return Changed(self._prefix, prefix_end(self._prefix), page.revision, patience)
 
     def _close(self, gate: Entry, page: RangePage) -> Script[bool]:
-        """Whether all of the meeting that ``gate`` was opened for have left; then it is closed."""
+        """Whether all of the meeting that ``gate`` was opened for have left; then it tries to close it."""
         if any(entry.create_revision < gate.create_revision for entry in page.entries):
             return False
         same = txn.create_revision(self._gate) == gate.create_revision
-        yield requests.txn([same], [txn.delete(self._gate)], [])
+        yield from _try(requests.txn([same], [txn.delete(self._gate)], []))
         return True
+
+
+def _try(request: Request[TxnResult]) -> Script[None]:
+    """The next look tells what has come of it, also where nobody has answered."""
+    with suppress(Unavailable, OutcomeUnknown):
+        yield request
 
 
 class Barrier(_Meeting):

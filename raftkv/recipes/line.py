@@ -76,7 +76,7 @@ class Place:
     def join(self, value: bytes = b"") -> Script[None]:
         """Take a place. Raises ``ClientError``; then there is none."""
         if self.key:
-            raise LockLost("there is a place in the line already")
+            raise LockLost("this object waits for it, or has it, already")
         self.lease = yield Hold(self._ttl)
         assert self.lease
         self.lease.keep()

@@ -60,7 +60,7 @@ class SimPort:
         frames: list[list[bytes]] = []
         while self.inbox and len(frames) < frames_max and bytes_max > 0:
             frames.append(self.inbox.popleft())
-            bytes_max -= len(frames[-1][-1])
+            bytes_max -= sum(map(len, frames[-1]))
         return frames
 
     def send(self, frame: Sequence[bytes]) -> bool:

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
-from raftkv.actors.messages import AppliedBatch, Frames, Propose, SendForward, SoftStateChanged
+from raftkv.actors.messages import (
+    AppliedBatch,
+    Frames,
+    ProposalRefused,
+    Propose,
+    SendForward,
+    SoftStateChanged,
+)
 from raftkv.actors.node import BYTES_A_TURN_MAX, FRAMES_A_TURN_MAX
 from raftkv.actors.system import System
 from raftkv.kv import Applied, Code
@@ -68,6 +75,15 @@ def test_what_is_asked_again_is_forwarded_again_but_not_logged_again(role: Role)
     forwarded = [message for message in others.heard if isinstance(message, SendForward)]
     assert (len(logged), len(forwarded)) == ((1, 0) if role is Role.LEADER else (0, 3))
     assert gateway.pending_writes == 1
+    if role is Role.LEADER:
+        for unlogged in (
+            ProposalRefused([KEY], Code.BUSY),
+            SoftStateChanged(SoftState(role, NodeId("n1"), Term(3))),
+        ):
+            turn(unlogged)
+            turn(Frames([[b"w", encode_requests(CLUSTER, [(9, Kind.WRITE, *KEY, b"command")])]]))
+        assert len([message for message in others.heard if isinstance(message, Propose)]) == 3
+        port.sent.clear()
     turn(AppliedBatch([Applied(*KEY, Answer(Code.OK, 5, b""))]))
     (answer,) = [decode_responses(frame) for frame in port.sent]
     assert [response[:2] for response in answer] == [(9, Code.OK)], "whoever asked last is answered"

@@ -12,7 +12,7 @@ from raftkv.actors.storage import BACKLOG_BYTES_MAX, WRITE_OVERHEAD_BYTES, DiskR
 from raftkv.kv import Retention
 from raftkv.observe import DiskFault
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Raft, RaftOptions
-from raftkv.raft.messages import AppendEntries, PersistMark
+from raftkv.raft.messages import AppendEntries, Heartbeat, PersistMark
 from raftkv.storage import DiskJob
 from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
@@ -82,6 +82,13 @@ def test_what_only_waits_for_others_becomes_a_backlog_as_well() -> None:
     actor.end_of_turn()
     (pressure,) = [message for to, message in context.sent if to == "raft"]
     assert pressure == DiskPressure(False, True)
+    before = actor.backlog_bytes
+    for _ in range(1000):
+        actor.handle(Write(None, None, [], [Heartbeat(NodeId("n1"), NodeId("n2"), TERM, NOWHERE, 0)]))
+    assert actor.backlog_bytes == before
+    assert actor.messages_lost == 1000, "as a network may lose them"
+    actor.handle(write(2))
+    assert actor.backlog_bytes > before, "what is to be written is never lost"
 
 
 @pytest.mark.parametrize("entries", [0, 1])

@@ -52,6 +52,22 @@ def test_one_frame_comes_whole_and_alone(
     assert port.receive(10) == []
 
 
+def test_no_more_is_taken_once_there_are_so_many_bytes(ports: tuple[ZmqPort, zmq.Socket[bytes]]) -> None:
+    """In whichever part of a frame."""
+    port, writer = ports
+    sent = [[bytes(400), b""], [b"", bytes(400)], [bytes(200), bytes(200)], [b"last"]]
+    for parts in sent:
+        writer.send_multipart(parts)
+    frames: list[list[bytes]] = []
+    while len(frames) < len(sent):
+        assert port.socket.poll(DEADLINE_MS), "nothing arrived in time"
+        some = port.receive(100, 500)
+        assert sum(len(part) for frame in some[:-1] for part in frame) < 500
+        assert len(some) <= 2
+        frames += some
+    assert [parts[1:] for parts in frames] == sent
+
+
 @pytest.mark.parametrize("frames_max", [1, 7, 100])
 def test_several_come_in_order_no_more_than_are_asked_for(
     ports: tuple[ZmqPort, zmq.Socket[bytes]], frames_max: int

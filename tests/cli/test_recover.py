@@ -99,8 +99,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        ([], 2, "say --force-new-cluster"),
-        (["--force-new-cluster"], 2, "nobody is there to be asked; say --yes"),
+        ([], 2, "pass --force-new-cluster"),
+        (["--force-new-cluster"], 2, "nobody is there to be asked; pass --yes"),
         (["--force-new-cluster", "--yes", "--node", "n9"], 2, "no node named 'n9'"),
         (["--force-new-cluster", "--yes", "--node", "n1"], 2, "nothing to recover of node n1"),
         (["--force-new-cluster", "--yes", "--data", "nowhere"], 2, "nowhere holds no cluster"),

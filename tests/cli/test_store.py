@@ -64,7 +64,7 @@ def test_a_transaction_in_json_and_in_text(cluster: LocalCluster) -> None:
     [
         ([], "a transaction is a JSON object"),
         ({"compare": {}}, "are lists"),
-        ({"comparison": []}, "knows no 'comparison'"),
+        ({"comparison": []}, "has no field 'comparison'"),
         ({"compare": [7]}, "a compare is a JSON object"),
         ({"compare": [{"key": "a", "target": "size", "to": 1}]}, "target 'size'"),
         ({"compare": [{"key": "a", "is": ">=", "to": "x"}]}, "is '>='"),
@@ -76,7 +76,7 @@ def test_a_transaction_in_json_and_in_text(cluster: LocalCluster) -> None:
         ({"success": [{"op": "put", "key": "a"}]}, "'value' is missing"),
         ({"success": [{"op": "put", "key": "", "value": "x"}]}, "the key is empty"),
         ({"success": [{"op": "put", "key": "a", "value": "x", "lease": "1"}]}, "a whole number"),
-        ({"success": [{"op": "get", "key": "a", "end": "b"}]}, "knows no 'end'"),
+        ({"success": [{"op": "get", "key": "a", "end": "b"}]}, "has no field 'end'"),
     ],
 )
 def test_a_transaction_without_sense_is_refused(cluster: LocalCluster, transaction: Any, why: str) -> None:
@@ -93,7 +93,7 @@ def test_a_count_is_printed_where_only_that_was_asked_for(cluster: LocalCluster)
 def test_no_json_and_no_file(cluster: LocalCluster) -> None:
     assert refused(invoke(cluster, "txn", stdin=b"{"), 2).startswith("stdin: not valid JSON")
     twice = b'{"success": [{"op": "put", "key": "twice", "value": "1"}], "success": []}'
-    assert "stands there twice" in refused(invoke(cluster, "txn", stdin=twice), 2)
+    assert "appears twice" in refused(invoke(cluster, "txn", stdin=twice), 2)
     assert "No such file" in refused(invoke(cluster, "txn", "nowhere.json"), 2)
 
 
@@ -338,6 +338,11 @@ def test_a_shell_looks_again_where_its_cluster_is(monkeypatch: pytest.MonkeyPatc
         assert find_target(None, None, None) is found[0]
         with options.connect(found[0], DEFAULT_TIMEOUT) as shared:
             assert shared is client
+        elsewhere = find_target("tcp://127.0.0.1:11", None, None)
+        with options.connect(elsewhere, DEFAULT_TIMEOUT) as other:
+            assert other is not client, "whoever names another cluster means that one"
+        found[0] = replace(target, source="cluster.toml")  # which lies beside what has ended
+        assert find_target(None, None, None).source == target.source
 
 
 def test_a_command_of_a_shell_leaves_the_signals_as_they_were(cluster: LocalCluster) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -195,7 +197,7 @@ def test_data_is_written_and_looked_up(chaos: Chaos, cluster: LocalCluster) -> N
         chaos.put(b"look/c", b"4"),
         chaos.delete(b"look/c"),
         chaos.put("look/ü".encode(), b"5"),
-        chaos.put(b"look/\xff'", b"\x01"),
+        chaos.put(b"look/\xff\\'; exit 7 #", b"\x01"),
     ]
     rows, count = chaos.scan("look/", 2)
     assert ([row[:3] for row in rows], count) == ([(b"look/a b", b"1", 1), (b"look/b", b"3", 2)], 4)
@@ -209,11 +211,15 @@ def test_data_is_written_and_looked_up(chaos: Chaos, cluster: LocalCluster) -> N
         "raftkv put look/c 4",
         "raftkv delete look/c",
         "raftkv put 'look/ü' 5",
-        r"raftkv put $'look/\xff\'' $'\x01'",
+        r"raftkv put $'look/\xff\x5c\x27\x3b\x20exit\x207\x20\x23' $'\x01'",
     ]
     for line in said[:5]:
         ran = cluster.run(*shlex.split(line)[1:])  # the equal command is understood as it stands
         assert ran.returncode == (1 if "cas" in line else 0), (line, ran.stderr)
+    *_, words = said[-1].partition("raftkv put ")
+    if bash := shutil.which("bash"):
+        pasted = subprocess.run([bash, "-c", f"printf '%s|' {words}"], capture_output=True, check=True)
+        assert pasted.stdout == b"look/\xff\\'; exit 7 #|\x01|"
     with pytest.raises(RaftkvError, match="'look/b' holds '3'"):
         chaos.compare_and_set(b"look/b", b"7", b"8")
     with pytest.raises(RaftkvError, match="there is no key 'look/z'"):

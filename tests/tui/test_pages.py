@@ -10,6 +10,7 @@ import pytest
 from raftkv.observe import LinkFault, LoadReport
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.frame import Mode
+from raftkv.tui.pages.data import DataPage
 from raftkv.tui.view.tabs import TABS
 from tests.support.processes import await_condition
 from tests.tui.driving import LARGE, SMALL, Session, session
@@ -285,6 +286,15 @@ async def test_the_cursor_stays_at_its_key_when_others_come_and_go() -> None:
         assert running.actions.calls == [("delete", b"color/red")]
 
 
+async def test_what_was_found_and_is_not_drawn_yet_is_not_acted_on() -> None:
+    async with session(healthy()) as running:
+        await running.press("f5")
+        await running.until_shown("color/red")
+        page = running.app.query_one(DataPage)
+        page.on_data_page_scanned(DataPage.Scanned([running.lookups.rows[1]], 1, None))
+        assert page.selected == (b"color/blue", b"BLUE"), "that is under the cursor as drawn"
+
+
 async def test_keys_are_looked_for_by_prefix() -> None:
     async with session(healthy()) as running:
         await running.press("f5", "slash", *"color/r", "enter")
@@ -433,7 +443,7 @@ async def test_a_scenario_is_played_only_where_the_screen_shows_the_cluster_as_i
     async with session(healthy()) as running:
         await running.press("s", "space")
         await running.until_shown("scenarios are played on a running cluster")
-        await running.pilot.press("enter")
+        await running.press("enter")
         assert running.lessons.played == []
 
 

@@ -97,13 +97,14 @@ class Torture:
         hosted = Hosted(self._launcher)
         try:
             hosted.await_ready(READY_SECONDS)
-            report = self._torture(save)
+            return self._torture(save, hosted)
+        except RaftkvError:
+            hosted.check()  # what has ended the launcher is the cause of all else
+            raise
         finally:
             hosted.end()
-        hosted.check()
-        return report
 
-    def _torture(self, save: Save) -> Report:
+    def _torture(self, save: Save, hosted: Hosted) -> Report:
         options = self._options
         target = running_in(options.data)
         assert target.controls is not None
@@ -126,6 +127,7 @@ class Torture:
             striker.start()
             load.work(begun + options.seconds)
             self._striking.clear()
+            hosted.check()
             self._finish(load, nemesis, striker, controls, tenants)
             seconds = time.monotonic() - begun
             save(load, True)

@@ -45,8 +45,8 @@ class DataPage(Page):
         self._rows = Rows("data-rows")
         self._load = Lines(id="data-load", rows=2)
         self._found: Sequence[Row] = ()
-        self._listed = False
-        """What was found is what the screen shows."""
+        self._shown: Sequence[Row] = ()
+        """What the screen shows of it: nothing else is changed or deleted."""
         self._total = 0
         self._problem: str | None = None
         self._answered = False
@@ -66,7 +66,8 @@ class DataPage(Page):
     @property
     def selected(self) -> tuple[bytes, bytes] | None:
         """The key under the cursor and the value that it was seen with."""
-        return self._found[self._rows.cursor][:2] if self._listed else None
+        at = self._rows.cursor
+        return self._shown[at][:2] if at < len(self._shown) else None
 
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width
@@ -74,8 +75,8 @@ class DataPage(Page):
         self.retitle(self._heading, f"{shown}: {self._total:,}")
         self._heading.show((heading_line(width),))
         excuse = self._excuse(frame)
-        self._listed = excuse is None
-        self._rows.show_rows([(excuse,)] if excuse else rows(self._found, width))
+        self._show(() if excuse else self._found)
+        self._rows.show_rows([(excuse,)] if excuse else rows(self._shown, width))
         self._load.show(load_lines(frame.state, width))
         if frame.times.mode in NOW:
             self._scan(frame.now)
@@ -115,15 +116,15 @@ class DataPage(Page):
         self._problem = message.problem
         self._answered = self._answered or message.problem is None
         if message.problem is None:
-            self._follow([key for key, _, _, _ in message.rows])
             self._found, self._total = message.rows, message.total
 
-    def _follow(self, keys: Sequence[bytes]) -> None:
-        """The cursor stays at its key, wherever that stands among these now."""
-        at = self.selected
-        if at and at[0] in keys:
-            self._rows.cursor = keys.index(at[0])
-        self._listed = self._listed and self._rows.cursor < len(keys)
+    def _show(self, found: Sequence[Row]) -> None:
+        """The cursor stays at its key, wherever that stands now."""
+        if found is not self._shown:
+            at, keys = self.selected, [key for key, _, _, _ in found]
+            if at and at[0] in keys:
+                self._rows.cursor = keys.index(at[0])
+            self._shown = found
 
     def look_under(self, prefix: str) -> None:
         self.prefix, self._scanned_at = prefix, None
