@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -162,7 +161,7 @@ def doctor(
 
     target = find_whole_cluster(endpoints, config, data, timeout)
     findings = []
-    for finding in examine(target, min(timeout, 1.0), _data_folder(target.source)):
+    for finding in examine(target, min(timeout, 1.0), target.data):
         findings.append(finding)
         if not json:
             emit(f"{finding.verdict:<8} {finding.what}")
@@ -172,17 +171,3 @@ def doctor(
         emit_json({"healthy": not bad, "findings": found})
     if bad:
         raise typer.Exit(Exit.NO)
-
-
-def _data_folder(source: str) -> Path | None:
-    """Where the nodes of a target keep their data, if that is on this machine."""
-    from raftkv import config
-
-    path = Path(source)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        cluster = config.load(path)
-        folder = cluster.source.parent / cluster.storage.data
-        return folder if folder.is_dir() else None
-    return None

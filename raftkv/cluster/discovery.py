@@ -38,6 +38,8 @@ class Target:
     """Its control endpoint, for a cluster that ``raftkv up`` runs on this machine."""
     key: Key | None = None
     """To be shown to nodes that want one."""
+    data: Path | None = None
+    """The folder of the nodes' data, where that is on this machine."""
 
 
 def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> Target:
@@ -80,12 +82,14 @@ def _split(source: str, listed: str) -> tuple[str, ...]:
 
 def _from_config(path: Path) -> Target:
     cluster = config.load(path)
+    folder = cluster.source.parent / cluster.storage.data
     return Target(
         str(path),
         tuple(node.client for node in cluster.nodes),
         {node.name: node.control for node in cluster.nodes},
         {node.name: node.status for node in cluster.nodes},
         key=_key(cluster.keys) if cluster.keys else None,
+        data=folder if folder.is_dir() else None,
     )
 
 
@@ -116,4 +120,5 @@ def _running_in(folder: Path) -> Target | None:
         {node.name: node.control for node in state.nodes},
         {node.name: node.status for node in state.nodes},
         state.launcher,
+        data=folder,
     )
