@@ -71,9 +71,7 @@ def _accept(raft: Raft, message: AppendEntries, match_index: LogIndex) -> None:
             True,
             match_index,
             message.prev_log_index,
-            Term(0),
-            LogIndex(0),
-            message.session,
+            session=message.session,
         )
     )
 
@@ -97,11 +95,10 @@ def _reject(raft: Raft, message: AppendEntries) -> None:
             message.sender,
             raft.current_term,
             False,
-            LogIndex(0),
-            message.prev_log_index,
-            conflict_term,
-            conflict_index,
-            message.session,
+            prev_log_index=message.prev_log_index,
+            conflict_term=conflict_term,
+            conflict_index=conflict_index,
+            session=message.session,
         )
     )
 
@@ -155,10 +152,8 @@ def answer_stale(raft: Raft, message: Message) -> None:
                 message.sender,
                 raft.current_term,
                 False,
-                LogIndex(0),
-                prev,
-                Term(0),
-                LogIndex(raft.log.last_index + 1),
+                prev_log_index=prev,
+                conflict_index=LogIndex(raft.log.last_index + 1),
             )
         )
     elif isinstance(message, RequestVote):

@@ -97,6 +97,9 @@ class ReadState(NamedTuple):
     read_index: LogIndex | None
 
 
+_NOWHERE, _NO_TERM = LogIndex(0), Term(0)
+
+
 @dataclass(slots=True)
 class Message:
     """The header of every message."""
@@ -159,10 +162,10 @@ class AppendEntriesResponse(Message):
     """
 
     success: bool
-    match_index: LogIndex
-    prev_log_index: LogIndex
-    conflict_term: Term
-    conflict_index: LogIndex
+    match_index: LogIndex = _NOWHERE
+    prev_log_index: LogIndex = _NOWHERE
+    conflict_term: Term = _NO_TERM
+    conflict_index: LogIndex = _NOWHERE
     session: int = 0
 
 

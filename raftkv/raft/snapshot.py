@@ -21,7 +21,7 @@ from raftkv.raft.messages import (
     SnapshotMark,
 )
 from raftkv.raft.progress import Progress, ProgressState
-from raftkv.types import LogIndex, NodeId, Term
+from raftkv.types import LogIndex, NodeId
 
 if TYPE_CHECKING:
     from raftkv.raft.core import Raft
@@ -213,10 +213,9 @@ class Snapshots:
 
     def _accept(self, leader: NodeId, session: int) -> None:
         """As after an append: earlier entries may still be on their way to the disk."""
-        raft, nowhere = self._raft, LogIndex(0)
-        head = raft.node_id, leader, raft.current_term
-        held = raft.log.commit_index
-        raft.send_after_append(AppendEntriesResponse(*head, True, held, nowhere, Term(0), nowhere, session))
+        raft = self._raft
+        head, held = (raft.node_id, leader, raft.current_term), raft.log.commit_index
+        raft.send_after_append(AppendEntriesResponse(*head, True, held, session=session))
 
 
 # -- sending

@@ -132,7 +132,7 @@ MUTANTS = (
         "session-not-repeated",
         "a follower answers without saying in which session",
         "26",
-        Edit(follower._accept, "            message.session,\n", ""),
+        Edit(follower._accept, "session=message.session", "session=0"),
     ),
     _mutant(
         "removed-node-campaigns",
