@@ -80,7 +80,8 @@ class _Meeting:
 
     def _leave(self, timeout: float | None) -> Script[bool]:
         deadline = yield from line.until(timeout)
-        yield from self._place.leave()
+        with suppress(Unavailable, OutcomeUnknown):  # then its lease ends by itself
+            yield from self._place.leave()
         while True:
             gate, page = yield from patiently(self._look, deadline)
             if gate is None or gate.create_revision != self._met:

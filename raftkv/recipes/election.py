@@ -18,7 +18,7 @@ from raftkv.recipes.lock import TTL_SECONDS, Seat
 class _Office(Seat):
     def _proclaim(self, value: Bytes) -> Script[None]:
         place = self._place
-        if place.lease is None:
+        if place.lease is None or not place.has_turn:
             raise LockLost("the office is not held")
         step = txn.put(place.key, to_value(value), place.lease.id)
         done: TxnResult = yield requests.txn([place.guard()], [step], [])

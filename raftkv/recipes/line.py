@@ -46,6 +46,8 @@ class Place:
         self.prefix = prefix_of(name)
         self.key = b""
         self.token = 0
+        self.has_turn = False
+        """Nobody ahead blocks: before that it is a place, and nothing is held."""
         self.lease: Holding | None = None
         self._entering = threading.Lock()
         self._ttl = ttl
@@ -102,6 +104,7 @@ class Place:
                 raise LockLost("the lease ended while waiting in the line")
             ahead = [entry for entry in page.entries if entry.create_revision < self.token and blocks(entry)]
             if not ahead:
+                self.has_turn = True
                 return True
             now: float = yield Now()
             if until is not None and now >= until:
@@ -112,8 +115,7 @@ class Place:
 
     def leave(self) -> Script[None]:
         """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""
-        lease, self.lease = self.lease, None
-        self.key, self.token = b"", 0
+        lease = self._forget()
         if lease:
             try:
                 yield LetGo(lease)
@@ -123,10 +125,14 @@ class Place:
 
     def abandon(self) -> None:
         """As ``leave``, without waiting for anything: for whoever is interrupted."""
-        lease, self.lease = self.lease, None
-        self.key, self.token = b"", 0
+        lease = self._forget()
         if lease:
             lease.abandon()
+
+    def _forget(self) -> Holding | None:
+        lease, self.lease = self.lease, None
+        self.key, self.token, self.has_turn = b"", 0, False
+        return lease
 
     def guard(self) -> txn.Compare:
         """Holds as long as this very place does."""

@@ -22,17 +22,20 @@ class Seat:
     @property
     def token(self) -> int:
         """The fencing token: grows with every holder. Raises ``LockLost`` when nothing is held."""
-        if not self._place.token:
+        if not self._place.has_turn:
             raise LockLost("nothing is held")
         return self._place.token
 
     @property
     def held(self) -> bool:
         """Whether it certainly is, by this process's clock."""
-        return bool(self._place.token) and not self._place.is_lost
+        return self._place.has_turn and not self._place.is_lost
 
     def guard(self) -> Compare:
-        """To be among a transaction's compares: it then happens only while this is held."""
+        """To be among a transaction's compares: it then happens only while this is held. Raises ``LockLost``
+        when nothing is."""
+        if not self._place.has_turn:
+            raise LockLost("nothing is held")
         return self._place.guard()
 
     def _blocks(self, entry: Entry) -> bool:

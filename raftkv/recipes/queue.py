@@ -48,7 +48,8 @@ class _Scripts:
 
     def _get(self, timeout: float | None) -> Script[Item | None]:
         deadline = yield from line.until(timeout)
-        found = yield from self._take()
+        # Without a limit only whoever waits already is patient: there may be no cluster at all.
+        found = yield from (self._take() if deadline is None else line.patiently(self._take, deadline))
         while not isinstance(found, Item):
             left: float | None = None
             if deadline is not None:

@@ -125,6 +125,35 @@ def test_whoever_lost_the_lock_cannot_write_under_its_guard(raftkv_client: Clien
     next_one.release()
 
 
+def test_whoever_waits_in_the_line_holds_nothing(raftkv_client: Client) -> None:
+    """Or a thread that looks at the object of another would write beside the holder."""
+    holder, waiter = Lock(raftkv_client, "once"), Lock(raftkv_client, "once")
+    office = Election(raftkv_client, "once")
+    holder.acquire()
+    got: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(waiter.acquire(timeout=DEADLINE_SECONDS))),
+        threading.Thread(target=lambda: got.append(office.campaign("I", timeout=DEADLINE_SECONDS))),
+    ]
+    for thread in threads:
+        thread.start()
+    await_condition(lambda: len(keys(raftkv_client, "once/")) == 3, "both to wait")
+    for waiting in (waiter, office):
+        assert not waiting.held
+        with pytest.raises(LockLost, match="nothing is held"):
+            waiting.guard()
+        with pytest.raises(LockLost, match="nothing is held"):
+            _ = waiting.token
+    with pytest.raises(LockLost, match="the office is not held"):
+        office.proclaim("I")
+    holder.release()
+    await_condition(lambda: waiter.held or office.held, "the next in the line")
+    (waiter if waiter.held else office)._place.abandon()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+    assert got == [True, True]
+
+
 def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
     shared = ReadWriteLock(raftkv_client, "shared")
     readers, writer, late = [shared.reader(), shared.reader()], shared.writer(), shared.reader()
@@ -196,6 +225,10 @@ def test_whoever_observes_an_office_or_waits_for_an_item_sits_out_an_outage() ->
     assert isinstance(getting.send(page), Changed)
     sit_out(getting, getting.send(True))
     assert isinstance(getting.send(page), Changed)
+
+    in_time = Queue(nobody, "queue")._get(30.0)
+    assert isinstance(next(in_time), Now)
+    sit_out(in_time, in_time.send(9.0))
 
     first = Queue(nobody, "queue")._get(None)
     next(first)
