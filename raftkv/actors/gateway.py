@@ -51,6 +51,8 @@ from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_res
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
 PENDING_SECONDS = 10.0
+LOGGED_SECONDS = 60.0
+"""What a leader waits for is in its log: asked for again it would be there twice, over a slow disk."""
 READS_PENDING_MAX = 65_536
 """Over all clients."""
 GREETINGS_A_TURN_MAX = 512
@@ -315,7 +317,8 @@ class GatewayActor:
         """What has waited this long is not coming: its copy to the leader was lost, or its bytes name
         another request than the frame around them said."""
         self._context.set_timer("gateway", PENDING_SECONDS / 2, Tick())
-        oldest = self._context.now() - PENDING_SECONDS
+        leads = self._state.role is Role.LEADER
+        oldest = self._context.now() - (LOGGED_SECONDS if leads else PENDING_SECONDS)
         old = [key for key, held in takewhile(lambda item: item[1][2] <= oldest, self._pending.items())]
         self._release(old, Code.LEADER_CHANGED)
 

@@ -109,6 +109,9 @@ class StoreActor:
         self._waiting: list[tuple[int, int, Read]] = []
         self._waiting_count = 0
         self._serving: deque[tuple[bytes, Request]] = deque()
+        """Single keys, which go before"""
+        self._ranging: dict[bytes, deque[Request]] = {}
+        """ranges and leases, of each client one in turn: one frame may ask for thousands of them."""
         self._taking: SnapshotMark | None = None
         self._incoming: _Incoming | None = None
         self._tidying = False
@@ -135,7 +138,7 @@ class StoreActor:
         self._do()
         self._seconds = 0.0
         self._serve()
-        if self._work or self._serving:
+        if self._work or self._serving or self._ranging:
             self._context.set_timer("store", 0.0, Tick())
         if bool(self._work) is not self._goes_on:
             self._goes_on = bool(self._work)
@@ -285,26 +288,42 @@ class StoreActor:
         """Answer what can be answered now, but only so much a turn: the rest waits for the next, so
         that no flood of large ranges keeps this node from its heartbeats."""
         while self._waiting and self._waiting[0][0] <= self.machine.applied_index:
-            self._serving += heapq.heappop(self._waiting)[2].requests
+            for identity, request in heapq.heappop(self._waiting)[2].requests:
+                if request[1] == _GET:
+                    self._serving.append((identity, request))
+                else:
+                    self._ranging.setdefault(identity, deque()).append(request)
         replies: list[tuple[bytes, Reply, int]] = []
         size = 0
         while self._serving and size < BYTES_A_TURN_MAX:
             identity, request = self._serving.popleft()
             answer = self._answer(request)
             detail = answer[3]
-            if request[1] != _GET:
-                answer_bytes = RANGE_BYTES_MAX
-                if request[1] == Kind.LEASES and not request[2]:
-                    size += BYTES_A_TURN_MAX  # twenty thousand may be looked at: no more than one a turn
-            else:
-                answer_bytes = len(detail[0]) if type(detail) is KeyValue else 0
+            answer_bytes = len(detail[0]) if type(detail) is KeyValue else 0
             if revision_of(request):  # of the past: takes longer than its size says
                 size += PAST_BYTES
             replies.append((identity, answer, answer_bytes))
             size += _ANSWER_BYTES + answer_bytes
+        ranges = 0
+        while self._ranging and (size < BYTES_A_TURN_MAX or not ranges):
+            identity, request = self._next_range()
+            replies.append((identity, self._answer(request), RANGE_BYTES_MAX))
+            ranges += 1
+            size += _ANSWER_BYTES + RANGE_BYTES_MAX + (PAST_BYTES if revision_of(request) else 0)
+            if request[1] == Kind.LEASES and not request[2]:
+                size += BYTES_A_TURN_MAX  # twenty thousand may be looked at: no more than one a turn
         self.reads_total += len(replies)
         if replies:
             self._context.send("gateway", ReadServed(replies, len(replies)))
+
+    def _next_range(self) -> tuple[bytes, Request]:
+        """Of the client that has waited longest since its last one."""
+        identity = next(iter(self._ranging))
+        mine = self._ranging.pop(identity)
+        request = mine.popleft()
+        if mine:
+            self._ranging[identity] = mine  # behind the others
+        return identity, request
 
     def _answer(self, request: Request) -> Reply:
         machine, request_id, kind = self.machine, request[0], request[1]

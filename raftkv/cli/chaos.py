@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_whole_cluster
 from raftkv.cli.output import note
-from raftkv.errors import ConfigError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +63,7 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None, timeou
     from raftkv.cluster.chaos import NODE_SECONDS, Chaos
 
     target = find_whole_cluster(endpoints, config, data, timeout)
-
-    def warn(unheard: Collection[str]) -> None:
-        note(f"no answer from {', '.join(unheard)}: nothing was changed there")
-
-    chaos = Chaos(target, min(NODE_SECONDS, timeout), warn)
+    chaos = Chaos(target, min(NODE_SECONDS, timeout), note)
     try:
         yield chaos
     finally:
@@ -251,8 +247,7 @@ def link(
     _check_lifetime(seconds)
     fault = LinkFault(block, drop, delay, jitter, duplicate, reorder)
     with _chaos(endpoints, config, data, timeout) as chaos:
-        for a, b in ((sender, to),) if one_way else ((sender, to), (to, sender)):
-            chaos.link(a, b, fault, seconds)
+        chaos.link(sender, to, fault, seconds, both_ways=not one_way)
     way = f"{sender} {'→' if one_way else '↔'} {to}"
     healed = fault == LinkFault()
     note(f"healed the link {way}" if healed else f"set the link {way}{_ending(seconds)}")
@@ -330,8 +325,9 @@ def heal(
     with _chaos(endpoints, config, data, timeout) as chaos:
         mended = chaos.heal_all() if everything else chaos.heal()
     if mended.unheard:
-        raise Unavailable(
-            f"no answer from {', '.join(mended.unheard)}: what is broken there still is; all else is healed"
+        raise OutcomeUnknown(
+            f"no answer from {', '.join(mended.unheard)}: what is broken there may still be; "
+            "all else is healed"
         )
     note("healed")
 

@@ -14,7 +14,7 @@ from raftkv.cluster.control import ControlClient, refused, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
-from raftkv.errors import LaunchError, RaftkvError, Unavailable, Unreachable, shown
+from raftkv.errors import LaunchError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable, shown
 from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, leader_of, shapes
 from raftkv.observe.shapes import Link
 
@@ -37,15 +37,15 @@ class Chaos(Lookups):
         self,
         target: Target,
         node_seconds: float = NODE_SECONDS,
-        unheard: Callable[[Collection[str]], None] = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``node_seconds``: how long a node may take to answer. ``unheard`` is told of those that did not
+        """``node_seconds``: how long a node may take to answer. ``tell`` gets a line about those that did not
         when links were cut, where others did."""
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
         super().__init__(target.clients, target.controls, node_seconds, target.key)
         self._target = target
         self._load = BackgroundLoad(target.clients, target.key)
-        self._unheard = unheard
+        self._tell = tell
 
     def close(self) -> None:
         self._load.stop()
@@ -63,12 +63,15 @@ class Chaos(Lookups):
 
     def await_start(self, node: str, timeout: float) -> None:
         """Until it listens, or its time for that is up: a log that is long takes longer to be read. Raises
-        ``LaunchError`` where it has ended again."""
+        ``LaunchError`` where it has ended again, ``OutcomeUnknown`` where nobody says."""
         assert self._target.launcher
         deadline = time.monotonic() + timeout
         with ControlClient(self._key) as client:
             while time.monotonic() < deadline:
-                begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)
+                try:
+                    begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)
+                except Unavailable as error:
+                    raise OutcomeUnknown(f"node {node} was started; whether it came up: {error}") from None
                 if failure:
                     raise LaunchError(f"node {node} was started and has ended again: {failure}")
                 if begun:
@@ -120,12 +123,14 @@ class Chaos(Lookups):
         self.set_links(links, BLOCKED, seconds)
         return f"raftkv chaos ring{_lifetime(seconds)}"
 
-    def link(self, sender: str, to: str, fault: LinkFault, seconds: float | None) -> str:
+    def link(
+        self, sender: str, to: str, fault: LinkFault, seconds: float | None, both_ways: bool = False
+    ) -> str:
         self._require(sender)
         self._require(to)
         if sender == to:
             raise RaftkvError("a link has two different ends")
-        self.set_links([(sender, to)], fault, seconds)
+        self.set_links([(sender, to), (to, sender)][: 1 + both_ways], fault, seconds)
         flags = " --block" if fault.block else ""
         for flag, value in (
             ("drop", fault.drop),
@@ -135,7 +140,8 @@ class Chaos(Lookups):
             ("reorder", fault.reorder),
         ):
             flags += f" --{flag} {value:g}" if value else ""
-        return f"raftkv chaos link {sender} {to}{flags} --one-way{_lifetime(seconds if flags else None)}"
+        flags, lifetime = flags + " --one-way" * (not both_ways), _lifetime(seconds if flags else None)
+        return f"raftkv chaos link {sender} {to}{flags}{lifetime}"
 
     # -- disks and clocks
 
@@ -265,13 +271,14 @@ class Chaos(Lookups):
     def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:
         """Give each of ``links`` this fault; ``LinkFault()`` mends them.
 
-        ``unheard`` is told of those that do not answer: what they send is not held up once they go on. If
-        none answers, nothing was done and that is said."""
+        Those that do not answer are told of: what they send is not held up once they go on, unless they got
+        it and were only late. If none answers that is an error."""
         if not links:
             raise RaftkvError("a cluster of one node has no links")
         controls = self._controls  # which others replace meanwhile
         reached: set[str] = set()
         silent: set[str] = set()
+        doubtful: set[str] = set()
         arguments = {**asdict(fault), "seconds": seconds}
         with ControlClient(self._key) as client:
             # By target, as what is asked of several nodes at once must be one and the same.
@@ -285,15 +292,22 @@ class Chaos(Lookups):
                 for endpoint, answer in answers.items():
                     if answer is None:
                         silent.add(asked[endpoint])
+                        if client.may_have_got(endpoint) or asked[endpoint] in reached:
+                            doubtful.add(asked[endpoint])
                     elif not answer[0]:
                         raise refused(answer[1])
                     else:
                         reached.add(asked[endpoint])
+        named = ", ".join(sorted(silent))
+        if not reached and doubtful:
+            raise OutcomeUnknown(f"no answer from {named}: it may or may not have happened")
         if not reached:
             error = Unreachable if silent == controls.keys() else Unavailable
-            raise error(f"no answer from {', '.join(sorted(silent))}: nothing was changed")
-        if silent:
-            self._unheard(sorted(silent))
+            raise error(f"no answer from {named}: nothing was changed")
+        if silent - doubtful:
+            self._tell(f"no answer from {', '.join(sorted(silent - doubtful))}: nothing was changed there")
+        if doubtful:
+            self._tell(f"no answer from {', '.join(sorted(doubtful))}: what was changed there is not known")
 
 
 def _lifetime(seconds: float | None) -> str:

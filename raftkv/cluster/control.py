@@ -84,9 +84,13 @@ class ControlClient:
         try:
             return self.ask(endpoint, verb, timeout, **arguments)
         except Unavailable as error:
-            if endpoint in self._unsure:
+            if self.may_have_got(endpoint):
                 raise OutcomeUnknown(f"{error}: it may or may not have happened") from None
             raise
+
+    def may_have_got(self, endpoint: str) -> bool:
+        """Whether the last question may have reached somebody who has not answered it."""
+        return endpoint in self._unsure
 
     def ask_all(
         self, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any

@@ -19,6 +19,8 @@ from raftkv.raft import Part, Refusal
 from raftkv.raft.quorum import majority
 
 POLL_SECONDS = 0.02
+NOTHING_CHANGED = "; nothing was changed"
+"""What a failure ends with, as far as it is true of the change alone."""
 ANSWER_SECONDS = 1.0
 _PASSING = (
     Refusal.NOT_LEADER,
@@ -195,7 +197,7 @@ class Members:
         if taken:
             raise OutcomeUnknown(f"the change is not committed after {self._timeout:g} s; it may yet be")
         reason = explain(refused, arguments, view) if refused else "nobody took the request"
-        raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}; nothing was changed")
+        raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}{NOTHING_CHANGED}")
 
     def _ask(self, leader: NodeSnapshot, arguments: dict[str, Any]) -> Refusal | None:
         """None when it was not refused; it may have got lost, though, or its answer."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from raftkv.actors.gateway import LOGGED_SECONDS, PENDING_SECONDS
 from raftkv.actors.messages import SetClockRate
 from raftkv.actors.system import System
 from raftkv.client import core as client_core
@@ -116,7 +117,7 @@ def test_a_gateway_does_not_hold_for_ever_what_can_never_be_answered() -> None:
         world.ask_node("odd", leader, encode_requests(None, [request]))
     world.run(0.5)
     assert world.node(leader).gateway.pending_writes == 50
-    world.run(16.0)
+    world.run(LOGGED_SECONDS + PENDING_SECONDS)
     assert world.node(leader).gateway.pending_writes == 0
 
 

@@ -146,3 +146,29 @@ def test_a_read_waits_until_its_index_is_applied() -> None:
     system.begin_turn()
     system.finish_turn()
     assert gateway.turns == [1]
+
+
+def test_whoever_asks_for_thousands_of_ranges_keeps_nobody_else_waiting_for_them() -> None:
+    """Single keys go first, and ranges of others after one each."""
+    machine = StateMachine()
+    Client(machine).put(b"k", b"v")
+    system, told = System(lambda: 0.0, random.Random(1)), list[bytes]()
+
+    class Gateway:
+        def handle(self, message: Any) -> None:
+            told.extend(identity for identity, _, _ in message.replies)
+
+    store = StoreActor(system, machine, lambda lease: 0)
+    system.add("store", store)
+    system.add("gateway", Gateway())
+    ranges: Request = (1, Kind.RANGE, b"", b"\xff", 0, False, False, False, 0, False)
+    system.send("store", Read(LogIndex(0), [(b"flood", ranges)] * 1000))
+    system.send("store", Read(LogIndex(0), [(b"getter", (2, Kind.GET, b"k", 0, False)), (b"ranger", ranges)]))
+    system.begin_turn()
+    system.finish_turn()
+    assert told[:3] == [b"getter", b"flood", b"ranger"]
+    while len(told) < 1002:
+        system.send("store", Tick())
+        system.begin_turn()
+        system.finish_turn()
+    assert told.count(b"flood") == 1000
