@@ -46,8 +46,9 @@ from raftkv.types import LogIndex, NodeId
 FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
 BYTES_A_TURN_MAX = 512 << 10
-"""A request may have ten bytes and takes a microsecond: many more than these, and the leader would be deaf
-and dumb for longer than its followers wait. A peer's frame is larger, and has fewer things in it."""
+"""A request may have four bytes and takes a microsecond: many more than these, and the leader would be deaf
+and dumb for longer than its followers wait. Of fewer, 512 clients with a kibibyte each would not fit into one
+batch. A peer's frame is larger, and has fewer things in it."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
 THRIFTY_BATCHES = 4

@@ -229,14 +229,8 @@ def replace(
         if new is None or new not in rows:
             new = _add(members, local, new, tuple(addresses or ()))
             note(f"{new} joins as a learner")
-        from raftkv.cluster.members import NOTHING_CHANGED
-
-        try:
-            with _progress(new) as waiting:
-                members.replace(name, new, waiting)
-        except Unavailable as error:
-            text = str(error).removesuffix(NOTHING_CHANGED)
-            raise Unavailable(f"{text}; {new} stays a learner: the same command goes on from there") from None
+        with _progress(new) as waiting:
+            members.replace(name, new, waiting)
         if local:
             local.drop(name)
     _tell(json, f"{new} has taken the place of {name}", removed=name, promoted=new)

@@ -130,7 +130,7 @@ class Chaos(Lookups):
         self._require(to)
         if sender == to:
             raise RaftkvError("a link has two different ends")
-        self.set_links([(sender, to), (to, sender)][: 1 + both_ways], fault, seconds)
+        self.set_links([(sender, to), (to, sender)] if both_ways else [(sender, to)], fault, seconds)
         flags = " --block" if fault.block else ""
         for flag, value in (
             ("drop", fault.drop),
@@ -140,8 +140,8 @@ class Chaos(Lookups):
             ("reorder", fault.reorder),
         ):
             flags += f" --{flag} {value:g}" if value else ""
-        flags, lifetime = flags + " --one-way" * (not both_ways), _lifetime(seconds if flags else None)
-        return f"raftkv chaos link {sender} {to}{flags}{lifetime}"
+        lifetime = _lifetime(seconds if flags else None)
+        return f"raftkv chaos link {sender} {to}{flags}{'' if both_ways else ' --one-way'}{lifetime}"
 
     # -- disks and clocks
 
@@ -172,9 +172,8 @@ class Chaos(Lookups):
             for answer in answers.values():
                 if answer and not answer[0]:
                     raise refused(answer[1])
-            unheard = {name for name, endpoint in controls.items() if answers[endpoint] is None}.difference(
-                begun
-            )
+            silent = {name for name, endpoint in controls.items() if answers[endpoint] is None}
+            unheard = silent.difference(begun)
             if unheard and self._target.launcher:
                 processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
                 unheard &= {process["name"] for process in processes if process["state"] != "exited"}

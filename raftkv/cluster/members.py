@@ -19,8 +19,6 @@ from raftkv.raft import Part, Refusal
 from raftkv.raft.quorum import majority
 
 POLL_SECONDS = 0.02
-NOTHING_CHANGED = "; nothing was changed"
-"""What a failure ends with, as far as it is true of the change alone."""
 ANSWER_SECONDS = 1.0
 _PASSING = (
     Refusal.NOT_LEADER,
@@ -118,6 +116,7 @@ class Members:
             f"{name} cannot be replaced by {new}",
             lambda view: _member(view, name) is None and _part(view, new) == Part.VOTER.value,
             waiting,
+            left=f"{new} stays a learner: the same command goes on from there",
             change="replace",
             name=name,
             new=new,
@@ -151,10 +150,11 @@ class Members:
         failure: str,
         done: Callable[[NodeSnapshot], bool],
         waiting: Waiting = lambda _: None,
+        left: str = "nothing was changed",
         **arguments: Any,
     ) -> None:
         """Raises ``ConfigError`` when it is refused for good, ``Unavailable`` when it was never taken, and
-        ``OutcomeUnknown``."""
+        ``OutcomeUnknown``. ``left``: how things are where it was not."""
         taken, refused = False, None
         risky: tuple[str, int, float] | None = None  # the leader, its term, and since when
         while True:
@@ -184,7 +184,7 @@ class Members:
                 if refused is None:
                     taken = True  # or not: what the configuration says in the end will tell
                 elif not taken and refused not in (*_PASSING, Refusal.NOT_CAUGHT_UP):
-                    raise ConfigError(f"{failure}: {explain(refused, arguments, view)}; nothing was changed")
+                    raise ConfigError(f"{failure}: {explain(refused, arguments, view)}; {left}")
             if self._left() <= 0:
                 break
             time.sleep(POLL_SECONDS)
@@ -193,11 +193,11 @@ class Members:
                 f"the change was asked for, and is not asked for again: {risk}; it may yet be made"
             )
         if risky:
-            raise ConfigError(f"{failure}: {risk}; nothing was changed")
+            raise ConfigError(f"{failure}: {risk}; {left}")
         if taken:
             raise OutcomeUnknown(f"the change is not committed after {self._timeout:g} s; it may yet be")
         reason = explain(refused, arguments, view) if refused else "nobody took the request"
-        raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}{NOTHING_CHANGED}")
+        raise Unavailable(f"{failure} within {self._timeout:g} s: {reason}; {left}")
 
     def _ask(self, leader: NodeSnapshot, arguments: dict[str, Any]) -> Refusal | None:
         """None when it was not refused; it may have got lost, though, or its answer."""

@@ -138,8 +138,8 @@ def test_a_leaders_snapshot_that_nobody_waits_for_does_not_keep_the_node_from_it
     assert [message.job.mark.index for message in context.of(WriteChunk)] == [9, 3]
 
 
-def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -> None:
-    """It takes as much memory as the state itself, and on a quiet cluster nothing else would end it."""
+def without_its_snapshot() -> tuple[World, str, str]:
+    """A world, who leads in it, and a node that is down and will need the leader's snapshot."""
     world = World(3, seed=5, snapshot=SnapshotConfig(entries=200, retain_entries=0), chunk_bytes=4096)
     leader = world.await_leader()
     late = next(name for name in world.names if name != leader)
@@ -149,6 +149,12 @@ def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -
         user.put(f"k{number}", "v" * 500)
     world.reach(lambda: user.core.calls_open == 0)
     world.run(2.0)
+    return world, leader, late
+
+
+def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -> None:
+    """It takes as much memory as the state itself, and on a quiet cluster nothing else would end it."""
+    world, _, late = without_its_snapshot()
     world.start(late)
     world.machine(late).disk.slow_seconds = 0.05
     node = world.node(late)
@@ -246,15 +252,8 @@ def test_reads_do_not_make_a_leader_send_chunks_again_that_are_on_their_way(
     needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each round of reads is answered at once, by a node whose disk is still at the first chunk."""
-    world = World(3, seed=5, snapshot=SnapshotConfig(entries=200, retain_entries=0), chunk_bytes=4096)
-    leader = world.await_leader()
-    late, other = (name for name in world.names if name != leader)
-    world.crash(late)
-    user = world.user()
-    for number in range(600):
-        user.put(f"k{number}", "v" * 500)
-    world.reach(lambda: user.core.calls_open == 0)
-    world.run(2.0)
+    world, leader, late = without_its_snapshot()
+    other = next(name for name in world.names if name not in (leader, late))
     sent: Counter[int] = Counter()
     deliver = world.send_to_peer
 

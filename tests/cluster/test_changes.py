@@ -97,6 +97,12 @@ def test_a_living_voter_is_replaced_while_another_is_dead() -> None:
     assert nodes.asked
 
 
+def test_a_replacement_that_is_not_made_leaves_a_learner_and_says_so() -> None:
+    nodes = Nodes(lambda: leading("n1 n2 n3", "n4", "n4"), lambda: Refusal.NOT_CAUGHT_UP)
+    with pytest.raises(Unavailable, match="; n4 stays a learner: the same command goes on from there$"):
+        nodes.members().replace("n3", "n4")
+
+
 def test_a_leader_of_a_moment_ago_is_given_time_to_hear_the_others() -> None:
     looks = iter([leading("n1 n2 n3", "n2 n3")] * 3)
     gone = leading("n1 n3", "")
