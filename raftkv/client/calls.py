@@ -46,11 +46,11 @@ class Call:
 
     __slots__ = (
         "anywhere",
+        "asked",
         "deadline",
         "done",
         "error",
         "fields",
-        "open",
         "request",
         "request_id",
         "response",
@@ -82,7 +82,8 @@ class Call:
         self.sequence = 0
         self.request_id = 0
         self.request: Request | None = None
-        self.open = False
+        self.asked: str | None = None
+        """Whose answer is waited for; None: it was never sent, was refused, or waits to be sent again."""
         self.uncertain = False
         self.started = 0.0
         self.sent_at = 0.0
@@ -94,4 +95,4 @@ class Call:
     @property
     def may_have_happened(self) -> bool:
         """Whether it is a write that a node has, or may have, got."""
-        return self.session is not None and (self.open or self.uncertain)
+        return self.session is not None and (self.asked is not None or self.uncertain)

@@ -133,10 +133,9 @@ class ClientCore:
             call = self._calls.get(response.request_id)
             # An answer of a node that we have moved away from counts all the same, if it is final.
             if call is not None:
-                self._on_response(call, response, now)
+                self._on_response(call, endpoint, response, now)
             else:
                 self.watches.on_response(endpoint, response, now)
-            peer.calls.pop(response.request_id, None)
 
     def on_refused(self, endpoint: str, why: str, now: float) -> None:
         """A node takes no connection of ours. Where none does, nobody is waited for."""
@@ -155,7 +154,7 @@ class ClientCore:
             self._end_overdue(now)
         while self._retries and self._retries[0][0] <= now:
             call = heapq.heappop(self._retries)[2]
-            if call.request_id in self._calls and not call.open:
+            if call.request_id in self._calls and call.asked is None:
                 self._dispatch(call, now)
         self._release_held(now)
         if self._seeking(now) and now >= self._hello_due:
@@ -285,7 +284,7 @@ class ClientCore:
         self._target = endpoint
         moved = [call for call in left.calls.values() if call.target is None]
         for call in moved:
-            del left.calls[call.request_id]
+            self._peers.take_back(call)
             call.uncertain = True
             self._dispatch(call, now)
 
@@ -311,7 +310,6 @@ class ClientCore:
         if endpoint is None or call.target == ANY_NODE:
             self._wait_for_hello(call, now)
             return
-        peer = self._peers[endpoint]
         request = call.request
         if request is None:
             call.request = request = self._make_request(call)
@@ -322,12 +320,7 @@ class ClientCore:
         if size > REQUEST_BYTES_MAX:
             self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
             return
-        call.open = True
-        call.sent_at = now
-        if not peer.calls:
-            peer.owing_since = now
-        peer.calls[call.request_id] = call
-        peer.outbox.put(request, size)
+        self._peers.ask(endpoint, call, size, now)
 
     def _make_request(self, call: Call) -> Request | None:
         session = call.session
@@ -347,12 +340,12 @@ class ClientCore:
         return (call.request_id, _WRITE, session.client_id, call.sequence, command)
 
     def _wait_for_hello(self, call: Call, now: float) -> None:
-        call.open = False
+        self._peers.take_back(call)
         self._waiting[call.request_id] = call
         if now >= self._hello_due:
             self._send_hellos(now)
 
-    def _on_response(self, call: Call, response: Response, now: float) -> None:
+    def _on_response(self, call: Call, endpoint: str, response: Response, now: float) -> None:
         code = response.code
         if code == _OK or code == Code.COMPARE_FAILED:
             call.response = response
@@ -361,10 +354,10 @@ class ClientCore:
             self._finish(call, error)
         elif code == Code.SESSION_EXPIRED:
             self._finish(call, self._expired(call))
-        elif not call.open:
+        elif call.asked != endpoint:
             return  # a refusal of an earlier try
         elif code == Code.BUSY or code == Code.NO_SPACE:
-            call.open = False
+            self._peers.take_back(call)
             call.request = None  # anew, with what we wait for now: that may be what it was refused for
             call.why = (
                 "the cluster is overloaded" if code == Code.BUSY else "the leader's disk is full (NOSPACE)"
@@ -403,11 +396,9 @@ class ClientCore:
     def _finish(self, call: Call, error: ClientError | None = None) -> None:
         del self._calls[call.request_id]
         self._waiting.pop(call.request_id, None)
-        for peer in self._peers.values():
-            peer.calls.pop(call.request_id, None)
+        self._peers.take_back(call)
         if call.session:
             call.session.end(call.sequence)
-        call.open = False
         call.error = error
         call.done(call)
 
@@ -421,7 +412,7 @@ class ClientCore:
                     break
                 stale.append(call)
             for call in stale:
-                del peer.calls[call.request_id]
+                self._peers.take_back(call)
                 call.uncertain = True
                 if call.anywhere:
                     call.target = ANY_NODE

@@ -31,6 +31,7 @@ class Peer:
         self.owing_since = -1.0
         """When it was last heard, or asked what it owes."""
         self.calls: dict[int, Call] = {}
+        """That it owes an answer to: those whose ``asked`` it is, in the order of their ``sent_at``."""
         self.outbox = Outbox()
         self.to_greet = False
         self.stranger_at = -math.inf
@@ -53,6 +54,23 @@ class Peers(dict[str, Peer]):
     def __missing__(self, endpoint: str) -> Peer:
         peer = self[endpoint] = Peer()
         return peer
+
+    def ask(self, endpoint: str, call: Call, size: int, now: float) -> None:
+        """Send the call's request, of ``size`` bytes, there, and wait for the answer."""
+        assert call.request is not None
+        assert call.asked is None, "one at a time"
+        peer = self[endpoint]
+        if not peer.calls:
+            peer.owing_since = now
+        peer.calls[call.request_id] = call
+        peer.outbox.put(call.request, size)
+        call.asked, call.sent_at = endpoint, now
+
+    def take_back(self, call: Call) -> None:
+        """Nobody's answer to it is waited for any more, though it may still come."""
+        if call.asked is not None:
+            del self[call.asked].calls[call.request_id]
+            call.asked = None
 
     def refuse(self, endpoint: str, why: str) -> None:
         peer = self[endpoint]
@@ -83,7 +101,7 @@ class Peers(dict[str, Peer]):
         """Why nobody has said anything to that call: it waits for a leader, or for an answer."""
         heard = [peer for peer in self.values() if peer.hello_at >= call.started]
         leaders = [peer.hello.leader for peer in heard if peer.hello]
-        leaderless = not call.open and leaders and not any(leaders)
+        leaderless = call.asked is None and leaders and not any(leaders)
         return "the cluster has no leader" if leaderless else "no node answered"
 
     def asked(self) -> str:

@@ -779,6 +779,24 @@ def test_a_retry_is_byte_for_byte_the_first_try() -> None:
     assert talk.sent()[N2] == [tries[1]]
 
 
+@pytest.mark.parametrize("code", [Code.NO_LEADER, Code.NO_SPACE, Code.BUSY, Code.LEADER_CHANGED])
+def test_a_late_refusal_of_a_node_that_was_left_changes_nothing(code: Code) -> None:
+    """As a partition that heals delivers them: the leader that was found since stays the one to ask."""
+    talk = Talk().led_by("n1")
+    call = talk.put(b"a")
+    talk.wait(SILENCE_SECONDS)
+    talk.hello("n2", "n2", term=2)
+    assert set(talk.sent()) >= {N2}
+    talk.answer(N1, call, code)
+    other = talk.put(b"b")
+    assert {endpoint: len(requests) for endpoint, requests in talk.sent().items()} == {N2: 1}
+    talk.wait(RESEND_SECONDS)
+    talk.answer(N2, call, Code.OK)
+    talk.answer(N2, other, Code.OK)
+    assert talk.done == [call, other]
+    assert call.response is not None
+
+
 def test_a_call_that_is_over_leaves_nothing_behind() -> None:
     """A busy client would hold on to everything it has asked within a timeout."""
     talk = Talk().led_by("n1")
