@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
 from raftkv.actors.messages import (
     Apply,
     Applying,
@@ -49,6 +47,7 @@ from raftkv.actors.snapshot_messages import (
 from raftkv.actors.system import Context
 from raftkv.errors import EntriesLost
 from raftkv.kv import Code, Retention
+from raftkv.kv.clock import ClockStep
 from raftkv.observe import events
 from raftkv.raft import Entry, Message, Proposal, Raft, Ready, trace
 from raftkv.raft.log import size_of
@@ -322,7 +321,7 @@ class RaftActor:
         if elapsed_ms >= STAMP_MS or ended:
             self._stamped_at += elapsed_ms / 1000
             retention = self._retention if elapsed_ms >= STAMP_MS else None
-            self.raft.propose_clock(msgpack.packb((elapsed_ms, retention, ended)))
+            self.raft.propose_clock(ClockStep(elapsed_ms, retention, tuple(ended)).encode())
 
     # -- time
 

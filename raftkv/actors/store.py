@@ -187,7 +187,7 @@ class StoreActor:
         while first < count and now - begun < left:
             # In parts that end where nodes compare their states.
             until = first + PART - machine.applied_index % PART
-            self._apply_part(entries[first:until], results)
+            results += apply_entries(machine, entries[first:until])
             if machine.applied_index % EVERY == 0:
                 self._context.send("audit", DigestTaken(LogIndex(machine.applied_index), machine.digest))
             first = until
@@ -197,18 +197,6 @@ class StoreActor:
         self._seconds += now - begun
         if results:
             self._context.send("gateway", AppliedBatch(results))
-
-    def _apply_part(self, entries: list[Entry], results: list[Applied]) -> None:
-        machine, command = self.machine, EntryKind.COMMAND
-        for index, _, kind, data in entries:
-            if kind == command:
-                applied = machine.apply(index, data)
-                if applied is not None:
-                    results.append(applied)
-            elif kind == EntryKind.CLOCK:
-                machine.advance(index, data)
-            else:
-                machine.skip(index)
 
     def _tidy(self) -> None:
         if self.machine.history.tidy() and not self._tidying:
@@ -349,3 +337,19 @@ class StoreActor:
             keys = sorted(leases.find(lease_id).keys)[:LEASE_KEYS_SHOWN_MAX]
         rows = [(view.id, view.ttl_ms, self._lease_ms_left(view), view.keys) for view in views]
         return rows, keys
+
+
+def apply_entries(machine: StateMachine, entries: list[Entry]) -> list[Applied]:
+    """What each kind of entry does to a state, and what is to be told of the commands among them."""
+    results: list[Applied] = []
+    command = EntryKind.COMMAND
+    for index, _, kind, data in entries:
+        if kind == command:
+            applied = machine.apply(index, data)
+            if applied is not None:
+                results.append(applied)
+        elif kind == EntryKind.CLOCK:
+            machine.advance(index, data)
+        else:
+            machine.skip(index)
+    return results

@@ -201,18 +201,24 @@ def _line(wal: Path, found: Inspection) -> str:
 
 
 def _meaning(entry: Entry) -> dict[str, Any]:
-    import msgpack
-
+    from raftkv.kv.clock import ClockStep
     from raftkv.kv.commands import Command, Op
     from raftkv.raft import Configuration, EntryKind
 
-    if not entry.data:
+    if entry.kind == EntryKind.NO_OP:
         return {"op": "no_op"}
     if entry.kind == EntryKind.CONFIGURATION:
         return {"op": "configuration", "members": Configuration.decode(entry.data).describe()}
     if entry.kind == EntryKind.CLOCK:
-        elapsed_ms, _, ended = msgpack.unpackb(entry.data)
-        return {"op": "clock", "ms": elapsed_ms, "leases_ended": [lease_id for lease_id, _ in ended]}
+        try:
+            step = ClockStep.decode(entry.data)
+        except ValueError:
+            return {"op": "clock", "malformed": True}
+        return {
+            "op": "clock",
+            "ms": step.elapsed_ms,
+            "leases_ended": [lease_id for lease_id, _ in step.ended],
+        }
     try:
         command = Command.decode(entry.data)
         op = Op(command.op).name.lower()

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raftkv import config
+from raftkv.actors.store import apply_entries
 from raftkv.cluster import backup as backups
 from raftkv.cluster import local
 from raftkv.cluster.backup import Backup, Progress
 from raftkv.config import ClusterConfig, NodeConfig
 from raftkv.errors import ConfigError, StorageError
 from raftkv.kv import StateMachine, captured, move_on, restored
-from raftkv.raft import EntryKind, SnapshotMark
+from raftkv.raft import SnapshotMark
 from raftkv.storage import OsDirectory, ReadOnlyDirectory, Recovered, Wal
 from raftkv.storage.files import sync, sync_folder
 from raftkv.storage.snapshots import SnapshotFile, find_latest
@@ -170,13 +171,7 @@ def _save(chosen: Remains, revisions: int, cluster: str, path: Path) -> Backup:
 def _replayed(wal: Path, recovered: Recovered) -> StateMachine:
     mark = recovered.snapshot
     machine = restored(_chunks(wal), mark.index, str(wal)) if mark else StateMachine()
-    for index, _, kind, data in recovered.entries:
-        if kind == EntryKind.COMMAND:
-            machine.apply(index, data)
-        elif kind == EntryKind.CLOCK:
-            machine.advance(index, data)
-        else:
-            machine.skip(index)
+    apply_entries(machine, recovered.entries)
     return machine
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
-
+from raftkv.kv.clock import ClockStep
 from raftkv.kv.commands import Command, Op
 from raftkv.kv.transactions import Step
 
@@ -31,11 +30,11 @@ def describe_command(data: bytes) -> str:
 def describe_clock(data: bytes) -> str:
     """``1,000 ms pass, leases 7, 9 end``: of a leader's clock entry."""
     try:
-        elapsed_ms, _, ended = msgpack.unpackb(data, use_list=False)
-        ids = [int(lease_id) for lease_id, _ in ended]
-        return f"{int(elapsed_ms):,} ms pass" + (f", {_leases(ids)} end" if ids else "")
-    except (ValueError, TypeError, ArithmeticError, RecursionError, msgpack.UnpackException):
+        step = ClockStep.decode(data)
+    except ValueError:
         return f"no clock: {len(data):,} bytes"
+    ids = [lease_id for lease_id, _ in step.ended]
+    return f"{step.elapsed_ms:,} ms pass" + (f", {_leases(ids)} end" if ids else "")
 
 
 def _describe(op: int, arguments: tuple[Any, ...]) -> str:

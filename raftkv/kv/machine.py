@@ -17,8 +17,9 @@ from sortedcontainers import SortedList
 
 from raftkv.errors import InvalidRequest
 from raftkv.kv import transactions
+from raftkv.kv.clock import ClockStep
 from raftkv.kv.commands import NOT_MESSAGEPACK, Code, Op, has_head
-from raftkv.kv.history import History, Retention
+from raftkv.kv.history import History
 from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, Refused
 from raftkv.kv.leases import Leases
 from raftkv.kv.limits import (
@@ -184,18 +185,11 @@ class StateMachine:
         self.applied_index = index
 
     def advance(self, index: int, data: bytes) -> None:
-        """A leader's clock entry ``[elapsed ms, retention or nil, [[lease id, renewed index], …]]``: how much
-        time has passed, what need not be kept, which leases have ended. One that makes no sense changes
-        nothing."""
+        """A leader's clock entry. One that makes no sense changes nothing."""
         self.applied_index = index
         try:
-            elapsed_ms, retention, ended = msgpack.unpackb(data, use_list=False)
-            numbers = (elapsed_ms, *(retention or ()), *(number for pair in ended for number in pair))
-            if any(type(number) is not int or number < 0 for number in numbers):
-                return
-            ended = [(lease_id, renewed_index) for lease_id, renewed_index in ended]
-            kept = Retention(*retention) if retention else None
-        except (TypeError, ValueError, RecursionError, msgpack.UnpackException):
+            elapsed_ms, retention, ended = ClockStep.decode(data)
+        except ValueError:
             return
         if 0 < elapsed_ms <= CLOCK_STEP_MS_MAX:
             self.sessions.advance(elapsed_ms)
@@ -203,8 +197,8 @@ class StateMachine:
         for lease_id, renewed_index in ended:
             if self.leases.is_last(lease_id, renewed_index):
                 self._end_lease(lease_id)
-        if kept:
-            self.history.retain(kept, self.revision, self.sessions.now_ms)
+        if retention:
+            self.history.retain(retention, self.revision, self.sessions.now_ms)
 
     def _put(self, key: Any, value: Any, lease: Any = 0) -> Answer:
         check_pair(key, value)

@@ -10,10 +10,11 @@ arrive (``chunk_stored``); the core decides who needs one, what the log may forg
 
 Modules, leaves first: ``options``, ``messages``, ``configuration``, ``trace`` and ``state`` (data),
 ``quorum`` and ``log`` (no knowledge of roles), ``progress``, ``read_index`` and ``thrift`` (a leader's
-books), ``doubt`` (whether a leader can be what it was), ``snapshot``, ``election``, ``leader``,
-``succession``, ``membership``, ``follower`` (what each role does), ``founding`` (before there is a
-cluster), ``status`` (how a core stands), ``dispatch`` (a message to its handler), ``core`` (the one owner of
-term, vote, role and log), ``invariants`` and ``describe`` (for whoever watches).
+books), ``durability`` (what storage has confirmed), ``doubt`` (whether a leader can be what it was),
+``snapshot``, ``election``, ``leader``, ``succession``, ``membership``, ``follower`` (what each role does),
+``founding`` (before there is a cluster), ``status`` (how a core stands), ``dispatch`` (a message to its
+handler), ``core`` (the one owner of term, vote, role and log), ``invariants`` and ``describe`` (for whoever
+watches).
 """
 
 from raftkv.raft.configuration import Configuration, Member, Part

@@ -19,6 +19,7 @@ from raftkv.raft import election, follower, membership, trace
 from raftkv.raft.configuration import Configuration
 from raftkv.raft.dispatch import handle
 from raftkv.raft.doubt import Doubt
+from raftkv.raft.durability import Durability
 from raftkv.raft.election import Candidacy
 from raftkv.raft.founding import FOUNDING_MESSAGES, Founding
 from raftkv.raft.leader import Leadership
@@ -94,9 +95,7 @@ class Raft:
         self.commit_heard = self.log.commit_index
         self._delivery_paused = False
         self.doubt = Doubt()
-        self._handed_state = (state.current_term, state.voted_for)
-        self._durable_term = state.current_term
-        self._writes_open = self._stalled_ticks = 0
+        self._durability = Durability(state)
         self.forwarded_reads: dict[int, int] = {}
         """Reads asked of the leader: context -> ticks waited."""
         self.read_states: list[ReadState] = []
@@ -111,7 +110,7 @@ class Raft:
     def tick(self) -> None:
         """One unit of time has passed."""
         self.ticks_since_ranked_led += 1
-        self._stalled_ticks = self._stalled_ticks + 1 if self._writes_open else 0
+        self._durability.tick()
         follower.expire_reads(self)
         self.snapshots.tick()
         if self.leadership:
@@ -205,9 +204,7 @@ class Raft:
 
     def persisted(self, mark: PersistMark) -> None:
         """The write of this mark, and every one before it, is durable."""
-        self._writes_open -= 1
-        self._stalled_ticks = 0
-        self._durable_term = max(self._durable_term, mark.current_term)
+        self._durability.confirmed(mark.current_term)
         if mark.current_term != self.current_term:
             return  # the term's own write is still to come and covers the log again
         self.log.persisted_to(mark.index, mark.term)
@@ -252,11 +249,9 @@ class Raft:
         hard_state = mark = None
         state = (self.current_term, self.voted_for)
         anew, snapshots.anew = snapshots.anew, None
-        if entries or anew or state != self._handed_state:
+        if self._durability.give(state, bool(entries or anew)):
             hard_state = HardState(*state, self.log.commit_index)
             mark = PersistMark(self.log.last_index, self.log.last_term, self.current_term)
-            self._handed_state = state
-            self._writes_open += 1
         most = 0 if self._delivery_paused else self.options.committed_entries_max
         committed = self.log.take_committed(most, self.options.committed_bytes_max)
         soft_state = self._take_soft_state()
@@ -309,7 +304,7 @@ class Raft:
     @property
     def disk_stalled(self) -> bool:
         """Storage has confirmed nothing for an election timeout although something waits."""
-        return self._stalled_ticks >= self.options.election_ticks_min
+        return self._durability.silent_for(self.options.election_ticks_min)
 
     @property
     def promised(self) -> bool:
@@ -325,7 +320,7 @@ class Raft:
 
     def send(self, message: Message) -> None:
         """Send now, unless our term is not durable yet: then nothing that carries it may leave."""
-        if self._durable_term < self.current_term:
+        if self._durability.term < self.current_term:
             self._messages_after_append.append(message)
         else:
             self._messages.append(message)

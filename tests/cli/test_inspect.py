@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raftkv.kv.clock import ClockStep
 from raftkv.kv.commands import Command, Op, encode_flat
 from raftkv.kv.transactions import Step
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, SnapshotMark
@@ -96,13 +97,24 @@ def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: 
         Entry(LogIndex(n), Term(1), EntryKind.COMMAND, encode_flat((7, 0, n, n, *command)))
         for n, command in enumerate(commands, start=1)
     ]
+    entries += [
+        Entry(LogIndex(4), Term(1), EntryKind.COMMAND, b""),
+        Entry(LogIndex(5), Term(1), EntryKind.CLOCK, b"\xc1"),
+        Entry(LogIndex(6), Term(1), EntryKind.CLOCK, ClockStep(1_000, None, ((7, 2),)).encode()),
+    ]
     log.append(HardState(Term(1), None, LogIndex(0)), entries)
     log.close()
     done = raftkv("inspect", "log", str(wal), "--json", folder=tmp_path)
-    first, second, third = [json.loads(line) for line in done.stdout.splitlines()]
+    first, second, third, empty, *clocks = [json.loads(line) for line in done.stdout.splitlines()]
     assert first["key"] == ["a", "c", "", "d", "e", "f"]
     assert (second["op"], second["key"], second["malformed"]) == ("txn", None, True)
     assert third["key"] == ["x", "y"]
+    assert empty["op"] == "unknown"
+    assert [(clock["op"], clock.get("malformed", False)) for clock in clocks] == [
+        ("clock", True),
+        ("clock", False),
+    ]
+    assert (clocks[1]["ms"], clocks[1]["leases_ended"]) == (1_000, [7])
 
 
 def test_who_belongs_to_the_cluster_is_an_entry_like_others(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ MUTANTS = (
         "term-not-durable-before-speaking",
         "what carries a new term leaves before that term is durable",
         "2",
-        Edit(Raft.send, "self._durable_term < self.current_term", "False"),
+        Edit(Raft.send, "self._durability.term < self.current_term", "False"),
     ),
     _mutant(
         "vote-not-persisted",
