@@ -30,7 +30,7 @@ from raftkv.actors import loop, zmq_ports
 from raftkv.actors import node as node_module
 from raftkv.actors.node import Node
 from raftkv.actors.storage import DiskResult
-from raftkv.actors.system import System
+from raftkv.actors.system import ActorName, System
 from raftkv.cluster.local import prepare
 from raftkv.config import LoopConfig, load
 from raftkv.raft import Role
@@ -91,7 +91,7 @@ class TimedNode(Node):
     ended = (0, 0)
     """Which thread's, and its CPU when the last turn ended: now and then another takes the loop over."""
 
-    def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
+    def turn(self, readable: Iterable[ActorName], disk_results: Iterable[DiskResult] = ()) -> None:
         began = time.thread_time_ns()
         readable, disk_results = list(readable), list(disk_results)
         role = "leader" if self.raft.raft.role is Role.LEADER else "follower"

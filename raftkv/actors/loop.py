@@ -21,7 +21,7 @@ from raftkv.actors.busy_poll import BusyPoll
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.relay import Relay
-from raftkv.actors.system import Port
+from raftkv.actors.system import ActorName, Port
 from raftkv.config import ClusterConfig, check_reach, is_loopback
 from raftkv.storage import Identity, OsDirectory, Volume, WalOptions
 from raftkv.types import NodeId
@@ -103,7 +103,7 @@ def run_node(
         ready()
         try:
             busy_poll = BusyPoll(config.loop.busy_poll_us * 1e-6)
-            names = {client: "gateway", peer: "peers", control: "control"}
+            names: dict[zmq_ports.ZmqPort, ActorName] = {client: "gateway", peer: "peers", control: "control"}
             _run(node, names, disk, busy_poll, guard, gatekeeper)
         finally:
             disk.close(DISK_CLOSE_SECONDS)
@@ -130,7 +130,7 @@ def _connect(
 
 def _run(
     node: Node,
-    ports: dict[zmq_ports.ZmqPort, str],
+    ports: dict[zmq_ports.ZmqPort, ActorName],
     disk: Relay,
     busy_poll: BusyPoll,
     guard: Guard | None = None,
@@ -139,7 +139,7 @@ def _run(
     _tune_interpreter()
     wake_fd, restore = _catch_signals()
     poller = zmq.Poller()
-    names: dict[object, str] = {}
+    names: dict[object, ActorName] = {}
     for port, name in ports.items():
         poller.register(port.socket, zmq.POLLIN)
         names[port.socket] = name
@@ -152,7 +152,7 @@ def _run(
 
     def turn() -> bool:
         timer = 0.0 if disk.has_results else node.next_timer()
-        readable = []
+        readable: list[ActorName] = []
         for source, _ in _await_news(poller, timer, busy_poll):
             port_name = names.get(source)
             if port_name:

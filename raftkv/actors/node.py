@@ -32,7 +32,7 @@ from raftkv.actors.raft import TICKS_CAUGHT_UP_MAX, RaftActor, SnapshotRule
 from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
-from raftkv.actors.system import Port, System
+from raftkv.actors.system import Actor, ActorName, Port, System
 from raftkv.actors.watches import WatchActor
 from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig, NodeConfig
 from raftkv.errors import NotAMember, RemovedNode
@@ -141,7 +141,7 @@ class Node:
             raft.log,
         )
         self._line_up()
-        self._ports = {
+        self._ports: dict[ActorName, Port] = {
             "gateway": world.client_port,
             "peers": world.peer_port,
             "control": world.control_port,
@@ -152,7 +152,7 @@ class Node:
         """In the order in which they end their turns. Raft first: the others carry out what it decides. Then
         what other nodes wait for leaves: with it their disks begin, and then our own (thesis §10.2.1).
         Whoever reports what was applied comes after the store."""
-        for name, actor in (
+        line: tuple[tuple[ActorName, Actor], ...] = (
             ("raft", self.raft),
             ("peers", self.peers),
             ("storage", self.storage),
@@ -165,7 +165,8 @@ class Node:
             ("faults", self.faults),
             ("status", self.status),
             ("node", self),
-        ):
+        )
+        for name, actor in line:
             self._system.add(name, actor)
 
     def handle(self, message: Any) -> None:
@@ -215,7 +216,7 @@ class Node:
             self.stopped = stop
             self._system.send("status", Note(events.NODE_STOPPING, {"reason": stop.reason}))
 
-    def turn(self, readable: Iterable[str], disk_results: Iterable[DiskResult] = ()) -> None:
+    def turn(self, readable: Iterable[ActorName], disk_results: Iterable[DiskResult] = ()) -> None:
         """Handle everything that has arrived. ``readable`` names the actors whose ports have frames."""
         system = self._system
         system.begin_turn()

@@ -44,7 +44,7 @@ from raftkv.actors.snapshot_messages import (
     SwapState,
     TakeSnapshot,
 )
-from raftkv.actors.system import Context
+from raftkv.actors.system import ActorName, Context
 from raftkv.errors import EntriesLost
 from raftkv.kv import Code, Retention
 from raftkv.kv.clock import ClockStep
@@ -69,6 +69,8 @@ SNAPSHOT_RETRY_SECONDS = 2.0
 STREAM_PATIENCE = 4
 """So many times the entries at which a snapshot is due may gather while one is on its way to a peer."""
 
+_TOLD_OF_STATE: tuple[ActorName, ...] = ("gateway", "leases", "node")
+_TOLD_OF_MEMBERSHIP: tuple[ActorName, ...] = ("peers", "leases", "node")
 _REFUSALS = {Proposal.NOT_LEADER: Code.NO_LEADER, Proposal.BUSY: Code.BUSY}
 
 
@@ -199,11 +201,10 @@ class RaftActor:
                     send("audit", Doubted(event.leader, event.index))
         if ready.soft_state:
             # Ahead of the results: they belong to whoever the gateway still holds.
-            send("gateway", SoftStateChanged(ready.soft_state))
-            for actor in ("leases", "node"):
+            for actor in _TOLD_OF_STATE:
                 send(actor, SoftStateChanged(ready.soft_state))
         if ready.membership:
-            for actor in ("peers", "leases", "node"):
+            for actor in _TOLD_OF_MEMBERSHIP:
                 send(actor, MembershipChanged(ready.membership))
         if ready.chunks or ready.installed:
             self._restore(ready)

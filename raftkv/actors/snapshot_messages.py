@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raftkv.actors.system import ActorName
 from raftkv.raft import SnapshotChunk, SnapshotMark
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage import StoreChunk
@@ -74,7 +75,7 @@ class WriteChunk:
     """To storage. ``reply_to`` gets ``ChunkStored``."""
 
     job: StoreChunk
-    reply_to: str
+    reply_to: ActorName
 
 
 @dataclass(slots=True, eq=False)

@@ -11,11 +11,26 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from raftkv.wire.packing import FRAME_BYTES_MAX
 
-ActorName = str
+ActorName = Literal[
+    "audit",
+    "control",
+    "faults",
+    "gateway",
+    "leases",
+    "node",
+    "peers",
+    "raft",
+    "status",
+    "storage",
+    "store",
+    "watches",
+]
+PEAK_SECONDS = 0.1
+"""How long the deepest mailboxes are remembered at least."""
 
 
 class Port(Protocol):
@@ -85,6 +100,7 @@ class System:
         self._timers: list[tuple[float, int, ActorName, Any]] = []
         self._true_timers: list[tuple[float, int, ActorName, Any]] = []
         self._timer_count = 0
+        self._peaks_until = self._now + PEAK_SECONDS
 
     def add(self, name: ActorName, actor: Actor) -> None:
         """Actors that have an ``end_of_turn`` end their turns in the order in which they were added."""
@@ -127,6 +143,10 @@ class System:
     def begin_turn(self) -> None:
         self._true_now = float(self._clock())
         self._now = self._ours(self._true_now)
+        if self._true_now >= self._peaks_until:
+            self._peaks_until = self._true_now + PEAK_SECONDS
+            for mailbox in self._mailboxes.values():
+                mailbox.before, mailbox.deepest = mailbox.deepest, 0
 
     def set_clock_rate(self, rate: float) -> None:
         """Let time pass faster or slower from now on: a node whose clock is wrong."""
@@ -155,11 +175,8 @@ class System:
         return own if due is None else min(own, due)
 
     def deepest_mailboxes(self) -> dict[str, int]:
-        """The most messages that waited at once for each actor since this was last asked."""
-        found = {name: mailbox.deepest for name, mailbox in self._mailboxes.items()}
-        for mailbox in self._mailboxes.values():
-            mailbox.deepest = 0
-        return found
+        """The most messages that waited at once for each, in the last ``PEAK_SECONDS`` or twice that."""
+        return {name: max(mailbox.deepest, mailbox.before) for name, mailbox in self._mailboxes.items()}
 
     def _run_mailboxes(self) -> None:
         while self._awake:
@@ -174,9 +191,9 @@ class System:
 
 
 class _Mailbox:
-    __slots__ = ("actor", "deepest", "messages")
+    __slots__ = ("actor", "before", "deepest", "messages")
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
         self.messages: deque[Any] = deque()
-        self.deepest = 0
+        self.deepest = self.before = 0

@@ -146,7 +146,7 @@ class NodeSnapshot:
     """Of its entry; 0 for what ``cluster.toml`` says."""
     configuration_committed: bool = True
     mailboxes: dict[str, int] = field(default_factory=dict)
-    """By actor: the most messages that waited for it at once since the snapshot before."""
+    """By actor: the most messages that waited for it at once, in the last tenth or two of a second."""
 
     @property
     def leads(self) -> bool:

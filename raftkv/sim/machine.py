@@ -16,6 +16,7 @@ from raftkv.actors.node import Node, NodeWorld
 from raftkv.actors.patience import Patience
 from raftkv.actors.storage import DiskResult
 from raftkv.actors.store import APPLY_SECONDS_A_TURN
+from raftkv.actors.system import ActorName
 from raftkv.config import ClusterConfig
 from raftkv.errors import StorageError
 from raftkv.kv import CHUNK_BYTES, SessionLimits
@@ -117,7 +118,7 @@ class Machine:
         identity = Identity(world.config.name, name, f"{rng.getrandbits(64):016x}")
         volume, recovered = platter.open(identity, wal_options)
         self.disk = SimDisk(world.schedule, rng, platter, volume, disk_seconds, self._on_job, self._on_disk)
-        self.ports = {
+        self.ports: dict[ActorName, SimPort] = {
             "gateway": SimPort(lambda frame: world.send_to_client(name, frame[0], frame[1])),
             "peers": SimPort(_ignore),
             "control": SimPort(_ignore),
@@ -157,7 +158,7 @@ class Machine:
 
     # -- what the world does to it
 
-    def arrive(self, port: str, frame: list[bytes]) -> None:
+    def arrive(self, port: ActorName, frame: list[bytes]) -> None:
         inbox = self.ports[port].inbox
         if len(inbox) < INBOX_FRAMES_MAX:
             inbox.append(frame)

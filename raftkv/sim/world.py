@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from raftkv import config
+from raftkv.actors.system import ActorName
 from raftkv.config import ClusterConfig
 from raftkv.errors import DiskFull, StorageError
 from raftkv.kv import CHUNK_BYTES, SessionLimits
@@ -285,7 +286,7 @@ class World:
 
         self.network.send(sender, name, arrive, stream=True)
 
-    def _arrive(self, sender: str, to: str, port: str, parts: list[bytes]) -> None:
+    def _arrive(self, sender: str, to: str, port: ActorName, parts: list[bytes]) -> None:
         if to in self.machines:
             self.trace.add(self.now, f"{sender}>{to} {crc32(parts[-1]):08x}")
             self.machines[to].arrive(port, parts)

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgpack
 
-from raftkv.errors import CorruptLog, ForeignData, other_format
+from raftkv.errors import CorruptLog, ForeignData, StorageError, other_format
 from raftkv.raft import Configuration, SnapshotMark
 from raftkv.storage import records
 from raftkv.storage.files import Directory, File, Readable, remove_spared, sync
@@ -209,26 +209,39 @@ def find_latest(directory: Readable, cluster: str | None) -> Stored | None:
     if not names:
         return None
     stored = open_snapshot(directory, max(names))
-    if cluster is not None and stored.cluster != cluster:
-        raise ForeignData(f"snapshot {directory.path}/{stored.name} is of another cluster, not of {cluster}")
-    if snapshot_name(stored.mark) != stored.name:
-        raise _damaged(directory.path, stored.name, 0, "the snapshot's header does not fit its name")
+    try:
+        if cluster is not None and stored.cluster != cluster:
+            path = f"{directory.path}/{stored.name}"
+            raise ForeignData(f"snapshot {path} is of another cluster, not of {cluster}")
+        if snapshot_name(stored.mark) != stored.name:
+            raise _damaged(directory.path, stored.name, 0, "the snapshot's header does not fit its name")
+    except StorageError:
+        stored.file.close()
+        raise
     return stored
 
 
 def open_snapshot(directory: Readable, name: str) -> Stored:
     """A snapshot's file, every byte of it checked. Raises as ``find_latest`` does."""
+    file = directory.open(name)
+    try:
+        return _checked(file, directory.path, name)
+    except (StorageError, OSError):
+        file.close()
+        raise
 
+
+def _checked(file: File, path: str, name: str) -> Stored:
     def damaged(cause: str) -> CorruptLog:
-        return _damaged(directory.path, name, offset, cause)
+        return _damaged(path, name, offset, cause)
 
-    file, offset = directory.open(name), 0
+    offset = 0
     record = records.read(HEADER_SEED, file, offset)
     header = _unpacked(record) if record and record.kind is RecordType.SNAPSHOT else None
     if record is None or header is None or type(header[0]) is not int:
         raise damaged("no valid header of a snapshot")
     if header[0] != FORMAT_VERSION:
-        raise ForeignData(f"snapshot {directory.path}/{name} {other_format(header[0], FORMAT_VERSION)}")
+        raise ForeignData(f"snapshot {path}/{name} {other_format(header[0], FORMAT_VERSION)}")
     if tuple(map(type, header)) != (int, str, int, int, int, bytes):
         raise damaged("a header with fields of the wrong type")
     _, cluster, index, term, snapshot_id, configuration = header

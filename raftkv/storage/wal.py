@@ -123,10 +123,10 @@ class Wal:
     @staticmethod
     def _read(directory: Readable) -> Inspection:
         stored = find_latest(directory, None)
-        reader = Reader(directory, None, stored.mark if stored else None)
-        recovered = reader.read_all()
         if stored:
             stored.file.close()
+        reader = Reader(directory, None, stored.mark if stored else None)
+        recovered = reader.read_all()
         return Inspection(
             recovered,
             [segment.name for segment in reader.segments],

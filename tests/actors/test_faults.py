@@ -177,9 +177,9 @@ def test_true_timers_do_not_follow_the_clock_of_their_node() -> None:
     system.begin_turn()
     system.set_clock_rate(0.1)
     assert system.next_timer() is None
-    system.set_true_timer("anyone", 2.0, None)
+    system.set_true_timer("raft", 2.0, None)
     assert system.next_timer() == 102.0
-    system.set_timer("anyone", 0.1, None)
+    system.set_timer("raft", 0.1, None)
     assert system.next_timer() == pytest.approx(101.0)
     now[0] = 101.0
     system.begin_turn()

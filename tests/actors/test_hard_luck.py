@@ -175,7 +175,7 @@ def test_timers_follow_the_clock_of_their_node() -> None:
     system = System(lambda: now[0], random.Random(0))
     system.begin_turn()
     system.set_clock_rate(2.0)
-    system.set_timer("anyone", 1.0, None)
+    system.set_timer("raft", 1.0, None)
     assert system.next_timer() == 100.5
     now[0] = 100.5
     system.begin_turn()

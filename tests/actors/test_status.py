@@ -121,3 +121,15 @@ def test_events_are_stamped_by_the_true_clock_however_the_nodes_own_runs(rate: f
     times = [each.time for each in stage.actor._kept]
     assert times == sorted(times)
     assert times[-1] == stage.now
+
+
+def test_whoever_looks_at_the_mailboxes_takes_nothing_away_from_the_others() -> None:
+    """``raftkv status`` asks between two snapshots of the dashboard's."""
+    stage = Stage()
+    for _ in range(40):
+        stage.system.send("status", Note(events.SPACE_BACK, {}))
+    stage.tick(0.0)
+    assert [stage.system.deepest_mailboxes() for _ in range(2)] == [{"status": 40}] * 2
+    stage.tick()
+    stage.tick()
+    assert stage.system.deepest_mailboxes() == {"status": 1}

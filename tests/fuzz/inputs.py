@@ -8,6 +8,7 @@ from typing import Any
 import msgpack
 from hypothesis import strategies as st
 
+from raftkv.actors.system import ActorName
 from tests.fuzz.seeds import seeds
 from tests.wire import frames
 from tests.wire.support import DEPTHS, anything, nested, spoiled_bytes, spoiled_shapes
@@ -15,7 +16,11 @@ from tests.wire.support import DEPTHS, anything, nested, spoiled_bytes, spoiled_
 TEXTS = ("config", "history", "run-state")
 RAW = ("record", "segment", "folder", "recording")
 """Neither MessagePack nor text."""
-NODE_PORTS = {"node-gateway": "gateway", "node-control": "control", "node-peers": "peers"}
+NODE_PORTS: dict[str, ActorName] = {
+    "node-gateway": "gateway",
+    "node-control": "control",
+    "node-peers": "peers",
+}
 
 _DRAWN: dict[str, st.SearchStrategy[bytes]] = {
     "peer": frames.peer_frames,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from raftkv.actors.system import ActorName
 from raftkv.client.calls import Call
 from raftkv.errors import WireError
 from raftkv.kv.commands import Code, Op
@@ -38,7 +39,7 @@ class _AnyCommands(Twin):
         self.applied = entry.index
 
 
-def feed(port: str, frames: Iterable[list[bytes]]) -> None:
+def feed(port: ActorName, frames: Iterable[list[bytes]]) -> None:
     """Let the leader and a follower receive ``frames``, all parts of a message as they are given."""
     world = World(WorldOptions())
     world.watcher.twin = _AnyCommands()

@@ -21,6 +21,7 @@ import zmq
 
 from raftkv import config
 from raftkv.actors.node import raft_options
+from raftkv.actors.system import ActorName
 from raftkv.client.calls import ANY_NODE, Call
 from raftkv.client.core import ClientCore
 from raftkv.cluster import local, run_state
@@ -327,7 +328,7 @@ def recording_about(data: bytes) -> None:
 # -- whole nodes
 
 
-def node(port: str, data: bytes) -> None:
+def node(port: ActorName, data: bytes) -> None:
     """Nothing: frames are counted and dropped, or answered, and the cluster goes on serving."""
     nodes.feed(port, [[nodes.STRANGER, data]])
 

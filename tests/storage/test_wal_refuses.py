@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
 from raftkv.errors import CorruptLog, ForeignData
-from raftkv.storage import Identity, Wal, records
+from raftkv.raft import SnapshotMark
+from raftkv.storage import (
+    Append,
+    File,
+    Identity,
+    OsDirectory,
+    ReadOnlyDirectory,
+    StoreChunk,
+    Volume,
+    Wal,
+    records,
+)
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.storage.records import RecordType
 from raftkv.storage.recovery import FORMAT_VERSION, FORMATS_READ, segment_name
-from raftkv.types import NodeId
+from raftkv.types import LogIndex, NodeId, Term
 from tests.storage.support import (
     IDENTITY,
     N1,
@@ -296,3 +308,55 @@ def test_a_log_of_an_earlier_format_is_refused_with_what_to_do() -> None:
     directory = handmade((hard_state(1), entries(1, 3)), header=(min(FORMATS_READ) - 1, *HEADER[1:-1]))
     with pytest.raises(ForeignData, match=r"has format version 2, .* an earlier raftkv wrote it"):
         open_wal(directory)
+
+
+class _Counting(ReadOnlyDirectory):
+    """A folder that knows how many of its files are open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.opened: list[_Closable] = []
+
+    def open(self, name: str) -> File:
+        file = _Closable(super().open(name))
+        self.opened.append(file)
+        return file
+
+
+class _Closable:
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self.closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
+
+
+@pytest.mark.parametrize("damaged", ["*.log", "*.snap", None])
+def test_whoever_reads_a_folder_leaves_no_file_of_it_open(tmp_path: Path, damaged: str | None) -> None:
+    """Who goes through many, one of them damaged, would run out of descriptors."""
+    volume, _ = Volume.open(OsDirectory(tmp_path), IDENTITY, SMALL)
+    mark = SnapshotMark(LogIndex(3), Term(1), 7, 0)
+    for first in (1, 5):
+        volume.do(Append(hard_state(1), entries(first, first + 4)))
+    volume.do(StoreChunk(mark, 0, b"x" * 100, True))
+    volume.close()
+    if damaged:
+        (path,) = tmp_path.glob(damaged)
+        path.write_bytes(flip_a_byte(path.read_bytes()))
+    folder = _Counting(tmp_path)
+    if damaged:
+        with pytest.raises(CorruptLog):
+            Wal.read(folder)
+    else:
+        assert Wal.read(folder).recovered.last_index == 9
+    assert len(folder.opened) >= (1 if damaged == "*.snap" else 2)
+    assert all(file.closed for file in folder.opened)
+
+
+def flip_a_byte(data: bytes) -> bytes:
+    return data[:30] + bytes([data[30] ^ 0xFF]) + data[31:]
