@@ -19,7 +19,10 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
+import typer
+
 from raftkv.cli.endings import when_told_to_end
+from raftkv.cli.output import Exit
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -60,6 +63,8 @@ class Screen:
         self._dashboard = dashboard
         speak_utf8(sys.__stderr__)
         dashboard.run()
+        if dashboard.return_code:  # it has told of the fault itself
+            raise typer.Exit(Exit.BUG)
 
     def _watch(self) -> None:
         terminal = select.poll()

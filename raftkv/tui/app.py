@@ -20,6 +20,8 @@ from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
@@ -30,8 +32,9 @@ from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
 from raftkv.tui.dialogs.text import TextDialog
 from raftkv.tui.frame import Frame, Mode
-from raftkv.tui.model import CommandDone, Item, RosterChanged, initial, reduce_all
+from raftkv.tui.model import CommandDone, Item, RosterChanged, State, initial, reduce_all
 from raftkv.tui.operations import ActionEnded, whole
+from raftkv.tui.pace import Pace
 from raftkv.tui.pages.data import DataPage
 from raftkv.tui.pages.logs import LogsPage
 from raftkv.tui.pages.network import LinkGrid, NetworkPage
@@ -45,6 +48,7 @@ from raftkv.tui.playback.files import Recording, RecordingFile
 from raftkv.tui.playback.tape import Tape
 from raftkv.tui.ports import Actions, Feed, Lessons, Lookups, Simulation
 from raftkv.tui.staging import Staging
+from raftkv.tui.terminal import Terminal
 from raftkv.tui.theme import THEME, style_variables
 from raftkv.tui.time_operations import TimeOperations
 from raftkv.tui.view.faults import fault_time, faults
@@ -61,31 +65,10 @@ from raftkv.tui.widgets.tab_bar import TabBar
 from raftkv.tui.widgets.time_bar import TimeBar
 
 FRAME_SECONDS = 0.1
-MOVING_SHARE = 0.1
-"""Of a core, for drawing numbers that merely move."""
-MOVING_SECONDS_MAX = 0.5
-"""After which they are drawn all the same."""
 WIDTH_MIN, HEIGHT_MIN = 80, 24
 _WITH_EVENTS = ("overview", "timeline")
 """Pages that show every line of the event log, and so the command that does what a key did."""
 _COMMAND_ACTIONS = frozenset(command.action for command in COMMANDS)
-
-
-class Pace:
-    """When to draw again what merely moves: once all that was done since the last picture, which that
-    made necessary as well, is no more than ``share`` of the time since."""
-
-    def __init__(self, share: float = MOVING_SHARE) -> None:
-        self._share = share
-        self._drawn_at = -MOVING_SECONDS_MAX
-        self._used = 0.0
-
-    def allows(self, now: float) -> bool:
-        passed = now - self._drawn_at
-        return passed >= MOVING_SECONDS_MAX or time.process_time() - self._used <= self._share * passed
-
-    def drawn(self, now: float) -> None:
-        self._drawn_at, self._used = now, time.process_time()
 
 
 class Dashboard(TimeOperations):
@@ -179,6 +162,10 @@ class Dashboard(TimeOperations):
             yield self._keys
         yield Static(id="too-small")
 
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()  # a browser's has no terminal
+        return Terminal if chosen is LinuxDriver else chosen
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return style_variables(self.current_theme)
 
@@ -224,6 +211,9 @@ class Dashboard(TimeOperations):
         self.viewer.advance(passed)
         names = tuple(self.feed.names())
         roster = [RosterChanged(names)] if names != self.state.names else []
+        if roster and self._selected not in names:
+            self.notify(f"{self._selected} has left the cluster: {names[0]} is selected", severity="warning")
+            self._select(names[0])
         news = self.staging.tick(passed if self.present else 0.0) if self.staging else self.feed.poll()
         told = self.state.lines_total
         self.ingest([*roster, *news])
@@ -258,16 +248,19 @@ class Dashboard(TimeOperations):
         self._keys.show_for(frame)
         self._footer.show_times(frame.times, footer(frame, width), bar_width(width))
 
+    @property
+    def shown(self) -> State:
+        return self.viewer.moment(self.state, self.clock())[0]
+
     def picture(self) -> Frame:
         state, now = self.viewer.moment(self.state, self.clock())
         run = self.staging.simulation if self.staging else None
         playing, speed = (run.playing, run.speed) if run else (True, 1.0)
         times = self.viewer.times(self.clock(), playing, speed)
-        selected = self.selected_name if self.selected_name in state.names else state.names[0]
         return Frame(
             state,
             now,
-            selected,
+            self.selected_name,
             self.size.width,
             times,
             self.load_on,
@@ -306,22 +299,25 @@ class Dashboard(TimeOperations):
         self.action_select(message.number + 1)
 
     def action_select(self, number: int) -> None:
-        if number <= len(self.state.nodes):
-            self._selected = number - 1
-            self._network.select(self._selected)
+        if number <= len(self.shown.names):
+            self._select(self.shown.names[number - 1])
             self.draw()
 
     def action_move(self, columns: int, rows: int) -> None:
         if not self._pages[self._page].move(columns, rows):
-            self._selected = (self._selected + rows + columns) % len(self.state.nodes)
-            self._network.select(self._selected)
+            names = self.shown.names
+            self._select(names[(names.index(self.selected_name) + rows + columns) % len(names)])
         elif self._page == "network":
-            self._selected = self._network.row
+            self._selected = self._network.sender
         self.draw()
+
+    def _select(self, name: str) -> None:
+        self._selected = name
+        self._network.select(name)
 
     def on_link_grid_picked(self, message: LinkGrid.Picked) -> None:
         """The keys act on whoever sends over the link that is chosen."""
-        self._selected = message.cell[0]
+        self._selected = message.link[0]
         self.draw()
 
     def action_turn(self, way: str) -> None:
@@ -388,8 +384,7 @@ class Dashboard(TimeOperations):
         self.toggle_block(*message.link)
 
     def on_link_matrix_toggled(self, message: LinkMatrix.Toggled) -> None:
-        names = self.state.names
-        self.toggle_block(names[message.from_number], names[message.to_number])
+        self.toggle_block(*message.link)
 
     def chosen_link(self) -> tuple[str, str] | None:
         return self._network.chosen if self._page == "network" else None

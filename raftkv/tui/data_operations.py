@@ -7,7 +7,7 @@ from functools import partial
 from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.network_operations import NetworkOperations
 from raftkv.tui.pages.data import DataPage
-from raftkv.tui.view.data import is_text, text_of
+from raftkv.tui.view.data import editable, edited, text_of
 
 
 class DataOperations(NetworkOperations):
@@ -44,11 +44,16 @@ class DataOperations(NetworkOperations):
         key, seen = message.key, message.value
 
         def change(pair: tuple[str, str] | None) -> None:
-            if pair:
-                written = pair[1].encode()
-                self.act(f"change {pair[0]}", lambda: actions.compare_and_set(key, seen, written))
+            if pair is None:
+                return
+            try:
+                written = edited(pair[1], seen)
+            except ValueError as error:
+                self.notify(f"nothing was changed: the new value is no base64 ({error})", severity="error")
+                return
+            self.act(f"change {pair[0]}", lambda: actions.compare_and_set(key, seen, written))
 
-        self.push_screen(PutDialog(text_of(key), text_of(seen) if is_text(seen) else ""), change)
+        self.push_screen(PutDialog(text_of(key), editable(seen)), change)
 
     def action_delete(self) -> None:
         chosen = self.chosen_pair()

@@ -109,7 +109,8 @@ class NetworkOperations(Operations):
         self.push_screen(ChoiceDialog(f"{what}: {sender} → …", choices), then)
 
     def toggle_block(self, sender: str, to: str) -> None:
-        if not self.is_up(sender):
+        """What is shown may be of a time when other nodes were there."""
+        if not (self.is_up(sender) and self.is_member(to)):
             return
         before = self._fault(sender, to)
         self.set_link(sender, to, replace(before, block=not before.block))
@@ -121,10 +122,11 @@ class NetworkOperations(Operations):
             seconds = None if fault == LinkFault() else self.seconds
             before = self._fault(sender, to)
 
-            def undo() -> Call | None:
+            def back() -> Call | None:
                 as_set = self._fault(sender, to) == fault
                 return partial(actions.link, sender, to, before, self.seconds) if as_set else None
 
+            undo = None if fault == LinkFault() else back  # what was mended is not broken again
             self.act(f"{sender} → {to}", lambda: actions.link(sender, to, fault, seconds), undo=undo)
 
     def _fault(self, sender: str, to: str) -> LinkFault:

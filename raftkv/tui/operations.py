@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.notifications import SeverityLevel
 
-from raftkv.errors import RaftkvError
+from raftkv.errors import OutcomeUnknown, RaftkvError
 from raftkv.observe import DiskFault, Mended
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
@@ -67,7 +67,8 @@ _STYLES = {"information": "accent", "warning": "warn", "error": "bad"}
 
 
 class ActionEnded(Message):
-    """From a worker: the command line of a success or the one line of a failure."""
+    """From a worker: the command line of a success or the one line of a failure, and how what came of it can
+    be taken back."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Operations(App[None]):
         self.clock = clock
         self.load_on = False
         self.seconds = LIFETIMES[0]
-        self._selected = 0
+        self._selected = state.names[0]
         self.notice: Notice | None = None
         self._under_way: dict[int, tuple[float, str]] = {}
         """By number: when it began, and what it is."""
@@ -104,8 +105,14 @@ class Operations(App[None]):
         self._undo: list[Undo] = []
 
     @property
+    def shown(self) -> State:
+        """What is on the screen: the state, or what it was at another moment."""
+        return self.state
+
+    @property
     def selected_name(self) -> str:
-        return self.state.names[min(self._selected, len(self.state.names) - 1)]
+        names = self.shown.names
+        return self._selected if self._selected in names else names[0]
 
     def ingest(self, items: Sequence[Item]) -> None:
         """Let the reducer have these."""
@@ -150,41 +157,50 @@ class Operations(App[None]):
         return None
 
     def act(
-        self, what: str, call: Call, then: Callable[[], None] | None = None, undo: Undo | None = None
+        self,
+        what: str,
+        call: Call,
+        then: Callable[[], None] | None = None,
+        undo: Undo | None = None,
+        undoes: Undo | None = None,
     ) -> None:
         """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``what`` it is is
-        said while it takes its time; ``undo`` takes back what it did."""
+        said while it takes its time; ``undo`` takes back what it did. ``undoes``: what it takes back itself,
+        and what is still to be taken back where it fails."""
         if len(self._under_way) >= ACTIONS_MAX:
             self.notify(f"{ACTIONS_MAX} actions are still under way", severity="warning")
+            self._undo += [undoes] if undoes else []
             return
         prepare = self.preparation()
         self._acts += 1
         number = self._acts
         self._under_way[number] = (time.monotonic(), what)
-        began = self.clock()
 
         def work() -> None:
             item: CommandDone | CommandFailed
+            left = undo
             try:
                 if prepare:
-                    prepare()
+                    prepare()  # which may turn the clock back
+                began = self.clock()
                 item = CommandDone(began, call())  # what it does is told of while it is under way
             except RaftkvError as error:
                 item = CommandFailed(self.clock(), str(error))
-            self.post_message(ActionEnded(number, item, then, undo))
+                # Of what may have happened all the same, there may be something to take back.
+                left = undoes or (undo if isinstance(error, OutcomeUnknown) else None)
+            self.post_message(ActionEnded(number, item, then, left))
 
         self.run_worker(work, thread=True)
 
     def on_action_ended(self, message: ActionEnded) -> None:
         del self._under_way[message.number]
         self.ingest([message.item])
+        if message.undo:
+            self._undo = [*self._undo, message.undo][-UNDO_MAX:]
         if isinstance(message.item, CommandFailed):
             self.notify(message.item.text, severity="error", markup=False)
-        else:
-            if message.undo:
-                self._undo = [*self._undo, message.undo][-UNDO_MAX:]
-            if message.then:
-                message.then()
+        elif message.then:
+            message.then()
         self.draw()
 
     def breakable(self) -> Actions | None:
@@ -192,9 +208,18 @@ class Operations(App[None]):
             self.notify("this is a recording: nothing in it can be changed", severity="warning")
         return self.actions
 
+    def is_member(self, name: str) -> bool:
+        """Now, whatever moment is on the screen; says so where it is none."""
+        if self.state.node(name) is None:
+            self.notify(f"{name} is no node of the cluster", severity="warning")
+            return False
+        return True
+
     def is_up(self, name: str) -> bool:
         """Whether its process runs, as far as is known; says so where it does not. Nobody is there who could
         be asked, and to wait for that would take a while."""
+        if not self.is_member(name):
+            return False
         node = self.state.node(name)
         down = node is not None and node.process is not None and node.process.state == EXITED
         if down:
@@ -307,9 +332,10 @@ class Operations(App[None]):
         if self.breakable() is None:
             return
         while self._undo:
-            call = self._undo.pop()()
+            undo = self._undo.pop()
+            call = undo()
             if call:
-                self.act("undo", call)
+                self.act("undo", call, undoes=undo)
                 return
         self.notify("nothing that was broken from here is still broken")
 

@@ -82,16 +82,17 @@ class TimeOperations(DataOperations):
         self.draw()
 
     def on_event_log_picked(self, message: EventLog.Picked) -> None:
-        self.viewer.go_to(message.line, self.viewer.moment(self.state, 0.0)[0])
+        self.viewer.go_to(message.line, self.shown)
         self.draw()
 
     def preparation(self) -> Callable[[], None] | None:
         if self.staging is None or self.present:
             return None
-        self.state, moment = self.viewer.moment(self.state, self.clock())
-        self.viewer.tape.cut(moment)
+        self.viewer.tape.cut(self.viewer.moment(self.state, self.clock())[1])
+        self.viewer.seek(self.viewer.tape.end)
+        # The last frame that is kept, all of it: what happened after it is told again.
+        self.state = self.shown
         self.viewer.present()
-        # From the last frame that is kept: what happened between it and the moment is told again.
         return self.staging.fork(self.viewer.tape.end)
 
     def action_export(self) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from textual.pilot import Pilot
 
 from raftkv.observe import LogEntry
-from raftkv.tui.app import Dashboard, Pace
+from raftkv.tui.app import Dashboard
+from raftkv.tui.pace import Pace
 from raftkv.tui.ports import FeedItem
 from raftkv.types import LogIndex, Term
 from tests.tui.fakes import NOON, Clock, RecordingActions, ScriptedFeed, ScriptedLessons, ScriptedLookups

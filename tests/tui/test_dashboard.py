@@ -11,13 +11,13 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from raftkv.observe import DiskFault, Earlier, Event, LinkFault
-from raftkv.tui.app import MOVING_SECONDS_MAX, Pace
 from raftkv.tui.commands import COMMANDS, LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.partition import PartitionDialog
 from raftkv.tui.dialogs.put import PutDialog
 from raftkv.tui.operations import ACTIONS_MAX
+from raftkv.tui.pace import MOVING_SECONDS_MAX, Pace
 from raftkv.tui.widgets.event_log import EventLog
 from tests.tui.driving import LARGE, SMALL, session
 from tests.tui.fakes import START, event, process, snapshot

@@ -291,7 +291,7 @@ async def test_what_was_found_and_is_not_drawn_yet_is_not_acted_on() -> None:
         await running.press("f5")
         await running.until_shown("color/red")
         page = running.app.query_one(DataPage)
-        page.on_data_page_scanned(DataPage.Scanned([running.lookups.rows[1]], 1, None))
+        page.on_data_page_scanned(DataPage.Scanned("", [running.lookups.rows[1]], 1))
         assert page.selected == (b"color/blue", b"BLUE"), "that is under the cursor as drawn"
 
 

@@ -10,15 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
+
+from raftkv.tui.dialogs.dialog import Dialog
 
 Choices = Sequence[tuple[str, str, str]]
 """(the key that chooses it, what the dialog then ends with, what is shown)"""
 
 
-class ChoiceDialog(ModalScreen[str | None]):
+class ChoiceDialog(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Cancel", show=False)]
 
     def __init__(self, title: str, choices: Choices, text: str = "", *, aside: bool = False) -> None:

@@ -7,10 +7,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from raftkv.tui.commands import COMMANDS, Command
+from raftkv.tui.dialogs.dialog import Dialog
 
 _SYMBOLS = (
     "[b]links[/b] ● ok ✕ cut ◐ degraded  [b]nodes[/b] ★ leads ☠ dead ⏸ paused ? silent ! alarm\n"
@@ -18,7 +18,7 @@ _SYMBOLS = (
 )
 
 
-class HelpDialog(ModalScreen[None]):
+class HelpDialog(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter,space", "dismiss", "Close", show=False)
     ]

@@ -10,9 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
+
+from raftkv.tui.dialogs.dialog import Dialog
 
 Groups = tuple[tuple[str, ...], tuple[str, ...]]
 RING_NODES_MIN = 4
@@ -33,7 +34,7 @@ def majority_minority(names: Sequence[str], leader: str | None) -> set[str]:
     return set(others[len(others) - (len(names) - 1) // 2 :])
 
 
-class PartitionDialog(ModalScreen[Cut | None]):
+class PartitionDialog(Dialog[Cut | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Cancel", show=False),
         Binding("space", "flip", "Other group", show=False),

@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from raftkv.tui.dialogs.dialog import Dialog
 
-class PutDialog(ModalScreen[tuple[str, str] | None]):
+
+class PutDialog(Dialog[tuple[str, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Cancel", show=False)]
 
     def __init__(self, key: str = "", value: str = "") -> None:

@@ -9,15 +9,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+
+from raftkv.tui.dialogs.dialog import Dialog
 
 Choice = Literal["heal", "quit"]
 LISTED_MAX = 8
 """Faults named; a screen of 24 rows holds no more beside the question."""
 
 
-class QuitDialog(ModalScreen[Choice | None]):
+class QuitDialog(Dialog[Choice | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,c", "dismiss", "Cancel", show=False),
         Binding("h", "choose('heal')", "Heal and quit", show=False),

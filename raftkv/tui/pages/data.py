@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
@@ -11,21 +13,24 @@ from raftkv.errors import RaftkvError
 from raftkv.tui.frame import NOW, Frame
 from raftkv.tui.pages.page import Page, heading
 from raftkv.tui.ports import Lookups, Row
-from raftkv.tui.view.data import heading_line, rows
+from raftkv.tui.view.data import heading_line, row_line
 from raftkv.tui.view.spans import Span
 from raftkv.tui.view.verdict import load_lines
 from raftkv.tui.widgets.lines import Lines
 from raftkv.tui.widgets.rows import Rows
 
 SCAN_SECONDS = 1.0
+SCAN_PATIENCE = 10
+"""So many times as long as the last one took, until the next."""
 ROWS_MAX = 500
 HINT = "n put · enter change · delete delete · / prefix · L load"
 
 
 class DataPage(Page):
     class Scanned(Message):
-        def __init__(self, rows: Sequence[Row], total: int, problem: str | None) -> None:
+        def __init__(self, prefix: str, rows: Sequence[Row], total: int, problem: str | None = None) -> None:
             super().__init__()
+            self.prefix = prefix
             self.rows = rows
             self.total = total
             self.problem = problem
@@ -47,10 +52,12 @@ class DataPage(Page):
         self._found: Sequence[Row] = ()
         self._shown: Sequence[Row] = ()
         """What the screen shows of it: nothing else is changed or deleted."""
+        self._key: bytes | None = None
+        """Under the cursor when rows were last shown."""
         self._total = 0
         self._problem: str | None = None
         self._answered = False
-        self._scanned_at: float | None = None
+        self._scan_due = -math.inf
         self._under_way = False
         self.prefix = ""
 
@@ -72,11 +79,15 @@ class DataPage(Page):
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width
         shown = f"keys under {self.prefix!r}" if self.prefix else "keys"
-        self.retitle(self._heading, f"{shown}: {self._total:,}")
+        most = f", the first {len(self._found):,} of them" if self._total > len(self._found) > 0 else ""
+        self.retitle(self._heading, f"{shown}: {self._total:,}{most}")
         self._heading.show((heading_line(width),))
         excuse = self._excuse(frame)
-        self._show(() if excuse else self._found)
-        self._rows.show_rows([(excuse,)] if excuse else rows(self._shown, width))
+        if excuse:
+            self._shown = ()
+            self._rows.excuse((excuse,))
+        else:
+            self._show(self._found, width)
         self._load.show(load_lines(frame.state, width))
         if frame.times.mode in NOW:
             self._scan(frame.now)
@@ -97,41 +108,51 @@ class DataPage(Page):
         lookups, prefix = self._lookups, self.prefix
         if lookups is None or self._under_way:
             return
-        if self._scanned_at is not None and now - self._scanned_at < SCAN_SECONDS:
+        if now < self._scan_due:
             return
-        self._scanned_at = now
+        self._scan_due = now + SCAN_SECONDS
         self._under_way = True
 
         def work() -> None:
+            began = time.monotonic()
             try:
-                found, total = lookups.scan(prefix, ROWS_MAX)
-                self.post_message(self.Scanned(found, total, None))
+                scanned = self.Scanned(prefix, *lookups.scan(prefix, ROWS_MAX))
             except RaftkvError as error:
-                self.post_message(self.Scanned((), 0, str(error)))
+                scanned = self.Scanned(prefix, (), 0, str(error))
+            # Many megabytes are not fetched each second.
+            self._scan_due = max(self._scan_due, now + SCAN_PATIENCE * (time.monotonic() - began))
+            self.post_message(scanned)
 
         self.run_worker(work, thread=True)
 
     def on_data_page_scanned(self, message: Scanned) -> None:
         self._under_way = False
+        if message.prefix != self.prefix:
+            return
         self._problem = message.problem
         self._answered = self._answered or message.problem is None
         if message.problem is None:
             self._found, self._total = message.rows, message.total
 
-    def _show(self, found: Sequence[Row]) -> None:
+    def _show(self, found: Sequence[Row], width: int) -> None:
         """The cursor stays at its key, wherever that stands now."""
         if found is not self._shown:
-            at, keys = self.selected, [key for key, _, _, _ in found]
-            if at and at[0] in keys:
-                self._rows.cursor = keys.index(at[0])
+            if self.selected:
+                self._key = self.selected[0]
+            keys = [key for key, _, _, _ in found]
+            if self._key in keys:
+                self._rows.cursor = keys.index(self._key)
             self._shown = found
+        self._rows.show_rows(len(found), lambda number: row_line(found[number], width))
+        self._key = self.selected[0] if self.selected else None
 
     def look_under(self, prefix: str) -> None:
-        self.prefix, self._scanned_at = prefix, None
+        self.prefix, self._scan_due = prefix, -math.inf
+        self._found, self._total, self._answered, self._key, self._rows.cursor = (), 0, False, None, 0
 
     def look_again(self) -> None:
         """Something was changed from here."""
-        self._scanned_at = None
+        self._scan_due = -math.inf
 
     def move(self, columns: int, rows: int) -> bool:
         del columns

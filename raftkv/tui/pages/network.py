@@ -18,22 +18,21 @@ HINT = "arrows: choose · o block d delay l drop u duplicate x reorder · enter:
 
 class LinkGrid(Lines):
     class Picked(Message):
-        """Positions among the nodes, from 0."""
-
-        def __init__(self, sender: int, to: int) -> None:
+        def __init__(self, sender: str, to: str) -> None:
             super().__init__()
-            self.cell = (sender, to)
+            self.link = (sender, to)
 
     def __init__(self) -> None:
         super().__init__(id="grid")
         self.shape: Grid | None = None
-        self.count = 0
+        self.names: tuple[str, ...] = ()
+        """Those on the screen."""
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
-        cell = self.shape.cell_at(place.x, place.y, self.count) if place and self.shape else None
+        cell = self.shape.cell_at(place.x, place.y, len(self.names)) if place and self.shape else None
         if cell:
-            self.post_message(self.Picked(*cell))
+            self.post_message(self.Picked(*[self.names[number] for number in cell]))
 
 
 class NetworkPage(Page):
@@ -50,8 +49,8 @@ class NetworkPage(Page):
         self._facts = Lines(id="link-facts", rows=2)
         self._faults = Lines(id="fault-list")
         self._ring = Lines(id="network-ring")
-        self._cursor = (0, 1)
-        self._names: tuple[str, ...] = ()
+        self._link = ("", "")
+        """Under the cursor: who sends, and to whom."""
 
     def compose(self) -> ComposeResult:
         yield self._grid
@@ -68,36 +67,36 @@ class NetworkPage(Page):
 
     @property
     def chosen(self) -> tuple[str, str] | None:
-        sender, to = self._cursor
-        if sender == to or max(self._cursor) >= len(self._names):
-            return None
-        return self._names[sender], self._names[to]
+        sender, to = self._link
+        return None if sender == to else (sender, to)
 
     def fill(self, frame: Frame) -> None:
         state, now = frame.state, frame.now
-        self._names = state.names
-        count = len(self._names)
-        self._cursor = (min(self._cursor[0], count - 1), min(self._cursor[1], count - 1))
-        self._grid.shape, self._grid.count = grid(state, self.size.width), count
-        self._grid.resize(count + 1)
-        self._grid.show(network(state, now, self._grid.shape, self._cursor))
-        sender, to = (self._names[number] for number in self._cursor)
+        names = self._grid.names = state.names
+        sender, to = self._link
+        sender = sender if sender in names else frame.selected
+        to = to if to in names else next((name for name in names if name != sender), sender)
+        self._link = (sender, to)
+        self._grid.shape = grid(state, self.size.width)
+        self._grid.resize(len(names) + 1)
+        self._grid.show(network(state, now, self._grid.shape, (names.index(sender), names.index(to))))
         self._facts.show((link_facts(state, sender, to, now), group_line(state, now)))
         self._faults.show(fault_list(state, now, self._faults.size.width))
         if self._ring.display:
             self._ring.show(ring(state, now, self._ring.size.width, self._ring.size.height))
 
     @property
-    def row(self) -> int:
-        """Of whoever sends."""
-        return self._cursor[0]
+    def sender(self) -> str:
+        return self._link[0]
 
-    def select(self, row: int) -> None:
-        self._cursor = (row, self._cursor[1])
+    def select(self, name: str) -> None:
+        self._link = (name, self._link[1])
 
     def move(self, columns: int, rows: int) -> bool:
-        count = max(1, len(self._names))
-        self._cursor = ((self._cursor[0] + rows) % count, (self._cursor[1] + columns) % count)
+        names = self._grid.names
+        if names:
+            sender, to = (names.index(name) if name in names else 0 for name in self._link)
+            self._link = (names[(sender + rows) % len(names)], names[(to + columns) % len(names)])
         return True
 
     def choose(self) -> None:
@@ -106,6 +105,6 @@ class NetworkPage(Page):
 
     def on_link_grid_picked(self, message: LinkGrid.Picked) -> None:
         """The first click chooses, the next one on the same cell blocks or lets be."""
-        if message.cell == self._cursor:
+        if message.link == self._link:
             self.choose()
-        self._cursor = message.cell
+        self._link = message.link

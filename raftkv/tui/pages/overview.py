@@ -73,7 +73,7 @@ class OverviewPage(Page):
         beside = self._matrix.gutter.width
         shape = matrix_shape(state, width - TABLE_MIN - beside)
         self.retitle(self._matrix, "links" if shape.corner else "from↓ to→")
-        self._matrix.shape_as(shape, count)
+        self._matrix.shape_as(shape, state.names)
         self._matrix.show(link_matrix(state, now, shape))
         self._table.select(state.names.index(frame.selected), count)
         self._table.show(node_table(state, now, width - shape.width - beside, frame.selected))

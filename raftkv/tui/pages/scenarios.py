@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -22,6 +22,7 @@ from raftkv.tui.widgets.rows import Rows
 
 GUESS_SECONDS = 60.0
 """A question nobody answers is answered by what happens."""
+LOOK_SECONDS = 0.1
 TOLD_MAX = 200
 HINT = "enter plays · esc stops"
 
@@ -35,14 +36,42 @@ class Telling(Message):
         self.text = text
 
 
+class Question:
+    """Asked by the thread that plays, which goes on once it is ``over``."""
+
+    def __init__(self, text: str, choices: tuple[str, ...]) -> None:
+        self.text = text
+        self.choices = choices
+        self.over = threading.Event()
+        self.guess: int | None = None
+
+    def answer(self, guess: int | None) -> None:
+        self.guess = guess
+        self.over.set()
+
+
+class QuestionDialog(ChoiceDialog):
+    """Goes by itself once what it asks about has happened."""
+
+    def __init__(self, question: Question) -> None:
+        keys = [(str(number), str(number - 1), text) for number, text in enumerate(question.choices, start=1)]
+        # Over the list of scenarios: to guess, one has to see what has been told.
+        super().__init__("what will happen?", keys, question.text, aside=True)
+        self._question = question
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_interval(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._question.over.is_set():
+            self.dismiss(None)
+
+
 class Asking(Message):
-    def __init__(
-        self, question: str, choices: tuple[str, ...], answered: Callable[[int | None], None]
-    ) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
         self.question = question
-        self.choices = choices
-        self.answered = answered
 
 
 class Ended(Message):
@@ -68,18 +97,13 @@ class Teller:
         self._page.post_message(Telling("good", f"✓ {what}: {found}" if found else f"✓ {what}"))
 
     def ask(self, question: str, choices: tuple[str, ...], right: int, why: str) -> None:
-        done = threading.Event()
-        guesses: list[int | None] = []
-
-        def answered(guess: int | None) -> None:
-            guesses.append(guess)
-            done.set()
-
-        self._page.post_message(Asking(question, choices, answered))
+        asked = Question(question, choices)
+        self._page.post_message(Asking(asked))
         waited = 0.0
-        while not done.wait(0.1) and waited < GUESS_SECONDS and not self._cancelled.is_set():
-            waited += 0.1
-        guess = guesses[0] if guesses else None
+        while not asked.over.wait(LOOK_SECONDS) and waited < GUESS_SECONDS and not self._cancelled.is_set():
+            waited += LOOK_SECONDS
+        asked.over.set()
+        guess = asked.guess
         word = "Right" if guess == right else "We shall see" if guess is None else "Not quite"
         self._page.post_message(Telling("accent", f"? {question} {word}: {choices[right]}. {why}"))
 
@@ -120,7 +144,7 @@ class ScenariosPage(Page):
 
     def fill(self, frame: Frame) -> None:
         width = self._rows.size.width
-        self._rows.show_rows([self._row(lesson, width) for lesson in self._listed])
+        self._rows.show_rows(len(self._listed), lambda number: self._row(self._listed[number], width))
         self._playable = bool(self._listed) and frame.times.mode is Mode.LIVE
         if not self._playable:
             text = " scenarios are played on a running cluster: 'raftkv up --nodes 3'"
@@ -215,14 +239,17 @@ class ScenariosPage(Page):
             del told[:-TOLD_MAX]
 
     def on_asking(self, message: Asking) -> None:
-        keys = [(str(number), str(number - 1), text) for number, text in enumerate(message.choices, start=1)]
+        question = message.question
 
         def answered(choice: str | None) -> None:
-            message.answered(None if choice is None else int(choice))
+            question.answer(None if choice is None else int(choice))
 
-        # Over the list of scenarios: to guess, one has to see what has been told.
-        dialog = ChoiceDialog("what will happen?", keys, message.question, aside=True)
-        self.app.push_screen(dialog, answered)
+        if question.over.is_set():
+            return
+        if len(self.app.screen_stack) > 1:  # keys that are meant for the dialog there would answer it
+            self.set_timer(LOOK_SECONDS, lambda: self.on_asking(message))
+        else:
+            self.app.push_screen(QuestionDialog(question), answered)
 
     def on_ended(self, message: Ended) -> None:
         if self._playing is None:

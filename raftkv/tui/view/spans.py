@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
+from rich.cells import cell_len, set_cell_size
+
 STYLES = (
     "dim",
     "bold",
@@ -46,7 +48,12 @@ def plain(line: Line) -> str:
 
 
 def length(line: Line) -> int:
-    return sum(len(span.text) for span in line)
+    """In cells of the screen."""
+    return sum(_cells(span.text) for span in line)
+
+
+def _cells(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def joined(spans: Sequence[Span]) -> Line:
@@ -65,9 +72,9 @@ def term_style(term: int) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    if len(text) <= width:
+    if _cells(text) <= width:
         return text
-    return text[: width - 1] + "…" if width > 0 else ""
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
 def brief(name: str, width: int) -> str:
@@ -80,11 +87,13 @@ def brief(name: str, width: int) -> str:
 
 
 def left(text: str, width: int) -> str:
-    return shorten(text, width).ljust(width)
+    text = shorten(text, width)
+    return text + " " * (width - _cells(text))
 
 
 def right(text: str, width: int) -> str:
-    return shorten(text, width).rjust(width)
+    text = shorten(text, width)
+    return " " * (width - _cells(text)) + text
 
 
 def duration(seconds: float) -> str:

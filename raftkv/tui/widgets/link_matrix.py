@@ -11,22 +11,19 @@ from raftkv.tui.widgets.lines import Lines
 
 class LinkMatrix(Lines):
     class Toggled(Message):
-        """Positions among the nodes, from 0."""
-
-        def __init__(self, sender: int, to: int) -> None:
+        def __init__(self, sender: str, to: str) -> None:
             super().__init__()
-            self.from_number = sender
-            self.to_number = to
+            self.link = (sender, to)
 
     def __init__(self, nodes: int) -> None:
         super().__init__(id="matrix", rows=nodes + 1)
-        self._count = nodes
+        self._names: tuple[str, ...] = ()
+        """Those on the screen."""
         self._shape: MatrixShape | None = None
 
-    def shape_as(self, shape: MatrixShape, count: int) -> None:
-        """``count`` nodes."""
-        self._count = count
-        self.resize(count + 1)
+    def shape_as(self, shape: MatrixShape, names: tuple[str, ...]) -> None:
+        self._names = names
+        self.resize(len(names) + 1)
         if shape != self._shape:
             self._shape = shape
             self.styles.width = shape.width + self.gutter.width
@@ -35,6 +32,6 @@ class LinkMatrix(Lines):
         place = event.get_content_offset(self)
         if place is None or self._shape is None:
             return
-        sender, to = place.y - 1, self._shape.receiver_at(place.x, self._count)
-        if 0 <= sender < self._count and to is not None and to != sender:
-            self.post_message(self.Toggled(sender, to))
+        sender, to = place.y - 1, self._shape.receiver_at(place.x, len(self._names))
+        if 0 <= sender < len(self._names) and to is not None and to != sender:
+            self.post_message(self.Toggled(self._names[sender], self._names[to]))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from textual import events
 from textual.message import Message
 
 from raftkv.tui.view.spans import Line
 from raftkv.tui.widgets.lines import Lines
+
+WHEEL_ROWS = 3
+
+
+def _no_line(number: int) -> Line:
+    raise AssertionError(f"there is no row {number}")
 
 
 class Rows(Lines):
@@ -24,39 +30,56 @@ class Rows(Lines):
 
     def __init__(self, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._all: tuple[Line, ...] = ()
+        self._count = 0
+        self._line: Callable[[int], Line] = _no_line
         self._first = 0
         self.cursor = 0
+        self._excused = False
 
-    def show_rows(self, rows: Sequence[Line]) -> None:
-        self._all = tuple(rows)
-        self.cursor = min(self.cursor, max(0, len(self._all) - 1))
+    def excuse(self, line: Line) -> None:
+        """Shown in place of the rows, until there are some again; the cursor stays where it is."""
+        self._excused = True
+        self.show((line,))
+
+    def show_rows(self, count: int, line: Callable[[int], Line]) -> None:
+        """``count`` rows, of which only those are drawn that are seen: ``line`` draws one."""
+        self._excused = False
+        self._count, self._line = count, line
+        self.cursor = min(self.cursor, max(0, count - 1))
         height = max(1, self.size.height)
-        most = max(0, len(self._all) - height)  # a room that has grown leaves none of it empty
+        most = max(0, count - height)  # a room that has grown leaves none of it empty
         self._first = min(max(self._first, self.cursor - height + 1), self.cursor, most)
-        self.show(self._all[self._first : self._first + height])
+        self.show([line(number) for number in range(self._first, min(count, self._first + height))])
 
     def step(self, rows: int) -> None:
+        if self._excused:
+            return
         before = self.cursor
-        self.cursor = min(max(0, self.cursor + rows), max(0, len(self._all) - 1))
+        self.cursor = min(max(0, self.cursor + rows), max(0, self._count - 1))
         if self.cursor != before:
-            self.show_rows(self._all)
+            self.show_rows(self._count, self._line)
             self.refresh()
 
     def turn(self, way: str) -> None:
         page = max(1, self.size.height - 1)
-        self.step({"page_up": -page, "page_down": page, "home": -len(self._all)}.get(way, len(self._all)))
+        self.step({"page_up": -page, "page_down": page, "home": -self._count}.get(way, self._count))
 
     def choose(self) -> None:
-        if self._all:
+        if self._count and not self._excused:
             self.post_message(self.Chosen(self, self.cursor))
 
     def highlighted(self, y: int) -> bool:
-        return y == self.cursor - self._first and bool(self._all)
+        return y == self.cursor - self._first and bool(self._count) and not self._excused
+
+    def on_mouse_scroll_down(self) -> None:
+        self.step(WHEEL_ROWS)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.step(-WHEEL_ROWS)
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
-        if place and self._first + place.y < len(self._all):
+        if place and not self._excused and self._first + place.y < self._count:
             number = self._first + place.y
             if number == self.cursor:
                 self.choose()
