@@ -18,8 +18,13 @@ SLOW_SECONDS = (0.01, 0.1, 0.5)
 RECOVERY_STEPS = (1, 1, 2, 2, 3, 5)
 """The operation on its disk at which the power fails: a start has two, and more when it has something to
 repair."""
-MET_LATER = frozenset({Fault.DISK_FULL, Fault.SYNC_ERROR})
-"""Counted by the world when a write meets them."""
+MET_LATER = frozenset(
+    {
+        *(Fault.DISK_FULL, Fault.SYNC_ERROR),
+        *(Fault.TRANSFER, Fault.CAMPAIGN, Fault.STOP, Fault.MEMBERSHIP),
+    }
+)
+"""Counted by the world: when a write meets them, or when a node has agreed to what it was asked for."""
 Undo = Callable[[], object]
 
 SECOND_FAILURE_SECONDS = 0.02

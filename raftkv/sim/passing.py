@@ -11,6 +11,7 @@ import math
 import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from raftkv.sim.schedule import Schedule
@@ -104,9 +105,7 @@ class Play:
         if self.finished:
             return
         try:
-            self._advance(until, self._schedule.steps + steps_max)
-        except StopIteration:
-            self.finished = True
+            self.finished = self._advance(until, self._schedule.steps + steps_max)
         except Violation as violation:
             self.violation, self.unmet = str(violation), isinstance(violation, Unmet)
         except Exception as error:
@@ -114,10 +113,18 @@ class Play:
             self.violation = "".join(traceback.format_exception(error)).rstrip()
         self.finished = self.finished or self.violation is not None
 
-    def _advance(self, until: float, last: float) -> None:
-        """Raises ``StopIteration`` after the last phase."""
+    def _advance(self, until: float, last: float) -> bool:
+        """Whether the last phase is over."""
         schedule = self._schedule
         if self._passing is None:
-            self._passing = Passing(schedule, next(self._phases))
-        while self._passing.advance(until, last - schedule.steps):
-            self._passing = Passing(schedule, self._phases.send(self._passing.came))
+            self._passing = self._next(partial(next, self._phases))
+        while self._passing and self._passing.advance(until, last - schedule.steps):
+            self._passing = self._next(partial(self._phases.send, self._passing.came))
+        return self._passing is None
+
+    def _next(self, wait: Callable[[], Until]) -> Passing | None:
+        """A ``StopIteration`` is the end here, and in a step of the schedule a bug of what is tested."""
+        try:
+            return Passing(self._schedule, wait())
+        except StopIteration:
+            return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from raftkv.sim.run import Outcome
 from raftkv.sim.swarm import Fault
+from raftkv.sim.tenants import TENANCY
 from raftkv.sim.world import SNAPSHOTS_INSTALLED, SNAPSHOTS_TAKEN
 
 KINDS = ("get", "put", "cas", "delete")
@@ -33,6 +34,7 @@ class Summary:
     answered: Counter[str] = field(default_factory=Counter)
     """Those that were ok, by kind."""
     faults: Counter[str] = field(default_factory=Counter)
+    tenancy: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -44,6 +46,7 @@ class Summary:
         self.operations += outcome.operations
         self.answered += outcome.answered
         self.faults += outcome.faults
+        self.tenancy += outcome.tenancy
         if outcome.violation:
             self.failed.append(outcome)
 
@@ -55,6 +58,7 @@ class Summary:
             reasons.append(f"only {self.operations['ok']} of {done} requests succeeded")
         if self.all_kinds:
             reasons += [f"no {kind} was ever answered" for kind in KINDS if not self.answered[kind]]
+            reasons += [f"no {kind}" for kind in TENANCY if not self.tenancy[kind]]
             reasons += [
                 f"no {kind}" for kind in (SNAPSHOTS_TAKEN, SNAPSHOTS_INSTALLED) if not self.faults[kind]
             ]
@@ -69,6 +73,7 @@ class Summary:
             "elections": self.elections,
             "operations": {result: self.operations[result] for result in ("ok", "fail", "unknown")},
             "faults": dict(sorted(self.faults.items())),
+            "tenancy": {kind: self.tenancy[kind] for kind in TENANCY},
         }
 
 

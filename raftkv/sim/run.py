@@ -25,7 +25,16 @@ from raftkv.sim.machine import Machine
 from raftkv.sim.nemesis import Nemesis
 from raftkv.sim.passing import Phase, Play, Unmet, Until, never
 from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
-from raftkv.sim.tenants import Holder, Holders, Observer, check_tokens
+from raftkv.sim.tenants import (
+    CHANGES_TOLD,
+    LEASES_ENDED,
+    TOKENS,
+    TURNS,
+    Holder,
+    Holders,
+    Observer,
+    check_tokens,
+)
 from raftkv.sim.trace import Trace
 from raftkv.sim.twin import Violation
 from raftkv.sim.world import Listener, World
@@ -62,6 +71,8 @@ class Outcome:
     answered: Counter[str] = field(default_factory=Counter)
     """Those that were ok, by kind."""
     faults: Counter[str] = field(default_factory=Counter)
+    tenancy: Counter[str] = field(default_factory=Counter)
+    """How often what, by ``tenants.TENANCY``."""
     tail: list[str] = field(default_factory=list)
     """The last lines of the trace, of a run that failed."""
 
@@ -92,6 +103,7 @@ def run_seed(
     for operation in run.history.operations():
         outcome.operations[operation.result.value] += 1
         outcome.answered[operation.op.value] += operation.result is Result.OK
+    outcome.tenancy = run.tenancy()
     outcome.faults = world.counts + Counter({kind: world.network.counts[kind] for kind in WEATHER})
     return outcome
 
@@ -135,6 +147,7 @@ class Run:
             )
             for number in range(profile.holders)
         ]
+        self._tokens = 0
         self.world.trace.add(0.0, profile.describe())
 
     def _user(self, number: int, habits: Profile, rng: random.Random) -> User:
@@ -322,7 +335,18 @@ class Run:
             )
         for observer in self.observers:
             observer.check(twin)
-        check_tokens(twin)
+        self._tokens = check_tokens(twin)
+
+    def tenancy(self) -> Counter[str]:
+        """What those who build on the store could rely on, and did."""
+        return Counter(
+            {
+                TURNS: sum(holder.turns for holder in self._holding),
+                TOKENS: self._tokens,
+                LEASES_ENDED: self.holders.checked,
+                CHANGES_TOLD: sum(len(observer.events) for observer in self.observers),
+            }
+        )
 
     def _members(self) -> list[Machine | None]:
         """None for one that is down."""

@@ -30,6 +30,11 @@ WAIT_SECONDS = 3.0
 FREEZE_SHARE = 0.2
 FREEZE_SECONDS = 3.0
 
+TURNS, TOKENS = "turns at the lock", "writes under its guard"
+LEASES_ENDED, CHANGES_TOLD = "leases that ended in time", "changes told to who watches"
+TENANCY = (TURNS, TOKENS, LEASES_ENDED, CHANGES_TOLD)
+"""What must have happened for a run to say anything of those who build on the store."""
+
 
 class Observer:
     """``events`` holds what it has been told: (revision, key, value or None)."""
@@ -179,7 +184,7 @@ class Holders:
 
 
 def check_tokens(twin: Twin) -> int:
-    """How many were written under the guard; they never go down."""
+    """How many were written under the guard. Raises ``Violation`` where they ever went down."""
     tokens = [int(value) for _, key, value in twin.events if key == GUARDED and value is not None]
     if tokens != sorted(tokens):
         raise Violation(f"a former holder of the lock has written: {tokens[-20:]}")

@@ -149,9 +149,8 @@ class Watcher:
                 votes.add(NodeId(voter))
         if is_quorum(votes, leader.configuration):
             return []
-        return [
-            f"{leader.node_id} leads term {leader.current_term} with the votes of {', '.join(votes)} only"
-        ]
+        named = ", ".join(sorted(votes))  # a set has another order in another process
+        return [f"{leader.node_id} leads term {leader.current_term} with the votes of {named} only"]
 
     # -- what leaves a node
 

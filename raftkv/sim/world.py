@@ -36,9 +36,16 @@ from raftkv.sim.watch import Watcher
 from raftkv.storage import WalOptions
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.types import NodeId
-from raftkv.wire.control import ControlRequest, encode_request
+from raftkv.wire.control import ControlRequest, decode_response, encode_request
 
 OPERATOR = b"operator"
+HAPPENED = {
+    "transfer": "transfer",
+    "campaign": "campaign",
+    "stop": "stop",
+    "change_members": "membership",
+}
+"""Which fault it is that a node does as this verb asks."""
 SNAPSHOTS_TAKEN = "snapshots taken"
 SNAPSHOTS_INSTALLED = "snapshots installed"
 KILLED = -9
@@ -126,6 +133,8 @@ class World:
         self._folders: dict[str, str] = {}
         """By name: the incarnation of the folder that the node was last started on."""
         self._fast_until: dict[str, float] = {}
+        self._orders: list[str] = []
+        """The verb of every request to a control socket, whose number is its place here."""
         self.counts: Counter[str] = Counter()
         """Of what befell the nodes, by kind."""
         self._nodes_at = {node.client: str(node.name) for node in self.config.nodes}
@@ -258,7 +267,17 @@ class World:
         """What an operator's tool would send to the node."""
         machine = self.machines.get(name)
         if machine:
-            machine.arrive("control", [OPERATOR, encode_request(ControlRequest(1, verb, arguments))])
+            self._orders.append(verb)
+            request = ControlRequest(len(self._orders) - 1, verb, arguments)
+            machine.arrive("control", [OPERATOR, encode_request(request)])
+
+    def on_control(self, name: str, frame: Sequence[bytes]) -> None:
+        """What was asked for has happened once a node says so: it may well refuse."""
+        answer = decode_response(frame[-1])
+        fault = HAPPENED.get(self._orders[answer.request_id])
+        refused = not answer.ok or (isinstance(answer.body, dict) and answer.body.get("refused"))
+        if fault and not refused:
+            self.count(fault, name)
 
     # -- frames; names of nodes and clients share one network
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from typing import NoReturn
 
 import pytest
 
+from raftkv.actors.control import ControlActor, _Refused
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.system import System
 from raftkv.kv import Code
+from raftkv.raft import Raft, Refusal
 from raftkv.sim import nemesis as nemesis_module
 from raftkv.sim.clients import SimClient
+from raftkv.sim.report import Summary
 from raftkv.sim.run import Outcome, run_seed
 from raftkv.sim.schedule import Schedule
 from raftkv.sim.swarm import Fault
-from raftkv.sim.tenants import Observer
+from raftkv.sim.tenants import TENANCY, Observer
 from raftkv.sim.world import World, WorldOptions
 from raftkv.types import NodeId
 from raftkv.wire.client import Kind, Request
@@ -120,6 +125,47 @@ def test_what_a_node_raises_is_a_violation_and_not_the_end(monkeypatch: pytest.M
     outcome = run_seed(3, nodes=3, seconds=12.0, faults=[])
     assert "ZeroDivisionError: planted" in str(outcome.violation)
     assert outcome.tail
+
+
+def test_an_iterator_that_ends_too_soon_is_no_end_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ``next`` with nothing left, in what is tested, says what a phase says when it is over."""
+    sound = GatewayActor._on_request
+    asked: list[Request] = []
+
+    def break_off(self: GatewayActor, identity: bytes, request: Request) -> None:
+        asked.append(request)
+        if len(asked) == 40:
+            next(iter(()))
+        sound(self, identity, request)
+
+    monkeypatch.setattr(GatewayActor, "_on_request", break_off)
+    assert "StopIteration" in str(run().violation)
+
+
+def test_a_fault_that_nodes_do_not_do_has_not_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (Fault.TRANSFER, Fault.CAMPAIGN, Fault.STOP, Fault.MEMBERSHIP)
+    counts = _counts(asked)
+    assert all(counts[fault] for fault in asked), counts
+    monkeypatch.setattr(ControlActor, "_do", lambda self, request: _refuse())
+    monkeypatch.setattr(Raft, "change_membership", lambda self, change: Refusal.NOT_LEADER)
+    counts = _counts(asked)
+    assert not any(counts[fault] for fault in asked), counts
+
+
+def _counts(faults: tuple[Fault, ...]) -> Counter[str]:
+    return sum((run_seed(seed, nodes=3, seconds=4.0, faults=faults).faults for seed in range(4)), Counter())
+
+
+def _refuse() -> NoReturn:
+    raise _Refused("not today")
+
+
+def test_seeds_in_which_nobody_ever_held_the_lock_prove_nothing() -> None:
+    summary = Summary((), all_kinds=True)
+    assert {f"no {kind}" for kind in TENANCY} < set(summary.void())
+    for seed in range(4):
+        summary.add(run(seed))
+    assert not {f"no {kind}" for kind in TENANCY}.intersection(summary.void()), summary.tenancy
 
 
 def test_time_that_does_not_pass_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
