@@ -28,8 +28,10 @@ from raftkv.sim.swarm import WEATHER, Fault, Profile, draw
 from raftkv.sim.tenants import (
     CHANGES_TOLD,
     LEASES_ENDED,
+    TOGETHER,
     TOKENS,
     TURNS,
+    Bookkeeper,
     Holder,
     Holders,
     Observer,
@@ -148,6 +150,14 @@ class Run:
             for number in range(profile.holders)
         ]
         self._tokens = 0
+        self._bookkeepers = [
+            Bookkeeper(
+                self._tenant(f"b{number}", seed),
+                random.Random(f"{seed}/bookkeeper/{number}"),
+                profile.request_timeout,
+            )
+            for number in range(profile.bookkeepers)
+        ]
         self.world.trace.add(0.0, profile.describe())
 
     def _user(self, number: int, habits: Profile, rng: random.Random) -> User:
@@ -166,8 +176,8 @@ class Run:
             [world.config.node(name).client for name in founders],
         )
 
-    def _participants(self) -> list[User | Holder]:
-        return [*self.users, *self._holding]
+    def _participants(self) -> list[User | Holder | Bookkeeper]:
+        return [*self.users, *self._holding, *self._bookkeepers]
 
     def _tenant(self, name: str, seed: int) -> SimClient:
         founders = self.world.names[: self.profile.world.nodes]
@@ -345,6 +355,7 @@ class Run:
                 TOKENS: self._tokens,
                 LEASES_ENDED: self.holders.checked,
                 CHANGES_TOLD: sum(len(observer.events) for observer in self.observers),
+                TOGETHER: sum(observer.together for observer in self.observers),
             }
         )
 

@@ -93,6 +93,8 @@ class Profile:
     holders: int = 0
     """and who take a lock by turns."""
     lease_ttl: float = 1.0
+    bookkeepers: int = 0
+    """Who change several keys at once."""
 
     def describe(self) -> str:
         raft = self.world.raft
@@ -123,6 +125,7 @@ def draw(seed: int, nodes: int | None = None, faults: Collection[Fault] | None =
         observers=tenants.choice((0, 0, 0, 1, 2)),
         holders=tenants.choice((0, 0, 0, 2, 3)),
         lease_ttl=tenants.choice((0.1, 0.5, 2.0)),
+        bookkeepers=tenants.choice((0, 0, 1, 2)),
         world=options,
         faults=tuple(chosen if faults is None else [fault for fault in Fault if fault in faults]),
         gap_seconds=rng.choice((0.2, 0.5, 1.0)),

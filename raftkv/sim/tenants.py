@@ -1,15 +1,17 @@
 """Those who build on the store in a simulated world, and what they must be able to rely on.
 
 An *observer* watches everything and remembers it: at the end that must be every change there ever was, once,
-in order, whole transactions together, but for what was compacted before it was told so. A *holder* takes a
-lock, writes its fencing token under the lock's guard, and lets go; now and then it freezes for longer than
-its lease lives, and goes on as if nothing had happened. No two may believe to hold the lock at the same
-time, no lease may end while its holder can believe in it, and the tokens written must never go down.
+in order, whole transactions together, but for what was compacted before it was told so. A *bookkeeper*
+changes several keys by one command, so that there are such. A *holder* takes a lock, writes its fencing token
+under the lock's guard, and lets go; now and then it freezes for longer than its lease lives, and goes on as
+if nothing had happened. No two may believe to hold the lock at the same time, no lease may end while its
+holder can believe in it, and the tokens written must never go down.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Collection
 
 from raftkv.client import requests, txn
@@ -17,6 +19,7 @@ from raftkv.client.scripts import Pause, Script
 from raftkv.client.types import Event
 from raftkv.client.watching import Watch
 from raftkv.errors import ClientError, Compacted
+from raftkv.kv import prefix_end
 from raftkv.recipes.line import Place
 from raftkv.sim.clients import SimClient
 from raftkv.sim.scripts import Runner, SimLease
@@ -24,6 +27,8 @@ from raftkv.sim.twin import Twin, Violation
 
 LOCK = b"lock"
 GUARDED = b"guarded"
+BOOK = (b"book/1", b"book/2", b"book/3")
+"""Its pages, in the order of their keys."""
 REST_SECONDS = 0.2
 HOLD_SECONDS = 0.1
 WAIT_SECONDS = 3.0
@@ -31,8 +36,9 @@ FREEZE_SHARE = 0.2
 FREEZE_SECONDS = 3.0
 
 TURNS, TOKENS = "turns at the lock", "writes under its guard"
-LEASES_ENDED, CHANGES_TOLD = "leases that ended in time", "changes told to who watches"
-TENANCY = (TURNS, TOKENS, LEASES_ENDED, CHANGES_TOLD)
+LEASES_ENDED = "leases that ended in time"
+CHANGES_TOLD, TOGETHER = "changes told to who watches", "of which with others of one revision"
+TENANCY = (TURNS, TOKENS, LEASES_ENDED, CHANGES_TOLD, TOGETHER)
 """What must have happened for a run to say anything of those who build on the store."""
 
 
@@ -61,6 +67,8 @@ class Observer:
         return watch
 
     def _on_events(self, events: list[Event], answers: int) -> None:
+        if events and self.events and events[0].mod_revision <= self.events[-1][0]:
+            raise Violation(f"{self._client.name} was told of revision {events[0].mod_revision} in two parts")
         for event in events:
             value = event.value if event.version else None
             self.events.append((event.mod_revision, event.key, value))
@@ -74,6 +82,12 @@ class Observer:
             raise Violation(f"{self._client.name}: a watch at {self._watch.revision} ended with {error!r}")
         self.gaps.append((self._watch.revision, error.revision))
         self._watch = self._begin(error.revision)
+
+    @property
+    def together(self) -> int:
+        """Changes of a revision that has several."""
+        sizes = Counter(revision for revision, _, _ in self.events)
+        return sum(size for size in sizes.values() if size > 1)
 
     def check(self, twin: Twin) -> None:
         """Against all there was, up to where it has come."""
@@ -93,6 +107,42 @@ class Observer:
                 f"{self._client.name} was told of {len(told)} changes where there were {len(expected)}: "
                 f"missing {missing}, wrong {wrong}, gaps {self.gaps}"
             )
+
+
+class Bookkeeper:
+    """Writes an entry on all pages of its book at once, or tears all of them out, again and again."""
+
+    def __init__(self, client: SimClient, rng: random.Random, timeout: float) -> None:
+        self._client = client
+        self._rng = rng
+        self._runner = Runner(client, timeout, lambda _: None)
+        self._entries = 0
+        self.resting = False
+        self.busy = False
+
+    def begin(self) -> None:
+        self._client.later(self._rng.expovariate(1 / REST_SECONDS), self._write)
+
+    def _write(self) -> None:
+        if self.resting:
+            return
+        self.busy = True
+        self._runner.run(self._work(), lambda _: self._end(), lambda _: self._end())
+
+    def _end(self) -> None:
+        self.busy = False
+        self.begin()
+
+    def _work(self) -> Script[None]:
+        self._entries += 1
+        entry = b"%d" % self._entries
+        match self._rng.choice(("put", "put", "txn", "txn", "delete")):
+            case "put":
+                yield requests.put_many([(page, entry) for page in BOOK])
+            case "txn":
+                yield requests.txn([], [txn.put(page, entry) for page in BOOK], [])
+            case _:
+                yield requests.delete_range(BOOK[0], prefix_end(BOOK[-1]))
 
 
 class Holder:

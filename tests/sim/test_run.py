@@ -11,6 +11,7 @@ import pytest
 from raftkv.actors.control import ControlActor, _Refused
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.system import System
+from raftkv.client.types import Event
 from raftkv.kv import Code
 from raftkv.raft import Raft, Refusal
 from raftkv.sim import nemesis as nemesis_module
@@ -18,7 +19,7 @@ from raftkv.sim.clients import SimClient
 from raftkv.sim.report import Summary
 from raftkv.sim.run import Outcome, run_seed
 from raftkv.sim.schedule import Schedule
-from raftkv.sim.swarm import Fault
+from raftkv.sim.swarm import Fault, draw
 from raftkv.sim.tenants import TENANCY, Observer
 from raftkv.sim.world import World, WorldOptions
 from raftkv.types import NodeId
@@ -75,6 +76,20 @@ def test_a_cluster_that_tells_no_observer_fails(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(GatewayActor, "_on_request", deaf)
     assert "observers are at [0] of" in str(run(seed=1).violation)
+
+
+def test_an_observer_that_is_told_of_half_a_transaction_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Observer._on_events
+
+    def one_by_one(self: Observer, events: list[Event], answers: int) -> None:
+        for event in events:
+            sound(self, [event], 0)
+        sound(self, [], answers)
+
+    both = next(seed for seed in range(100) if draw(seed).observers and draw(seed).bookkeepers)
+    assert run_seed(both, nodes=3, seconds=3.0, faults=()).violation is None
+    monkeypatch.setattr(Observer, "_on_events", one_by_one)
+    assert "in two parts" in str(run_seed(both, nodes=3, seconds=3.0, faults=()).violation)
 
 
 def test_a_learner_that_is_known_by_a_folder_of_its_past_is_not_waited_for() -> None:
