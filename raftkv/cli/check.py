@@ -88,13 +88,15 @@ def _check(name: str, budget: float) -> Verdict:
 def _read(name: str) -> list[Operation]:
     from raftkv.history import read_history
 
-    if name == STDIN:
-        return read_history(lines(stdin(), "stdin"), "stdin")
     try:
+        if name == STDIN:
+            return read_history(lines(stdin(), "stdin"), "stdin")
         with Path(name).open("rb") as file:
             return read_history(lines(file, name), name)
     except OSError as error:
         raise HistoryError(f"{name}: {error.strerror or error}") from None
+    except ConfigError as error:  # a line that is too long, or cannot be read
+        raise HistoryError(str(error)) from None
 
 
 def _print(verdict: Verdict, prefix: str) -> None:

@@ -7,16 +7,37 @@ one: it *must* have found the one and left the other, or the observed string cou
 The search then places it in a single way where it would try every order of the appends around it.
 
 When one operation would have to produce two different strings, there is no linearization at all: its
-effect was seen twice.
+effect was seen twice. Nor is there one where a string is longer than the longest that was written and all
+that was ever appended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
 
 from raftkv.history.model import as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value
+from raftkv.history.operations import Op, Operation, Result
+
+
+class Link(NamedTuple):
+    """Where one append must have landed. Both states begin an observed string; copies of all that it has ever
+    been would take its length squared."""
+
+    observed: bytes
+    before_length: int
+    after_length: int
+
+    @property
+    def before(self) -> bytes:
+        """What it was appended to; empty for absent."""
+        return self.observed[: self.before_length]
+
+    @property
+    def after(self) -> bytes:
+        return self.observed[: self.after_length]
 
 
 class Chains:
@@ -31,19 +52,30 @@ class Chains:
         )
         self._lengths = sorted({len(suffix) for suffix in self._appended if suffix})
         self._empty_possible = b"" in self._written or b"" in self._appended
-        self.links: dict[bytes, tuple[Value, bytes]] = {}
-        """suffix -> (state it was appended to, state it left)"""
-        self.seen_twice = False
+        self.links: dict[bytes, Link] = {}
+        """By suffix."""
+        self.impossible = False
+        """One of the two was found."""
         if self._lengths:
-            visited: set[bytes] = set()
+            appended = sum(len(suffix) * count for suffix, count in self._appended.items())
+            longest = max(map(len, self._written), default=0) + appended
+            visited: set[tuple[int, int]] = set()
             for operation in happened:
                 value = operation.output if operation.op is Op.GET else operation.expected
                 if is_text(value) and _was_there(operation):
-                    self._walk(as_bytes(value), visited)
+                    text = as_bytes(value)
+                    self.impossible = self.impossible or len(text) > longest
+                    if not self.impossible:
+                        self._walk(text, visited)
 
-    def _walk(self, text: bytes, visited: set[bytes]) -> None:
-        while text and text not in visited and text not in self._written:
-            visited.add(text)
+    def _walk(self, observed: bytes, visited: set[tuple[int, int]]) -> None:
+        """``visited`` tells texts by length and checksum: to take one for another costs a link, no more."""
+        text = observed
+        while text and text not in self._written:
+            place = len(text), crc32(text)
+            if place in visited:
+                return
+            visited.add(place)
             suffixes = [text[-length:] for length in self._lengths if text[-length:] in self._appended]
             if len(suffixes) != 1:
                 return
@@ -52,9 +84,9 @@ class Chains:
             if not shorter and self._empty_possible:
                 return  # the empty string or absent: both lead here
             if self._appended[suffix] == 1:
-                link = (shorter or None, text)
-                if self.links.setdefault(suffix, link) != link:
-                    self.seen_twice = True
+                link = self.links.setdefault(suffix, Link(observed, len(shorter), len(text)))
+                if len(text) != link.after_length or link.after != text:
+                    self.impossible = True
                     return
             text = shorter
 

@@ -45,6 +45,12 @@ ALTERNATIVES_MAX = 64
 """Remembered for one place, none better than another: each new node is compared with them all, so more
 would cost more than they save. One that is forgotten may be searched again, and no verdict changes."""
 
+EFFORT_MAX = 100_000
+"""Successors, and unknown operations asked whether they are one, in one go: about a tenth of a second."""
+
+BITS_A_NODE = 1600
+"""Of a node's sets, beyond which it takes more memory than others: some 200 bytes each."""
+
 STATE_BITS = 40
 """More states than memory could hold."""
 
@@ -56,21 +62,28 @@ class Search:
         self._problem = problem
         self._stack: list[Node] = [(*self._settle(0, 0, ABSENT), 0)]
         self._seen: dict[int, tuple[int, ...]] = {}
-        self.remembered = 0
-        """Entries of the memory: what the caller bounds."""
+        self._seen_count = 0
+        self._weight = 1 + (problem.slots + problem.guards.bit_length()) // BITS_A_NODE
+        """Of a node whose sets are wide."""
         self.steps = 0
         self.returns_passed = 0
         """The most that any order explained so far; all that came before these returns is linearizable."""
 
+    @property
+    def remembered(self) -> int:
+        """Nodes in memory, seen or to be looked at; wide ones count for several. What the caller bounds."""
+        return (self._seen_count + len(self._stack)) * self._weight
+
     def run(self, steps: int) -> bool | None:
-        """True: linearizable. False: not. None: not known yet, after so many steps."""
+        """True: linearizable. False: not. None: not known yet, after so many steps, or fewer where each takes
+        long."""
         end = len(self._problem.returning)
-        last = self.steps + steps
-        stack = self._stack
+        last, effort = self.steps + steps, EFFORT_MAX
+        stack, breadth = self._stack, len(self._problem.unknowns)
         if self._problem.impossible:
             return False
         while stack:
-            if self.steps >= last:
+            if self.steps >= last or effort <= 0:
                 return None
             node = stack.pop()
             if node[0] > self.returns_passed:
@@ -80,6 +93,7 @@ class Search:
             if self._is_new(node):
                 self.steps += 1
                 following = self._successors(*node)
+                effort -= 1 + breadth + len(following)
                 following.reverse()
                 stack += following
         return False
@@ -98,8 +112,8 @@ class Search:
             kept = tuple(other for other in seen if ((other | guards) - used) & guards != guards)
             kept = kept[:ALTERNATIVES_MAX]
             self._seen[place] = (*kept, used)
-            self.remembered -= len(seen) - len(kept)
-        self.remembered += 1
+            self._seen_count -= len(seen) - len(kept)
+        self._seen_count += 1
         return True
 
     def _settle(self, passed: int, mask: int, state: int) -> tuple[int, int, int]:
@@ -176,8 +190,7 @@ class Search:
             return following != JUNK or not self._junk_is_invisible(moment)
         known = problem.cas_of.get(following)
         return (known is not None and bool(known.at(moment) & ~mask)) or any(
-            other.effect.kind is Kind.CAS and other.effect.expected == following and other.left(used, moment)
-            for other in problem.unknowns
+            other.left(used, moment) for other in problem.unknown_cas_of.get(following, ())
         )
 
     def _junk(self, moment: int) -> int:

@@ -81,9 +81,17 @@ class Prefixes:
         self._sorted = sorted(set(texts))
 
     def begin_with(self, text: bytes) -> bool:
+        return self.find(text) is not None
+
+    def find(self, text: bytes) -> int | None:
+        """The place of the first text that begins with this one, by which it can be told from any other of
+        its length."""
         # All texts that begin with this one stand together, right where it would stand itself.
         at = bisect_left(self._sorted, text)
-        return at < len(self._sorted) and self._sorted[at].startswith(text)
+        return at if at < len(self._sorted) and self._sorted[at].startswith(text) else None
+
+    def text(self, at: int) -> bytes:
+        return self._sorted[at]
 
     def longest(self) -> list[bytes]:
         """Those that no other begins with; every substring of any text is a substring of one of these."""
@@ -100,13 +108,15 @@ class States:
 
     def __init__(self, observed: Iterable[Value], *, appends: bool) -> None:
         self._appends = appends
-        """Without appends a state is only ever compared; with them, texts are kept as bytes."""
-        self._ids: dict[tuple[type, Value], int] = {(type(None), None): ABSENT}
-        self._texts: list[bytes | None] = [b"", None]
+        """Without appends a state is only ever compared; with them, it matters which text it is."""
+        self._ids: dict[tuple[object, object], int] = {(type(None), None): ABSENT}
+        self._spans: list[tuple[int, int] | None] = [None, None]
+        """A state that is text begins some observed text: which (``Prefixes``), and how much of it. Copies of
+        all that a growing text has ever been would take its length squared."""
         self._joined: dict[tuple[int, bytes], int] = {}
         self._extended: dict[tuple[int, int], bool] = {}
         values = list(observed)
-        self.prefixes = Prefixes(as_bytes(value) for value in values if is_text(value)) if appends else None
+        self.prefixes = Prefixes(as_bytes(value) for value in values if is_text(value))
         self._observed = {(type(value), value) for value in values}
 
     def id_of(self, value: Value) -> int:
@@ -124,7 +134,7 @@ class States:
             return JUNK
         found = self._joined.get((state, suffix))
         if found is None:
-            text = self._texts[state]
+            text = self._text(state)
             found = IMPOSSIBLE if text is None else self._text_id(text + suffix)
             self._joined[state, suffix] = found
         return found
@@ -137,25 +147,36 @@ class States:
             return False
         found = self._extended.get((state, target))
         if found is None:
-            text, goal = self._texts[state], self._texts[target]
+            text, goal = self._text(state), self._text(target)
             found = text is not None and goal is not None and target != ABSENT and goal.startswith(text)
             self._extended[state, target] = found
         return found
 
     def ends_with(self, state: int, suffixes: tuple[bytes, ...]) -> bool:
         """Whether an append of one of these could have produced the state."""
-        text = self._texts[state]
-        return bool(suffixes) and text is not None and state != ABSENT and text.endswith(suffixes)
+        span = self._spans[state]
+        if span is None or not suffixes:
+            return False
+        at, length = span
+        return self.prefixes.text(at).endswith(suffixes, 0, length)
+
+    def _text(self, state: int) -> bytes | None:
+        """None for what is no text."""
+        if state == ABSENT:
+            return b""
+        span = self._spans[state]
+        return None if span is None else self.prefixes.text(span[0])[: span[1]]
 
     def _text_id(self, text: bytes) -> int:
-        assert self.prefixes is not None
-        if not self.prefixes.begin_with(text):
+        at = self.prefixes.find(text)
+        if at is None:
             return JUNK
-        return self._intern((bytes, text), text)
+        span = at, len(text)
+        return self._intern(span, span)
 
-    def _intern(self, key: tuple[type, Value], text: bytes | None) -> int:
+    def _intern(self, key: tuple[object, object], span: tuple[int, int] | None) -> int:
         found = self._ids.get(key)
         if found is None:
-            found = self._ids[key] = len(self._texts)
-            self._texts.append(text)
+            found = self._ids[key] = len(self._spans)
+            self._spans.append(span)
         return found

@@ -44,6 +44,11 @@ is no UTF-8: any other bytes are the string they spell."""
 
 Key = str | bytes
 
+INTEGER_MAX = (1 << 63) - 1
+"""Nanoseconds, or the number of a client."""
+DIGITS_MAX = 1000
+"""Of an integer that was written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -131,7 +136,9 @@ _RESULTS = {result.value: result for result in Result}
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        record = json.loads(text, parse_constant=_refuse_constant)
+        record = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_digits, object_pairs_hook=_object
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
@@ -139,6 +146,21 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"a record is a JSON object, not {_kind(record)}")
     return record
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{_shown(twice)} stands there twice")
+    return found
+
+
+def _digits(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(f"an integer of {len(text):,} digits, which no recorder writes")
+    return int(text)
 
 
 def _refuse_constant(name: str) -> None:
@@ -149,7 +171,7 @@ def _operation(record: dict[str, Any]) -> Operation:
     op = _one_of(record, "op", _OPS)
     result = _one_of(record, "result", _RESULTS)
     call_ns = _integer(record, "call_ns")
-    return_ns = None if result is Result.UNKNOWN else _return_ns(record, result, call_ns)
+    return_ns = _return_ns(record, result, call_ns)
     value = _value(record, "value") if op in _WITH_VALUE else None
     if op is Op.APPEND and not isinstance(value, str | bytes):
         raise ValueError(f'"value" of an append must be a string, not {_shown(record["value"])}')
@@ -167,12 +189,12 @@ def _operation(record: dict[str, Any]) -> Operation:
 
 
 def _return_ns(record: dict[str, Any], result: Result, call_ns: int) -> int | None:
-    if result is Result.FAIL and record.get("return_ns") is None:
+    if result is not Result.OK and record.get("return_ns") is None:
         return None
     return_ns = _integer(record, "return_ns")
     if return_ns < call_ns:
         raise ValueError(f'"return_ns" {return_ns} is before "call_ns" {call_ns}')
-    return return_ns
+    return None if result is Result.UNKNOWN else return_ns
 
 
 def _output(record: dict[str, Any], op: Op) -> Value:
@@ -201,7 +223,9 @@ def _integer(record: dict[str, Any], name: str) -> int:
     if type(found) is not int:
         raise ValueError(f'"{name}" must be an integer, not {_shown(found)}')
     if found < 0:
-        raise ValueError(f'"{name}" must not be negative: {found}')
+        raise ValueError(f'"{name}" must not be negative: {_shown(found)}')
+    if found > INTEGER_MAX:
+        raise ValueError(f'"{name}" must be at most {INTEGER_MAX}, not {_shown(found)}')
     return found
 
 

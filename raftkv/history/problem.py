@@ -35,7 +35,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from raftkv.history.chains import Chains
-from raftkv.history.model import ABSENT, IMPOSSIBLE, JUNK, Prefixes, States, as_bytes, is_text
+from raftkv.history.model import ABSENT, IMPOSSIBLE, JUNK, States, as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value, same_value, text_of
 
 
@@ -153,7 +153,7 @@ class Problem:
         """Whether a write nobody observes may be moved or left out without harm to an append."""
         self.states = States(_compared(happened), appends=self.appends)
         self._chains = Chains(happened)
-        self.impossible = self._chains.seen_twice
+        self.impossible = self._chains.impossible
         """No search needed: there is no linearization."""
         known = [operation for operation in happened if operation.result is Result.OK]
         unknown = [operation for operation in happened if operation.result is Result.UNKNOWN]
@@ -178,7 +178,8 @@ class Problem:
                 suffix = as_bytes(operation.value)
                 link = self._chains.links.get(suffix)
                 if link:
-                    return Effect(Kind.CAS, state(link[0]), state(text_of(link[1])), suffix)
+                    before = text_of(link.before) if link.before_length else None
+                    return Effect(Kind.CAS, state(before), state(text_of(link.after)), suffix)
                 return Effect(Kind.APPEND, 0, 0, suffix)
         expected = state(operation.expected)
         if operation.output is False:
@@ -221,8 +222,7 @@ class Problem:
         return [entry for entry in kept if entry[0].kind is not Kind.CAS or entry[0].expected in written]
 
     def _longest_texts(self) -> list[bytes]:
-        prefixes: Prefixes | None = self.states.prefixes
-        return prefixes.longest() if prefixes else []
+        return self.states.prefixes.longest()
 
     def _make_slots(self, known: Sequence[Operation], unknown: Sequence[tuple[Effect, int]]) -> None:
         effects = [self._effect(operation) for operation in known]
@@ -245,6 +245,7 @@ class Problem:
                 free ^= bit
                 called[at] = (bit, moment)
         self.end = len(events)
+        self.slots = max((operation.bit.bit_length() for operation in self.returning), default=0)
         self.pending = sorted(self.returning, key=lambda operation: operation.called)
         self._pack(unknown_called)
         loose = {effect.suffix for effect in (*effects, *unknown_called) if effect.kind is Kind.APPEND}
@@ -322,7 +323,10 @@ class Problem:
         ]
         self.observer_returns = [operation.returned for operation in self.observers_by_return]
         self.unknown_producers: dict[int, list[Unknowns]] = {}
+        self.unknown_cas_of: dict[int, list[Unknowns]] = {}
         for unknowns in self.unknowns:
+            if unknowns.effect.kind is Kind.CAS:
+                self.unknown_cas_of.setdefault(unknowns.effect.expected, []).append(unknowns)
             if unknowns.effect.kind is not Kind.APPEND:
                 self.unknown_producers.setdefault(unknowns.effect.value, []).append(unknowns)
 

@@ -7,8 +7,12 @@ of its own. Whatever is subtler than that gets the honest sentence that no order
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from math import inf
 
+from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value, as_json, same_value
 
 SHOWN_MAX = 40
@@ -43,9 +47,10 @@ def explain(witness: Sequence[Operation]) -> str:
     """``witness`` are operations of one key that are not linearizable."""
     if any(operation.op is Op.APPEND for operation in witness):
         return _explain_text(witness) or NO_ORDER
+    writes = _Writes(witness)
     observers = [operation for operation in witness if _claim(operation)]
     for observer in sorted(observers, key=lambda operation: operation.return_ns or 0, reverse=True):
-        sentence = _explain_one(observer, witness)
+        sentence = _explain_one(observer, writes)
         if sentence:
             return sentence
     return NO_ORDER
@@ -73,28 +78,57 @@ def _observed(observer: Operation) -> Value:
     return observer.output if observer.op is Op.GET else observer.expected
 
 
-def _explain_one(observer: Operation, witness: Sequence[Operation]) -> str:
+class _Writes:
+    """Those of a witness without appends, to be asked by every observer of it."""
+
+    def __init__(self, witness: Sequence[Operation]) -> None:
+        by_call = sorted((each for each in witness if not each.is_read), key=lambda each: each.call_ns)
+        self._sources: dict[tuple[type, Value], list[Operation]] = {}
+        for write in by_call:
+            # A cas that leaves what it found only passes a value on.
+            if write.op is not Op.CAS or not same_value(write.expected, write.value):
+                left = _left(write)
+                self._sources.setdefault((type(left), left), []).append(write)
+        self._last_returns = {
+            value: list(accumulate((_return_ns(source) for source in sources), max))
+            for value, sources in self._sources.items()
+        }
+        self._known = [write for write in by_call if write.result is Result.OK]
+        self._replacers = list(accumulate(reversed(self._known), _earlier_to_return))
+        """The one that returns first of the last one, two, three …"""
+
+    def last_return_ns(self, value: Value, end_ns: int) -> float | None:
+        """Of those that leave the value and were called by then; None where there are none."""
+        sources = self._sources.get((type(value), value), [])
+        count = bisect_right(sources, end_ns, key=lambda source: source.call_ns)
+        return self._last_returns[type(value), value][count - 1] if count else None
+
+    def replacer(self, after_ns: float) -> Operation | None:
+        """The known write that returns first, of those that were called later than that."""
+        count = len(self._known) - bisect_right(self._known, after_ns, key=lambda write: write.call_ns)
+        return self._replacers[count - 1] if count else None
+
+
+def _return_ns(operation: Operation) -> float:
+    return inf if operation.return_ns is None else operation.return_ns
+
+
+def _earlier_to_return(one: Operation, other: Operation) -> Operation:
+    return one if _return_ns(one) <= _return_ns(other) else other
+
+
+def _explain_one(observer: Operation, writes: _Writes) -> str:
     value = _observed(observer)
-    writes = [operation for operation in witness if not operation.is_read and operation is not observer]
-    sources = [write for write in writes if same_value(_left(write), value)]
-    end_ns = observer.return_ns or 0
-    early = [source for source in sources if source.call_ns <= end_ns]
-    if not early and value is not None:
-        return f"{_claim(observer)}, but nothing had written it by then"
-    if any(source.return_ns is None for source in early):
-        return ""
-    # Absent at first: as if deleted before everything.
-    last_return_ns = max((source.return_ns or 0 for source in early), default=-1)
-    for write in writes:
-        if (
-            write.result is Result.OK
-            and not same_value(_left(write), value)
-            and last_return_ns < write.call_ns
-            and write.return_ns is not None
-            and write.return_ns < observer.call_ns
-        ):
-            replaced = f"{_describe_write(write)} had replaced it before the {observer.op} began"
-            return f"{_claim(observer)}, but {replaced}"
+    last_return_ns = writes.last_return_ns(value, observer.return_ns or 0)
+    if last_return_ns is None:
+        if value is not None:
+            return f"{_claim(observer)}, but nothing had written it by then"
+        last_return_ns = -1  # absent at first: as if deleted before everything
+    # Called later, and over before the observer is called: none of those that leave the value.
+    replacer = writes.replacer(last_return_ns)
+    if replacer and _return_ns(replacer) < observer.call_ns:
+        replaced = f"{_describe_write(replacer)} had replaced it before the {observer.op} began"
+        return f"{_claim(observer)}, but {replaced}"
     return ""
 
 
@@ -115,17 +149,15 @@ def _explain_text(witness: Sequence[Operation]) -> str:
     for observer in witness:
         if observer.op is not Op.GET or observer.result is not Result.OK:
             continue
-        text = observer.output if isinstance(observer.output, str) else ""
-        begun = [write.value for write in writes if write.call_ns <= (observer.return_ns or 0)]
-        if len(text) > sum(len(suffix) for suffix in begun if isinstance(suffix, str)) and str in map(
-            type, begun
-        ):
-            return f"{_claim(observer)}, which is longer than all that was appended by then"
+        if observer.output is not None and not is_text(observer.output):
+            return f"{_claim(observer)}, and appends leave text"
+        text = as_bytes(observer.output)
+        suffixes = [as_bytes(write.value) for write in writes if write.call_ns <= (observer.return_ns or 0)]
+        if len(text) > sum(len(suffix) for suffix in suffixes if suffix in text):
+            return f"{_claim(observer)}, and all that could be part of it by then is shorter"
         for write in writes:
-            suffix = write.value
-            if not isinstance(suffix, str) or not suffix:
-                continue
+            suffix = as_bytes(write.value)
             over = write.return_ns is not None and write.return_ns < observer.call_ns
-            if over and suffix not in text:
-                return f"{_claim(observer)}, but append {show(suffix)} was done before the get began"
+            if over and suffix and suffix not in text:
+                return f"{_claim(observer)}, but append {show(write.value)} was done before the get began"
     return ""

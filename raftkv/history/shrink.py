@@ -171,10 +171,11 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
     lasting = {_left(operation) for operation in staying} | {_ABSENCE}
     # A cas that leaves what it found only passes a value on: where it came from would be gone.
     sources = {_left(operation) for operation in staying if not _passes_on(operation)} | {_ABSENCE}
+    minders = _Minders(witnesses, appends=appends)
     left = []
     for at, operation in enumerate(operations):
         if at in wanted and not operation.is_read:
-            minding = [entry for entry in witnesses if _minds(entry[0], operation, appends=appends)]
+            minding = minders.of(operation)
             excused = all(_is_excused(*entry, operation) for entry in minding if entry[0] is not operation)
             seen = any(witness.output is not False for witness, _ in minding if witness is not operation)
             if excused and (not seen or _left(operation) in (lasting if _passes_on(operation) else sources)):
@@ -211,6 +212,27 @@ class _Resets:
         return self._calls[at - 1] if at else -1
 
 
+class _Minders:
+    """Which witnesses mind what a write left. Without appends they are looked up by the value."""
+
+    def __init__(self, witnesses: Sequence[tuple[Operation, int]], *, appends: bool) -> None:
+        self._all = witnesses
+        self._appends = appends
+        self._by_value: dict[tuple[type, Value], list[tuple[Operation, int]]] = {}
+        self._of_any: list[tuple[Operation, int]] = []
+        for entry in witnesses:
+            seen = _seen(entry[0])
+            if entry[0].op is Op.CAS and entry[0].output is False:
+                self._of_any.append(entry)
+            else:
+                self._by_value.setdefault((type(seen), seen), []).append(entry)
+
+    def of(self, write: Operation) -> list[tuple[Operation, int]]:
+        if self._appends:
+            return [entry for entry in self._all if _minds(entry[0], write)]
+        return [*self._of_any, *self._by_value.get((type(write.value), write.value), ())]
+
+
 def _writes_text(operation: Operation) -> bool:
     return operation.op not in (Op.PUT, Op.CAS) or operation.value is None or is_text(operation.value)
 
@@ -226,13 +248,15 @@ def _is_excused(witness: Operation, latest_call_ns: int, write: Operation) -> bo
     return write.return_ns is not None and write.return_ns < latest_call_ns
 
 
-def _minds(witness: Operation, write: Operation, *, appends: bool) -> bool:
-    """Its result could depend on the write's effect."""
+def _seen(witness: Operation) -> Value:
+    return witness.output if witness.op is Op.GET else witness.expected
+
+
+def _minds(witness: Operation, write: Operation) -> bool:
+    """Its result could depend on the write's effect, beside appends."""
     if witness.op is Op.CAS and witness.output is False:
         return True
-    seen = witness.output if witness.op is Op.GET else witness.expected
-    if not appends:
-        return same_value(seen, write.value)
+    seen = _seen(witness)
     if write.value is None:
         return True
     if not is_text(seen):

@@ -25,7 +25,7 @@ TURN_STEPS = 20_000
 TURN_GROWTH = 4
 
 REMEMBERED_MAX = 4_000_000
-"""Nodes that all searches together may remember: about a gigabyte. Past it the verdict is undecided."""
+"""Nodes that all searches together may hold: about a gigabyte. Past it the verdict is undecided."""
 
 SHRINK_SHARE = 0.25
 SHRINK_STEPS_MAX = 1_000_000
@@ -93,7 +93,11 @@ def check_history(
     by_key: dict[Key, list[Operation]] = {}
     for operation in operations:
         by_key.setdefault(operation.key, []).append(operation)
-    return _Check(by_key, budget, progress).run()
+    check = _Check(by_key, budget, progress)
+    try:
+        return check.run()
+    except MemoryError:  # of a machine with less than what the bounds allow
+        return check.undecided("there is no more memory")
 
 
 class _Check:
@@ -114,7 +118,7 @@ class _Check:
             still = []
             for key in undecided:
                 if self._exhausted():
-                    return self._undecided()
+                    return self.undecided(self._exhausted())
                 search = searches.pop(key, None) or Search(Problem(self._by_key[key]))
                 found = self._take_turn(search, turn)
                 if found is False:
@@ -145,7 +149,7 @@ class _Check:
         if self._budget.is_spent():
             return "the budget is spent"
         if self._remembered > REMEMBERED_MAX:
-            return f"{REMEMBERED_MAX:,} nodes remembered, and no room for more"
+            return f"memory for {REMEMBERED_MAX:,} nodes is used up"
         return ""
 
     def _violation(self, key: Key, returns_passed: int) -> Verdict:
@@ -158,9 +162,9 @@ class _Check:
         )
         return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=explain(witness))
 
-    def _undecided(self) -> Verdict:
+    def undecided(self, why: str) -> Verdict:
         reason = (
-            f"{self._exhausted()} after {self._steps:,} steps; "
+            f"{why} after {self._steps:,} steps; "
             f"{self._linearizable} of {len(self._by_key)} keys are linearizable"
         )
         return self._verdict(Outcome.UNDECIDED, reason=reason)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from raftkv.cli import check
 from raftkv.cli.app import app
 from raftkv.cli.progress import CLEAR
+from raftkv.cli.reading import LINE_BYTES_MAX
 from raftkv.history import Operation, to_json_line
 from tests.cli.asserting import Done, quiet, refused, run_with
 from tests.history.building import append, cas, get, put
@@ -126,6 +127,15 @@ def test_several_histories(tmp_path: Path) -> None:
     assert run(tmp_path, "missing.jsonl", "b.jsonl").returncode == 1
     assert run(tmp_path, "missing.jsonl", "a.jsonl").returncode == 2
     assert done.stdout.endswith(b"\na.jsonl: linearizable\n")
+
+
+def test_a_line_that_is_too_long_keeps_no_other_file_from_being_judged(tmp_path: Path) -> None:
+    write(tmp_path, "bad.jsonl", STALE)
+    (tmp_path / "long.jsonl").write_text(f'{{"key": "{"x" * LINE_BYTES_MAX}"}}')
+    done = run(tmp_path, "long.jsonl", "bad.jsonl")
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"bad.jsonl: NOT linearizable")
+    assert done.stderr.startswith(b"raftkv: long.jsonl, line 1: longer than")
 
 
 def test_an_empty_history_is_linearizable(tmp_path: Path) -> None:

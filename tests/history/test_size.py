@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 from raftkv.history import Op, Operation, Outcome, Result, check_history, read_history
 from raftkv.history import verdict as verdict_module
+from raftkv.history.linearizability import Search
+from raftkv.history.operations import Value
+from raftkv.history.reason import explain
 from tests.history.generating import MIX, Shape, generate
 
 RECORDED = Path(__file__).parent.parent.parent.parent / "shared" / "histories"
@@ -109,7 +113,7 @@ def test_a_budget_of_seconds_is_of_the_clock_handed_in() -> None:
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict_module, "REMEMBERED_MAX", 2_000)
     verdict = check_history(hard())
-    assert verdict.describe().startswith("undecided: 2,000 nodes remembered, and no room for more")
+    assert verdict.describe().startswith("undecided: memory for 2,000 nodes is used up")
 
 
 def test_a_hard_key_does_not_hide_a_violation_on_an_easy_one() -> None:
@@ -124,3 +128,78 @@ def test_progress_is_reported() -> None:
         generate(Shape(500, keys=5, clients=5), seed=1), progress=lambda *progress: seen.append(progress)
     )
     assert seen[-1] == (4, 5), "the last key's turn begins with the others decided"
+
+
+# -- shapes that took minutes, or gigabytes
+
+
+def at(op: Op, time: int, value: Value = None, output: Value = None, expected: Value = None) -> Operation:
+    """One after the other, of one client."""
+    return Operation(1, op, "k", value, expected, Result.OK, output, 2 * time, 2 * time + 1)
+
+
+def grown(pieces: list[str]) -> list[Operation]:
+    appends = [at(Op.APPEND, time, piece) for time, piece in enumerate(pieces)]
+    return [*appends, at(Op.GET, len(pieces), output="".join(pieces))]
+
+
+@pytest.mark.parametrize("pieces", [[f"<{number}>" for number in range(10_000)], ["x"] * 30_000])
+def test_a_string_that_grew_in_many_steps_is_not_kept_in_all_its_lengths(pieces: list[str]) -> None:
+    """That would be its length squared: 600 and 450 megabytes."""
+    history = grown(pieces)
+    tracemalloc.start()
+    try:
+        verdict = check_history(history, steps_max=STEPS_MAX)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert verdict.outcome is Outcome.LINEARIZABLE
+    assert peak < 100e6
+
+
+def test_a_string_longer_than_all_that_was_written_is_impossible_at_once() -> None:
+    """Taken apart letter by letter it would take as many copies of itself."""
+    history = [at(Op.APPEND, 0, "x"), at(Op.APPEND, 1, "x"), at(Op.GET, 2, output="x" * 1_000_000)]
+    verdict = check_history(history, steps_max=10)
+    assert verdict.outcome is Outcome.VIOLATION
+    assert verdict.reason.endswith("and all that could be part of it by then is shorter")
+
+
+def test_many_unknown_writes_are_asked_only_where_they_could_be_of_use() -> None:
+    """Each was compared with each, at every step."""
+    count = 1_000
+    unknown = [
+        Operation(number, Op.PUT, "k", number, None, Result.UNKNOWN, None, 0, None) for number in range(count)
+    ]
+    reads = [at(Op.GET, 1 + number, output=number) for number in range(count)]
+    verdict = check_history([*unknown, *reads], steps_max=2 * count)
+    assert verdict.outcome is Outcome.LINEARIZABLE
+
+
+def test_the_clock_is_looked_at_however_long_a_step_takes() -> None:
+    """With many unknown writes a step is many."""
+    count = 3_000
+    unknown = [
+        Operation(number, Op.PUT, "k", number, None, Result.UNKNOWN, None, 0, None) for number in range(count)
+    ]
+    reads = [at(Op.GET, 1 + number, output=number) for number in range(count)]
+    looks = iter(range(1_000_000))
+    verdict = check_history([*unknown, *reads], budget_seconds=5.0, clock=lambda: float(next(looks)))
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert verdict.steps < 1_000
+
+
+def test_why_a_long_chain_is_broken_is_found_without_comparing_all_with_all() -> None:
+    count = 20_000
+    chain = [at(Op.CAS, number, number + 1, True, number or None) for number in range(count)]
+    both = [at(Op.CAS, count + more, -1 - more, True, count) for more in range(2)]
+    assert explain([*chain, *both]) == "cas found 20000, but cas -1 had replaced it before the cas began"
+
+
+def test_a_machine_without_memory_is_told_of_in_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(search: object, steps: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Search, "run", no_room)
+    verdict = check_history(hard())
+    assert verdict.describe().startswith("undecided: there is no more memory after 0 steps")
