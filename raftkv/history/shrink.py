@@ -177,7 +177,7 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
         if at in wanted and not operation.is_read:
             minding = minders.of(operation)
             excused = all(_is_excused(*entry, operation) for entry in minding if entry[0] is not operation)
-            seen = any(witness.output is not False for witness, _ in minding if witness is not operation)
+            seen = any(not _is_miss(witness) for witness, _ in minding if witness is not operation)
             if excused and (not seen or _left(operation) in (lasting if _passes_on(operation) else sources)):
                 continue
         left.append(operation)
@@ -222,7 +222,7 @@ class _Minders:
         self._of_any: list[tuple[Operation, int]] = []
         for entry in witnesses:
             seen = _seen(entry[0])
-            if entry[0].op is Op.CAS and entry[0].output is False:
+            if _is_miss(entry[0]):
                 self._of_any.append(entry)
             else:
                 self._by_value.setdefault((type(seen), seen), []).append(entry)
@@ -248,13 +248,18 @@ def _is_excused(witness: Operation, latest_call_ns: int, write: Operation) -> bo
     return write.return_ns is not None and write.return_ns < latest_call_ns
 
 
+def _is_miss(witness: Operation) -> bool:
+    """It found another value than it expected. (A get may well have returned ``False``.)"""
+    return witness.op is Op.CAS and witness.output is False
+
+
 def _seen(witness: Operation) -> Value:
     return witness.output if witness.op is Op.GET else witness.expected
 
 
 def _minds(witness: Operation, write: Operation) -> bool:
     """Its result could depend on the write's effect, beside appends."""
-    if witness.op is Op.CAS and witness.output is False:
+    if _is_miss(witness):
         return True
     seen = _seen(witness)
     if write.value is None:

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raftkv.cluster.torture import Fault
+from raftkv.cluster.torture import commands as commands_module
 from raftkv.cluster.torture.commands import Commands
 from raftkv.cluster.torture.run import DIARY
 from raftkv.cluster.torture.tenants import Tenants
@@ -139,14 +141,30 @@ def test_bad_options_are_told_in_one_line(tmp_path: Path, arguments: list[str], 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_command_that_does_not_end_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*arguments: object, timeout: float, **_: object) -> None:
-        raise subprocess.TimeoutExpired(str(arguments), timeout)
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
+
+def test_a_command_that_does_not_end_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = Commands(tmp_path)
-    monkeypatch.setattr(subprocess, "run", hang)
+    monkeypatch.setattr(commands_module, "own_command", lambda *_: SLEEPS)
+    monkeypatch.setattr(commands_module, "TURN_SECONDS", 0.1)
     commands.lock()
-    assert commands.problems == ["'raftkv lock' did not end within 60 s"]
+    assert commands.problems == ["'raftkv lock' did not end within 0.1 s"]
+    assert commands._running == []
+
+
+def test_no_command_outlives_a_torture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands(tmp_path)
+    monkeypatch.setattr(commands_module, "own_command", lambda *_: SLEEPS)
+    thread = threading.Thread(target=commands.lock)
+    thread.start()
+    (process,) = await_condition(lambda: list(commands._running), "the command to run")
+    commands.end()
+    thread.join(DEADLINE_SECONDS)
+    assert process.poll() is not None
+    assert commands.problems == [], "whoever is ended says nothing of the cluster"
+    commands.lock()  # which would take ten minutes
+    assert commands._running == []
 
 
 def test_an_error_that_nobody_foresaw_is_a_finding(tmp_path: Path) -> None:

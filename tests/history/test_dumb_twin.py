@@ -16,7 +16,7 @@ from tests.history.brute_force import is_linearizable
 
 OPERATIONS_MAX = 6
 
-NUMBERS: tuple[Value, ...] = (None, 1, 2, True)
+NUMBERS: tuple[Value, ...] = (None, 1, 2, True, False)
 TEXTS: tuple[Value, ...] = (None, "", "a", "b", "ab", "ba", "aba")
 SUFFIXES: tuple[Value, ...] = ("", "a", "b", "ab", b"\xc3", b"\xa9")
 

@@ -69,6 +69,11 @@ VIOLATIONS: dict[str, tuple[History, int, str]] = {
         3,
         "get returned 1, but put 2 had replaced it before the get began",
     ),
+    "a false that was replaced": (
+        [put(False, 0, 1), put("a", 2, 3), get(False, 4, 5)],
+        3,
+        'get returned false, but put "a" had replaced it before the get began',
+    ),
     "a read before the write": (
         [get(1, 0, 1), put(1, 2, 3)],
         1,

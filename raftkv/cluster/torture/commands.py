@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -28,28 +29,31 @@ class Commands:
         self._flags = ["--data", str(data)]
         self._lines: list[Line] = []
         self._watch: subprocess.Popen[str] | None = None
+        self._running: list[subprocess.Popen[str]] = []
+        """All that may have to be ended."""
+        self._ended = False
         self.problems: list[str] = []
 
     def begin(self) -> None:
-        self._watch = self._start("watch", "", "--prefix", "--from-revision", "1", "--json")
+        everything = ["watch", "", "--prefix", "--from-revision", "1", "--json"]
+        self._watch = self._start([*everything, *self._flags, "--timeout", "60"])
         threading.Thread(target=self._read, name="command line", daemon=True).start()
 
     def lock(self) -> None:
         """One turn with a lock of its own."""
-        try:
-            done = subprocess.run(
-                own_command("lock", NAME, *self._flags, "--wait", "5", "--", "true"),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TURN_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            self.problems.append(f"'raftkv lock' did not end within {TURN_SECONDS:g} s")
-            return
-        if done.returncode not in EXITS or "Traceback" in done.stderr:
-            self.problems.append(f"'raftkv lock' ended with {done.returncode}: {done.stderr[-300:]}")
+        with self._start(
+            ["lock", NAME, *self._flags, "--wait", "5", "--", "true"], subprocess.PIPE
+        ) as process:
+            try:
+                _, errors = process.communicate(timeout=TURN_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._end(process)
+                self.problems.append(f"'raftkv lock' did not end within {TURN_SECONDS:g} s")
+                return
+            finally:
+                self._running.remove(process)
+        if not self._ended and (process.returncode not in EXITS or "Traceback" in errors):
+            self.problems.append(f"'raftkv lock' ended with {process.returncode}: {errors[-300:]}")
 
     def differs(self, events: list[Event], seconds: float) -> list[str]:
         """From what another watch was told, once that has come to its end."""
@@ -67,21 +71,31 @@ class Commands:
         ]
 
     def end(self) -> None:
-        if self._watch:
-            self._watch.terminate()
-            try:
-                self._watch.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._watch.kill()
-                self._watch.wait()
+        """Nothing outlives it, nor is anything started any more."""
+        self._ended = True
+        for process in list(self._running):
+            self._end(process)
 
-    def _start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            own_command(*arguments, *self._flags, "--timeout", "60"),
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _start(self, arguments: Sequence[str], errors: int | None = None) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            own_command(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
         )
+        self._running.append(process)
+        if self._ended:  # meanwhile
+            self._end(process)
+        return process
 
     def _read(self) -> None:
         assert self._watch

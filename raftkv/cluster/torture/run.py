@@ -259,7 +259,8 @@ class Torture:
         tenants.rest(SETTLE_SECONDS)
         for key in load.last_words(SETTLE_SECONDS):
             self._problems.append(f"{key} is not served {SETTLE_SECONDS:g} s after everything was healed")
-        while load.now() < deadline + SETTLE_SECONDS:
+        deadline = load.now() + SETTLE_SECONDS  # resting takes time as well
+        while load.now() < deadline:
             views = self._compare(controls)
             # All of it: nodes that apply a long log part by part may be equal half-way.
             whole = all(view.applied_index == view.commit_index for view in views)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -83,8 +84,9 @@ class Tenants:
     def rest(self, seconds: float) -> None:
         """No further turns; whoever holds something gives it back."""
         self._stop.set()
+        deadline = time.monotonic() + seconds
         for thread in self._workers:
-            thread.join(seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def end(self) -> None:
         self._stop.set()
