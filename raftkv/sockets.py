@@ -8,9 +8,13 @@ lose its connections.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import zmq
+
 from raftkv.config import is_ipv6, is_loopback
+from raftkv.errors import Unavailable
 from raftkv.keys import Key
 
 CONNECT_MS = 1000
@@ -19,8 +23,27 @@ LOST_MS = 4000
 """What was sent and not acknowledged by then was sent over a dead connection."""
 IDLE_SECONDS, ASK_SECONDS, ASKS = 2, 1, 3
 """A connection on which nothing comes is asked for a sign of life, again, and so often."""
+CONTEXT_DESCRIPTORS = 16
+"""More than a context opens for its threads; a socket that finds none is told so."""
 HANDSHAKE_MS = 5000
 """For whoever connects to say who it is; until then it takes a descriptor, and memory."""
+
+
+def open_context() -> zmq.Context[zmq.Socket[bytes]]:
+    """Raises ``Unavailable`` where this process may open no more files: ZeroMQ would end it."""
+    spare: list[int] = []
+    try:
+        while len(spare) < CONTEXT_DESCRIPTORS:
+            spare.append(os.eventfd(0, os.EFD_CLOEXEC))
+    except OSError as error:
+        text = f"no file descriptors are left for a client (ulimit -n): {error.strerror}; nothing happened"
+        raise Unavailable(text) from error
+    finally:
+        for descriptor in spare:
+            os.close(descriptor)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.socket(zmq.PAIR).close()  # its threads begin with the first
+    return context
 
 
 def to_connect(socket: Any, endpoint: str, key: Key | None) -> None:

@@ -34,7 +34,8 @@ from raftkv.client.types import (
     PutResult,
     TxnResult,
 )
-from raftkv.errors import ClientError, Compacted, LeaseNotFound
+from raftkv.client.unique import Unique
+from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound
 from raftkv.keys import Key, as_key
 from raftkv.kv import prefix_end
 from raftkv.wire.client import HelloDetail
@@ -42,7 +43,7 @@ from raftkv.wire.client import HelloDetail
 Answer = TypeVar("Answer")
 
 
-class AsyncClient:
+class AsyncClient(Unique):
     """See ``Client``. To be made, used and closed in one event loop::
 
     async with AsyncClient(endpoints) as client:
@@ -70,7 +71,14 @@ class AsyncClient:
 
     async def close(self) -> None:
         """End at once; operations still open in other tasks raise."""
-        await asyncio.to_thread(self._pump.close)
+        from concurrent.futures import ThreadPoolExecutor  # here: it is slow to import
+
+        # Not the loop's own, in which everything else of the program may be waiting.
+        executor = ThreadPoolExecutor(1, "raftkv-close")
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, self._pump.close)
+        finally:
+            executor.shutdown(wait=False)
 
     # -- writes
 
@@ -83,7 +91,7 @@ class AsyncClient:
     async def delete(self, key: Bytes) -> DeleteResult:
         return await self._ask(requests.delete(key))
 
-    async def delete_range(self, start: Bytes, end: Bytes = b"") -> DeleteResult:
+    async def delete_range(self, start: Bytes, end: Bytes) -> DeleteResult:
         return await self._ask(requests.delete_range(start, end))
 
     async def delete_prefix(self, prefix: Bytes) -> DeleteResult:
@@ -203,6 +211,10 @@ class AsyncClient:
         """Send a request and do not wait: many may be in flight."""
         loop = asyncio.get_running_loop()
         if self._ended.loop is not loop:
+            if self._ended.loop and self._ended.loop.is_running():
+                raise InvalidRequest(
+                    "this client is used in another event loop, which still runs: make one for each"
+                )
             self._ended = _Ended(loop, self)
         future: asyncio.Future[Answer] = loop.create_future()
         done = partial(self._ended.put, future, request)
@@ -309,8 +321,9 @@ class AsyncLease(HeldLease):
     async def __aenter__(self) -> AsyncLease:
         return self.keep()
 
-    async def __aexit__(self, *exception: object) -> None:
-        with contextlib.suppress(LeaseNotFound):
+    async def __aexit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
+        # What ended the block early is told, and not that the lease ends only when its time is up.
+        with contextlib.suppress(ClientError if of else LeaseNotFound):
             await self.revoke()
 
     def keep(self) -> AsyncLease:

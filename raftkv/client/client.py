@@ -27,6 +27,7 @@ from raftkv.client.types import (
     PutResult,
     TxnResult,
 )
+from raftkv.client.unique import Unique
 from raftkv.errors import ClientError, Compacted, LeaseNotFound
 from raftkv.keys import Key, as_key
 from raftkv.kv import prefix_end
@@ -41,7 +42,7 @@ GRACE_SECONDS = 10.0
 Answer = TypeVar("Answer")
 
 
-class Client:
+class Client(Unique):
     """Talks to a cluster through any of its client ``endpoints`` (``tcp://host:port``).
 
     ``timeout`` bounds every operation, in seconds. What an operation raises says what became of it:
@@ -86,7 +87,7 @@ class Client:
     def delete(self, key: Bytes) -> DeleteResult:
         return self._ask(requests.delete(key))
 
-    def delete_range(self, start: Bytes, end: Bytes = b"") -> DeleteResult:
+    def delete_range(self, start: Bytes, end: Bytes) -> DeleteResult:
         """Delete ``start <= key < end``; an empty ``end`` means to the last key."""
         return self._ask(requests.delete_range(start, end))
 
@@ -339,8 +340,9 @@ class Lease(HeldLease):
     def __enter__(self) -> Lease:
         return self.keep()
 
-    def __exit__(self, *exception: object) -> None:
-        with contextlib.suppress(LeaseNotFound):
+    def __exit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
+        # What ended the block early is told, and not that the lease ends only when its time is up.
+        with contextlib.suppress(ClientError if of else LeaseNotFound):
             self.revoke()
 
     def keep(self) -> Lease:

@@ -148,6 +148,10 @@ class ClientCore:
                     self._expire(call)
             self._peers.forget_refusals()  # the next call asks all of them anew
 
+    def note(self, endpoint: str, why: str) -> None:
+        """Why nothing can be sent there: to be told where nobody answers."""
+        self._peers.note(endpoint, why)
+
     def on_time(self, now: float) -> None:
         self._now = now
         if now >= self._overdue_at:

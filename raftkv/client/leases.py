@@ -14,15 +14,37 @@ from raftkv.client.pump import Pump
 from raftkv.errors import ClientError
 
 
+class _Fate:
+    """What has become of a lease, and who wants to know. It knows nothing of the client, whose thread holds
+    it for as long as the lease is kept: a client that is forgotten ends, and with it what it keeps."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.listeners: list[Callable[[], None]] = []
+
+    def on_lost(self, error: ClientError) -> None:
+        del error
+        self.lost = True
+        self.tell()
+
+    def tell(self) -> None:
+        """In the client's thread, everybody once."""
+        while self.listeners:
+            action = self.listeners.pop(0)
+            try:
+                action()
+            except BaseException:  # a listener's own, even of 'sys.exit'; the client serves others as well
+                sys.excepthook(*sys.exc_info())
+
+
 class HeldLease:
     """What ``Lease`` and ``AsyncLease`` share. ``ttl`` in seconds."""
 
     def __init__(self, pump: Pump, lease_id: int, ttl: float, asked_at: float) -> None:
         """``asked_at``: before it was granted, by ``time.monotonic``."""
         self._pump = pump
-        self._kept = Kept(lease_id, ttl, asked_at + ttl, self._on_lost)
-        self._listeners: list[Callable[[], None]] = []
-        self._lost = False
+        self._fate = _Fate()
+        self._kept = Kept(lease_id, ttl, asked_at + ttl, self._fate.on_lost)
 
     @property
     def id(self) -> int:
@@ -35,12 +57,12 @@ class HeldLease:
     @property
     def valid_for(self) -> float:
         """Seconds for which the lease certainly lives, by this process's clock; 0 when nobody can say so."""
-        return 0.0 if self._lost else max(0.0, self._kept.valid_until - time.monotonic())
+        return 0.0 if self._fate.lost else max(0.0, self._kept.valid_until - time.monotonic())
 
     @property
     def lost(self) -> bool:
         """Whether it has ended, or cannot be said to live any more."""
-        return self._lost or not self.valid_for
+        return self._fate.lost or not self.valid_for
 
     def on_lost(self, action: Callable[[], None]) -> None:
         """Have ``action`` called, once, in the client's thread, when the lease is found lost: while it is
@@ -50,19 +72,22 @@ class HeldLease:
 
         def listen(core: ClientCore, now: float) -> None:
             del core, now
-            self._listeners.append(action)
+            self._fate.listeners.append(action)
             if self.lost:
-                self._tell()
+                self._fate.tell()
 
         self._pump.post(listen)
 
     def _start(self) -> None:
-        self._pump.post(lambda core, now: core.keeper.keep(self._kept, now))
+        kept = self._kept
+        self._pump.post(lambda core, now: core.keeper.keep(kept, now))
 
     def _stop(self) -> None:
+        lease_id = self.id
+
         def release(core: ClientCore, now: float) -> None:
             del now
-            core.keeper.release(self._kept.id)
+            core.keeper.release(lease_id)
 
         self._pump.post(release)
 
@@ -75,14 +100,14 @@ class HeldLease:
     def _end(self) -> None:
         """By our own word: nobody need be told."""
         self._stop()
-        self._lost = True
+        self._fate.lost = True
 
     def _has_ended(self) -> None:
         """As it turned out when it was to be renewed by hand."""
 
         def tell(core: ClientCore, now: float) -> None:
             del core, now
-            self._tell()
+            self._fate.tell()
 
         self._end()
         with contextlib.suppress(ClientError):  # it was closed meanwhile
@@ -90,17 +115,3 @@ class HeldLease:
 
     def _renewed(self, asked_at: float, ttl: float) -> None:
         self._kept.valid_until = max(self._kept.valid_until, asked_at + ttl)
-
-    def _on_lost(self, error: ClientError) -> None:
-        del error
-        self._lost = True
-        self._tell()
-
-    def _tell(self) -> None:
-        """In the client's thread, everybody once."""
-        while self._listeners:
-            action = self._listeners.pop(0)
-            try:
-                action()
-            except BaseException:  # a listener's own, even of 'sys.exit'; the client serves others as well
-                sys.excepthook(*sys.exc_info())

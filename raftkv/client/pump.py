@@ -23,6 +23,7 @@ from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.client.requests import Request
 from raftkv.client.transport import Transport
+from raftkv.client.unique import Unique
 from raftkv.client.writer import Writer
 from raftkv.config import is_endpoint, no_endpoint
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
@@ -38,13 +39,14 @@ Action = Callable[[ClientCore, float], None]
 Done = Callable[[Call], None]
 
 
-class Pump:
+class Pump(Unique):
     def __init__(self, endpoints: Iterable[str], key: Key | None = None) -> None:
         """Raises ``InvalidRequest`` for what are no endpoints."""
         listed: Any = endpoints
         given = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else []
         if not given:
-            raise InvalidRequest("a client needs a list with at least one endpoint")
+            what = f", not {listed!r:.80}" if isinstance(listed, str) else ""
+            raise InvalidRequest(f"a client needs a list with at least one endpoint{what}")
         for endpoint in given:
             if not isinstance(endpoint, str) or not is_endpoint(endpoint):
                 raise InvalidRequest(no_endpoint(endpoint))

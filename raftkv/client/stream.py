@@ -117,6 +117,11 @@ class _ThreadArrivals(Arrivals):
             self._woken = True
             self._wakings.put(None)
 
+    def pass_on(self) -> None:
+        """It is over: whoever else waits here is told by the one who was."""
+        if self._wakings.empty():
+            self._wakings.put(None)
+
     def wait(self, seconds: float | None) -> bool:
         """Until something comes, perhaps a little less; whether the time was not up."""
         self._woken = False
@@ -154,7 +159,13 @@ class WatchStream(Stream):
 
     def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
-        timeout = to_wait(timeout)
+        try:
+            return self._get(to_wait(timeout))
+        finally:
+            if self._over:
+                self._arrivals.pass_on()
+
+    def _get(self, timeout: float | None) -> Event | None:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             event = self._take()

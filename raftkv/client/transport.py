@@ -29,8 +29,9 @@ class Transport:
     """``pump`` moves everything that can move; ``wake`` ends a pump of another thread's early."""
 
     def __init__(self, endpoints: Sequence[str], seed: int | None = None, key: Key | None = None) -> None:
+        """Raises ``Unavailable`` where this process may open no more files."""
         self.core = ClientCore(endpoints, random.Random(seed))
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = sockets.open_context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._endpoints: dict[object, str] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
@@ -92,6 +93,8 @@ class Transport:
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
                     raise
+                if error.errno != zmq.EAGAIN:
+                    self.core.note(endpoint, f"no file descriptor is left for {endpoint} (ulimit -n)")
 
     def _connect(self, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from raftkv.client.unique import Unique
 
-class Waker:
+
+class Waker(Unique):
     """Wakes a poll. Any thread may, at any time: so it is closed when nobody holds it any more, for else the
     descriptor's number might be another file's when somebody who is late writes to it."""
 

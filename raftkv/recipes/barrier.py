@@ -11,6 +11,7 @@ from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import InvalidRequest, LockLost, OutcomeUnknown, Unavailable, shown
 from raftkv.kv import prefix_end
 from raftkv.recipes import line
+from raftkv.recipes.clients import of_kind
 from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, patiently, places_of, prefix_of, read_all
 from raftkv.recipes.lock import TTL_SECONDS
 
@@ -118,7 +119,7 @@ class Barrier(_Meeting):
 
     def __init__(self, client: Client, name: Bytes, parties: int, ttl: float = TTL_SECONDS) -> None:
         super().__init__(name, parties, ttl)
-        self._client = client
+        self._client = of_kind(Client, client)
 
     def enter(self, timeout: float | None = None) -> bool:
         """False when ``timeout`` seconds have passed, and then not entered."""
@@ -135,7 +136,7 @@ class AsyncBarrier(_Meeting):
 
     def __init__(self, client: AsyncClient, name: Bytes, parties: int, ttl: float = TTL_SECONDS) -> None:
         super().__init__(name, parties, ttl)
-        self._client = client
+        self._client = of_kind(AsyncClient, client)
 
     async def enter(self, timeout: float | None = None) -> bool:
         with self._place.entering():

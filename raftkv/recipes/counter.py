@@ -7,6 +7,7 @@ from raftkv.client.requests import to_key
 from raftkv.client.scripts import Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.errors import InvalidRequest, shown
+from raftkv.recipes.clients import of_kind
 
 AMOUNT_MAX = 1 << 62
 
@@ -36,7 +37,7 @@ class Counter:
     may have. No two ``add(1)`` return the same number, so it numbers things as well."""
 
     def __init__(self, client: Client, name: Bytes) -> None:
-        self._client, self._key = client, to_key(name)
+        self._client, self._key = of_kind(Client, client), to_key(name)
 
     def add(self, amount: int = 1) -> int:
         """The new total."""
@@ -50,7 +51,7 @@ class AsyncCounter:
     """See ``Counter``."""
 
     def __init__(self, client: AsyncClient, name: Bytes) -> None:
-        self._client, self._key = client, to_key(name)
+        self._client, self._key = of_kind(AsyncClient, client), to_key(name)
 
     async def add(self, amount: int = 1) -> int:
         return await self._client.run(_add(self._key, amount))

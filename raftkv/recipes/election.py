@@ -11,6 +11,7 @@ from raftkv.client.scripts import Changed, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.errors import LockLost
 from raftkv.kv import prefix_end
+from raftkv.recipes.clients import of_kind
 from raftkv.recipes.line import LOOK_SECONDS_MAX, Place, patiently, read_line
 from raftkv.recipes.lock import TTL_SECONDS, Seat
 
@@ -52,7 +53,7 @@ class Election(_Office):
 
     def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
         super().__init__(Place(name, ttl))
-        self._client = client
+        self._client = of_kind(Client, client)
 
     def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
         """Stand, saying ``value``, and wait to be elected; False when ``timeout`` seconds have passed."""
@@ -83,7 +84,7 @@ class AsyncElection(_Office):
 
     def __init__(self, client: AsyncClient, name: Bytes, ttl: float = TTL_SECONDS) -> None:
         super().__init__(Place(name, ttl))
-        self._client = client
+        self._client = of_kind(AsyncClient, client)
 
     async def campaign(self, value: Bytes, timeout: float | None = None) -> bool:
         with self._place.entering():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from raftkv.client import AsyncClient, Client, Entry
 from raftkv.client.scripts import Script
 from raftkv.client.txn import Compare
 from raftkv.client.types import Bytes
-from raftkv.errors import LockLost
+from raftkv.errors import ClientError, LockLost
 from raftkv.recipes import line
+from raftkv.recipes.clients import of_kind
 from raftkv.recipes.line import Place
 
 TTL_SECONDS = 10.0
@@ -52,17 +55,25 @@ class Seat:
         yield from self._place.leave()
         return False
 
+    def _parting_words(self, of: type[BaseException] | None) -> LockLost | None:
+        """At the end of a block: that it was not held all the time. A block that failed has said something
+        else already."""
+        if of or not (self._place.has_turn and self._place.is_lost):
+            return None
+        return LockLost("the lock was lost before the block that it was taken for had ended")
+
     def _release(self) -> Script[None]:
         yield from self._place.leave()
 
 
 class Lock(Seat):
     """A lock of that ``name`` in the whole cluster, held for about ``ttl`` seconds longer than its holder
-    lives, and as long as nobody leads on top. ``with Lock(client, "name") as lock:``"""
+    lives, and as long as nobody leads on top. ``with Lock(client, "name") as lock:`` raises ``LockLost`` at
+    its end where the lock was not held until then."""
 
     def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
         super().__init__(Place(name, ttl))
-        self._client = client
+        self._client = of_kind(Client, client)
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Wait for it; False when ``timeout`` seconds have passed. Raises ``LockLost`` when the lease ended
@@ -77,8 +88,12 @@ class Lock(Seat):
         self.acquire()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.release()
+    def __exit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
+        lost = self._parting_words(of)
+        with suppress(ClientError):  # it goes when its lease ends
+            self.release()
+        if lost:
+            raise lost
 
 
 class AsyncLock(Seat):
@@ -86,7 +101,7 @@ class AsyncLock(Seat):
 
     def __init__(self, client: AsyncClient, name: Bytes, ttl: float = TTL_SECONDS) -> None:
         super().__init__(Place(name, ttl))
-        self._client = client
+        self._client = of_kind(AsyncClient, client)
 
     async def acquire(self, timeout: float | None = None) -> bool:
         with self._place.entering():
@@ -99,8 +114,12 @@ class AsyncLock(Seat):
         await self.acquire()
         return self
 
-    async def __aexit__(self, *exception: object) -> None:
-        await self.release()
+    async def __aexit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
+        lost = self._parting_words(of)
+        with suppress(ClientError):  # it goes when its lease ends
+            await self.release()
+        if lost:
+            raise lost
 
 
 _READER, _WRITER = b"r", b"w"
@@ -124,13 +143,13 @@ class _ReaderOrWriter(Seat):
 class _SideLock(_ReaderOrWriter, Lock):
     def __init__(self, client: Client, place: _Side) -> None:
         Seat.__init__(self, place)
-        self._client = client
+        self._client = of_kind(Client, client)
 
 
 class _AsyncSideLock(_ReaderOrWriter, AsyncLock):
     def __init__(self, client: AsyncClient, place: _Side) -> None:
         Seat.__init__(self, place)
-        self._client = client
+        self._client = of_kind(AsyncClient, client)
 
 
 class ReadWriteLock:
@@ -138,7 +157,7 @@ class ReadWriteLock:
     ``writer()`` each make a ``Lock`` for one holder."""
 
     def __init__(self, client: Client, name: Bytes, ttl: float = TTL_SECONDS) -> None:
-        self._client, self._name, self._ttl = client, name, ttl
+        self._client, self._name, self._ttl = of_kind(Client, client), name, ttl
 
     def reader(self) -> Lock:
         return _SideLock(self._client, _Side(self._name, self._ttl, _READER))
@@ -151,7 +170,7 @@ class AsyncReadWriteLock:
     """See ``ReadWriteLock``."""
 
     def __init__(self, client: AsyncClient, name: Bytes, ttl: float = TTL_SECONDS) -> None:
-        self._client, self._name, self._ttl = client, name, ttl
+        self._client, self._name, self._ttl = of_kind(AsyncClient, client), name, ttl
 
     def reader(self) -> AsyncLock:
         return _AsyncSideLock(self._client, _Side(self._name, self._ttl, _READER))

@@ -13,6 +13,7 @@ from raftkv.client.requests import RangePage, to_value
 from raftkv.client.scripts import Changed, Now, Script
 from raftkv.client.types import Bytes, TxnResult
 from raftkv.recipes import line
+from raftkv.recipes.clients import of_kind
 from raftkv.recipes.counter import number_in
 
 _DIGITS = 20
@@ -85,7 +86,7 @@ class Queue(_Scripts):
 
     def __init__(self, client: Client, name: Bytes) -> None:
         super().__init__(name)
-        self._client = client
+        self._client = of_kind(Client, client)
 
     def put(self, value: Bytes) -> int:
         """The item's number, from 1."""
@@ -104,7 +105,7 @@ class AsyncQueue(_Scripts):
 
     def __init__(self, client: AsyncClient, name: Bytes) -> None:
         super().__init__(name)
-        self._client = client
+        self._client = of_kind(AsyncClient, client)
 
     async def put(self, value: Bytes) -> int:
         return await self._client.run(self._put(to_value(value)))

@@ -52,7 +52,7 @@ def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> LocalCluster:
         for lease in client.leases():
             with suppress(LeaseNotFound):  # it may end by itself just now
                 client.revoke(lease.id)
-        client.delete_range("")
+        client.delete_prefix("")
     return cluster
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from raftkv.client import requests
+import pytest
+
+from raftkv.client import AsyncClient, requests
 from raftkv.client.aio import _Ended
 from raftkv.client.calls import Call
 from raftkv.client.types import PutResult
-from raftkv.errors import Unavailable
+from raftkv.errors import InvalidRequest, Unavailable
 from raftkv.testing import LocalCluster
 from raftkv.wire.client import Response
+from tests.support.processes import DEADLINE_SECONDS
 
 
 class Loop:
@@ -59,6 +63,34 @@ async def test_a_cancelled_request_holds_up_no_other(raftkv_cluster: LocalCluste
         for number, outcome in enumerate(outcomes):
             assert isinstance(outcome, PutResult if number % 3 else asyncio.CancelledError)
         assert await client.get("task/1")
+
+
+async def test_a_client_is_closed_though_the_loop_has_no_thread_to_spare(
+    raftkv_cluster: LocalCluster,
+) -> None:
+    busy, over = asyncio.get_running_loop(), threading.Event()
+    jobs = [busy.run_in_executor(None, over.wait, DEADLINE_SECONDS) for _ in range(64)]
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS / 2):
+            async with AsyncClient(raftkv_cluster.endpoints) as client:
+                await client.put("a", "1")
+        assert not over.is_set()
+    finally:
+        over.set()
+        await asyncio.gather(*jobs)
+
+
+async def test_a_second_loop_at_the_same_time_is_refused(raftkv_cluster: LocalCluster) -> None:
+    """Its answers would come to the first, and whoever waits there would wait for ever."""
+    async with AsyncClient(raftkv_cluster.endpoints) as client:
+        await client.put("a", "1")
+
+        def elsewhere() -> None:
+            asyncio.run(client.get("a"))
+
+        with pytest.raises(InvalidRequest, match="another event loop"):
+            await asyncio.to_thread(elsewhere)
+        assert await client.get("a")
 
 
 def test_another_loop_is_answered_though_the_first_ended_with_requests_open(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -130,6 +131,28 @@ def test_wakings_do_not_pile_up() -> None:
         assert stream.get(0).mod_revision == 2 * revision + 1
         assert stream.get(0) is None
     assert stream._arrivals._wakings.qsize() <= 1
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_all_that_wait_at_a_stream_are_let_go_when_it_ends(failed: bool) -> None:
+    stream, pump, _ = opened(WatchStream)
+    (watch,) = pump.core.begun
+    ended: list[object] = []
+
+    def read() -> None:
+        try:
+            ended.append(stream.get())
+        except Compacted as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    watch.on_error(Compacted(7)) if failed else stream.close()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+    assert len([each for each in ended if each is None]) == (2 if failed else 3)
 
 
 def test_an_error_is_raised_once_after_what_came_before_it() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from raftkv import txn
-from raftkv.client import Client, requests
+from raftkv import recipes, txn
+from raftkv.client import AsyncClient, Client, Lease, requests
 from raftkv.client.requests import RangePage
 from raftkv.client.scripts import Changed, Now, Pause
 from raftkv.client.types import entry_of
-from raftkv.errors import InvalidRequest, LockLost, Unavailable
+from raftkv.errors import InvalidRequest, LockLost, OutcomeUnknown, Unavailable
 from raftkv.recipes import (
     AsyncBarrier,
     AsyncCounter,
@@ -101,6 +101,61 @@ def test_a_lock_that_is_taken_is_given_up_in_time_and_one_object_is_one_holder(r
     one.release()
     assert other.acquire(timeout=0)
     other.release()
+
+
+@pytest.mark.parametrize("recipe", [Lock, ReadWriteLock, Election, Queue, Counter, Barrier])
+def test_a_recipe_for_threads_takes_no_client_for_loops_nor_the_other_way_round(
+    recipe: Callable[..., Any], raftkv_client: Client
+) -> None:
+    """``if Lock(client, …).acquire():`` would be a coroutine that nobody awaits, and always true."""
+    more = [2] if recipe is Barrier else []
+    with pytest.raises(TypeError, match="works with a Client, and was given a AsyncClient"):
+        recipe(AsyncClient(["tcp://127.0.0.1:9"]), "name", *more)
+    twin = getattr(recipes, f"Async{recipe.__name__}")
+    with pytest.raises(TypeError, match="works with a AsyncClient, and was given a Client"):
+        twin(raftkv_client, "name", *more)
+
+
+def test_a_block_that_fails_is_told_of_whatever_becomes_of_its_lock(
+    raftkv_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(lease: Lease) -> int:
+        lease.abandon()
+        raise OutcomeUnknown("no answer in time")
+
+    monkeypatch.setattr(Lease, "revoke", unreachable)
+    with pytest.raises(ZeroDivisionError), Lock(raftkv_client, "block"):
+        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError), raftkv_client.lease(60.0):
+        _ = 1 / 0
+    with Lock(raftkv_client, "another block"):
+        pass  # it was held until here, and goes by itself
+    with pytest.raises(OutcomeUnknown), raftkv_client.lease(60.0):
+        pass
+
+
+async def test_a_block_whose_lock_was_lost_says_so(
+    raftkv_cluster: LocalCluster, raftkv_client: Client
+) -> None:
+    def lose(lock: Any) -> None:
+        raftkv_client.revoke(lock._place.lease.id)
+        await_condition(lambda: not lock.held, "the loss to be noticed")
+
+    with pytest.raises(LockLost, match="before the block"), Lock(raftkv_client, "lost", ttl=0.5) as lock:
+        lose(lock)
+
+    def fail(lock: Any) -> None:
+        lose(lock)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), Lock(raftkv_client, "lost", ttl=0.5) as lock:
+        fail(lock)
+    with Lock(raftkv_client, "lost", ttl=0.5) as lock:
+        lock.release()  # by hand, within the block
+    async with AsyncClient(raftkv_cluster.endpoints) as client:
+        with pytest.raises(LockLost, match="before the block"):
+            async with AsyncLock(client, "lost", ttl=0.5) as other:
+                await asyncio.to_thread(lose, other)
 
 
 def test_names_that_are_paths_are_different_locks(raftkv_client: Client) -> None:
