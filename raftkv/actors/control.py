@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.actors import log_reader
 from raftkv.actors.messages import (
@@ -35,7 +35,6 @@ from raftkv.types import NodeId
 from raftkv.wire.control import (
     FAULT_SECONDS_MAX,
     FORBIDDEN,
-    ControlRequest,
     ControlResponse,
     decode_request,
     encode_response,
@@ -62,6 +61,18 @@ class _Forbidden(_Refused):
         return {FORBIDDEN: str(self)}
 
 
+class _Asked(NamedTuple):
+    """Whom to answer, and what was asked beside the verb."""
+
+    identity: bytes
+    request_id: int
+    arguments: dict[str, Any]
+
+
+_LATER = object()
+"""Another actor has to do it first."""
+
+
 class ControlActor:
     def __init__(
         self,
@@ -83,112 +94,108 @@ class ControlActor:
         self._log = log
 
     def handle(self, message: Any) -> None:
-        if isinstance(message, MembersChanging):
-            self._on_members_changing(message)
+        match message:
+            case Frames():
+                for frame in message.frames:
+                    self._on_frame(frame)
+            case MembersChanging(request=asked, refused=refused):
+                body = {"refused": refused.value if refused else None, "index": message.index}
+                self._respond(asked.identity, ControlResponse(asked.request_id, True, body))
+            case ChunkFetched(fetch=asked):
+                self._respond(asked.identity, ControlResponse(asked.request_id, True, message.data))
+            case _:
+                raise AssertionError(f"control got {message}")
+
+    def _on_frame(self, frame: list[bytes]) -> None:
+        try:
+            if len(frame) != 2:
+                raise WireError(f"a frame of {len(frame)} parts, not 2")
+            request = decode_request(frame[1])
+        except WireError as error:
+            self._context.send("status", Rejected("control", str(error)))
             return
-        if isinstance(message, ChunkFetched):
-            fetch = message.fetch
-            self._respond(fetch.identity, ControlResponse(fetch.request_id, True, message.data))
-            return
-        assert isinstance(message, Frames), f"control got {message}"
-        for frame in message.frames:
-            try:
-                if len(frame) != 2:
-                    raise WireError(f"a frame of {len(frame)} parts, not 2")
-                request = decode_request(frame[1])
-            except WireError as error:
-                self._context.send("status", Rejected("control", str(error)))
-                continue
-            try:
-                if request.verb in ("snapshot_chunk", "change_members"):
-                    self._pass_on(frame[0], request)
-                    continue
-                response = ControlResponse(request.request_id, True, self._do(request))
-            except _Refused as error:
-                response = ControlResponse(request.request_id, False, error.body)
-            self._respond(frame[0], response)
+        asked = _Asked(frame[0], request.request_id, request.arguments)
+        try:
+            body = self._verb(request.verb)(self, asked)
+        except _Refused as error:
+            self._respond(asked.identity, ControlResponse(asked.request_id, False, error.body))
+        else:
+            if body is not _LATER:
+                self._respond(asked.identity, ControlResponse(asked.request_id, True, body))
+
+    def _verb(self, name: str) -> Verb:
+        verb = _VERBS.get(name)
+        if verb is None:
+            raise _Refused(f"unknown verb {shown(name)}")
+        if name in _CHAOS_VERBS and not self._chaos:
+            raise _Forbidden(
+                "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
+            )
+        return verb
 
     def _respond(self, identity: bytes, response: ControlResponse) -> None:
         self._port.send((identity, encode_response(response)))
 
-    def _pass_on(self, identity: bytes, request: ControlRequest) -> None:
-        """What another actor answers."""
-        if request.verb == "snapshot_chunk":
-            self._fetch(identity, request)
-        else:
-            change = _change(request.arguments)
-            self._context.send("raft", ChangeMembers(identity, request.request_id, change))
+    # -- looking
 
-    def _on_members_changing(self, message: MembersChanging) -> None:
-        request, refused = message.request, message.refused
-        body = {"refused": refused.value if refused else None, "index": message.index}
-        self._respond(request.identity, ControlResponse(request.request_id, True, body))
+    def _ping(self, asked: _Asked) -> None:
+        """That it answers says all."""
 
-    def _fetch(self, identity: bytes, request: ControlRequest) -> None:
+    def _show_status(self, asked: _Asked) -> dict[str, Any]:
+        del asked
+        return asdict(self._status.snapshot())
+
+    def _show_events(self, asked: _Asked) -> list[dict[str, Any]]:
+        del asked
+        return self._status.kept()
+
+    def _show_log(self, asked: _Asked) -> dict[str, Any]:
+        first, count = _count(asked.arguments, "first"), _count(asked.arguments, "count")
+        return log_reader.read(self._log, first, count)
+
+    def _search(self, asked: _Asked) -> dict[str, Any]:
+        text = asked.arguments.get("text")
+        if not isinstance(text, str) or not text:
+            raise _Refused(f"text: expected some to look for, found {shown(text)}")
+        return log_reader.search(self._log, text, _count(asked.arguments, "first"))
+
+    def _show_mark(self, asked: _Asked) -> dict[str, Any] | None:
+        del asked
+        mark = self._mark()
+        return mark._asdict() if mark else None
+
+    def _fetch_chunk(self, asked: _Asked) -> Any:
         """Answered when it has been read; None when that snapshot is not here any more."""
-        number = request.arguments.get("number")
+        number = asked.arguments.get("number")
         mark = self._mark()
         if type(number) is not int or number < 0:
             raise _Refused(f"number: expected that of a chunk, found {shown(number)}")
-        if mark is None or mark.id != request.arguments.get("id"):
-            self._respond(identity, ControlResponse(request.request_id, True, None))
-            return
-        self._context.send("storage", FetchChunk(identity, request.request_id, mark, number))
+        if mark is None or mark.id != asked.arguments.get("id"):
+            return None
+        self._context.send("storage", FetchChunk(asked.identity, asked.request_id, mark, number))
+        return _LATER
 
-    def _do(self, request: ControlRequest) -> Any:
-        match request.verb:
-            case "ping":
-                return None
-            case "status":
-                return asdict(self._status.snapshot())
-            case "events":
-                return self._status.kept()
-            case "stop":
-                self._context.send("node", Stop("asked to stop"))
-                return None
-            case "clear_alarms":
-                self._context.send("audit", ClearAlarms())
-                return None
-            case "snapshot":
-                self._context.send("raft", SnapshotWanted())
-                return None
-            case "snapshot_mark":
-                mark = self._mark()
-                return mark._asdict() if mark else None
-            case "transfer":
-                return self._transfer(request.arguments)
-            case "log":
-                first, count = _count(request.arguments, "first"), _count(request.arguments, "count")
-                return log_reader.read(self._log, first, count)
-            case "search":
-                text = request.arguments.get("text")
-                if not isinstance(text, str) or not text:
-                    raise _Refused(f"text: expected some to look for, found {shown(text)}")
-                return log_reader.search(self._log, text, _count(request.arguments, "first"))
-        if not self._chaos:
-            raise _Forbidden(
-                "this node accepts no chaos; set chaos = true in the [cluster] table of its cluster.toml"
-            )
-        match request.verb:
-            case "link":
-                return self._set_link(request.arguments)
-            case "heal":
-                for peer in self._peers():
-                    self._context.send("peers", SetLinkFault(peer, None, None))
-                self._context.send("faults", SetDiskFault(None))
-                self._context.send("faults", SetClockRate(1.0))
-                return None
-            case "disk":
-                return self._set_disk(request.arguments)
-            case "clock":
-                return self._set_clock_rate(request.arguments)
-            case "campaign":
-                self._context.send("raft", Campaign())
-                return None
-        raise _Refused(f"unknown verb {shown(request.verb)}")
+    # -- what an operator has done
 
-    def _transfer(self, arguments: dict[str, Any]) -> None:
-        to = self._peer(arguments.get("to"))
+    def _stop(self, asked: _Asked) -> None:
+        del asked
+        self._context.send("node", Stop("asked to stop"))
+
+    def _clear_alarms(self, asked: _Asked) -> None:
+        del asked
+        self._context.send("audit", ClearAlarms())
+
+    def _take_snapshot(self, asked: _Asked) -> None:
+        del asked
+        self._context.send("raft", SnapshotWanted())
+
+    def _change_members(self, asked: _Asked) -> Any:
+        change = _change(asked.arguments)
+        self._context.send("raft", ChangeMembers(asked.identity, asked.request_id, change))
+        return _LATER
+
+    def _transfer(self, asked: _Asked) -> None:
+        to = self._peer(asked.arguments.get("to"))
         view = self._status.snapshot()
         if view.role != Role.LEADER.value:
             raise _Refused(f"{view.name} does not lead; ask {view.leader or 'again, nobody does'}")
@@ -205,7 +212,21 @@ class ControlActor:
             raise _Refused(f"no peer named {shown(name)}; peers are {', '.join(peers)}")
         return NodeId(name)
 
-    def _set_link(self, arguments: dict[str, Any]) -> None:
+    # -- what is broken on purpose
+
+    def _campaign(self, asked: _Asked) -> None:
+        del asked
+        self._context.send("raft", Campaign())
+
+    def _heal(self, asked: _Asked) -> None:
+        del asked
+        for peer in self._peers():
+            self._context.send("peers", SetLinkFault(peer, None, None))
+        self._context.send("faults", SetDiskFault(None))
+        self._context.send("faults", SetClockRate(1.0))
+
+    def _set_link(self, asked: _Asked) -> None:
+        arguments = asked.arguments
         to = self._peer(arguments.get("to"))
         fault = LinkFault(
             block=arguments.get("block") is True,
@@ -219,7 +240,8 @@ class ControlActor:
         seconds = _lifetime(arguments)
         self._context.send("peers", SetLinkFault(to, None if harmless else fault, seconds))
 
-    def _set_disk(self, arguments: dict[str, Any]) -> None:
+    def _set_disk(self, asked: _Asked) -> None:
+        arguments = asked.arguments
         fault = DiskFault(
             slow_ms=_number(arguments, "slow_ms", DELAY_MS_MAX),
             full=arguments.get("full") is True,
@@ -228,11 +250,38 @@ class ControlActor:
         harmless = fault == DiskFault()
         self._context.send("faults", SetDiskFault(None if harmless else fault, _lifetime(arguments)))
 
-    def _set_clock_rate(self, arguments: dict[str, Any]) -> None:
-        rate = _number(arguments, "rate", CLOCK_RATE_MAX)
+    def _set_clock_rate(self, asked: _Asked) -> None:
+        rate = _number(asked.arguments, "rate", CLOCK_RATE_MAX)
         if rate < 1 / CLOCK_RATE_MAX:
             raise _Refused(f"rate: expected {1 / CLOCK_RATE_MAX:g} to {CLOCK_RATE_MAX:g}, found {rate:g}")
-        self._context.send("faults", SetClockRate(rate, _lifetime(arguments)))
+        self._context.send("faults", SetClockRate(rate, _lifetime(asked.arguments)))
+
+
+Verb = Callable[[ControlActor, _Asked], Any]
+"""What it returns is the answer, or ``_LATER``. Raises ``_Refused``."""
+
+_CHAOS_VERBS: dict[str, Verb] = {
+    "campaign": ControlActor._campaign,
+    "clock": ControlActor._set_clock_rate,
+    "disk": ControlActor._set_disk,
+    "heal": ControlActor._heal,
+    "link": ControlActor._set_link,
+}
+_VERBS: dict[str, Verb] = {
+    "change_members": ControlActor._change_members,
+    "clear_alarms": ControlActor._clear_alarms,
+    "events": ControlActor._show_events,
+    "log": ControlActor._show_log,
+    "ping": ControlActor._ping,
+    "search": ControlActor._search,
+    "snapshot": ControlActor._take_snapshot,
+    "snapshot_chunk": ControlActor._fetch_chunk,
+    "snapshot_mark": ControlActor._show_mark,
+    "status": ControlActor._show_status,
+    "stop": ControlActor._stop,
+    "transfer": ControlActor._transfer,
+    **_CHAOS_VERBS,
+}
 
 
 def _lifetime(arguments: dict[str, Any]) -> float | None:

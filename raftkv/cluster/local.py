@@ -125,8 +125,7 @@ def prepare(
         )
         chosen = replace(known, nodes=moved, base_port=base)
     else:
-        if any(held.name.endswith(RESTORING) for held in data.iterdir()):
-            raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
+        _check_room(data, fresh)
         count = 3 if nodes is None else nodes
         if not 1 <= count <= NODES_MAX:
             raise ConfigError(f"--nodes {count}: a local cluster has 1 to {NODES_MAX} nodes")
@@ -144,6 +143,19 @@ def prepare(
         _clear(data)  # now that nothing of the command can be refused any more
     write_durably(path, render(chosen))
     return chosen
+
+
+def _check_room(data: Path, fresh: bool) -> None:
+    """For a new cluster, which has a name of its own: nobody would believe logs that are there already."""
+    if any(held.name.endswith(RESTORING) for held in data.iterdir()):
+        raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
+    logs = [] if fresh else sorted(wal.parent.name for wal in data.glob("*/wal") if any(wal.glob("*.log")))
+    if logs:
+        raise ConfigError(
+            f"{data} holds the data of {', '.join(logs)} and no cluster.toml, which says of what cluster; "
+            f"put it back ('raftkv inspect verify {data}' tells the name), choose another folder with "
+            "--data, or begin anew with --fresh (which deletes the data)"
+        )
 
 
 def another_node(cluster: ClusterConfig, name: str | None) -> NodeConfig:

@@ -168,6 +168,14 @@ def test_no_more_is_held_back_than_the_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert world.node("n1").peers.links()[0].frames_dropped >= 40
 
 
+def test_a_verb_that_nobody_knows_is_no_question_of_permission() -> None:
+    """Of a later version's, asked where chaos is off."""
+    world = World()
+    world.node("n1").control._chaos = False
+    assert "unknown verb 'fly'" in refusal(world, "fly")
+    assert "accepts no chaos" in refusal(world, "campaign")
+
+
 # -- timers by the true time
 
 

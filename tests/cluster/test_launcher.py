@@ -185,6 +185,14 @@ def test_up_again_keeps_the_data_and_fresh_deletes_it_and_only_it(tmp_path: Path
         cluster.up()
         assert cluster.ok("get", "kept") == b"1\n"
         cluster.down()
+        (data / "cluster.toml").rename(data / "aside")
+        lost = refused(raftkv("up", "--headless", folder=tmp_path))
+        assert "holds the data of n1, n2, n3 and no cluster.toml" in lost
+        assert not (data / "cluster.toml").exists(), "which would name another cluster"
+        (data / "aside").rename(data / "cluster.toml")
+        cluster.up()
+        assert cluster.ok("get", "kept") == b"1\n"
+        cluster.down()
         cluster.up("--fresh")
         assert cluster.run("get", "kept").returncode == 1
         assert (data / "mine.txt").read_text() == "not the cluster's"

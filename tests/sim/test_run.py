@@ -161,7 +161,7 @@ def test_a_fault_that_nodes_do_not_do_has_not_happened(monkeypatch: pytest.Monke
     asked = (Fault.TRANSFER, Fault.CAMPAIGN, Fault.STOP, Fault.MEMBERSHIP)
     counts = _counts(asked)
     assert all(counts[fault] for fault in asked), counts
-    monkeypatch.setattr(ControlActor, "_do", lambda self, request: _refuse())
+    monkeypatch.setattr(ControlActor, "_verb", lambda self, name: _refuse())
     monkeypatch.setattr(Raft, "change_membership", lambda self, change: Refusal.NOT_LEADER)
     counts = _counts(asked)
     assert not any(counts[fault] for fault in asked), counts
