@@ -101,7 +101,7 @@ def replay(
     from raftkv.tui.app import Dashboard
     from raftkv.tui.playback.replay import NoFeed
 
-    names = found.about.names
+    names = found.state.names  # those of its end: which there were at a moment is on the tape
     show(Dashboard(NoFeed(names), None, owns_cluster=False, source=found.about.source, recording=found))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from raftkv.observe import NodeSnapshot
 
 LEADERS_MAX = 32
-"""Terms whose leader is remembered: a deposed one speaks up again within a few."""
+"""Terms whose leader and whose commits are remembered: a deposed one speaks up again within a few."""
 DIGESTS_MAX = 128
 """Applied indexes whose digest is remembered: a few seconds of all nodes under load."""
 FINDINGS_MAX = 10
@@ -64,9 +64,8 @@ class Checks:
     lives: tuple[Life, ...] = ()
     digests: tuple[tuple[int, str, str], ...] = ()
     """(applied index, digest, who said so first)"""
-    commit_index: int = 0
-    commit_term: int = 0
-    """The highest commit known, and the term of whoever knew it."""
+    commits: tuple[tuple[int, int], ...] = ()
+    """(term, the highest commit known to anybody in it), by term"""
 
     @property
     def held(self) -> bool:
@@ -133,13 +132,17 @@ def _life(checks: Checks, snapshot: NodeSnapshot) -> Checks:
 
 
 def _completeness(checks: Checks, snapshot: NodeSnapshot) -> Checks:
-    """Of later terms only: a deposed leader may well lack what its successor has committed."""
-    if snapshot.leads and checks.commit_index and snapshot.term > checks.commit_term:
-        lacks = snapshot.last_index < checks.commit_index
-        problem = f"{snapshot.name} leads term {snapshot.term} without entry {checks.commit_index}"
+    """Of earlier terms only: a deposed leader may well lack what its successor has committed."""
+    known = dict(checks.commits)
+    earlier = max((index for term, index in known.items() if term < snapshot.term), default=0)
+    if snapshot.leads and earlier:
+        problem = f"{snapshot.name} leads term {snapshot.term} without entry {earlier}"
+        lacks = snapshot.last_index < earlier
         checks = _checked(checks, COMPLETENESS, snapshot, problem if lacks else None)
-    if snapshot.commit_index > checks.commit_index:
-        return replace(checks, commit_index=snapshot.commit_index, commit_term=snapshot.term)
+    if snapshot.commit_index > known.get(snapshot.term, 0):
+        known[snapshot.term] = snapshot.commit_index
+        commits = tuple(sorted((int(term), int(index)) for term, index in known.items()))
+        return replace(checks, commits=commits[-LEADERS_MAX:])
     return checks
 
 

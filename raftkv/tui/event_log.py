@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raftkv.observe import LEADER, Event, describe, describe_raw, events
 from raftkv.raft import trace
@@ -30,6 +30,16 @@ class LogLine:
     """What it tells of, where a node said so: the reason can be asked of it (``why``)."""
     gap: range = range(0)
     """Numbers of the node's events that were missed before that moment."""
+    number: int = 0
+    """In the order in which lines were heard of, from 1; 0 of what happened before anybody looked."""
+
+
+def fresh(lines: Sequence[LogLine], known: int) -> list[LogLine]:
+    """Those heard of since there were ``known``, in that order. They need not be the last: a line stands at
+    its time, and may be heard of late."""
+    count = max((line.number for line in lines[-LATE_LINES_MAX - 1 :]), default=0) - known
+    found = [line for line in lines[-LATE_LINES_MAX - max(0, count) :] if line.number > known]
+    return sorted(found, key=lambda line: line.number)
 
 
 def is_election(line: LogLine) -> bool:
@@ -148,4 +158,6 @@ def _filled(line: LogLine, fresh: Sequence[Event]) -> LogLine | None:
         end -= 1
     if end == line.gap.stop:
         return line
-    return gap(told[end], line.node, range(line.gap.start, end)) if end > line.gap.start else None
+    if end == line.gap.start:
+        return None
+    return replace(gap(told[end], line.node, range(line.gap.start, end)), number=line.number)

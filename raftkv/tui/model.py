@@ -349,4 +349,6 @@ def _with_node(state: State, changed: NodeState) -> State:
 
 
 def _with_line(state: State, line: LogLine) -> State:
-    return replace(state, lines=event_log.with_line(state.lines, line), lines_total=state.lines_total + 1)
+    number = state.lines_total + 1
+    lines = event_log.with_line(state.lines, replace(line, number=number))
+    return replace(state, lines=lines, lines_total=number)

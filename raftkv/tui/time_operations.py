@@ -82,7 +82,8 @@ class TimeOperations(DataOperations):
         self.draw()
 
     def on_event_log_picked(self, message: EventLog.Picked) -> None:
-        self.viewer.go_to(message.line, self.shown)
+        if not self.viewer.go_to(message.line):
+            self.notify("that was before anybody looked: how things stood then is not known")
         self.draw()
 
     def preparation(self) -> Callable[[], None] | None:

@@ -80,13 +80,11 @@ class Viewer:
             # The line before came with this one: an event, and word of those that were missed before it.
             self._go_to_line(here + lines - 1)
 
-    def go_to(self, line: LogLine, shown: State) -> None:
-        """To the moment at which ``line``, one of those in ``shown``, came."""
-        for offset, other in enumerate(reversed(shown.lines)):
-            if other is line:
-                self._stand()
-                self._go_to_line(shown.lines_total - offset)
-                return
+    def go_to(self, line: LogLine) -> bool:
+        """To the moment at which ``line`` was heard of; False where nobody looked yet when it happened."""
+        if line.number:
+            self._go_to_line(line.number)
+        return bool(line.number)
 
     def election(self, direction: int) -> bool:
         """To the election before (-1) or after (1); whether there was one."""

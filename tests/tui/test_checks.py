@@ -55,6 +55,22 @@ def texts(found: Checks) -> list[str]:
     return [finding.text for finding in found.findings]
 
 
+def test_a_new_leader_is_checked_though_a_follower_spoke_of_its_term_first() -> None:
+    found = seen(
+        leads("n1", 3, last=50, commit=40),
+        told("n2", term=4, last=50, commit=41),
+        leads("n3", 4, last=50, commit=41),
+    )
+    assert found.counts[COMPLETENESS] == 1
+    assert not found.findings
+    lacking = seen(
+        leads("n1", 3, last=50, commit=40),
+        told("n2", term=4, last=50, commit=41),
+        leads("n3", 4, last=39, commit=39),
+    )
+    assert texts(lacking) == ["n3 leads term 4 without entry 40"]
+
+
 # -- broken
 
 

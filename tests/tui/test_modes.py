@@ -83,7 +83,7 @@ def recorded(folder: Path) -> Path:
 async def replayed(folder: Path) -> AsyncIterator[Watched]:
     found = read_recording(recorded(folder))
     app = Dashboard(
-        NoFeed(found.about.names), None, owns_cluster=False, source=found.about.source, recording=found
+        NoFeed(found.state.names), None, owns_cluster=False, source=found.about.source, recording=found
     )
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         yield Watched(app, pilot)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from raftkv.errors import RecordingError, WireError
 from raftkv.observe import LoadReport
 from raftkv.tui.checks import NONE, Finding, noted
-from raftkv.tui.model import CommandDone, Item, Stretch
+from raftkv.tui.model import CommandDone, Item, RosterChanged, Stretch
 from raftkv.tui.playback import chronicle as chronicles
 from raftkv.tui.playback.chronicle import Chronicle, chronicle
 from raftkv.tui.playback.codec import encode_block
@@ -368,3 +368,24 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == "one ?"
     with pytest.raises(RecordingError, match="cannot write"):
         write_text(tmp_path / "none" / "a.md", "three")
+
+
+def test_a_command_that_was_heard_of_late_is_told_once_and_hides_nothing() -> None:
+    """It stands at the moment at which it began, before what it brought about."""
+    late = [(100.0 + each, [elected(each, "n1", each, 100.0 + each)]) for each in range(1, 4)]
+    found = told(*late, (104.0, [CommandDone(101.5, "raftkv chaos kill n2")]))
+    assert [line.time for line in found.lines] == [101.0, 101.5, 102.0, 103.0]
+    assert [line.text for line in found.commands] == ["raftkv chaos kill n2"]
+
+
+def test_a_node_that_has_left_led_until_then() -> None:
+    """And keeps its lane."""
+    reign = [(100.0 + each, [leader_snapshot("n1", time=100.0 + each, term=3)]) for each in range(11)]
+    found = told(
+        *reign,
+        (110.5, [RosterChanged(("n2", "n3"))]),
+        (111.0, [leader_snapshot("n2", time=111.0, term=4)]),
+        (120.0, [leader_snapshot("n2", time=120.0, term=4)]),
+    )
+    assert set(found.names) == {"n1", "n2", "n3"}
+    assert found.leaderless_seconds == 0.5

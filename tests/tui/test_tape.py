@@ -374,3 +374,15 @@ def test_a_flood_is_cut_into_blocks() -> None:
     assert len(recorded.blocks) == 40 * 100 // (-(-tapes.BLOCK_ITEMS_MAX // 100) * 100)
     head = at(recorded.tape, 100.0)
     assert head.state == recorded.state
+
+
+def test_a_line_that_is_heard_of_late_has_a_mark_and_costs_no_other_one_its() -> None:
+    recorded = Recorded()
+    for sequence in range(1, 5):
+        elected = event(sequence, "n1", "RoleChanged", 100.0 + sequence, role="leader", term=sequence)
+        recorded.hear(100.0 + sequence, [elected])
+    recorded.hear(105.0, [CommandDone(102.5, "raftkv chaos kill n2")])
+    assert [(mark.number, mark.symbol) for mark in recorded.tape.marks] == [
+        *((number, "★") for number in range(1, 5)),
+        (5, "$"),
+    ]

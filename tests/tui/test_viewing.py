@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -170,13 +171,13 @@ def test_no_election_at_all() -> None:
 def test_going_to_a_line() -> None:
     cluster = Cluster()
     shown = cluster.state
-    cluster.viewer.go_to(shown.lines[2], shown)
+    assert cluster.viewer.go_to(shown.lines[2])
     assert cluster.shown == ("three", 106.0)
     earlier, _ = cluster.viewer.moment(cluster.state, cluster.now)
-    cluster.viewer.go_to(earlier.lines[0], earlier)
+    assert cluster.viewer.go_to(earlier.lines[0])
     assert cluster.shown == ("one", 101.0)
     cluster.viewer.present()
-    cluster.viewer.go_to(shown.lines[2], initial(NAMES))  # it is not there any more
+    assert not cluster.viewer.go_to(replace(shown.lines[2], number=0)), "nobody looked at that moment"
     assert cluster.viewer.mode is Mode.LIVE
 
 

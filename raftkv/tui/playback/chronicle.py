@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from raftkv.observe import LEADER
 from raftkv.tui.checks import Checks
-from raftkv.tui.event_log import LogLine, is_election
+from raftkv.tui.event_log import LogLine, fresh, is_election
 from raftkv.tui.model import (
+    EXITED,
+    RosterChanged,
     State,
     Stretch,
     initial,
@@ -96,23 +98,28 @@ def chronicle(names: Sequence[str], blocks: Iterable[bytes]) -> Chronicle:
             start, end = now if start is None else start, now
             for item in items:
                 before, state = state, reduce(state, item)
-                fresh = min(state.lines_total - before.lines_total, len(state.lines))
+                if isinstance(item, RosterChanged):
+                    _part(lives, state.names, now)
+                if state.lines_total == before.lines_total:
+                    continue
+                heard = fresh(state.lines, before.lines_total)
                 room = LINES_MAX - len(lines)
-                lines += state.lines[len(state.lines) - fresh :][:room]
-                left_out += max(0, fresh - room)
+                lines += heard[:room]
+                left_out += max(0, len(heard) - room)
             _gather(lives, state)
             if not readings or now - readings[-1].time >= SAMPLE_SECONDS:
                 head = leader(state, now)
                 rate = operations_per_second(head) if head else None
                 readings.append(Reading(now, rate or 0.0))
     known = state.names or tuple(names)
+    left = [name for name in lives if name not in known]
     return Chronicle(
-        known,
+        (*known, *left),
         start or 0.0,
         end,
-        tuple(lines),
+        tuple(sorted(lines, key=lambda line: line.time)),
         left_out,
-        tuple((name, tuple(lives.get(name, ()))) for name in known),
+        tuple((name, tuple(lives.get(name, ()))) for name in (*known, *left)),
         tuple(readings),
         state.checks,
         _load(state),
@@ -129,6 +136,13 @@ def _gather(lives: dict[str, list[Stretch]], state: State) -> None:
                 break
             fresh.append(stretch)
         kept += reversed(fresh)
+
+
+def _part(lives: dict[str, list[Stretch]], names: Sequence[str], now: float) -> None:
+    """Whoever has left the cluster is nothing in it from then on."""
+    for name, kept in lives.items():
+        if name not in names and kept and kept[-1].what != EXITED:
+            kept.append(Stretch(now, EXITED, kept[-1].term))
 
 
 def _load(state: State) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raftkv.observe import Event, NodeSnapshot, ProcessSnapshot
-from raftkv.tui.event_log import is_election
+from raftkv.tui.event_log import fresh, is_election
 from raftkv.tui.model import (
     Item,
     RosterChanged,
@@ -198,10 +198,9 @@ class Tape:
         return kept
 
     def _mark(self, now: float, before: State, after: State) -> None:
-        fresh = min(after.lines_total - before.lines_total, len(after.lines))
-        for offset, line in enumerate(after.lines[len(after.lines) - fresh :]):
-            number = after.lines_total - fresh + offset + 1
-            self.marks.append(Mark(number, now, line.node, line.mark, line.style, is_election(line)))
+        if after.lines_total > before.lines_total:
+            for line in fresh(after.lines, before.lines_total):
+                self.marks.append(Mark(line.number, now, line.node, line.mark, line.style, is_election(line)))
 
     def _forget(self) -> None:
         """The oldest blocks, as many as are too much; the newest stays, however large it is."""

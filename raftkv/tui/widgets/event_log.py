@@ -56,7 +56,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
 
     def show_lines(self, entries: tuple[LogLine, ...], total: int, frame: Frame) -> None:
         """``total``: how many there have ever been, shown or not."""
-        if total == self._total and len(entries) == len(self._entries) and entries[:1] == self._entries[:1]:
+        if total == self._total and entries == self._entries:
             return
         self._origin, self._name_width = frame.times.origin, name_width(frame.state)
         top = self.scroll_offset.y
