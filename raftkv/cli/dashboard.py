@@ -169,7 +169,12 @@ def dashboard_of(
     finally:
         chaos.close()
     if recorder:
-        note(f"recorded into {recorder.path}; 'raftkv replay {recorder.path}' shows it")
+        _tell_recorded(recorder)
+
+
+def _tell_recorded(file: RecordingFile) -> None:
+    show = f"'raftkv replay {file.path}' shows"
+    note(f"{file.ended}; {show} what came before" if file.ended else f"recorded into {file.path}; {show} it")
 
 
 def check_recordable(path: Path | None) -> None:
@@ -216,7 +221,7 @@ def recording(target: Target, path: Path | None) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        note(f"recorded into {path}; 'raftkv replay {path}' shows it")
+        _tell_recorded(file)
 
 
 def serve(arguments: list[str], port: int, source: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, cast
@@ -68,6 +69,8 @@ FRAME_SECONDS = 0.1
 WIDTH_MIN, HEIGHT_MIN = 80, 24
 _WITH_EVENTS = ("overview", "timeline")
 """Pages that show every line of the event log, and so the command that does what a key did."""
+_NOT_OURS = ("Keys", "Screenshot")
+"""Textual's own: '?' and 'E' show and keep what can be seen here."""
 _COMMAND_ACTIONS = frozenset(command.action for command in COMMANDS)
 
 
@@ -180,7 +183,8 @@ class Dashboard(TimeOperations):
         self.feed.close()
         self.record(self.viewer.tape.seal())
         if self._recorder:
-            self._recorder.close()
+            with suppress(RaftkvError):  # whoever opened it says so
+                self._recorder.close()
 
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size.width, event.size.height
@@ -376,7 +380,9 @@ class Dashboard(TimeOperations):
             yield SystemCommand(
                 f"Screen: {tab.title}", f"key F{number}", lambda name=name: self.action_page(name)
             )
-        yield from super().get_system_commands(screen)
+        for found in super().get_system_commands(screen):
+            if found.title not in _NOT_OURS:
+                yield found
 
     # -- pages that ask ------------------------------------------------------------------------
 

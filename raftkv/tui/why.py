@@ -308,7 +308,7 @@ def _configuration_changed(node: str, _: Fields) -> Reason:
 def _founding(node: str, fields: Fields) -> Reason:
     return Reason(
         f"{node} knows no earlier life of this cluster. It begins only when all its nodes were heard, "
-        f"or two halves could each found one; {fields['missing']} is missing.",
+        f"or two halves could each found one; not heard yet: {fields['missing']}.",
         "",
     )
 

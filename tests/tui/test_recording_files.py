@@ -247,6 +247,7 @@ def test_a_full_disk_is_told_once_and_what_it_took_can_be_read(
             problems.append(str(error))
     file.close()
     assert problems == [f"cannot record into {path} any more: No space left on device"]
+    assert file.ended == problems[0], "whoever opened it says so in the end"
     assert disk.closed
     monkeypatch.undo()
     (path.parent / "kept.rec").write_bytes(disk.content)

@@ -166,9 +166,17 @@ def test_groups_and_faults() -> None:
         snapshot("n3", faults=dict.fromkeys(("n1", "n2"), (BLOCK, 9.0))),
     )
     assert plain(group_line(state, START)) == " reach each other  [n1 n2] [n3]"
-    assert [plain(line) for line in fault_list(state, START, 80)] == [" ✕ partition n1 n2 | n3  0:09 left"]
+    assert [plain(line) for line in fault_list(state, START, 80, 9)] == [" ✕ partition n1 n2 | n3  0:09 left"]
     assert plain(group_line(state, START + 60)) == " no node answers"
-    assert plain(fault_list(state_of(*healthy()), START, 80)[0]) == " nothing is broken"
+    assert plain(fault_list(state_of(*healthy()), START, 80, 9)[0]) == " nothing is broken"
+
+
+def test_faults_that_have_no_room_are_counted() -> None:
+    ways = {name: dict.fromkeys((other for other in NAMES if other != name), (SLOW, 9.0)) for name in NAMES}
+    state = state_of(*(snapshot(name, faults=ways[name]) for name in NAMES))
+    whole = [plain(line) for line in fault_list(state, START, 80, 9)]
+    assert len(whole) == 6
+    assert [plain(line) for line in fault_list(state, START, 80, 4)] == [*whole[:3], " and 3 more"]
 
 
 # -- the verdict

@@ -60,6 +60,14 @@ def test_the_most_telling_letter_of_a_column_is_shown_whatever_came_first() -> N
         assert shown in plain(timeline(times(marks=marks[:count][::-1]), 12))
 
 
+def test_a_cause_goes_to_the_column_before_its_effect_where_there_is_room() -> None:
+    """Within one column a leader is killed and the next one elected."""
+    marks = [mark(5.1, "☠"), mark(5.4, "★", elected=True)]
+    assert plain(timeline(times(marks=marks), 12)) == "◀────KE────▶"
+    assert plain(timeline(times(marks=[mark(4.2, "✕"), *marks]), 12)) == "◀────PE────▶"
+    assert plain(timeline(times(marks=[mark(0.1, "☠"), mark(0.2, "★", elected=True)]), 12)) == "◀E─────────▶"
+
+
 def test_a_bar_of_no_time_at_all() -> None:
     still = times(5.0, 5.0, marks=[mark(5.0, "☠")])
     assert plain(timeline(still, 12)) == "◀─────────K▶"

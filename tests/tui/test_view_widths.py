@@ -126,7 +126,7 @@ def test_no_line_is_wider_than_its_room(
         "logbook": logbook(state, now, Window(), width, height),
         "logbook, looked up": logbook(state, now, Window(6, entries, 5), width, height),
         "network": network(state, now, shape, (0, len(state.nodes) - 1)),
-        "faults": fault_list(state, now, width),
+        "faults": fault_list(state, now, width, 9),
         "invariants": invariants(state.checks, width),
         "digests": digests(state, now),
         "load": load_lines(state, width),

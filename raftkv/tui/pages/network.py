@@ -81,7 +81,7 @@ class NetworkPage(Page):
         self._grid.resize(len(names) + 1)
         self._grid.show(network(state, now, self._grid.shape, (names.index(sender), names.index(to))))
         self._facts.show((link_facts(state, sender, to, now), group_line(state, now)))
-        self._faults.show(fault_list(state, now, self._faults.size.width))
+        self._faults.show(fault_list(state, now, *self._faults.size))
         if self._ring.display:
             self._ring.show(ring(state, now, self._ring.size.width, self._ring.size.height))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -58,11 +59,13 @@ class Recording:
 
 
 class RecordingFile:
-    """Writes one. ``write`` raises ``RecordingError`` once, when it cannot go on."""
+    """Writes one. ``write`` and ``close`` raise ``RecordingError`` once, when it cannot go on; ``ended`` says
+    afterwards why."""
 
     def __init__(self, path: Path, names: Sequence[str], source: str, started: float, origin: float) -> None:
         """Refuses to write over anything that is there."""
         self.path = path
+        self.ended = ""
         self._size = 0
         about = About(FORMAT_VERSION, __version__, tuple(names), started, origin, source)
         try:
@@ -78,9 +81,7 @@ class RecordingFile:
         if self._file is None:
             return
         if self._size + len(block) > FILE_BYTES_MAX:
-            self.close()
-            limit = FILE_BYTES_MAX >> 20
-            raise RecordingError(f"the recording {self.path} has reached {limit} MiB and ends here")
+            raise self._end(f"the recording {self.path} has reached {FILE_BYTES_MAX >> 20} MiB and ends here")
         head = _HEAD.pack(len(block), zlib.crc32(block))
         self._put(head + _SUM.pack(zlib.crc32(head)) + block)
 
@@ -90,9 +91,14 @@ class RecordingFile:
             self._file.write(data)
             self._file.flush()
         except OSError as error:
-            self.close()
-            raise RecordingError(f"cannot record into {self.path} any more: {error.strerror}") from None
+            raise self._end(f"cannot record into {self.path} any more: {error.strerror}") from None
         self._size += len(data)
+
+    def _end(self, why: str) -> RecordingError:
+        with suppress(RecordingError):
+            self.close()
+        self.ended = why
+        return RecordingError(why)
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -100,7 +106,8 @@ class RecordingFile:
             try:
                 file.close()
             except OSError as error:
-                raise RecordingError(f"cannot record into {self.path} any more: {error.strerror}") from None
+                self.ended = f"cannot record into {self.path} any more: {error.strerror}"
+                raise RecordingError(self.ended) from None
 
 
 def write_recording(path: Path, about: About, blocks: Sequence[bytes]) -> None:

@@ -107,11 +107,14 @@ def _one_way(state: State, group: list[str]) -> list[str]:
     return found
 
 
-def fault_list(state: State, now: float, width: int) -> tuple[Line, ...]:
+def fault_list(state: State, now: float, width: int, height: int) -> tuple[Line, ...]:
     listed = faults(state, now)
     if not listed:
         return ((Span(" nothing is broken", "dim"),),)
-    return tuple(_fault_line(fault, now, width) for fault in listed)
+    room = len(listed) if len(listed) <= height else max(0, height - 1)
+    lines = tuple(_fault_line(fault, now, width) for fault in listed[:room])
+    rest = len(listed) - room
+    return (*lines, (Span(f" and {rest} more", "dim"),)) if rest else lines
 
 
 def _fault_line(fault: Fault, now: float, width: int) -> Line:

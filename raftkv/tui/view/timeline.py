@@ -29,10 +29,8 @@ def timeline(times: Times, width: int) -> Line:
     cells = max(1, width - 2)
     letters = [""] * cells
     for mark in times.marks:
-        found = letter(mark)
-        column = column_at(times, mark.time, cells)
-        if found and (not letters[column] or _ORDER.index(found) < _ORDER.index(letters[column])):
-            letters[column] = found
+        if found := letter(mark):
+            _put(letters, column_at(times, mark.time, cells), found)
     here = column_at(times, times.position, cells)
     spans = [Span("◀", "dim")]
     for column, found in enumerate(letters):
@@ -44,6 +42,16 @@ def timeline(times: Times, width: int) -> Line:
             spans.append(Span("─" if column <= here else "═", "dim"))
     spans.append(Span("▶", "dim"))
     return joined(spans)
+
+
+def _put(letters: list[str], column: int, found: str) -> None:
+    """The most telling letter stays. But who was killed is soon followed by who is elected: what came before
+    that moves to the column before it, where there is room."""
+    there = letters[column]
+    if not there or _ORDER.index(found) < _ORDER.index(there):
+        letters[column] = found
+        if there and found == ELECTED and column and not letters[column - 1]:
+            letters[column - 1] = there
 
 
 def column_at(times: Times, time: float, cells: int) -> int:

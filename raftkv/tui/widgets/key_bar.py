@@ -19,7 +19,7 @@ _OF_CLUSTER = ("node", "net", "data")
 
 class KeyBar(Lines):
     def __init__(self, commands: tuple[Command, ...]) -> None:
-        """``commands`` in the order of importance: the last are left out first."""
+        """``commands``: in this order, and where there is no room for all, those of the highest rank."""
         super().__init__(id="keys")
         self._commands = commands
         self._mode = Mode.LIVE
