@@ -14,6 +14,7 @@ from pathlib import Path
 
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
+from raftkv.config import is_loopback
 from raftkv.observe import NodeSnapshot
 
 SYNCS = 20
@@ -62,6 +63,7 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
         yield from _states(client, answering, timeout)
         yield from _complaints(alive)
     if folder:
+        yield from _folders(alive, folder)
         yield from _disk(folder)
 
 
@@ -191,6 +193,15 @@ def _complaints(alive: list[NodeSnapshot]) -> Iterator[Finding]:
         if faults:
             text = f"{view.name} is broken on purpose ({', '.join(faults)}); 'raftkv chaos heal' mends it"
             yield Finding(Verdict.WARNING, text)
+
+
+def _folders(alive: list[NodeSnapshot], folder: Path) -> Iterator[Finding]:
+    """A node goes on with files that were deleted under it, and promises what nobody will find again."""
+    for view in alive:
+        its = folder / view.name
+        if is_loopback(view.client_endpoint) and not (its / "wal").is_dir():
+            text = f"{view.name} runs, and its data folder {its} is gone: what it holds is lost when it ends"
+            yield Finding(Verdict.BAD, f"{text}; 'raftkv members replace {view.name}' while it runs")
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

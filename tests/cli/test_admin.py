@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from raftkv.cli.output import Exit
 from raftkv.cluster import control
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.discovery import Target, find
+from raftkv.cluster.doctor import Verdict, _folders
 from raftkv.cluster.members import LocalNodes
 from raftkv.cluster.ourselves import own_command
 from raftkv.errors import OutcomeUnknown, Unavailable
@@ -27,7 +29,7 @@ from tests.support.processes import (
     local_cluster,
     raftkv,
 )
-from tests.tui.fakes import leader_snapshot
+from tests.tui.fakes import leader_snapshot, snapshot
 
 
 def a_follower(cluster: LocalCluster) -> str:
@@ -184,6 +186,16 @@ def members(cluster: LocalCluster) -> list[dict[str, Any]]:
 
 def doctor(cluster: LocalCluster) -> Done:
     return invoke(cluster, "doctor", "--timeout", "2")
+
+
+def test_the_doctor_finds_folders_that_were_deleted_under_their_nodes(tmp_path: Path) -> None:
+    (tmp_path / "n1" / "wal").mkdir(parents=True)
+    views = [replace(snapshot(name), client_endpoint="tcp://127.0.0.1:7401") for name in ("n1", "n2")]
+    (found,) = _folders(views, tmp_path)
+    assert found.verdict is Verdict.BAD
+    assert found.what.startswith(f"n2 runs, and its data folder {tmp_path}/n2 is gone")
+    elsewhere = [replace(view, client_endpoint="tcp://10.0.0.1:7401") for view in views]
+    assert list(_folders(elsewhere, tmp_path)) == []
 
 
 def test_the_doctor_finds_a_healthy_cluster_healthy(cluster: LocalCluster) -> None:
