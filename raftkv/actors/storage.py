@@ -79,6 +79,42 @@ class Disk(Protocol):
 ChunkTask = WriteChunk | FetchChunk | InstallSnapshot
 
 
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Writes that become durable together."""
+
+    writes: list[Write]
+    job: Append
+
+
+@dataclass(slots=True, eq=False)
+class _Transfer:
+    """A chunk of a snapshot, on its way to the disk or from it."""
+
+    task: ChunkTask
+    job: DiskJob
+
+
+class _SnapshotRoom:
+    """Whether a snapshot finds room beside the log. Where it does not, that is said once."""
+
+    def __init__(self) -> None:
+        self._lacking = False
+        self._log_was_full = False
+        """Since the last chunk: what there was of a snapshot has made way for the log."""
+
+    def log_is_full(self) -> None:
+        self._log_was_full = True
+
+    def after(self, error: Exception | None, stored: bool, last: bool) -> str | None:
+        """A chunk was stored, or not. Why the snapshot is given up, where that is news."""
+        lacks = bool(error) or (self._log_was_full and not stored)
+        news = lacks and not self._lacking
+        self._lacking = lacks or (self._lacking and not (stored and last))
+        self._log_was_full = False
+        return str(error or "the log took what room there was") if news else None
+
+
 class StorageActor:
     def __init__(self, context: Context, disk: Disk, bytes_used: int) -> None:
         self._context = context
@@ -88,18 +124,11 @@ class StorageActor:
         """Of what waits behind the batch under way."""
         self.messages_lost = 0
         """That would have waited in a queue which is too long already."""
-        self._writing: list[Write] = []
-        """Those of the batch under way."""
         self._chunks: deque[ChunkTask] = deque()
-        self._chunk: ChunkTask | None = None
-        """The one that is being written or read."""
         self._chunk_is_next = True
-        self._job: DiskJob | None = None
+        self._under_way: _Batch | _Transfer | None = None
         self._pressure = DiskPressure(False, False)
-        self._roomless = False
-        """The last snapshot was given up for want of space, which is said once."""
-        self._crowded = False
-        """The log had no room since the last chunk: what there was of a snapshot has made way for it."""
+        self._room = _SnapshotRoom()
         self.syncs = Meter()
         self.bytes_used = bytes_used
 
@@ -110,7 +139,7 @@ class StorageActor:
     def handle(self, message: Any) -> None:
         match message:
             case Write():
-                if message.mark is None and not self._queue and not self._writing:
+                if message.mark is None and not self._queue and not isinstance(self._under_way, _Batch):
                     self._release([message])  # nothing it could depend on is under way
                 elif message.mark is None and self.backlog_bytes > BACKLOG_BYTES_MAX:
                     self.messages_lost += len(message.messages)  # as on a network; they are asked for again
@@ -130,13 +159,13 @@ class StorageActor:
                 # One that is asked for again waits for the disk already.
                 self._chunks += [chunk for chunk in message.messages if chunk not in self._chunks]
             case Tick():
-                assert self._job is not None
-                self._disk.submit(self._job)
+                assert self._under_way is not None
+                self._disk.submit(self._under_way.job)
             case _:
                 raise AssertionError(f"storage got {message}")
 
     def end_of_turn(self) -> None:
-        if self._job is None:
+        if self._under_way is None:
             if self._chunks and (self._chunk_is_next or not self._queue):
                 self._start_chunk()
             elif self._queue:
@@ -145,24 +174,23 @@ class StorageActor:
 
     def _start_chunk(self) -> None:
         self._chunk_is_next = False
-        chunk = self._chunk = self._chunks.popleft()
-        if isinstance(chunk, WriteChunk):
-            self._job = chunk.job
-        else:
-            self._job = ReadChunk(chunk.mark, chunk.number)
-        self._disk.submit(self._job)
+        task = self._chunks.popleft()
+        job = task.job if isinstance(task, WriteChunk) else ReadChunk(task.mark, task.number)
+        self._under_way = _Transfer(task, job)
+        self._disk.submit(job)
 
     def _start_batch(self) -> None:
         """Take what fits into one batch; the first write of the queue always has content."""
         self._chunk_is_next = True
+        writes: list[Write] = []
         size = 0
         anew: SnapshotMark | None = None
         hard_state: HardState | None = None
         entries: list[Entry] = []
-        while self._queue and (not self._writing or size + _size(self._queue[0]) <= BATCH_BYTES_MAX):
+        while self._queue and (not writes or size + _size(self._queue[0]) <= BATCH_BYTES_MAX):
             write = self._queue.popleft()
             size += _size(write)
-            self._writing.append(write)
+            writes.append(write)
             hard_state = write.hard_state or hard_state
             if write.anew:
                 anew, entries = write.anew, []  # whatever was to be written before is void
@@ -171,46 +199,48 @@ class StorageActor:
                 entries = [entry for entry in entries if entry.index < write.entries[0].index]
             entries += write.entries
         self.backlog_bytes -= size
-        self._job = Append(hard_state, entries, anew)
-        self._disk.submit(self._job)
+        job = Append(hard_state, entries, anew)
+        self._under_way = _Batch(writes, job)
+        self._disk.submit(job)
 
     def _on_result(self, result: DiskResult) -> None:
         if result.error and not isinstance(result.error, DiskFull):
             self._context.send("node", Stop("disk failure", result.error))
-        elif self._chunk:
-            self._on_chunk(self._chunk, result)
-        else:
-            self._on_append(result)
-
-    def _on_chunk(self, chunk: ChunkTask, result: DiskResult) -> None:
-        """Without space a snapshot is given up: nothing was promised."""
-        self._chunk = self._job = None
-        if isinstance(chunk, WriteChunk):
-            job, stored = chunk.job, result.value is True
-            self.bytes_used = result.log_bytes  # fewer, when the last one has made segments superfluous
-            roomless = bool(result.error) or (self._crowded and not stored)
-            if roomless and not self._roomless:
-                cause = str(result.error or "the log took what room there was")
-                self._context.send("status", Note(events.SNAPSHOT_GIVEN_UP, {"cause": cause}))
-            self._roomless = roomless or (self._roomless and not (stored and job.last))
-            self._crowded = False
-            self._context.send(
-                chunk.reply_to,
-                ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes),
-            )
             return
-        data = result.value if isinstance(result.value, bytes) else None
-        if isinstance(chunk, FetchChunk):
-            self._context.send("control", ChunkFetched(chunk, data))
-        elif data is not None:
-            self._context.send("peers", Send([replace(chunk, data=data)]))
+        match self._under_way:
+            case _Batch() as batch:
+                self._on_append(batch, result)
+            case _Transfer(task=WriteChunk() as task):
+                self._under_way = None
+                self._on_stored(task, result)
+            case _Transfer(task=FetchChunk() | InstallSnapshot() as task):
+                self._under_way = None
+                self._on_read(task, result.value if isinstance(result.value, bytes) else None)
+            case _:
+                raise AssertionError("the result of no job")
 
-    def _on_append(self, result: DiskResult) -> None:
+    def _on_stored(self, task: WriteChunk, result: DiskResult) -> None:
+        """Without space a snapshot is given up: nothing was promised."""
+        job, stored = task.job, result.value is True
+        self.bytes_used = result.log_bytes  # fewer, when the last one has made segments superfluous
+        cause = self._room.after(result.error, stored, job.last)
+        if cause:
+            self._context.send("status", Note(events.SNAPSHOT_GIVEN_UP, {"cause": cause}))
+        answer = ChunkStored(job.mark.id, job.number, stored, job.last, result.snapshot_bytes)
+        self._context.send(task.reply_to, answer)
+
+    def _on_read(self, task: FetchChunk | InstallSnapshot, data: bytes | None) -> None:
+        if isinstance(task, FetchChunk):
+            self._context.send("control", ChunkFetched(task, data))
+        elif data is not None:
+            self._context.send("peers", Send([replace(task, data=data)]))
+
+    def _on_append(self, batch: _Batch, result: DiskResult) -> None:
         if result.error:
             if not self._pressure.full:
                 self._context.send("status", Note(events.SPACE_LOW, {"cause": str(result.error)}))
             self._signal(True)
-            self._crowded = True
+            self._room.log_is_full()
             self._context.set_timer("storage", RETRY_SECONDS, Tick())
             return
         if self._pressure.full:
@@ -218,7 +248,8 @@ class StorageActor:
             self._signal(False)
         self.syncs.record(self._context.now(), result.seconds)
         self.bytes_used = result.log_bytes
-        written, self._writing, self._job = self._writing, [], None
+        self._under_way = None
+        written = batch.writes
         while self._queue and self._queue[0].mark is None:
             waited = self._queue.popleft()  # only for what is durable now
             self.backlog_bytes -= _size(waited)

@@ -7,7 +7,7 @@ are open is not waited for: the others are asked, and the open requests move to 
 name. Moving is safe: a write keeps its (client id, sequence) and is applied once however often it
 is sent.
 
-What is known of a write, the three outcomes: ``open`` (sent, not answered) and ``uncertain`` (an
+What is known of a write, the three outcomes: ``asked`` (sent, not answered) and ``uncertain`` (an
 earlier try went unanswered, or was answered with "the leader changed") make a passed deadline
 *unknown*; otherwise it *did not happen*.
 """
@@ -149,7 +149,7 @@ class ClientCore:
             self._peers.forget_refusals()  # the next call asks all of them anew
 
     def note(self, endpoint: str, why: str) -> None:
-        """Why nothing can be sent there: to be told where nobody answers."""
+        """Why nothing can be sent there, to be told where nobody answers; empty: it can."""
         self._peers.note(endpoint, why)
 
     def on_time(self, now: float) -> None:

@@ -47,7 +47,8 @@ class Peers(dict[str, Peer]):
         super().__init__((endpoint, Peer()) for endpoint in given)
         self._given = frozenset(self)
         self._mismatches: dict[str, str] = {}
-        """By endpoint: which other version the node there speaks, or of which other cluster it is."""
+        """By endpoint: which other version the node there speaks, of which other cluster it is, or what else
+        keeps it from being asked."""
         self._alone_since: float | None = None
         """Only strangers have been heard from then on."""
 
@@ -137,9 +138,10 @@ class Peers(dict[str, Peer]):
         self._mismatches.pop(endpoint, None)
 
     def note(self, endpoint: str, mismatch: str) -> None:
-        """Why the node there is of no use."""
+        """Why the node there is of no use; empty: no reason any more."""
         self._mismatches.pop(endpoint, None)
-        self._mismatches[endpoint] = mismatch
+        if mismatch:
+            self._mismatches[endpoint] = mismatch
 
     @property
     def mismatch(self) -> str:

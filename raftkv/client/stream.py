@@ -108,24 +108,19 @@ class _ThreadArrivals(Arrivals):
     def __init__(self) -> None:
         super().__init__()
         self._wakings: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._woken = False
-        """Since somebody was last about to wait."""
 
     def put(self, arrived: Arrived) -> None:
         self.waiting.append(arrived)
-        if not self._woken:
-            self._woken = True
-            self._wakings.put(None)
+        self.wake()
 
-    def pass_on(self) -> None:
-        """It is over: whoever else waits here is told by the one who was."""
+    def wake(self) -> None:
+        """One of those that wait here, who wakes the next if there is more to be had."""
         if self._wakings.empty():
             self._wakings.put(None)
 
     def wait(self, seconds: float | None) -> bool:
         """Until something comes, perhaps a little less; whether the time was not up."""
-        self._woken = False
-        if not self.waiting:  # looked at after saying so: what comes from now on wakes us
+        if not self.waiting:
             with suppress(queue.Empty):
                 self._wakings.get(timeout=seconds)
                 return True
@@ -162,8 +157,8 @@ class WatchStream(Stream):
         try:
             return self._get(to_wait(timeout))
         finally:
-            if self._over:
-                self._arrivals.pass_on()
+            if self._over or self._waiting:
+                self._arrivals.wake()
 
     def _get(self, timeout: float | None) -> Event | None:
         until = None if timeout is None else time.monotonic() + timeout

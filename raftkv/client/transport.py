@@ -87,17 +87,28 @@ class Transport:
         """Send what is due, without waiting for anything."""
         for endpoint, frame in self.core.take_frames():
             try:
-                socket = self._sockets.get(endpoint) or self._connect(endpoint)
+                socket = self._sockets.get(endpoint) or self._connected(endpoint)
                 socket.send(frame, zmq.NOBLOCK)
                 self._asked.add(endpoint)
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
                     raise
-                if error.errno != zmq.EAGAIN:
-                    self.core.note(endpoint, f"no file descriptor is left for {endpoint} (ulimit -n)")
 
-    def _connect(self, endpoint: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.DEALER)
+    def _connected(self, endpoint: str) -> zmq.Socket[bytes]:
+        """A new socket. Raises ``ZMQError``, which the core is told of as long as that lasts."""
+        socket = None
+        try:
+            socket = self._context.socket(zmq.DEALER)
+            self._connect(socket, endpoint)
+        except zmq.ZMQError:
+            self.core.note(endpoint, f"no file descriptor is left for {endpoint} (ulimit -n)")
+            if socket:
+                socket.close()
+            raise
+        self.core.note(endpoint, "")
+        return socket
+
+    def _connect(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, FRAMES_QUEUED_MAX)
         socket.setsockopt(zmq.RCVHWM, FRAMES_QUEUED_MAX)
@@ -113,7 +124,6 @@ class Transport:
         self._endpoints[socket] = endpoint
         self._poller.register(socket, zmq.POLLIN)
         self._forget_the_gone()
-        return socket
 
     def _on_refusal(self, monitor: zmq.Socket[bytes]) -> None:
         endpoint = self._monitors[monitor]

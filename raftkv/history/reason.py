@@ -15,6 +15,8 @@ from math import inf
 from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value, as_json, same_value
 
+SEARCHED_MAX = 1 << 28
+"""Bytes that all suffixes are looked for in: some tenths of a second. Of more no sentence would help."""
 SHOWN_MAX = 40
 """Characters of a value in a sentence or a row: enough to tell values apart, and still one line."""
 
@@ -85,15 +87,14 @@ class _Writes:
         by_call = sorted((each for each in witness if not each.is_read), key=lambda each: each.call_ns)
         self._sources: dict[tuple[type, Value], list[Operation]] = {}
         for write in by_call:
-            # A cas that leaves what it found only passes a value on.
-            if write.op is not Op.CAS or not same_value(write.expected, write.value):
+            if not _passes_on(write):
                 left = _left(write)
                 self._sources.setdefault((type(left), left), []).append(write)
         self._last_returns = {
             value: list(accumulate((_return_ns(source) for source in sources), max))
             for value, sources in self._sources.items()
         }
-        self._known = [write for write in by_call if write.result is Result.OK]
+        self._known = [write for write in by_call if write.result is Result.OK and not _passes_on(write)]
         self._replacers = list(accumulate(reversed(self._known), _earlier_to_return))
         """The one that returns first of the last one, two, three …"""
 
@@ -107,6 +108,11 @@ class _Writes:
         """The known write that returns first, of those that were called later than that."""
         count = len(self._known) - bisect_right(self._known, after_ns, key=lambda write: write.call_ns)
         return self._replacers[count - 1] if count else None
+
+
+def _passes_on(write: Operation) -> bool:
+    """A cas that leaves what it found: the value was there before, and is there after it."""
+    return write.op is Op.CAS and same_value(write.expected, write.value)
 
 
 def _return_ns(operation: Operation) -> float:
@@ -145,6 +151,9 @@ def _explain_text(witness: Sequence[Operation]) -> str:
     """Where there are only appends: what a get must have returned and did not, or returned and cannot."""
     writes = [operation for operation in witness if not operation.is_read]
     if any(write.op is not Op.APPEND for write in writes):
+        return ""
+    texts = [as_bytes(each.output) for each in witness if each.op is Op.GET and is_text(each.output)]
+    if sum(map(len, texts)) * len(writes) > SEARCHED_MAX:
         return ""
     for observer in witness:
         if observer.op is not Op.GET or observer.result is not Result.OK:

@@ -47,6 +47,9 @@ from itertools import accumulate
 from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value, same_value
 
+SEARCHED_MAX = 1 << 28
+"""Bytes, between two looks at the budget: some tenths of a second."""
+
 Judge = Callable[[Sequence[Operation]], bool]
 """Whether operations of one key are proven not to be linearizable; False when the budget is spent."""
 
@@ -171,6 +174,8 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
     lasting = {_left(operation) for operation in staying} | {_ABSENCE}
     # A cas that leaves what it found only passes a value on: where it came from would be gone.
     sources = {_left(operation) for operation in staying if not _passes_on(operation)} | {_ABSENCE}
+    if appends and _searched(operations, wanted) > SEARCHED_MAX:
+        return list(operations)  # in smaller parts, if there is time
     minders = _Minders(witnesses, appends=appends)
     left = []
     for at, operation in enumerate(operations):
@@ -210,6 +215,12 @@ class _Resets:
         """Among those that returned before a time; -1 when none did."""
         at = bisect_left(self._returns, before_ns)
         return self._calls[at - 1] if at else -1
+
+
+def _searched(operations: Sequence[Operation], wanted: range) -> int:
+    """Bytes in which what the wanted writes left is looked for."""
+    writes = sum(1 for at, each in enumerate(operations) if at in wanted and not each.is_read)
+    return writes * sum(len(as_bytes(seen)) for each in operations if is_text(seen := _seen(each)))
 
 
 class _Minders:

@@ -88,7 +88,7 @@ def check_history(
     progress: Progress | None = None,
 ) -> Verdict:
     """``clock`` gives seconds and is needed for ``budget_seconds`` only. Without either, ``steps_max``
-    alone bounds the search, and two runs give the same verdict on any machine."""
+    alone bounds the search, and two runs give the same verdict on any machine that has the memory."""
     budget = Budget(steps=steps_max, seconds=budget_seconds, clock=clock)
     by_key: dict[Key, list[Operation]] = {}
     for operation in operations:
@@ -119,7 +119,10 @@ class _Check:
             for key in undecided:
                 if self._exhausted():
                     return self.undecided(self._exhausted())
-                search = searches.pop(key, None) or Search(Problem(self._by_key[key]))
+                search = searches.pop(key, None)
+                if search is None:
+                    search = Search(Problem(self._by_key[key]))
+                    self._remembered += search.remembered
                 found = self._take_turn(search, turn)
                 if found is False:
                     return self._violation(key, search.returns_passed)
@@ -154,13 +157,17 @@ class _Check:
 
     def _violation(self, key: Key, returns_passed: int) -> Verdict:
         budget = self._budget.share(SHRINK_SHARE, steps_max=SHRINK_STEPS_MAX, seconds_max=SHRINK_SECONDS_MAX)
-        witness = shrink(
-            self._by_key[key],
-            returns_passed,
-            judge=lambda part: _is_violation(part, budget),
-            is_spent=budget.is_spent,
-        )
-        return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=explain(witness))
+        try:
+            witness = shrink(
+                self._by_key[key],
+                returns_passed,
+                judge=lambda part: _is_violation(part, budget),
+                is_spent=budget.is_spent,
+            )
+            reason = explain(witness)
+        except MemoryError:
+            witness, reason = [], "there is no memory left to say why"
+        return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=reason)
 
     def undecided(self, why: str) -> Verdict:
         reason = (

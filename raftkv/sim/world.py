@@ -45,7 +45,7 @@ HAPPENED = {
     "stop": "stop",
     "change_members": "membership",
 }
-"""Which fault it is that a node does as this verb asks."""
+"""Which fault it is that a node does what this verb asks."""
 SNAPSHOTS_TAKEN = "snapshots taken"
 SNAPSHOTS_INSTALLED = "snapshots installed"
 KILLED = -9
@@ -133,6 +133,8 @@ class World:
         self._folders: dict[str, str] = {}
         """By name: the incarnation of the folder that the node was last started on."""
         self._fast_until: dict[str, float] = {}
+        self._agreed: list[tuple[str, str]] = []
+        """(node, fault), of the turn under way."""
         self._orders: list[str] = []
         """The verb of every request to a control socket, whose number is its place here."""
         self.counts: Counter[str] = Counter()
@@ -272,12 +274,22 @@ class World:
             machine.arrive("control", [OPERATOR, encode_request(request)])
 
     def on_control(self, name: str, frame: Sequence[bytes]) -> None:
-        """What was asked for has happened once a node says so: it may well refuse."""
+        """A node may well refuse what it was asked for."""
         answer = decode_response(frame[-1])
         fault = HAPPENED.get(self._orders[answer.request_id])
         refused = not answer.ok or (isinstance(answer.body, dict) and answer.body.get("refused"))
         if fault and not refused:
-            self.count(fault, name)
+            self._agreed.append((name, fault))
+
+    def _count_agreed(self, machine: Machine) -> None:
+        """What it has agreed to in this turn has happened if that is to be seen by now."""
+        raft = machine.node.raft.raft
+        for name, fault in self._agreed:
+            campaigns = raft.role in (Role.PRE_CANDIDATE, Role.CANDIDATE)
+            hands_over = raft.leadership is not None and raft.leadership.succession.transferee is not None
+            if {"campaign": campaigns, "transfer": hands_over}.get(fault, True):
+                self.count(fault, name)
+        self._agreed.clear()
 
     # -- frames; names of nodes and clients share one network
 
@@ -341,6 +353,7 @@ class World:
             self.watcher.after_turn(machine, self.machines.values())
         except Violation as violation:
             self._fail(violation)
+        self._count_agreed(machine)
         taken, installed = machine.node.raft.snapshots_taken, machine.node.raft.snapshots_installed
         if (taken, installed) != machine.snapshots_counted:
             self.counts[SNAPSHOTS_TAKEN] += taken - machine.snapshots_counted[0]

@@ -300,7 +300,8 @@ class Dashboard(TimeOperations):
         self.action_page(message.page)
 
     def on_node_table_picked(self, message: NodeTable.Picked) -> None:
-        self.action_select(message.number + 1)
+        self._select(message.name)
+        self.draw()
 
     def action_select(self, number: int) -> None:
         if number <= len(self.shown.names):
@@ -311,7 +312,7 @@ class Dashboard(TimeOperations):
         if not self._pages[self._page].move(columns, rows):
             names = self.shown.names
             self._select(names[(names.index(self.selected_name) + rows + columns) % len(names)])
-        elif self._page == "network":
+        elif self._page == "network" and self._network.sender:
             self._selected = self._network.sender
         self.draw()
 

@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.notifications import SeverityLevel
 
-from raftkv.errors import OutcomeUnknown, RaftkvError
+from raftkv.errors import OutcomeUnknown, RaftkvError, Unavailable
 from raftkv.observe import DiskFault, Mended
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
@@ -186,8 +186,12 @@ class Operations(App[None]):
                 item = CommandDone(began, call())  # what it does is told of while it is under way
             except RaftkvError as error:
                 item = CommandFailed(self.clock(), str(error))
-                # Of what may have happened all the same, there may be something to take back.
-                left = undoes or (undo if isinstance(error, OutcomeUnknown) else None)
+                # What may have happened all the same may have to be taken back; what nobody could be asked
+                # to take back can be tried again. A refusal stands.
+                if isinstance(error, OutcomeUnknown):
+                    left = undo or undoes
+                else:
+                    left = undoes if isinstance(error, Unavailable) else None
             self.post_message(ActionEnded(number, item, then, left))
 
         self.run_worker(work, thread=True)

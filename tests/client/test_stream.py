@@ -15,7 +15,7 @@ from raftkv.client.stream import WatchStream
 from raftkv.client.types import Event, EventType
 from raftkv.client.watching import Watch
 from raftkv.errors import Compacted
-from tests.support.processes import DEADLINE_SECONDS
+from tests.support.processes import DEADLINE_SECONDS, await_condition
 
 
 class _Core:
@@ -83,6 +83,9 @@ def test_an_interrupt_of_whoever_waits_loses_nothing() -> None:
     class Interrupted:
         def put(self, token: None) -> None:
             wakings.put(token)
+
+        def empty(self) -> bool:
+            return wakings.empty()
 
         def get(self, timeout: float) -> None:
             come(1, 2)
@@ -153,6 +156,26 @@ def test_all_that_wait_at_a_stream_are_let_go_when_it_ends(failed: bool) -> None
         thread.join(DEADLINE_SECONDS)
         assert not thread.is_alive()
     assert len([each for each in ended if each is None]) == (2 if failed else 3)
+
+
+def test_whoever_takes_an_event_wakes_the_next_and_all_are_let_go() -> None:
+    """One reads and goes away; the other still waits, for what has come as for the end."""
+    stream, _, come = opened(WatchStream)
+    taken: list[object] = []
+    both = [threading.Thread(target=lambda: taken.append(stream.get())) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    come(2)
+    await_condition(lambda: taken, "one of them to have it")
+    come(3)
+    await_condition(lambda: len(taken) == 2, "the other one to have the next")
+    last = threading.Thread(target=lambda: taken.append(stream.get()))
+    last.start()
+    stream.close()
+    for thread in (*both, last):
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+    assert taken[2:] == [None]
 
 
 def test_an_error_is_raised_once_after_what_came_before_it() -> None:

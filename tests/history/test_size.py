@@ -12,9 +12,11 @@ import pytest
 
 from raftkv.history import Op, Operation, Outcome, Result, check_history, read_history
 from raftkv.history import verdict as verdict_module
+from raftkv.history.budget import Budget
 from raftkv.history.linearizability import Search
 from raftkv.history.operations import Value
 from raftkv.history.reason import explain
+from raftkv.history.verdict import _Check
 from tests.history.generating import MIX, Shape, generate
 
 RECORDED = Path(__file__).parent.parent.parent.parent / "shared" / "histories"
@@ -203,3 +205,27 @@ def test_a_machine_without_memory_is_told_of_in_the_verdict(monkeypatch: pytest.
     monkeypatch.setattr(Search, "run", no_room)
     verdict = check_history(hard())
     assert verdict.describe().startswith("undecided: there is no more memory after 0 steps")
+
+
+def test_what_is_proven_stays_so_where_there_is_no_memory_to_explain_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(verdict_module, "shrink", no_room)
+    verdict = check_history([at(Op.PUT, 0, "a"), at(Op.GET, 1, output="b")])
+    assert verdict.outcome is Outcome.VIOLATION
+    assert verdict.reason == "there is no memory left to say why"
+
+
+def test_a_long_string_is_explained_within_bounds() -> None:
+    pieces = [f"<{number}>" for number in range(20_000)]
+    late = [at(Op.GET, 20_001 + each, output="".join(pieces)[:-1]) for each in range(200)]
+    assert explain([*grown(pieces), *late]).startswith("no order of these operations")
+
+
+def test_each_key_gives_back_the_memory_that_it_took() -> None:
+    check = _Check({f"k{number}": grown(["a", "b"]) for number in range(50)}, Budget(), None)
+    assert check.run().outcome is Outcome.LINEARIZABLE
+    assert check._remembered == 0

@@ -74,6 +74,11 @@ VIOLATIONS: dict[str, tuple[History, int, str]] = {
         3,
         'get returned false, but put "a" had replaced it before the get began',
     ),
+    "a cas that changes nothing has replaced nothing": (
+        [cas(None, None, 0, 0), cas(None, None, 2, 2), cas(None, 1, 3, 3, done=False)],
+        3,
+        "no order of these operations gives every one of them its result",
+    ),
     "a read before the write": (
         [get(1, 0, 1), put(1, 2, 3)],
         1,

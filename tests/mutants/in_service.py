@@ -233,8 +233,8 @@ ACTORS = (
         "4",
         Edit(
             StorageActor._start_batch,
-            "self._disk.submit(self._job)",
-            "self._disk.submit(self._job); self._release(self._writing); self._writing = []",
+            "self._under_way = _Batch(writes, job)",
+            "self._under_way = _Batch([], job); self._release(writes)",
         ),
     ),
     _actors(
@@ -243,7 +243,7 @@ ACTORS = (
         "5",
         Edit(
             StorageActor.handle,
-            "message.mark is None and not self._queue and not self._writing",
+            "message.mark is None and not self._queue and not isinstance(self._under_way, _Batch)",
             "message.mark is None",
         ),
     ),

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from raftkv.actors.control import ControlActor, _Refused
+from raftkv.actors import control
+from raftkv.actors.control import _Refused
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.system import System
 from raftkv.client.types import Event
@@ -161,8 +162,10 @@ def test_a_fault_that_nodes_do_not_do_has_not_happened(monkeypatch: pytest.Monke
     asked = (Fault.TRANSFER, Fault.CAMPAIGN, Fault.STOP, Fault.MEMBERSHIP)
     counts = _counts(asked)
     assert all(counts[fault] for fault in asked), counts
-    monkeypatch.setattr(ControlActor, "_verb", lambda self, name: _refuse())
     monkeypatch.setattr(Raft, "change_membership", lambda self, change: Refusal.NOT_LEADER)
+    monkeypatch.setattr(Raft, "campaign", lambda self: None)
+    monkeypatch.setattr(Raft, "transfer_leadership", lambda self, to: None)
+    monkeypatch.setitem(control._VERBS, "stop", _refuse)
     counts = _counts(asked)
     assert not any(counts[fault] for fault in asked), counts
 
@@ -171,7 +174,7 @@ def _counts(faults: tuple[Fault, ...]) -> Counter[str]:
     return sum((run_seed(seed, nodes=3, seconds=4.0, faults=faults).faults for seed in range(4)), Counter())
 
 
-def _refuse() -> NoReturn:
+def _refuse(*_: object) -> NoReturn:
     raise _Refused("not today")
 
 

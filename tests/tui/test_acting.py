@@ -8,11 +8,11 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from raftkv.errors import OutcomeUnknown, RaftkvError
+from raftkv.errors import OutcomeUnknown, RaftkvError, Unavailable
 from raftkv.observe import LinkFault
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.put import PutDialog
-from raftkv.tui.pages.data import DataPage
+from raftkv.tui.pages.data import SCAN_SECONDS, DataPage
 from raftkv.tui.pages.network import NetworkPage
 from raftkv.tui.ports import FeedItem
 from raftkv.tui.terminal import Terminal
@@ -152,7 +152,29 @@ async def test_what_was_healed_is_not_broken_again_by_an_undo() -> None:
         assert len(running.actions.calls) == 1
 
 
-@pytest.mark.parametrize("error", [RaftkvError("no leader"), OutcomeUnknown("no answer")])
+async def test_an_undo_that_is_refused_does_not_stand_in_the_way_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody else has put the key meanwhile: nobody will bring the old value back."""
+    async with session(healthy()) as running:
+        await running.press("z")
+        await running.push(process("n1", "paused", since=START + 1))
+        await running.press("f5")
+        await running.until_shown("color/red")
+        await running.press("delete")
+
+        def refuse(*call: object) -> str:
+            raise RaftkvError("color/blue has another value by now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(running.actions, "_did", refuse)
+            await running.press("backspace")
+            await running.until_shown("another value by now")
+        await running.press("backspace")
+        assert running.actions.calls[-1] == ("resume", "n1")
+
+
+@pytest.mark.parametrize("error", [Unavailable("no leader"), OutcomeUnknown("no answer")])
 async def test_an_undo_that_failed_can_be_tried_again(
     error: RaftkvError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +249,31 @@ async def test_under_another_prefix_the_first_key_is_chosen_and_no_other_one_lis
         assert page.selected == (b"b0", b"v")
 
 
+async def test_what_was_changed_during_a_scan_is_seen_at_once_however_long_scans_take() -> None:
+    async with session(healthy()) as running:
+        await running.press("f5")
+        await running.until_shown("color/red")
+        page = running.app.query_one(DataPage)
+        page.on_data_page_scanned(DataPage.Scanned("", running.lookups.rows, 2, seconds=5.0))
+        assert page._pause == 50.0
+        page.look_again()
+        page.on_data_page_scanned(DataPage.Scanned("", running.lookups.rows, 2, seconds=5.0))
+        running.lookups.rows = []
+        await running.until_shown("keys: 0")
+
+
+async def test_a_scan_that_failed_is_tried_again_soon() -> None:
+    async with session(healthy()) as running:
+        running.lookups.fails = "no leader answered"
+        await running.press("f5")
+        await running.until_shown("no leader answered")
+        page = running.app.query_one(DataPage)
+        page.on_data_page_scanned(DataPage.Scanned("", (), 0, seconds=9.0, problem="no leader answered"))
+        running.lookups.fails = None
+        running.clock.now += SCAN_SECONDS
+        await running.until_shown("color/red")
+
+
 async def test_what_is_no_text_is_shown_to_be_changed_and_comes_back_as_it_was() -> None:
     value = b"\xde\xad\xbe\xef"
     async with session(healthy()) as running:
@@ -258,8 +305,9 @@ def test_only_what_was_shown_as_base64_is_taken_for_it() -> None:
         ("é".encode() * 1_000_000, "ééé"),
         (b"\xff" * 1_000_000, "base64:////"),
         ("日本".encode()[:4], "base64:5pel5g=="),
+        (b"a\\n", "a\\\\n"),
     ],
-    ids=["wide", "control", "long", "long-wide", "binary", "cut"],
+    ids=["wide", "control", "long", "long-wide", "binary", "cut", "backslash"],
 )
 def test_a_row_has_the_width_of_the_screen_whatever_is_in_it(key: bytes, shown: str) -> None:
     line = row_line((key, key, 7, 901), 80)

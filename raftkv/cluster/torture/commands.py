@@ -71,7 +71,7 @@ class Commands:
         ]
 
     def end(self) -> None:
-        """Nothing outlives it, nor is anything started any more."""
+        """Nothing outlives it; what is started afterwards ends at once."""
         self._ended = True
         for process in list(self._running):
             self._end(process)

@@ -28,11 +28,20 @@ HINT = "n put · enter change · delete delete · / prefix · L load"
 
 class DataPage(Page):
     class Scanned(Message):
-        def __init__(self, prefix: str, rows: Sequence[Row], total: int, problem: str | None = None) -> None:
+        def __init__(
+            self,
+            prefix: str,
+            rows: Sequence[Row],
+            total: int,
+            seconds: float = 0.0,
+            problem: str | None = None,
+        ) -> None:
+            """``seconds``: that it took."""
             super().__init__()
             self.prefix = prefix
             self.rows = rows
             self.total = total
+            self.seconds = seconds
             self.problem = problem
 
     class Changing(Message):
@@ -57,7 +66,9 @@ class DataPage(Page):
         self._total = 0
         self._problem: str | None = None
         self._answered = False
-        self._scan_due = -math.inf
+        self._scanned_at = -math.inf
+        self._pause = 0.0
+        """Seconds between two scans; many megabytes are not fetched each second."""
         self._under_way = False
         self.prefix = ""
 
@@ -108,19 +119,18 @@ class DataPage(Page):
         lookups, prefix = self._lookups, self.prefix
         if lookups is None or self._under_way:
             return
-        if now < self._scan_due:
+        if self._scanned_at <= now < self._scanned_at + self._pause:
             return
-        self._scan_due = now + SCAN_SECONDS
+        self._scanned_at, self._pause = now, SCAN_SECONDS
         self._under_way = True
 
         def work() -> None:
             began = time.monotonic()
             try:
-                scanned = self.Scanned(prefix, *lookups.scan(prefix, ROWS_MAX))
+                rows, total = lookups.scan(prefix, ROWS_MAX)
+                scanned = self.Scanned(prefix, rows, total, time.monotonic() - began)
             except RaftkvError as error:
-                scanned = self.Scanned(prefix, (), 0, str(error))
-            # Many megabytes are not fetched each second.
-            self._scan_due = max(self._scan_due, now + SCAN_PATIENCE * (time.monotonic() - began))
+                scanned = self.Scanned(prefix, (), 0, problem=str(error))
             self.post_message(scanned)
 
         self.run_worker(work, thread=True)
@@ -129,6 +139,8 @@ class DataPage(Page):
         self._under_way = False
         if message.prefix != self.prefix:
             return
+        if self._pause and message.problem is None:  # or something was changed, and is to be seen at once
+            self._pause = max(SCAN_SECONDS, SCAN_PATIENCE * message.seconds)
         self._problem = message.problem
         self._answered = self._answered or message.problem is None
         if message.problem is None:
@@ -147,12 +159,12 @@ class DataPage(Page):
         self._key = self.selected[0] if self.selected else None
 
     def look_under(self, prefix: str) -> None:
-        self.prefix, self._scan_due = prefix, -math.inf
+        self.prefix, self._pause = prefix, 0.0
         self._found, self._total, self._answered, self._key, self._rows.cursor = (), 0, False, None, 0
 
     def look_again(self) -> None:
         """Something was changed from here."""
-        self._scan_due = -math.inf
+        self._pause = 0.0
 
     def move(self, columns: int, rows: int) -> bool:
         del columns

@@ -75,7 +75,9 @@ class NetworkPage(Page):
         names = self._grid.names = state.names
         sender, to = self._link
         sender = sender if sender in names else frame.selected
-        to = to if to in names else next((name for name in names if name != sender), sender)
+        if to and to not in names:
+            to = sender  # it has left, and no other link was chosen
+        to = to or next((name for name in names if name != sender), sender)
         self._link = (sender, to)
         self._grid.shape = grid(state, self.size.width)
         self._grid.resize(len(names) + 1)

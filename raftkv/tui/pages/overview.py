@@ -75,7 +75,7 @@ class OverviewPage(Page):
         self.retitle(self._matrix, "links" if shape.corner else "from↓ to→")
         self._matrix.shape_as(shape, state.names)
         self._matrix.show(link_matrix(state, now, shape))
-        self._table.select(state.names.index(frame.selected), count)
+        self._table.select(frame.selected, state.names)
         self._table.show(node_table(state, now, width - shape.width - beside, frame.selected))
         self._lanes.resize(count + 1)
         self._lanes.show(lanes(state, now, width))

@@ -67,15 +67,21 @@ def _is_text(data: bytes, whole: bool = True) -> bool:
 
 
 def _beginning(data: bytes, width: int) -> str:
-    """No more of it than has room, and one character more; what cannot be printed is escaped, so that keys
+    """No more of it than has room, and one character more; what cannot be printed is escaped, so that texts
     which differ look different."""
     part = data[: _CHARACTER_BYTES * (width + 1)]
     if not _is_text(part, whole=len(part) == len(data)):
         return BASE64 + base64.b64encode(part).decode("ascii")
     text = part.decode(errors="ignore")  # the last character may be cut
-    if text.isprintable():
+    if text.isprintable() and "\\" not in text:
         return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(_escaped(each) for each in text)
+
+
+def _escaped(letter: str) -> str:
+    if letter == "\\" or not letter.isprintable():
+        return letter.encode("unicode_escape").decode()
+    return letter
 
 
 def _key_width(width: int) -> int:

@@ -10,20 +10,20 @@ from raftkv.tui.widgets.lines import Lines
 
 class NodeTable(Lines):
     class Picked(Message):
-        def __init__(self, number: int) -> None:
+        def __init__(self, name: str) -> None:
             super().__init__()
-            self.number = number
-            """Position among the nodes, from 0."""
+            self.name = name
 
     def __init__(self, nodes: int) -> None:
         super().__init__(id="nodes", rows=nodes + 1)
-        self._count = nodes
+        self._names: tuple[str, ...] = ()
+        """Those on the screen."""
         self._selected = 0
 
-    def select(self, number: int, count: int) -> None:
-        """Row ``number`` of ``count`` nodes, from 0."""
-        self._count = count
-        self.resize(count + 1)
+    def select(self, name: str, names: tuple[str, ...]) -> None:
+        """Of ``names``, in the order of the rows."""
+        self._names, number = names, names.index(name)
+        self.resize(len(names) + 1)
         if number != self._selected:
             self.refresh_row(self._selected + 1)
             self.refresh_row(number + 1)
@@ -34,5 +34,5 @@ class NodeTable(Lines):
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
-        if place and 1 <= place.y <= self._count:
-            self.post_message(self.Picked(place.y - 1))
+        if place and 1 <= place.y <= len(self._names):
+            self.post_message(self.Picked(self._names[place.y - 1]))
