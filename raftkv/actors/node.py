@@ -28,7 +28,8 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.peers import PeersActor
-from raftkv.actors.raft import TICKS_CAUGHT_UP_MAX, RaftActor, SnapshotRule
+from raftkv.actors.raft import TICKS_CAUGHT_UP_MAX, RaftActor
+from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor

@@ -4,7 +4,6 @@ says. What must not leave before something is on the disk goes with it to storag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from raftkv.actors.messages import (
@@ -44,6 +43,7 @@ from raftkv.actors.snapshot_messages import (
     SwapState,
     TakeSnapshot,
 )
+from raftkv.actors.snapshot_schedule import SnapshotRule, SnapshotSchedule
 from raftkv.actors.system import ActorName, Context
 from raftkv.errors import EntriesLost
 from raftkv.kv import Code, Retention
@@ -64,24 +64,9 @@ SAME_MOMENT = 1e-6
 
 STAMP_MS = 1000
 """Between two clock entries."""
-SNAPSHOT_RETRY_SECONDS = 2.0
-"""After one that could not be taken, for want of space as a rule."""
-STREAM_PATIENCE = 4
-"""So many times the entries at which a snapshot is due may gather while one is on its way to a peer."""
-
 _TOLD_OF_STATE: tuple[ActorName, ...] = ("gateway", "leases", "node")
 _TOLD_OF_MEMBERSHIP: tuple[ActorName, ...] = ("peers", "leases", "node")
 _REFUSALS = {Proposal.NOT_LEADER: Code.NO_LEADER, Proposal.BUSY: Code.BUSY}
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRule:
-    """A snapshot is due at each so many-th entry (which, differs from voter to voter), or once so many bytes
-    were applied since the last one; but never before half of what it takes itself: what is written twice
-    stays in proportion to what is written."""
-
-    entries: int
-    bytes_min: int
 
 
 class RaftActor:
@@ -100,16 +85,9 @@ class RaftActor:
         self._context = context
         self._introduction = introduction
         self._tick_seconds = tick_seconds
-        self._rule = rule
         self._stamped_term = raft.current_term
         self._stamped_at = context.now()
-        self._taking = False
-        self._snapshot_not_before = 0.0
-        self._bytes_applied = 0
-        """Since the last snapshot."""
-        self.snapshot_bytes = 0
-        self.snapshots_taken = 0
-        self.snapshots_installed = 0
+        self.snapshots = SnapshotSchedule(rule)
         self._next_tick = context.now() + tick_seconds
         self._wakes_at = self._next_tick
         """When the earliest timer that is set goes off."""
@@ -139,7 +117,8 @@ class RaftActor:
             case ReadIndexRequest():
                 self.raft.read_index(message.context)
             case Tick():
-                self._maybe_take_snapshot()
+                if self.snapshots.is_due(self.raft, self._context.now()):
+                    self._take_snapshot()
             case ChunkStored():
                 self._on_chunk_stored(message)
             case ChunkRefused():
@@ -221,7 +200,7 @@ class RaftActor:
     def _apply(self, entries: list[Entry]) -> None:
         self._context.send("store", Apply(entries))
         self.raft.applied(entries[-1].index)
-        self._bytes_applied += size_of(entries)
+        self.snapshots.applied(size_of(entries))
 
     def _send(self, messages: list[Message]) -> None:
         chunks = [message for message in messages if isinstance(message, InstallSnapshot)]
@@ -236,7 +215,7 @@ class RaftActor:
     def _restore(self, ready: Ready) -> None:
         if ready.installed:
             # First: chunks that come with it belong to the next one.
-            self.snapshots_installed += 1
+            self.snapshots.installed += 1
             self._context.send("store", SwapState(ready.installed))
             self._restoring = None
         for chunk in ready.chunks:
@@ -255,40 +234,24 @@ class RaftActor:
             self.raft.chunk_refused(message.snapshot_id)
             return
         if message.last:
-            self._bytes_applied, self.snapshot_bytes = 0, message.bytes_used
+            self.snapshots.received(message.bytes_used)
         self.raft.chunk_stored(message.snapshot_id, message.number)
 
-    def _maybe_take_snapshot(self) -> None:
-        raft, rule = self.raft, self._rule
-        covered = raft.snapshots.covered_index
-        entries = raft.log.last_applied - covered
-        phase = _phase(raft, rule.entries)
-        passed = (raft.log.last_applied - phase) // rule.entries - (covered - phase) // rule.entries
-        if not passed and self._bytes_applied < rule.bytes_min:
-            return
-        if self._bytes_applied < self.snapshot_bytes // 2 or self._context.now() < self._snapshot_not_before:
-            return
-        if not raft.streams or entries >= STREAM_PATIENCE * rule.entries:
-            self._take_snapshot()
-
     def _take_snapshot(self) -> None:
-        index = self.raft.log.last_applied
-        snapshots = self.raft.snapshots
-        if self._taking or snapshots.incoming or index == snapshots.covered_index:
+        if not self.snapshots.may_begin(self.raft):
             return
+        index = self.raft.log.last_applied
         term = self.raft.log.term_at(index)
         assert term is not None
-        self._taking = True
+        self.snapshots.begun()
         _, configuration = self.raft.log.configurations.at(index)
         self._context.send("store", TakeSnapshot(index, term, configuration.encode()))
 
     def _on_snapshot_ended(self, message: SnapshotEnded) -> None:
-        self._taking = False
         if message.mark is None:
-            self._snapshot_not_before = self._context.now() + SNAPSHOT_RETRY_SECONDS
+            self.snapshots.given_up(self._context.now())
             return
-        self._bytes_applied, self.snapshot_bytes = 0, message.bytes_used
-        self.snapshots_taken += 1
+        self.snapshots.stored(message.bytes_used)
         self.raft.snapshot_taken(message.mark)
         fields = {"index": message.mark.index, "bytes": message.bytes_used}
         self._context.send("status", Note(events.SNAPSHOT_TAKEN, fields))
@@ -353,10 +316,3 @@ def _lost(name: NodeId, lost: trace.EntriesLost) -> EntriesLost:
         f"ends at {lost.last_index}. Its data folder is an older copy, or its disk forgot what it synced; "
         f"nothing was changed. Let another node take its place: 'raftkv members replace {name}'"
     )
-
-
-def _phase(raft: Raft, entries: int) -> int:
-    """Voters take their snapshots at different entries: when all did at once, nobody was left to answer
-    quickly (put p99 at 64 clients: 34 ms, and 24 like this)."""
-    voters = sorted(raft.configuration.voters)
-    return entries * voters.index(raft.node_id) // len(voters) if raft.node_id in voters else 0

@@ -6,8 +6,9 @@ import random
 from dataclasses import replace
 
 from raftkv.actors.messages import Apply, Applying, Doubted, Persisted, Send, Step, Write
-from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.snapshot_messages import TakeSnapshot, WriteChunk
+from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.store import APPLY_SECONDS_A_TURN, StoreActor
 from raftkv.kv import Retention, StateMachine
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Proposal, Raft, RaftOptions, Role

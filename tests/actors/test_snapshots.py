@@ -15,7 +15,7 @@ from raftkv.actors.messages import (
     Tick,
     Write,
 )
-from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.snapshot_messages import (
     ChunkStored,
     Restore,
@@ -24,6 +24,7 @@ from raftkv.actors.snapshot_messages import (
     TakeSnapshot,
     WriteChunk,
 )
+from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.storage import DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.calls import Call
@@ -167,9 +168,9 @@ def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -
     world.machine(late).platter.directory.before = full
     world.reach(lambda: node.raft.raft.snapshots.incoming is None)
     assert node.store._incoming is None
-    before = node.raft.snapshots_installed
+    before = node.raft.snapshots.installed
     world.machine(late).platter.directory.before = lambda operation: None
-    world.reach(lambda: node.raft.snapshots_installed > before)
+    world.reach(lambda: node.raft.snapshots.installed > before)
 
 
 def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:
@@ -269,7 +270,7 @@ def test_reads_do_not_make_a_leader_send_chunks_again_that_are_on_their_way(
         world.crash(other)
     reader = world.user("reader", [leader])
     reads: list[Call] = []
-    while not world.node(late).raft.snapshots_installed:
+    while not world.node(late).raft.snapshots.installed:
         reads = [read for read in reads if not (read.response or read.error)]
         reads += [reader.get("k1") for _ in range(4 - len(reads))]
         world.run(0.0005)

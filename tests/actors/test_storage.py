@@ -7,7 +7,8 @@ import random
 import pytest
 
 from raftkv.actors.messages import DiskPressure, Step, Write
-from raftkv.actors.raft import RaftActor, SnapshotRule
+from raftkv.actors.raft import RaftActor
+from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.storage import BACKLOG_BYTES_MAX, WRITE_OVERHEAD_BYTES, DiskResult, StorageActor
 from raftkv.kv import Retention
 from raftkv.observe import DiskFault

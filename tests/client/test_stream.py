@@ -85,7 +85,7 @@ def test_an_interrupt_of_whoever_waits_loses_nothing() -> None:
             wakings.put(token)
 
         def empty(self) -> bool:
-            return wakings.empty()
+            return bool(wakings.empty())
 
         def get(self, timeout: float) -> None:
             come(1, 2)
