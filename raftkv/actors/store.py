@@ -1,10 +1,9 @@
-"""Applies committed entries to the state machine, serves reads from it, and takes and restores its
+"""Applies committed entries to the state machine, has reads served from it, and takes and restores its
 snapshots: chunk by chunk, each only when the one before is on disk, so that neither this loop nor the
 disk is ever held up by a whole one."""
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from raftkv.actors.messages import (
     ReadServed,
     Tick,
 )
+from raftkv.actors.read_queue import ReadQueue
 from raftkv.actors.snapshot_messages import (
     ChunkRefused,
     ChunkStored,
@@ -31,28 +31,18 @@ from raftkv.actors.snapshot_messages import (
     WriteChunk,
 )
 from raftkv.actors.system import Context
-from raftkv.kv import CHUNK_BYTES, Applied, Code, KeyValue, Refused, Restoration, StateMachine
+from raftkv.kv import CHUNK_BYTES, Applied, Restoration, StateMachine
 from raftkv.kv.leases import LeaseView
-from raftkv.kv.limits import RANGE_BYTES_MAX
 from raftkv.raft import Entry, EntryKind, SnapshotChunk, SnapshotMark
 from raftkv.storage import StoreChunk
 from raftkv.types import LogIndex
-from raftkv.wire.client import Kind, Reply, Request, revision_of
 
-BYTES_A_TURN_MAX = 8 << 20
 APPLY_SECONDS_A_TURN = 0.05
 PART = 8
 """Entries between two looks at the clock. Divides ``EVERY``."""
-PAST_BYTES = 3 << 20
-"""What a read of the past is taken for, besides: it may have to go through all that has changed since."""
-LEASE_KEYS_SHOWN_MAX = 1000
 TIDY_SECONDS = 0.005
 """Between two steps of letting go of what was compacted."""
-_ANSWER_BYTES = 1024
-"""What one answer is taken for, besides a range's bytes: about eight thousand gets a turn."""
 ID_BITS = 62
-_GET = Kind.GET.value
-"""Of nearly all reads, where it matters."""
 
 
 class _TidyUp:
@@ -96,7 +86,6 @@ class StoreActor:
         """``lease_ms_left``: of a lease's time, as this node's clock has it. ``clock``: by which it is seen
         how long applying takes; None: by this node's own."""
         self._context = context
-        self._lease_ms_left = lease_ms_left
         self._chunk_bytes = chunk_bytes
         self._clock = clock or context.fresh_now
         self._work: deque[list[Entry] | Any] = deque()
@@ -106,12 +95,7 @@ class StoreActor:
         """There is more of it than one turn can do, and raft hands out no more meanwhile."""
         self._seconds = 0.0
         """That this turn has spent on entries."""
-        self._waiting: list[tuple[int, int, Read]] = []
-        self._waiting_count = 0
-        self._serving: deque[tuple[bytes, Request]] = deque()
-        """Single keys, which go before"""
-        self._ranging: dict[bytes, deque[Request]] = {}
-        """ranges and leases, of each client one in turn: one frame may ask for thousands of them."""
+        self._reads = ReadQueue(lease_ms_left)
         self._taking: SnapshotMark | None = None
         self._incoming: _Incoming | None = None
         self._tidying = False
@@ -126,8 +110,7 @@ class StoreActor:
                 else:
                     self._work.append(list(message.entries))
             case Read():
-                self._waiting_count += 1
-                heapq.heappush(self._waiting, (message.read_index, self._waiting_count, message))
+                self._reads.add(message)
             case Tick():
                 pass  # there is more to serve, which the end of this turn sees to
             case _:
@@ -137,8 +120,11 @@ class StoreActor:
     def end_of_turn(self) -> None:
         self._do()
         self._seconds = 0.0
-        self._serve()
-        if self._work or self._serving or self._ranging:
+        replies = self._reads.serve(self.machine)
+        if replies:
+            self.reads_total += len(replies)
+            self._context.send("gateway", ReadServed(replies, len(replies)))
+        if self._work or self._reads:
             self._context.set_timer("store", 0.0, Tick())
         if bool(self._work) is not self._goes_on:
             self._goes_on = bool(self._work)
@@ -269,74 +255,6 @@ class StoreActor:
         self.machine = incoming.restoration.machine
         for actor in ("gateway", "watches", "leases"):
             self._context.send(actor, StateSwapped())
-
-    # -- reads
-
-    def _serve(self) -> None:
-        """Answer what can be answered now, but only so much a turn: the rest waits for the next, so
-        that no flood of large ranges keeps this node from its heartbeats."""
-        while self._waiting and self._waiting[0][0] <= self.machine.applied_index:
-            for identity, request in heapq.heappop(self._waiting)[2].requests:
-                if request[1] == _GET:
-                    self._serving.append((identity, request))
-                else:
-                    self._ranging.setdefault(identity, deque()).append(request)
-        replies: list[tuple[bytes, Reply, int]] = []
-        size = 0
-        while self._serving and size < BYTES_A_TURN_MAX:
-            identity, request = self._serving.popleft()
-            answer = self._answer(request)
-            detail = answer[3]
-            answer_bytes = len(detail[0]) if type(detail) is KeyValue else 0
-            if revision_of(request):  # of the past: takes longer than its size says
-                size += PAST_BYTES
-            replies.append((identity, answer, answer_bytes))
-            size += _ANSWER_BYTES + answer_bytes
-        ranges = 0
-        while self._ranging and (size < BYTES_A_TURN_MAX or not ranges):
-            identity, request = self._next_range()
-            replies.append((identity, self._answer(request), RANGE_BYTES_MAX))
-            ranges += 1
-            size += _ANSWER_BYTES + RANGE_BYTES_MAX + (PAST_BYTES if revision_of(request) else 0)
-            if request[1] == Kind.LEASES and not request[2]:
-                size += BYTES_A_TURN_MAX  # twenty thousand may be looked at: no more than one a turn
-        self.reads_total += len(replies)
-        if replies:
-            self._context.send("gateway", ReadServed(replies, len(replies)))
-
-    def _next_range(self) -> tuple[bytes, Request]:
-        """Of the client that has waited longest since its last one."""
-        identity = next(iter(self._ranging))
-        mine = self._ranging.pop(identity)
-        request = mine.popleft()
-        if mine:
-            self._ranging[identity] = mine  # behind the others
-        return identity, request
-
-    def _answer(self, request: Request) -> Reply:
-        machine, request_id, kind = self.machine, request[0], request[1]
-        try:
-            if kind == _GET:
-                found: Any = machine.get(request[2], request[3])
-            elif kind == Kind.RANGE:
-                start, end, limit, reverse, keys_only, count_only, revision = request[2:-1]
-                found = machine.range(start, end, max(0, limit), reverse, keys_only, count_only, revision)
-            else:
-                found = self._lease_views(request[2])
-        except Refused as refused:
-            return (request_id, refused.code, machine.revision, refused.detail)
-        return (request_id, Code.OK, machine.revision, found)
-
-    def _lease_views(self, lease_id: int) -> tuple[list[tuple[int, int, int, int]], list[bytes]]:
-        """``([(id, time to live, what is left of it, number of keys), …], keys)``, times in ms; the keys only
-        of a single one."""
-        leases = self.machine.leases
-        keys: list[bytes] = []
-        views = leases.views() if not lease_id else [leases.view(lease_id)]
-        if lease_id:
-            keys = sorted(leases.find(lease_id).keys)[:LEASE_KEYS_SHOWN_MAX]
-        rows = [(view.id, view.ttl_ms, self._lease_ms_left(view), view.keys) for view in views]
-        return rows, keys
 
 
 def apply_entries(machine: StateMachine, entries: list[Entry]) -> list[Applied]:

@@ -9,7 +9,8 @@ import pytest
 
 from raftkv.actors.gateway import READS_PENDING_MAX, RESPONSE_BYTES_SOFT_MAX
 from raftkv.actors.messages import Apply, Read, ReadServed, Tick
-from raftkv.actors.store import BYTES_A_TURN_MAX, PAST_BYTES, StoreActor
+from raftkv.actors.read_queue import BYTES_A_TURN_MAX, PAST_BYTES
+from raftkv.actors.store import StoreActor
 from raftkv.actors.system import System
 from raftkv.client.calls import Call
 from raftkv.kv import Op, StateMachine

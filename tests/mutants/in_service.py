@@ -6,9 +6,9 @@ from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.node import Node
 from raftkv.actors.raft import RaftActor
+from raftkv.actors.read_queue import ReadQueue
 from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
-from raftkv.actors.store import StoreActor
 from raftkv.client.core import ClientCore
 from raftkv.client.peers import Peers
 from raftkv.kv import StateMachine
@@ -335,7 +335,7 @@ ACTORS = (
         "read-before-applied",
         "a read is served before the state machine has reached its index",
         "33",
-        Edit(StoreActor._serve, "self._waiting[0][0] <= self.machine.applied_index", "True"),
+        Edit(ReadQueue.serve, "self._waiting[0][0] <= machine.applied_index", "True"),
     ),
 )
 
