@@ -103,6 +103,7 @@ def _print(verdict: Verdict, prefix: str) -> None:
     emit(prefix + verdict.describe())
     if verdict.witness:
         emit(_table(verdict.witness))
+    if verdict.key is not None:
         emit(verdict.reason)
 
 

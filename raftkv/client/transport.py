@@ -100,8 +100,9 @@ class Transport:
         try:
             socket = self._context.socket(zmq.DEALER)
             self._connect(socket, endpoint)
-        except zmq.ZMQError:
-            self.core.note(endpoint, f"no file descriptor is left for {endpoint} (ulimit -n)")
+        except zmq.ZMQError as error:
+            if error.errno in AS_IF_LOST:
+                self.core.note(endpoint, f"no file descriptor is left for {endpoint} (ulimit -n)")
             if socket:
                 socket.close()
             raise

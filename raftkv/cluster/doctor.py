@@ -199,9 +199,19 @@ def _folders(alive: list[NodeSnapshot], folder: Path) -> Iterator[Finding]:
     """A node goes on with files that were deleted under it, and promises what nobody will find again."""
     for view in alive:
         its = folder / view.name
-        if is_loopback(view.client_endpoint) and not (its / "wal").is_dir():
+        if is_loopback(view.client_endpoint) and not _is_there(its / "wal"):
             text = f"{view.name} runs, and its data folder {its} is gone: what it holds is lost when it ends"
             yield Finding(Verdict.BAD, f"{text}; 'raftkv members replace {view.name}' while it runs")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True  # as far as we may know
+    except OSError:
+        return False
+    return True
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

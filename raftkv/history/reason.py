@@ -17,6 +17,8 @@ from raftkv.history.operations import Op, Operation, Result, Value, as_json, sam
 
 SEARCHED_MAX = 1 << 28
 """Bytes that all suffixes are looked for in: some tenths of a second. Of more no sentence would help."""
+LOOK_BYTES = 64
+"""What it costs to look at a write for one get, whatever that returned."""
 SHOWN_MAX = 40
 """Characters of a value in a sentence or a row: enough to tell values apart, and still one line."""
 
@@ -152,8 +154,9 @@ def _explain_text(witness: Sequence[Operation]) -> str:
     writes = [operation for operation in witness if not operation.is_read]
     if any(write.op is not Op.APPEND for write in writes):
         return ""
-    texts = [as_bytes(each.output) for each in witness if each.op is Op.GET and is_text(each.output)]
-    if sum(map(len, texts)) * len(writes) > SEARCHED_MAX:
+    gets = [operation for operation in witness if operation.op is Op.GET]
+    looked_at = sum(LOOK_BYTES + (len(as_bytes(get.output)) if is_text(get.output) else 0) for get in gets)
+    if looked_at * len(writes) > SEARCHED_MAX:
         return ""
     for observer in witness:
         if observer.op is not Op.GET or observer.result is not Result.OK:

@@ -157,6 +157,7 @@ class _Check:
 
     def _violation(self, key: Key, returns_passed: int) -> Verdict:
         budget = self._budget.share(SHRINK_SHARE, steps_max=SHRINK_STEPS_MAX, seconds_max=SHRINK_SECONDS_MAX)
+        witness: list[Operation] = []
         try:
             witness = shrink(
                 self._by_key[key],
@@ -166,7 +167,7 @@ class _Check:
             )
             reason = explain(witness)
         except MemoryError:
-            witness, reason = [], "there is no memory left to say why"
+            reason = "there is no memory left to say why"
         return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=reason)
 
     def undecided(self, why: str) -> Verdict:

@@ -31,15 +31,13 @@ class LogLine:
     gap: range = range(0)
     """Numbers of the node's events that were missed before that moment."""
     number: int = 0
-    """In the order in which lines were heard of, from 1; 0 of what happened before anybody looked."""
+    """In the order in which lines were heard of, from 1; 0 of what was missed, and told later of the past."""
 
 
 def fresh(lines: Sequence[LogLine], known: int) -> list[LogLine]:
     """Those heard of since there were ``known``, in that order. They need not be the last: a line stands at
     its time, and may be heard of late."""
-    count = max((line.number for line in lines[-LATE_LINES_MAX - 1 :]), default=0) - known
-    found = [line for line in lines[-LATE_LINES_MAX - max(0, count) :] if line.number > known]
-    return sorted(found, key=lambda line: line.number)
+    return sorted((line for line in lines if line.number > known), key=lambda line: line.number)
 
 
 def is_election(line: LogLine) -> bool:

@@ -67,8 +67,8 @@ _STYLES = {"information": "accent", "warning": "warn", "error": "bad"}
 
 
 class ActionEnded(Message):
-    """From a worker: the command line of a success or the one line of a failure, and how what came of it can
-    be taken back."""
+    """From a worker: the command line of a success or the one line of a failure, and what can be taken back
+    of it; or, where it was to take back that very thing and was ``refused``, that thing."""
 
     def __init__(
         self,
@@ -76,8 +76,10 @@ class ActionEnded(Message):
         item: CommandDone | CommandFailed,
         then: Callable[[], None] | None,
         undo: Undo | None,
+        refused: bool,
     ) -> None:
         super().__init__()
+        self.refused = refused
         self.number = number
         self.item = item
         self.then = then
@@ -103,6 +105,8 @@ class Operations(App[None]):
         """By number: when it began, and what it is."""
         self._acts = 0
         self._undo: list[Undo] = []
+        self._refused: list[Undo] = []
+        """Of these, those that were tried in vain: once more, after all the others."""
 
     @property
     def shown(self) -> State:
@@ -166,7 +170,7 @@ class Operations(App[None]):
     ) -> None:
         """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``what`` it is is
         said while it takes its time; ``undo`` takes back what it did. ``undoes``: what it takes back itself,
-        and what is still to be taken back where it fails."""
+        which is to be tried again where nobody could be asked, and after all others where it was refused."""
         if len(self._under_way) >= ACTIONS_MAX:
             self.notify(f"{ACTIONS_MAX} actions are still under way", severity="warning")
             self._undo += [undoes] if undoes else []
@@ -178,7 +182,7 @@ class Operations(App[None]):
 
         def work() -> None:
             item: CommandDone | CommandFailed
-            left = undo
+            left, refused = undo, False
             try:
                 if prepare:
                     prepare()  # which may turn the clock back
@@ -191,21 +195,32 @@ class Operations(App[None]):
                 if isinstance(error, OutcomeUnknown):
                     left = undo or undoes
                 else:
-                    left = undoes if isinstance(error, Unavailable) else None
-            self.post_message(ActionEnded(number, item, then, left))
+                    left = undoes
+                    refused = undoes is not None and not isinstance(error, Unavailable)
+            self.post_message(ActionEnded(number, item, then, left, refused))
 
         self.run_worker(work, thread=True)
 
     def on_action_ended(self, message: ActionEnded) -> None:
         del self._under_way[message.number]
         self.ingest([message.item])
-        if message.undo:
+        if message.undo and message.refused:
+            self._put_off(message.undo)
+        elif message.undo:
             self._undo = [*self._undo, message.undo][-UNDO_MAX:]
         if isinstance(message.item, CommandFailed):
             self.notify(message.item.text, severity="error", markup=False)
         elif message.then:
             message.then()
         self.draw()
+
+    def _put_off(self, undo: Undo) -> None:
+        """Behind the others, and not a second time."""
+        if undo in self._refused:
+            self._refused.remove(undo)
+        elif len(self._undo) < UNDO_MAX:
+            self._refused.append(undo)
+            self._undo.insert(0, undo)
 
     def breakable(self) -> Actions | None:
         if self.actions is None:
@@ -341,6 +356,7 @@ class Operations(App[None]):
             if call:
                 self.act("undo", call, undoes=undo)
                 return
+        self._refused.clear()
         self.notify("nothing that was broken from here is still broken")
 
     def _revival(self, name: str, state: str, call: Callable[[str], str]) -> Undo:

@@ -81,10 +81,16 @@ class Viewer:
             self._go_to_line(here + lines - 1)
 
     def go_to(self, line: LogLine) -> bool:
-        """To the moment at which ``line`` was heard of; False where nobody looked yet when it happened."""
+        """To the moment at which ``line`` was heard of, or at which it happened, where that was missed then;
+        False where nobody looked yet."""
         if line.number:
             self._go_to_line(line.number)
-        return bool(line.number)
+        elif self.tape.empty or not self.tape.start <= line.time <= self.tape.end:
+            return False
+        else:
+            self.playing = False
+            self.seek(line.time)
+        return True
 
     def election(self, direction: int) -> bool:
         """To the election before (-1) or after (1); whether there was one."""

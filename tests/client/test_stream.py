@@ -162,14 +162,14 @@ def test_whoever_takes_an_event_wakes_the_next_and_all_are_let_go() -> None:
     """One reads and goes away; the other still waits, for what has come as for the end."""
     stream, _, come = opened(WatchStream)
     taken: list[object] = []
-    both = [threading.Thread(target=lambda: taken.append(stream.get())) for _ in range(2)]
+    both = [threading.Thread(target=lambda: taken.append(stream.get()), daemon=True) for _ in range(2)]
     for thread in both:
         thread.start()
     come(2)
     await_condition(lambda: taken, "one of them to have it")
     come(3)
     await_condition(lambda: len(taken) == 2, "the other one to have the next")
-    last = threading.Thread(target=lambda: taken.append(stream.get()))
+    last = threading.Thread(target=lambda: taken.append(stream.get()), daemon=True)
     last.start()
     stream.close()
     for thread in (*both, last):

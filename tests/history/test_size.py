@@ -223,6 +223,8 @@ def test_a_long_string_is_explained_within_bounds() -> None:
     pieces = [f"<{number}>" for number in range(20_000)]
     late = [at(Op.GET, 20_001 + each, output="".join(pieces)[:-1]) for each in range(200)]
     assert explain([*grown(pieces), *late]).startswith("no order of these operations")
+    empty = [at(Op.GET, 20_001 + each) for each in range(20_000)]
+    assert explain([*grown(pieces), *empty]).startswith("no order of these operations")
 
 
 def test_each_key_gives_back_the_memory_that_it_took() -> None:

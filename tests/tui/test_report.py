@@ -39,7 +39,7 @@ def lived(**lives: Sequence[tuple[float, str, int]]) -> Chronicle:
     stretches = tuple(
         (name, tuple(Stretch(time, what, term) for time, what, term in life)) for name, life in lives.items()
     )
-    return Chronicle(tuple(lives), 0.0, 100.0, (), 0, stretches, (), NONE, "")
+    return Chronicle(tuple(lives), 0, 0.0, 100.0, (), 0, stretches, (), NONE, "")
 
 
 def elected(sequence: int, node: str, term: int, time: float) -> Item:
@@ -389,3 +389,4 @@ def test_a_node_that_has_left_led_until_then() -> None:
     )
     assert set(found.names) == {"n1", "n2", "n3"}
     assert found.leaderless_seconds == 0.5
+    assert "2 nodes (1 had left), " in markdown(found, "a test", ORIGIN)

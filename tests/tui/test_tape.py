@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from raftkv.observe import LoadReport, NodeSnapshot
+from raftkv.observe import Earlier, LoadReport, NodeSnapshot
 from raftkv.tui.checks import FINDINGS_MAX
 from raftkv.tui.model import (
     CommandDone,
@@ -386,3 +386,11 @@ def test_a_line_that_is_heard_of_late_has_a_mark_and_costs_no_other_one_its() ->
         *((number, "★") for number in range(1, 5)),
         (5, "$"),
     ]
+
+
+def test_a_line_before_many_that_were_missed_has_its_mark() -> None:
+    recorded = Recorded()
+    elected = event(1, "n1", "RoleChanged", 100.2, role="leader", term=2)
+    past = [event(each, "n2", "LeaderChanged", 100.0 + each, term=2, leader_id="n1") for each in range(1, 61)]
+    recorded.hear(161.0, [elected, Earlier(tuple(past))])
+    assert [(mark.number, mark.symbol) for mark in recorded.tape.marks] == [(1, "★")]

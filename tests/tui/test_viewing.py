@@ -177,8 +177,11 @@ def test_going_to_a_line() -> None:
     assert cluster.viewer.go_to(earlier.lines[0])
     assert cluster.shown == ("one", 101.0)
     cluster.viewer.present()
-    assert not cluster.viewer.go_to(replace(shown.lines[2], number=0)), "nobody looked at that moment"
+    missed = replace(shown.lines[2], number=0)
+    assert not cluster.viewer.go_to(replace(missed, time=50.0)), "nobody looked at that moment"
     assert cluster.viewer.mode is Mode.LIVE
+    assert cluster.viewer.go_to(replace(missed, time=106.5))
+    assert cluster.position == 106.5
 
 
 def test_before_anything_was_heard() -> None:

@@ -93,6 +93,6 @@ class Report:
         ]
         if self.verdict:
             lines.append(self.verdict.describe())
-            if self.verdict.witness:
+            if self.verdict.key is not None:
                 lines += [self.verdict.reason, *map(to_json_line, self.verdict.witness)]
         return lines

@@ -37,6 +37,9 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Chronicle:
     names: tuple[str, ...]
+    """The nodes at its end, and then those that had left."""
+    left: int
+    """How many of them had."""
     start: float
     end: float
     lines: tuple[LogLine, ...]
@@ -115,6 +118,7 @@ def chronicle(names: Sequence[str], blocks: Iterable[bytes]) -> Chronicle:
     left = [name for name in lives if name not in known]
     return Chronicle(
         (*known, *left),
+        len(left),
         start or 0.0,
         end,
         tuple(sorted(lines, key=lambda line: line.time)),

@@ -158,8 +158,9 @@ def _x(told: Chronicle, time: float) -> float:
 def _facts(told: Chronicle) -> list[str]:
     broken = [f"VIOLATED: {finding.text}" for finding in told.checks.findings]
     checked = sum(told.checks.counts)
+    nodes = f"{len(told.names) - told.left} nodes" + (f" ({told.left} had left)" if told.left else "")
     facts = [
-        f"{len(told.names)} nodes, {told.end - told.start:.1f} seconds, {_counted(told.events, 'event')}",
+        f"{nodes}, {told.end - told.start:.1f} seconds, {_counted(told.events, 'event')}",
         f"{_counted(len(told.elections), 'election')}, {told.leaderless_seconds:.1f} s without a leader",
         f"{_counted(len(told.commands), 'command')} by the one who watched",
         *(broken or [f"{len(INVARIANTS)} invariants held, checked {checked:,} times"]),

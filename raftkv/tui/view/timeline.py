@@ -45,8 +45,8 @@ def timeline(times: Times, width: int) -> Line:
 
 
 def _put(letters: list[str], column: int, found: str) -> None:
-    """The most telling letter stays. But who was killed is soon followed by who is elected: what came before
-    that moves to the column before it, where there is room."""
+    """The most telling letter stays. But an election follows soon upon what led to it, as when a leader is
+    killed: that moves to the column before, where there is room."""
     there = letters[column]
     if not there or _ORDER.index(found) < _ORDER.index(there):
         letters[column] = found
@@ -61,8 +61,8 @@ def column_at(times: Times, time: float, cells: int) -> int:
 
 
 def time_at(times: Times, column: int, width: int) -> float:
-    """The last moment that ``column`` of the bar stands for, so that a letter's moment is in the picture, and
-    the mark of what is shown in the column that was clicked."""
+    """The last moment that ``column`` of the bar stands for, so that a letter's moment is in the picture (but
+    for one that has made room), and the mark of what is shown in the column that was clicked."""
     cells = max(1, width - 2)
     cell = min(cells, max(1, column)) - 1  # the bar begins with an arrow
     if cell == cells - 1:
