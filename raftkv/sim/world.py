@@ -274,7 +274,9 @@ class World:
             machine.arrive("control", [OPERATOR, encode_request(request)])
 
     def on_control(self, name: str, frame: Sequence[bytes]) -> None:
-        """A node may well refuse what it was asked for."""
+        """A node may well refuse what it was asked for, and by others than us."""
+        if frame[0] != OPERATOR:
+            return
         answer = decode_response(frame[-1])
         fault = HAPPENED.get(self._orders[answer.request_id])
         refused = not answer.ok or (isinstance(answer.body, dict) and answer.body.get("refused"))
