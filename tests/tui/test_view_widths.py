@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,6 +151,22 @@ def test_no_line_is_wider_than_its_room(
         link_facts(state, name, other, now)
     detail(state, name, now, 60)
     link_matrix(state, now, matrix_shape(state, 30))
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("db-eu-west-1a-node", "db-eu-west-1b-node"), ["d…a-node", "d…b-node"]),
+        (("node-10.raft", "node-11.raft"), ["n…0.raft", "n…1.raft"]),
+        (("a-very-long-prefix-1-and-suffix", "a-very-long-prefix-2-and-suffix"), ["…-1-and…", "…-2-and…"]),
+        (("n1", "db-frankfurt-01"), ["n1", "db-f…-01"]),
+    ],
+)
+def test_long_names_are_cut_so_that_no_two_look_the_same(names: tuple[str, ...], shown: list[str]) -> None:
+    assert [brief(name, 8, names) for name in names] == shown
+    state = state_of(*(snapshot(name, names) for name in names), names=names)
+    rows = [plain(line) for line in node_table(state, START, 80, names[0])]
+    assert all(any(each in row for row in rows) for each in shown)
 
 
 def test_long_names_that_differ_at_their_end_can_be_told_apart() -> None:

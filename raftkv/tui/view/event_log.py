@@ -8,12 +8,12 @@ from raftkv.tui.event_log import Row
 from raftkv.tui.view.spans import Line, Span, brief
 
 
-def event_line(row: Row, origin: datetime, name_width: int) -> Line:
+def event_line(row: Row, origin: datetime, name_width: int, names: tuple[str, ...] = ()) -> Line:
     """``origin`` is the wall clock at 0 of the monotonic clock."""
     line = row.line
     moment = origin + timedelta(seconds=line.time)
     clock = f" {moment:%H:%M:%S}.{moment.microsecond // 1000:03} "
-    name = Span(brief(line.node, name_width).ljust(name_width) + " ", "bold")
+    name = Span(brief(line.node, name_width, names).ljust(name_width) + " ", "bold")
     text = Span(clock, "dim"), name, Span(f"{line.mark} ", line.style), Span(line.text, line.style)
     if row.times == 1:
         return text

@@ -29,7 +29,9 @@ def lanes(state: State, now: float, width: int) -> tuple[Line, ...]:
     shown = range(start, start + columns)
     reference = _reference(state, now)
     lines = [_ruler(shown, end, label, cell)]
-    lines += [_lane(node, reference, now, shown, label, cell) for node in state.nodes]
+    for node in state.nodes:
+        name = brief(node.name, label - 3, state.names)
+        lines.append(_lane(node, name, reference, now, shown, label, cell))
     return tuple(lines)
 
 
@@ -80,12 +82,12 @@ def _heading(room: int) -> str:
 
 
 def _lane(
-    node: NodeState, reference: NodeState | None, now: float, shown: range, label: int, cell: int
+    node: NodeState, name: str, reference: NodeState | None, now: float, shown: range, label: int, cell: int
 ) -> Line:
     living = alive(node, now)
     commit = node.snapshot.commit_index if node.snapshot else 0
     fork = diverges_at(node.terms, reference.terms) if reference and reference is not node else None
-    spans = [Span(f" {left(brief(node.name, label - 3), label - 1)}", "bold" if living else "dim")]
+    spans = [Span(f" {left(name, label - 1)}", "bold" if living else "dim")]
     for index in shown:
         spans += _entry(node, reference, index, commit, cell, fork is not None and index >= fork[0], living)
     spans.append(_note(node, reference, fork, shown))

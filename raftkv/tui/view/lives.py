@@ -17,13 +17,13 @@ def lives(state: State, times: Times, width: int) -> tuple[Line, ...]:
     """A row a node, in step with the bar of time above it."""
     label = name_width(state) + 2
     cells = max(1, width - 2)
-    return tuple(_life(node, times, label, cells) for node in state.nodes)
+    return tuple(_life(node, times, label, cells, state.names) for node in state.nodes)
 
 
-def _life(node: NodeState, times: Times, label: int, cells: int) -> Line:
+def _life(node: NodeState, times: Times, label: int, cells: int, names: tuple[str, ...]) -> Line:
     starts = [stretch.time for stretch in node.life]
     length = times.end - times.start
-    spans: list[Span] = [Span(left(f" {brief(node.name, label - 2)}", label), "bold")]
+    spans: list[Span] = [Span(left(f" {brief(node.name, label - 2, names)}", label), "bold")]
     for column in range(label, cells + 1):  # the bar begins with an arrow
         # What began before the column's end; only the last column has its end as well, which is now.
         time = min(times.end, times.start + column / cells * length)

@@ -51,7 +51,8 @@ def logbook(state: State, now: float, window: Window, width: int, height: int) -
         key=lambda node: (node.terms.last_term, node.terms.last),
         default=None,
     )
-    heading = left("    index ", 10) + "".join(left(brief(node.name, cell - 1), cell) for node in state.nodes)
+    names = [left(brief(name, cell - 1, state.names), cell) for name in state.names]
+    heading = left("    index ", 10) + "".join(names)
     lines: list[Line] = [(Span(shorten(f"{heading} entry", width), "dim"),)]
     cut = {node.name: _truncated(state, node, now) for node in state.nodes}
     for index in range(first, last + 1):

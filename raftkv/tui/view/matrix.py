@@ -87,7 +87,7 @@ def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...
     )
     lines: list[Line] = [(Span(heading, "dim"),)]
     for sender in state.nodes:
-        name = brief(sender.name, shape.label - 1).rjust(shape.label - 1) + " "
+        name = brief(sender.name, shape.label - 1, names).rjust(shape.label - 1) + " "
         label = (Span(name, "dim"),) if shape.label else ()
         cells = [link_cell(state, sender, to, now) for to in names]
         lines.append((*label, *(Span(right(cell.text, shape.cell), cell.style) for cell in cells)))

@@ -36,11 +36,11 @@ def grid(state: State, width: int) -> Grid:
 
 def network(state: State, now: float, shape: Grid, cursor: tuple[int, int]) -> tuple[Line, ...]:
     heading = left(f" {CORNER}", shape.label) + "".join(
-        left(f" {brief(name, shape.cell - 2)}", shape.cell) for name in state.names
+        left(f" {brief(name, shape.cell - 2, state.names)}", shape.cell) for name in state.names
     )
     lines: list[Line] = [(Span(heading, "dim"),)]
     for row, sender in enumerate(state.nodes):
-        spans = [Span(left(f" {brief(sender.name, shape.label - 2)}", shape.label), "bold")]
+        spans = [Span(left(f" {brief(sender.name, shape.label - 2, state.names)}", shape.label), "bold")]
         for column, to in enumerate(state.names):
             cell = link_text(state, sender, to, now, shape.cell - 2)
             chosen = (row, column) == cursor

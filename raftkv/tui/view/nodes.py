@@ -99,7 +99,7 @@ def _of(value: Callable[[NodeSnapshot], str]) -> Cell:
 def _name(row: Row, width: int) -> Span:
     """An alarm is a badge beside the name; the detail panel and the fault line say which."""
     troubled = row.snapshot is not None and (row.snapshot.alarms or row.snapshot.disk_stalled)
-    name = brief(row.node.name, width - 1)
+    name = brief(row.node.name, width - 1, row.state.names)
     return Span(f"{name}!", "bad") if troubled else Span(name, "bold" if row.health is Health.ALIVE else "")
 
 
@@ -129,7 +129,7 @@ def _vote(row: Row, width: int) -> Span:
     campaigning = row.snapshot.role in ("candidate", "pre_candidate") and row.health is Health.ALIVE
     if campaigning:
         return Span(f"{row.snapshot.votes} of {quorum(row.state, row.snapshot)}", "candidate")
-    return Span(brief(row.snapshot.voted_for or "–", width))
+    return Span(brief(row.snapshot.voted_for or "–", width, row.state.names))
 
 
 def _indexes(row: Row, width: int) -> Span:

@@ -4,6 +4,7 @@ of a style. Which colour a name has is the style sheet's business (``widgets.lin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
@@ -77,13 +78,33 @@ def shorten(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
-def brief(name: str, width: int) -> str:
-    """A node's name in so many characters. Long ones often differ at the end: it is cut in the middle."""
+def brief(name: str, width: int, among: tuple[str, ...] = ()) -> str:
+    """A node's name in so many characters. Long ones often differ at the end, so it is cut in the middle; but
+    ``among`` others where they differ, if that can be."""
     if len(name) <= width:
         return name
-    head = width // 2
+    return _distinct(among, width).get(name) or _cut(name, width // 2, width)
+
+
+def _cut(name: str, head: int, width: int) -> str:
+    if len(name) <= width:
+        return name
     tail = width - head - 1
     return f"{name[:head]}…{name[-tail:] if tail > 0 else ''}"[: max(0, width)]
+
+
+@lru_cache(maxsize=64)
+def _distinct(names: tuple[str, ...], width: int) -> dict[str, str]:
+    """Empty where no way to cut them leaves all of them different."""
+    for head in sorted(range(width), key=lambda head: abs(head - width // 2)):
+        cut = {name: _cut(name, head, width) for name in names}
+        if len(set(cut.values())) == len(names):
+            return cut
+    # What all begin with tells none of them, but for its last letter.
+    same = next((at for at, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
+    start = max(0, same - 1)
+    cut = {name: f"…{name[start : start + width - 2]}…"[: max(0, width)] for name in names}
+    return cut if len(set(cut.values())) == len(names) else {}
 
 
 def left(text: str, width: int) -> str:

@@ -53,7 +53,7 @@ def digests(state: State, now: float) -> tuple[Line, ...]:
     label = name_width(state) + 2
     lines: list[Line] = []
     for node in state.nodes:
-        name = Span(f" {left(brief(node.name, label - 1), label)}", "bold")
+        name = Span(f" {left(brief(node.name, label - 1, state.names), label)}", "bold")
         snapshot = node.snapshot
         if snapshot is None or not alive(node, now):
             lines.append((name, Span("nothing to compare", "dim")))

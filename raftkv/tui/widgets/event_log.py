@@ -37,6 +37,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._filter = ""
         self._origin = datetime.min
         self._name_width = 0
+        self._names: tuple[str, ...] = ()
 
     def show_frame(self, frame: Frame) -> None:
         """All lines of the frame's state that its filter lets through."""
@@ -59,6 +60,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
         if total == self._total and entries == self._entries:
             return
         self._origin, self._name_width = frame.times.origin, name_width(frame.state)
+        self._names = frame.state.names
         top = self.scroll_offset.y
         follow = self._at_the_end or total < self._total
         read = self._rows[top] if top < len(self._rows) else None
@@ -103,7 +105,7 @@ class EventLog(ScrollView, Styled, can_focus=False):
         number = self.scroll_offset.y + y
         if not 0 <= number < len(self._rows):
             return self.strip(())
-        return self.strip(event_line(self._rows[number], self._origin, self._name_width))
+        return self.strip(event_line(self._rows[number], self._origin, self._name_width, self._names))
 
 
 def _place(rows: Sequence[Row], read: Row) -> int:

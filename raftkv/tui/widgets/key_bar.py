@@ -35,7 +35,7 @@ class KeyBar(Lines):
     def show_for(self, frame: Frame) -> None:
         # What is done while the past is shown is done now, and not to what is on the screen.
         present = frame.breakable and frame.times.mode is not Mode.FROZEN
-        target = brief(frame.selected, NAME_MAX) if present else ""
+        target = brief(frame.selected, NAME_MAX, frame.state.names) if present else ""
         if (self._mode, self._target) != (frame.times.mode, target):
             self._mode, self._target = frame.times.mode, target
             self._fill()
