@@ -36,7 +36,7 @@ def open_context() -> zmq.Context[zmq.Socket[bytes]]:
         while len(spare) < CONTEXT_DESCRIPTORS:
             spare.append(os.eventfd(0, os.EFD_CLOEXEC))
     except OSError as error:
-        text = f"no file descriptors are left for a client (ulimit -n): {error.strerror}; nothing happened"
+        text = f"no file descriptors are left for connections (ulimit -n): {error.strerror}; nothing happened"
         raise Unavailable(text) from error
     finally:
         for descriptor in spare:

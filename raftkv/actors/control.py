@@ -138,15 +138,13 @@ class ControlActor:
 
     # -- looking
 
-    def _ping(self, asked: _Asked) -> None:
+    def _ping(self, _: _Asked) -> None:
         """That it answers says all."""
 
-    def _show_status(self, asked: _Asked) -> dict[str, Any]:
-        del asked
+    def _show_status(self, _: _Asked) -> dict[str, Any]:
         return asdict(self._status.snapshot())
 
-    def _show_events(self, asked: _Asked) -> list[dict[str, Any]]:
-        del asked
+    def _show_events(self, _: _Asked) -> list[dict[str, Any]]:
         return self._status.kept()
 
     def _show_log(self, asked: _Asked) -> dict[str, Any]:
@@ -159,8 +157,7 @@ class ControlActor:
             raise _Refused(f"text: expected some to look for, found {shown(text)}")
         return log_reader.search(self._log, text, _count(asked.arguments, "first"))
 
-    def _show_mark(self, asked: _Asked) -> dict[str, Any] | None:
-        del asked
+    def _show_mark(self, _: _Asked) -> dict[str, Any] | None:
         mark = self._mark()
         return mark._asdict() if mark else None
 
@@ -177,16 +174,13 @@ class ControlActor:
 
     # -- what an operator has done
 
-    def _stop(self, asked: _Asked) -> None:
-        del asked
+    def _stop(self, _: _Asked) -> None:
         self._context.send("node", Stop("asked to stop"))
 
-    def _clear_alarms(self, asked: _Asked) -> None:
-        del asked
+    def _clear_alarms(self, _: _Asked) -> None:
         self._context.send("audit", ClearAlarms())
 
-    def _take_snapshot(self, asked: _Asked) -> None:
-        del asked
+    def _take_snapshot(self, _: _Asked) -> None:
         self._context.send("raft", SnapshotWanted())
 
     def _change_members(self, asked: _Asked) -> Any:
@@ -214,12 +208,10 @@ class ControlActor:
 
     # -- what is broken on purpose
 
-    def _campaign(self, asked: _Asked) -> None:
-        del asked
+    def _campaign(self, _: _Asked) -> None:
         self._context.send("raft", Campaign())
 
-    def _heal(self, asked: _Asked) -> None:
-        del asked
+    def _heal(self, _: _Asked) -> None:
         for peer in self._peers():
             self._context.send("peers", SetLinkFault(peer, None, None))
         self._context.send("faults", SetDiskFault(None))

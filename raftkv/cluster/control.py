@@ -49,7 +49,7 @@ class ControlClient:
     """Used by one thread."""
 
     def __init__(self, key: Key | None = None) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = sockets.open_context()
         self._links: dict[str, _Link] = {}
         self.key = key
         self._last_id = 0

@@ -44,7 +44,7 @@ class LiveFeed:
         self._met = met
         self._names = tuple(target.statuses)
         self._controls = dict(target.controls or {})
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = sockets.open_context()
         self._status = self._context.socket(zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
         self._key = target.key

@@ -72,7 +72,17 @@ class Operation:
     @property
     def is_read(self) -> bool:
         """It changed nothing, whatever the state was: a get, or a cas that found another value."""
-        return self.op is Op.GET or (self.op is Op.CAS and self.result is Result.OK and self.output is False)
+        return self.op is Op.GET or self.missed
+
+    @property
+    def missed(self) -> bool:
+        """A cas that found another value than it expected. (A get may well have returned ``False``.)"""
+        return self.op is Op.CAS and self.result is Result.OK and self.output is False
+
+    @property
+    def passes_on(self) -> bool:
+        """A cas that leaves what it found: the value was there before, and is there after it."""
+        return self.op is Op.CAS and same_value(self.expected, self.value)
 
 
 def same_value(left: Value, right: Value) -> bool:

@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 from raftkv.history.chains import Chains
 from raftkv.history.model import ABSENT, IMPOSSIBLE, JUNK, States, as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value, same_value, text_of
+from raftkv.history.operations import Op, Operation, Result, Value, text_of
 
 
 class Kind(IntEnum):
@@ -184,7 +184,7 @@ class Problem:
         expected = state(operation.expected)
         if operation.output is False:
             return Effect(Kind.CAS_FALSE, expected, 0, b"")
-        if operation.output is True and same_value(operation.expected, operation.value):
+        if operation.output is True and operation.passes_on:
             return Effect(Kind.GET, expected, 0, b"")
         return Effect(Kind.CAS, expected, state(operation.value), b"")
 
@@ -193,11 +193,7 @@ class Problem:
     ) -> list[tuple[Effect, int]]:
         """(effect, call) of the unknown operations that could explain anything."""
         last_miss = max(
-            (
-                operation.return_ns or 0
-                for operation in known
-                if operation.output is False and operation.is_read
-            ),
+            (operation.return_ns or 0 for operation in known if operation.missed),
             default=-1,
         )
         longest = self._longest_texts() if any(operation.op is Op.APPEND for operation in unknown) else []
@@ -206,7 +202,7 @@ class Problem:
             if operation.op is Op.GET:
                 continue
             effect = self._effect(operation)
-            if effect.kind is Kind.CAS and same_value(operation.expected, operation.value):
+            if operation.passes_on:
                 continue
             if self.junk_is_harmless and last_miss < operation.call_ns:
                 if effect.kind is Kind.APPEND:

@@ -13,7 +13,7 @@ from itertools import accumulate
 from math import inf
 
 from raftkv.history.model import as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value, as_json, same_value
+from raftkv.history.operations import Op, Operation, Result, Value, as_json
 
 SEARCHED_MAX = 1 << 28
 """Bytes that all suffixes are looked for in: some tenths of a second. Of more no sentence would help."""
@@ -89,14 +89,14 @@ class _Writes:
         by_call = sorted((each for each in witness if not each.is_read), key=lambda each: each.call_ns)
         self._sources: dict[tuple[type, Value], list[Operation]] = {}
         for write in by_call:
-            if not _passes_on(write):
+            if not write.passes_on:
                 left = _left(write)
                 self._sources.setdefault((type(left), left), []).append(write)
         self._last_returns = {
             value: list(accumulate((_return_ns(source) for source in sources), max))
             for value, sources in self._sources.items()
         }
-        self._known = [write for write in by_call if write.result is Result.OK and not _passes_on(write)]
+        self._known = [write for write in by_call if write.result is Result.OK and not write.passes_on]
         self._replacers = list(accumulate(reversed(self._known), _earlier_to_return))
         """The one that returns first of the last one, two, three …"""
 
@@ -110,11 +110,6 @@ class _Writes:
         """The known write that returns first, of those that were called later than that."""
         count = len(self._known) - bisect_right(self._known, after_ns, key=lambda write: write.call_ns)
         return self._replacers[count - 1] if count else None
-
-
-def _passes_on(write: Operation) -> bool:
-    """A cas that leaves what it found: the value was there before, and is there after it."""
-    return write.op is Op.CAS and same_value(write.expected, write.value)
 
 
 def _return_ns(operation: Operation) -> float:

@@ -45,7 +45,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from raftkv.history.model import as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value, same_value
+from raftkv.history.operations import Op, Operation, Result, Value
 
 SEARCHED_MAX = 1 << 28
 """Bytes, between two looks at the budget: some tenths of a second."""
@@ -148,11 +148,7 @@ def without_reads(operations: Sequence[Operation], wanted: range) -> list[Operat
 
 
 def _is_idle(operation: Operation) -> bool:
-    return operation.result is Result.UNKNOWN and _passes_on(operation)
-
-
-def _passes_on(operation: Operation) -> bool:
-    return operation.op is Op.CAS and same_value(operation.expected, operation.value)
+    return operation.result is Result.UNKNOWN and operation.passes_on
 
 
 def without_writes(operations: Sequence[Operation], wanted: range) -> list[Operation]:
@@ -173,7 +169,7 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
     staying = [operation for at, operation in enumerate(operations) if at not in wanted]
     lasting = {_left(operation) for operation in staying} | {_ABSENCE}
     # A cas that leaves what it found only passes a value on: where it came from would be gone.
-    sources = {_left(operation) for operation in staying if not _passes_on(operation)} | {_ABSENCE}
+    sources = {_left(operation) for operation in staying if not operation.passes_on} | {_ABSENCE}
     if appends and _searched(operations, wanted) > SEARCHED_MAX:
         return list(operations)  # in smaller parts, if there is time
     minders = _Minders(witnesses, appends=appends)
@@ -182,8 +178,8 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
         if at in wanted and not operation.is_read:
             minding = minders.of(operation)
             excused = all(_is_excused(*entry, operation) for entry in minding if entry[0] is not operation)
-            seen = any(not _is_miss(witness) for witness, _ in minding if witness is not operation)
-            if excused and (not seen or _left(operation) in (lasting if _passes_on(operation) else sources)):
+            seen = any(not witness.missed for witness, _ in minding if witness is not operation)
+            if excused and (not seen or _left(operation) in (lasting if operation.passes_on else sources)):
                 continue
         left.append(operation)
     return left
@@ -233,7 +229,7 @@ class _Minders:
         self._of_any: list[tuple[Operation, int]] = []
         for entry in witnesses:
             seen = _seen(entry[0])
-            if _is_miss(entry[0]):
+            if entry[0].missed:
                 self._of_any.append(entry)
             else:
                 self._by_value.setdefault((type(seen), seen), []).append(entry)
@@ -259,18 +255,13 @@ def _is_excused(witness: Operation, latest_call_ns: int, write: Operation) -> bo
     return write.return_ns is not None and write.return_ns < latest_call_ns
 
 
-def _is_miss(witness: Operation) -> bool:
-    """It found another value than it expected. (A get may well have returned ``False``.)"""
-    return witness.op is Op.CAS and witness.output is False
-
-
 def _seen(witness: Operation) -> Value:
     return witness.output if witness.op is Op.GET else witness.expected
 
 
 def _minds(witness: Operation, write: Operation) -> bool:
     """Its result could depend on the write's effect, beside appends."""
-    if _is_miss(witness):
+    if witness.missed:
         return True
     seen = _seen(witness)
     if write.value is None:

@@ -35,6 +35,7 @@ from raftkv.sim.tenants import (
     Holder,
     Holders,
     Observer,
+    Worker,
     check_tokens,
 )
 from raftkv.sim.trace import Trace
@@ -176,7 +177,7 @@ class Run:
             [world.config.node(name).client for name in founders],
         )
 
-    def _participants(self) -> list[User | Holder | Bookkeeper]:
+    def _participants(self) -> list[User | Worker]:
         return [*self.users, *self._holding, *self._bookkeepers]
 
     def _tenant(self, name: str, seed: int) -> SimClient:

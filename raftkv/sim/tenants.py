@@ -109,21 +109,20 @@ class Observer:
             )
 
 
-class Bookkeeper:
-    """Writes an entry on all pages of its book at once, or tears all of them out, again and again."""
+class Worker:
+    """Does its work again and again, whatever becomes of it, until it is told to rest."""
 
-    def __init__(self, client: SimClient, rng: random.Random, timeout: float) -> None:
+    def __init__(self, client: SimClient, rng: random.Random, runner: Runner) -> None:
         self._client = client
         self._rng = rng
-        self._runner = Runner(client, timeout, lambda _: None)
-        self._entries = 0
+        self._runner = runner
         self.resting = False
         self.busy = False
 
     def begin(self) -> None:
-        self._client.later(self._rng.expovariate(1 / REST_SECONDS), self._write)
+        self._client.later(self._rng.expovariate(1 / REST_SECONDS), self._go)
 
-    def _write(self) -> None:
+    def _go(self) -> None:
         if self.resting:
             return
         self.busy = True
@@ -132,6 +131,17 @@ class Bookkeeper:
     def _end(self) -> None:
         self.busy = False
         self.begin()
+
+    def _work(self) -> Script[None]:
+        raise NotImplementedError
+
+
+class Bookkeeper(Worker):
+    """Writes an entry on all pages of its book at once, or tears all of them out."""
+
+    def __init__(self, client: SimClient, rng: random.Random, timeout: float) -> None:
+        super().__init__(client, rng, Runner(client, timeout, lambda _: None))
+        self._entries = 0
 
     def _work(self) -> Script[None]:
         self._entries += 1
@@ -145,36 +155,21 @@ class Bookkeeper:
                 yield requests.delete_range(BOOK[0], prefix_end(BOOK[-1]))
 
 
-class Holder:
-    """Takes the lock again and again, until it is told to rest."""
+class Holder(Worker):
+    """Takes the lock, and lets go of it."""
 
     def __init__(
         self, client: SimClient, rng: random.Random, ttl: float, timeout: float, holders: Holders
     ) -> None:
-        self._client = client
-        self._rng = rng
-        self._ttl = ttl
+        super().__init__(client, rng, Runner(client, timeout, holders.on_lease))
         self._holders = holders
-        self._runner = Runner(client, timeout, holders.on_lease)
         self._place = Place(LOCK, ttl)
-        self.resting = False
-        self.busy = False
         self.turns = 0
 
-    def begin(self) -> None:
-        self._client.later(self._rng.expovariate(1 / REST_SECONDS), self._take)
-
-    def _take(self) -> None:
-        if self.resting:
-            return
-        self.busy = True
-        self._runner.run(self._work(), lambda _: self._end(), lambda _: self._end())
-
     def _end(self) -> None:
-        self.busy = False
         self._holders.out(self)
         self._place.abandon()  # where a request has failed the lease is left to end by itself
-        self.begin()
+        super()._end()
 
     def _work(self) -> Script[None]:
         place, rng = self._place, self._rng

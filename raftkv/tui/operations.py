@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.notifications import SeverityLevel
 
-from raftkv.errors import OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.errors import OutcomeUnknown, RaftkvError
 from raftkv.observe import DiskFault, Mended
 from raftkv.tui.commands import LIFETIMES
 from raftkv.tui.dialogs.choice import ChoiceDialog
@@ -67,22 +67,22 @@ _STYLES = {"information": "accent", "warning": "warn", "error": "bad"}
 
 
 class ActionEnded(Message):
-    """From a worker: the command line of a success or the one line of a failure, and what can be taken back
-    of it; or, where it was to take back that very thing and was ``refused``, that thing."""
+    """From a worker: the command line of a success or the one line of a failure, and how what came of it can
+    be taken back."""
 
     def __init__(
         self,
         number: int,
         item: CommandDone | CommandFailed,
         then: Callable[[], None] | None,
+        otherwise: Callable[[], None] | None,
         undo: Undo | None,
-        refused: bool,
     ) -> None:
         super().__init__()
-        self.refused = refused
         self.number = number
         self.item = item
         self.then = then
+        self.otherwise = otherwise
         self.undo = undo
 
 
@@ -105,8 +105,6 @@ class Operations(App[None]):
         """By number: when it began, and what it is."""
         self._acts = 0
         self._undo: list[Undo] = []
-        self._refused: list[Undo] = []
-        """Of these, those that were tried in vain: once more, after all the others."""
 
     @property
     def shown(self) -> State:
@@ -166,14 +164,14 @@ class Operations(App[None]):
         call: Call,
         then: Callable[[], None] | None = None,
         undo: Undo | None = None,
-        undoes: Undo | None = None,
+        otherwise: Callable[[], None] | None = None,
     ) -> None:
-        """Run ``call`` in a thread; afterwards, if it succeeded, ``then`` on the UI thread. ``what`` it is is
-        said while it takes its time; ``undo`` takes back what it did. ``undoes``: what it takes back itself,
-        which is to be tried again where nobody could be asked, and after all others where it was refused."""
+        """Run ``call`` in a thread; afterwards, on the UI thread, ``then`` if it succeeded, or ``otherwise``.
+        ``what`` it is is said while it takes its time; ``undo`` takes back what it did."""
         if len(self._under_way) >= ACTIONS_MAX:
             self.notify(f"{ACTIONS_MAX} actions are still under way", severity="warning")
-            self._undo += [undoes] if undoes else []
+            if otherwise:
+                otherwise()
             return
         prepare = self.preparation()
         self._acts += 1
@@ -182,7 +180,7 @@ class Operations(App[None]):
 
         def work() -> None:
             item: CommandDone | CommandFailed
-            left, refused = undo, False
+            left = undo
             try:
                 if prepare:
                     prepare()  # which may turn the clock back
@@ -190,37 +188,23 @@ class Operations(App[None]):
                 item = CommandDone(began, call())  # what it does is told of while it is under way
             except RaftkvError as error:
                 item = CommandFailed(self.clock(), str(error))
-                # What may have happened all the same may have to be taken back; what nobody could be asked
-                # to take back can be tried again. A refusal stands.
-                if isinstance(error, OutcomeUnknown):
-                    left = undo or undoes
-                else:
-                    left = undoes
-                    refused = undoes is not None and not isinstance(error, Unavailable)
-            self.post_message(ActionEnded(number, item, then, left, refused))
+                if not isinstance(error, OutcomeUnknown):
+                    left = None  # nothing happened that could be taken back
+            self.post_message(ActionEnded(number, item, then, otherwise, left))
 
         self.run_worker(work, thread=True)
 
     def on_action_ended(self, message: ActionEnded) -> None:
         del self._under_way[message.number]
         self.ingest([message.item])
-        if message.undo and message.refused:
-            self._put_off(message.undo)
-        elif message.undo:
+        if message.undo:
             self._undo = [*self._undo, message.undo][-UNDO_MAX:]
         if isinstance(message.item, CommandFailed):
             self.notify(message.item.text, severity="error", markup=False)
-        elif message.then:
-            message.then()
+        after = message.otherwise if isinstance(message.item, CommandFailed) else message.then
+        if after:
+            after()
         self.draw()
-
-    def _put_off(self, undo: Undo) -> None:
-        """Behind the others, and not a second time."""
-        if undo in self._refused:
-            self._refused.remove(undo)
-        elif len(self._undo) < UNDO_MAX:
-            self._refused.append(undo)
-            self._undo.insert(0, undo)
 
     def breakable(self) -> Actions | None:
         if self.actions is None:
@@ -354,10 +338,14 @@ class Operations(App[None]):
             undo = self._undo.pop()
             call = undo()
             if call:
-                self.act("undo", call, undoes=undo)
+                self.act("undo", call, otherwise=partial(self._put_off, undo))
                 return
-        self._refused.clear()
         self.notify("nothing that was broken from here is still broken")
+
+    def _put_off(self, undo: Undo) -> None:
+        """What could not be taken back stays to be, after all others: perhaps nobody was there to be asked,
+        and what is refused for good must not stand in their way."""
+        self._undo = [undo, *self._undo][-UNDO_MAX:]
 
     def _revival(self, name: str, state: str, call: Callable[[str], str]) -> Undo:
         """Of a process that is in ``state`` still."""

@@ -174,7 +174,7 @@ async def test_an_undo_that_is_refused_does_not_stand_in_the_way_of_others(
         assert running.actions.calls[2:] == [("resume", "n1")]
         await running.push(process("n1", since=START + 2))
         await running.press("backspace")
-        assert running.actions.calls[3:] == [("compare_and_set", b"color/blue", None, b"BLUE")], "once more"
+        assert running.actions.calls[3:] == [("compare_and_set", b"color/blue", None, b"BLUE")], "again"
         await running.press("backspace")
         await running.until_shown("nothing that was broken from here")
 
