@@ -12,11 +12,12 @@ TESTS  ?= tests
 SEEDS  ?= 5000
 TORTURE_SECONDS ?= 600
 FUZZ_SECONDS    ?= 60
+ROUNDS ?= 20
 
 # The tests start a thousand processes; none of them should have to compile raftkv again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: up test check compiled bench soak mutants fuzz screenshots lint types architecture format clean
+.PHONY: up test check compiled bench soak mutants explore fuzz screenshots lint types architecture format clean
 
 up: $(RUN)
 	$(BIN)/raftkv up --nodes 3
@@ -67,6 +68,12 @@ soak: $(STAMP)
 # Plants bugs one at a time and shows the first layer of the tests that notices each; without --first, all of them.
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants --first --jobs 2
+
+# The properties with examples that nobody has drawn before; 'make test' draws the same ones each time.
+explore: $(STAMP)
+	for round in $$(seq $(ROUNDS)); do \
+	  $(BIN)/python -m pytest -q -n 3 --hypothesis-profile new $$(grep -rl --include='test_*.py' hypothesis tests) || exit 1; \
+	done
 
 fuzz: $(VENV)/.fuzz-installed
 	$(BIN)/python -m tests.fuzz.run_atheris --seconds $(FUZZ_SECONDS)

@@ -155,6 +155,16 @@ def test_header_without_leader_and_frozen() -> None:
     assert "VIEW FROZEN" in header(state, frozen=True)
 
 
+def test_a_long_name_of_the_leader_is_cut_where_nothing_is_left_to_leave_out() -> None:
+    names = tuple(f"a-node-with-a-name-of-some-length-{number}" for number in (1, 2, 3))
+    state = state_of(leader_snapshot(names[1], names), names=names)
+    text = header(state, frozen=True)
+    assert len(text) <= 80
+    assert "leader a-node" in text
+    assert "-2  no faults" in text
+    assert header(state, 160, frozen=True).count(names[1]) == 1
+
+
 # -- the table of nodes ------------------------------------------------------------------------
 
 

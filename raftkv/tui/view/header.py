@@ -5,7 +5,7 @@ from __future__ import annotations
 from raftkv.tui.frame import Mode, Times
 from raftkv.tui.model import State, operations_per_second
 from raftkv.tui.view.health import Health, alive, current_term, health, leader
-from raftkv.tui.view.spans import Line, Span, length, milliseconds
+from raftkv.tui.view.spans import Line, Span, brief, length, milliseconds
 
 GAP = 2
 
@@ -21,8 +21,12 @@ def mode_of(times: Times) -> Span:
     return Span(" ⏸ VIEW FROZEN: space returns ", "frozen")
 
 
+def led_by(name: str) -> Line:
+    return (Span("leader ", "dim"), Span(name, "leader"))
+
+
 def header_line(state: State, now: float, width: int, *, times: Times, faults: int) -> Line:
-    """Segments that do not fit are left out, the least telling first."""
+    """Segments that do not fit are left out, the least telling first; at the end the leader's name is cut."""
     head = leader(state, now)
     snapshot = head.snapshot if head else None
     living = sum(alive(node, now) for node in state.nodes)
@@ -43,7 +47,7 @@ def header_line(state: State, now: float, width: int, *, times: Times, faults: i
         (3, (Span("raftkv", "bold"),)),
         (0, (live if times.mode is Mode.LIVE else mode_of(times),)),
         (0, (Span("term ", "dim"), Span(str(current_term(state)), "bold"))),
-        (0, (Span("leader ", "dim"), Span(head.name, "leader")) if head else (Span("no leader", "bad"),)),
+        (0, led_by(head.name) if head else (Span("no leader", "bad"),)),
         (1, (Span("commit ", "dim"), Span(f"{commit:,}"))),
         (1, (Span(f"{rate or 0:,.0f}"), Span(" op/s", "dim"))),
         (2, (Span("p99 ", "dim"), Span(milliseconds(snapshot.write_ms_p99)))) if snapshot else (4, ()),
@@ -60,6 +64,10 @@ def header_line(state: State, now: float, width: int, *, times: Times, faults: i
     shown = [segment for segment in segments if segment[1]]
     while len(shown) > 4 and _joined_length(shown) > width - 2:
         shown.remove(max(shown, key=lambda segment: segment[0]))
+    over = _joined_length(shown) - (width - 2)
+    if head and over > 0:
+        name = brief(head.name, max(1, len(head.name) - over), state.names)
+        shown[shown.index((0, led_by(head.name)))] = (0, led_by(name))
     line: list[Span] = [Span(" ")]
     for number, (_, spans) in enumerate(shown):
         line += [Span(" " * GAP)] if number else []
