@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
@@ -62,6 +62,7 @@ class AsyncClient(Unique):
         # Of one that is forgotten without being closed neither thread nor sockets stay.
         weakref.finalize(self, self._pump.end).atexit = False
         self._ended = _Ended(None, None)
+        self._whole: AsyncClient | None = None
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -79,6 +80,12 @@ class AsyncClient(Unique):
             await asyncio.get_running_loop().run_in_executor(executor, self._pump.close)
         finally:
             executor.shutdown(wait=False)
+
+    def with_timeout(self, timeout: float) -> Self:
+        """See ``Client.with_timeout``. Not to be awaited."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, timeout=requests.to_timeout(timeout), _whole=self._whole or self)
+        return other
 
     # -- writes
 
@@ -209,15 +216,15 @@ class AsyncClient(Unique):
 
     def submit(self, request: Request[Answer]) -> asyncio.Future[Answer]:
         """Send a request and do not wait: many may be in flight."""
-        loop = asyncio.get_running_loop()
-        if self._ended.loop is not loop:
-            if self._ended.loop and self._ended.loop.is_running():
+        loop, whole = asyncio.get_running_loop(), self._whole or self
+        if whole._ended.loop is not loop:
+            if whole._ended.loop and whole._ended.loop.is_running():
                 raise InvalidRequest(
                     "this client is used in another event loop, which still runs: make one for each"
                 )
-            self._ended = _Ended(loop, self)
+            whole._ended = _Ended(loop, whole)
         future: asyncio.Future[Answer] = loop.create_future()
-        done = partial(self._ended.put, future, request)
+        done = partial(whole._ended.put, future, request)
         self._pump.submit(request, time.monotonic() + self.timeout, done)
         return future
 

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
@@ -45,7 +45,8 @@ Answer = TypeVar("Answer")
 class Client(Unique):
     """Talks to a cluster through any of its client ``endpoints`` (``tcp://host:port``).
 
-    ``timeout`` bounds every operation, in seconds. What an operation raises says what became of it:
+    ``timeout`` bounds every operation, in seconds; ``with_timeout`` gives the same client with another.
+    What an operation raises says what became of it:
     ``OutcomeUnknown``: it may or may not have happened; every other ``ClientError``: it did not.
     ``key``, or the file that holds it, is for a cluster that has keys (``raftkv keys``).
     ``client["k"]`` reads, writes and deletes as a dict does, values being bytes.
@@ -62,6 +63,8 @@ class Client(Unique):
         self._pump = Pump(endpoints, as_key(key))
         # Of one that is forgotten without being closed neither thread nor sockets stay.
         weakref.finalize(self, self._pump.end).atexit = False
+        self._whole: Client | None = None
+        """Whose thread it is, where this is that one with another timeout."""
 
     def __enter__(self) -> Client:
         return self
@@ -72,6 +75,13 @@ class Client(Unique):
     def close(self) -> None:
         """End at once; operations still open in other threads raise."""
         self._pump.close()
+
+    def with_timeout(self, timeout: float) -> Self:
+        """This client with another ``timeout``: ``client.with_timeout(0.2).get("k")``. Thread and connections
+        are the same, so closing either closes both."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, timeout=requests.to_timeout(timeout), _whole=self._whole or self)
+        return other
 
     # -- writes
 

@@ -88,9 +88,25 @@ async def test_a_second_loop_at_the_same_time_is_refused(raftkv_cluster: LocalCl
         def elsewhere() -> None:
             asyncio.run(client.get("a"))
 
-        with pytest.raises(InvalidRequest, match="another event loop"):
-            await asyncio.to_thread(elsewhere)
+        def hurried() -> None:
+            asyncio.run(client.with_timeout(DEADLINE_SECONDS).get("a"))
+
+        for way in (elsewhere, hurried):
+            with pytest.raises(InvalidRequest, match="another event loop"):
+                await asyncio.to_thread(way)
         assert await client.get("a")
+
+
+async def test_a_client_has_as_many_timeouts_as_are_wanted() -> None:
+    async with AsyncClient(["tcp://127.0.0.1:1"], timeout=DEADLINE_SECONDS * 10) as client:
+        hurried = client.with_timeout(0.02)  # before the first request: they share the loop all the same
+        waits = client.submit(requests.get("a"))
+        with pytest.raises(Unavailable, match="in time"):
+            await hurried.get("a")
+        assert not waits.done()
+        await hurried.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await waits
 
 
 def test_another_loop_is_answered_though_the_first_ended_with_requests_open(

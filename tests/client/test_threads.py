@@ -174,6 +174,38 @@ def test_a_client_that_is_forgotten_leaves_nothing(raftkv_cluster: LocalCluster)
     await_condition(lambda: ended(1), "the other one to end")
 
 
+def test_a_client_has_as_many_timeouts_as_are_wanted() -> None:
+    class Mine(Client):
+        whose = "mine"
+
+    nobody = Mine(["tcp://127.0.0.1:1"], timeout=DEADLINE_SECONDS * 10)
+    waits = nobody.submit(requests.get("a"))
+    hurried = nobody.with_timeout(0.01).with_timeout(0.02)
+    assert (hurried.timeout, hurried.whose) == (0.02, "mine")
+    with pytest.raises(Unavailable, match="in time"):
+        hurried.get("a")
+    assert not waits.done(), "what was asked of the first has its own time"
+    hurried.close()
+    with pytest.raises(Unavailable, match="closed"):
+        waits.result(DEADLINE_SECONDS)
+    with pytest.raises(InvalidRequest):
+        nobody.with_timeout(0)
+
+
+def test_a_client_lives_as_long_as_it_has_another_timeout(raftkv_cluster: LocalCluster) -> None:
+    other = Client(raftkv_cluster.endpoints).with_timeout(DEADLINE_SECONDS)
+    gc.collect()
+    other.put("a", "1")
+    thread = other._pump._thread
+    del other
+
+    def ended() -> bool:
+        gc.collect()
+        return not thread.is_alive()
+
+    await_condition(ended, "the thread to end")
+
+
 def test_a_client_that_is_forgotten_with_a_lock_gives_it_up(
     raftkv_cluster: LocalCluster, raftkv_client: Client
 ) -> None:
