@@ -121,6 +121,11 @@ class DiskPressure:
     backlogged: bool
     """More waits for the disk than may be held in memory."""
 
+    @property
+    def high(self) -> bool:
+        """Nothing that can wait is to be added to the log."""
+        return self.full or self.backlogged
+
 
 @dataclass(slots=True, eq=False)
 class Send:

@@ -91,7 +91,7 @@ class RaftActor:
         self._next_tick = context.now() + tick_seconds
         self._wakes_at = self._next_tick
         """When the earliest timer that is set goes off."""
-        self._backlogged = False
+        self._pressure = DiskPressure(False, False)
         self._restoring: int | None = None
         """The snapshot of which the store has had chunks."""
         self._postponed: list[Entry] = []
@@ -135,10 +135,10 @@ class RaftActor:
                 index = self.raft.log.configurations.latest_index
                 self._context.send("control", MembersChanging(message, refused, index))
             case EndLeases():
-                if self.raft.leadership and not self._backlogged:
+                if self.raft.leadership and not self._pressure.high:
                     self._stamp(message.lapses)
             case DiskPressure():
-                self._backlogged = message.backlogged
+                self._pressure, self.raft.disk_full = message, message.full
             case Applying():
                 self.raft.pause_delivery(message.goes_on)
             case Campaign():
@@ -258,7 +258,7 @@ class RaftActor:
 
     def _step(self, message: Step) -> None:
         for inner in message.messages:
-            if self._backlogged and isinstance(inner, AppendEntries):
+            if self._pressure.backlogged and isinstance(inner, AppendEntries):
                 # The leader's window holds it back as long as we do not answer (PITFALLS 39). One without
                 # entries, which asks where we are, would wait for the disk as well, and others after it.
                 self.appends_dropped += 1
@@ -266,10 +266,10 @@ class RaftActor:
             self.raft.step(inner)
 
     def _propose(self, message: Propose) -> None:
-        if self.raft.leadership and not self._backlogged:
+        if self.raft.leadership and not self._pressure.high:
             self._stamp()
         outcome = Proposal.BUSY
-        if not self._backlogged:
+        if not self._pressure.high:
             outcome = self.raft.propose(message.commands, message.forwarded_by)
         if outcome is not Proposal.ACCEPTED and message.keys:
             self._context.send("gateway", ProposalRefused(message.keys, _REFUSALS[outcome]))

@@ -363,9 +363,8 @@ class ClientCore:
         elif code == Code.BUSY or code == Code.NO_SPACE:
             self._peers.take_back(call)
             call.request = None  # anew, with what we wait for now: that may be what it was refused for
-            call.why = (
-                "the cluster is overloaded" if code == Code.BUSY else "the leader's disk is full (NOSPACE)"
-            )
+            full = "the leader's disk stayed full (NOSPACE)"
+            call.why = full if code == Code.NO_SPACE else "the cluster stayed overloaded"
             if code == Code.NO_SPACE and call.target is None:
                 # Whoever says so may have been the leader once: ask around who is it now.
                 self._target = None
@@ -373,7 +372,7 @@ class ClientCore:
             heapq.heappush(self._retries, (now + delay, call.request_id, call))
         else:
             call.uncertain = call.uncertain or code == Code.LEADER_CHANGED
-            call.why = "the cluster has no leader"
+            call.why = "the cluster has no leader in time"
             if call.anywhere:
                 call.target = ANY_NODE
             elif call.target is None:

@@ -89,12 +89,12 @@ class Peers(dict[str, Peer]):
     def outcome(self, call: Call, why: str = "") -> ClientError:
         """What is known of a call that ends without an answer, because of ``why`` or for want of time."""
         if call.may_have_happened:
-            text = f"{why or 'no answer in time'}: the request may or may not have happened{self.mismatch}"
-            return OutcomeUnknown(text)
+            cause = why or call.why or "no answer in time"
+            return OutcomeUnknown(f"{cause}: the request may or may not have happened{self.mismatch}")
         heard = any(peer.hello for peer in self.values())
         if not (why or heard) and any(peer.refusal for peer in self.values()):
             return self.refused()
-        cause = why or f"{call.why or self._silence(call)} in time"
+        cause = why or call.why or self._silence(call)
         error = Unavailable(f"{cause}: nothing happened{self.mismatch}")
         return error if why or heard or self.mismatch else Unreachable(f"{error}; {self.asked()}")
 
@@ -103,7 +103,7 @@ class Peers(dict[str, Peer]):
         heard = [peer for peer in self.values() if peer.hello_at >= call.started]
         leaders = [peer.hello.leader for peer in heard if peer.hello]
         leaderless = call.asked is None and leaders and not any(leaders)
-        return "the cluster has no leader" if leaderless else "no node answered"
+        return "the cluster has no leader in time" if leaderless else "no node answered in time"
 
     def asked(self) -> str:
         """Who was, for a message."""

@@ -96,6 +96,8 @@ class Raft:
         self._delivery_paused = False
         self.doubt = Doubt()
         self._durability = Durability(state)
+        self.disk_full = False
+        """Set by the shell: what waits for the disk waits for room."""
         self.forwarded_reads: dict[int, int] = {}
         """Reads asked of the leader: context -> ticks waited."""
         self.read_states: list[ReadState] = []

@@ -68,7 +68,7 @@ class Leadership:
 
     def tick(self) -> None:
         raft = self._raft
-        if raft.disk_stalled:
+        if raft.disk_stalled and not self._full_as_the_others:
             # Its peers hear heartbeats and wait, its clients get nothing: without this a hung
             # disk would never fail over (PITFALLS 15).
             raft.step_down(trace.REASON_DISK_STALLED)
@@ -91,6 +91,14 @@ class Leadership:
                 self._send_heartbeat(peer, progress)
         else:
             self._spread_news()
+
+    @property
+    def _full_as_the_others(self) -> bool:
+        """Our disk is full, and what it has no room for has not been committed without us: there is none on a
+        majority, or not yet. Nobody could be elected then, as a vote takes room too, whereas this leader
+        still serves reads."""
+        log = self._raft.log
+        return self._raft.disk_full and log.commit_index < log.last_index
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""

@@ -201,7 +201,19 @@ MUTANTS = (
         "hung-disk-leads",
         "a leader whose disk hangs keeps everybody waiting with its heartbeats",
         "15",
-        Edit(Leadership.tick, "if raft.disk_stalled:", "if False:"),
+        Edit(Leadership.tick, "if raft.disk_stalled and", "if False and"),
+    ),
+    _mutant(
+        "full-disk-leads",
+        "a leader whose disk is full takes no writes, and stays although the others have room",
+        "39",
+        Edit(Leadership.tick, "not self._full_as_the_others", "not raft.disk_full"),
+    ),
+    _mutant(
+        "full-disks-lead-nowhere",
+        "a leader whose disk is full gives up its office where nobody has the room for a vote",
+        "39",
+        Edit(Leadership.tick, " and not self._full_as_the_others", ""),
     ),
     _mutant(
         "hung-disk-campaigns",

@@ -14,7 +14,7 @@ import zmq
 
 from raftkv.actors import zmq_ports
 from raftkv.actors.gateway import GREETINGS_A_TURN_MAX
-from raftkv.actors.messages import Frames
+from raftkv.actors.messages import DiskPressure, Frames
 from raftkv.errors import LaunchError, Unavailable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.raft import Proposal, RaftOptions
@@ -78,7 +78,7 @@ def test_pitfall_39_a_gateway_refuses_what_it_cannot_hold_and_nothing_of_it_happ
     world.run(0.1)
     assert world.node(leader).gateway.pending_writes == 10
     world.run(0.2)
-    refused = [call for call in calls if call.why == "the cluster is overloaded"]
+    refused = [call for call in calls if call.why == "the cluster stayed overloaded"]
     assert len(refused) == 40
     assert not any(call.uncertain for call in refused)
     assert any(isinstance(call.error, Unavailable) for call in refused), "certainly not applied"
@@ -143,18 +143,58 @@ def test_pitfall_39_a_full_disk_refuses_writes_and_recovers_when_space_returns()
     assert client.await_value("during") == "1"
 
 
+def test_pitfall_39_full_disks_everywhere_leave_a_leader_that_serves_reads() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.user()
+    client.put("before", "1")
+    world.reach(lambda: client.core.calls_open == 0)
+    for name in [*(name for name in world.names if name != leader), leader]:
+        world.machines[name].platter.directory.full = True
+    term = world.node(leader).raft.raft.current_term
+    during = client.put("during", "1", timeout=60.0)
+    world.reach(lambda: "NOSPACE" in world.node(leader).status.snapshot().alarms)
+    for number in range(20):
+        later = client.put(f"later/{number}", "1", timeout=0.3)
+        world.run(0.5)
+        assert isinstance(later.error, Unavailable), "refused, and not kept for a day on which there is room"
+        assert str(later.error) == "the leader's disk stayed full (NOSPACE): nothing happened"
+        assert client.await_value("before") == "1"
+    assert world.await_leader() == leader
+    assert world.node(leader).raft.raft.current_term == term
+    assert during.response is None
+    for name in world.names:
+        world.machines[name].platter.directory.full = False
+    world.reach(lambda: during.response is not None, seconds=20.0)
+    assert client.await_value("during") == "1"
+    assert client.await_value("later/19") is None
+
+
+def test_pitfall_39_a_leader_with_a_full_disk_gives_way_where_the_others_have_room() -> None:
+    world = World()
+    leader = world.await_leader()
+    client = world.user()
+    world.machines[leader].platter.directory.full = True
+    client.put("a", "1", timeout=60.0)
+    world.reach(lambda: client.core.calls_open == 0, seconds=20.0)
+    world.reach(lambda: world.await_leader() != leader, seconds=20.0)
+    client.put("b", "1", timeout=60.0)
+    world.reach(lambda: client.core.calls_open == 0, seconds=20.0)
+    assert client.await_value("b") == "1"
+
+
 def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
     world = World()
     leader = world.await_leader()
     follower = next(name for name in world.names if name != leader)
     node = world.node(follower)
-    node.raft._backlogged = True
+    node.raft.handle(DiskPressure(full=False, backlogged=True))
     client = world.user()
     client.put("a", "1")
     world.reach(lambda: client.core.calls_open == 0)
     assert node.raft.appends_dropped > 0
     assert node.store.machine.get(b"a") is None
-    node.raft._backlogged = False
+    node.raft.handle(DiskPressure(full=False, backlogged=False))
     world.reach(lambda: node.store.machine.get(b"a") is not None)
 
 

@@ -67,8 +67,9 @@ def _deposed_while_writing(stage: Stage, old: str, rest: list[str]) -> Judgement
 def disk_full(stage: Stage) -> None:
     stage.put("disk-full", "before")
     stage.check_equal()
-    stage.say("Let every node's disk be full.")
-    for name in stage.names:
+    leader = stage.leader().name
+    stage.say(f"Let every node's disk be full, that of the leader {leader} last.")
+    for name in (*stage.others(leader), leader):
         stage.did(stage.chaos.disk(name, DiskFault(full=True), FAULT_SECONDS))
     stage.ask(
         "A client writes. What do the nodes do?",
@@ -83,6 +84,8 @@ def disk_full(stage: Stage) -> None:
         entry = stage.stale(name, "disk-full")
         value = entry.value if entry else None
         stage.assure(f"{name} lives, and serves stale reads", value == b"before", f"{value!r}")
+    read = stage.get("disk-full")
+    stage.assure(f"the leader {leader} serves fresh ones", read == "before", f"{read!r}")
     stage.say("Make room again.")
     stage.did(stage.chaos.heal().command)
     stage.await_whole()
@@ -180,8 +183,8 @@ DISK_FULL = Scenario(
     "disk-full",
     "Full disks",
     "thesis §3.8",
-    "No node has space left: writes are refused, stale reads are served, nobody ends. When there is space "
-    "again, all goes on.",
+    "No node has space left: writes are refused, reads are served, nobody ends. When there is space again, "
+    "all goes on.",
     3,
     disk_full,
 )
