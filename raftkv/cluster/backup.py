@@ -35,7 +35,7 @@ from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Configuration, Member, SnapshotMark
 from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
-from raftkv.storage.files import sync
+from raftkv.storage.files import sync, sync_folder
 from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
 from raftkv.types import LogIndex, NodeId, Term
 
@@ -183,11 +183,15 @@ def restore_local(backup: Backup, data: Path, nodes: int, revisions: int, progre
 
 
 def _check_empty(data: Path) -> None:
-    held = {path.name for path in data.iterdir()} - {LOST_AND_FOUND}
+    held = _held(data)
     if any(name.endswith(local.RESTORING) for name in held):
         raise ConfigError(f"{data} holds what a restore that was interrupted has left; empty it first")
     if held:
         raise ConfigError(f"{data} is not empty; a backup is restored into an empty folder only")
+
+
+def _held(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOST_AND_FOUND}
 
 
 def _fill(backup: Backup, data: Path, nodes: int, revisions: int, progress: Progress) -> None:
@@ -232,33 +236,40 @@ def restore(
     ``StorageError``."""
     folders = {name: cluster.data_folder(name) for name in names}
     for folder in folders.values():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or _held(folder) - {local.RESTORING}):
             raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
     # The same entry of the same term everywhere: the log of every node begins after it.
     incarnations = {name: secrets.token_hex(8) for name in names}
     configuration = _founded(cluster, incarnations)
     mark, read = _contents(backup, revisions)
     mark = mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
-    aside = {name: folder.parent / f".{name}{local.RESTORING}" for name, folder in folders.items()}
+    made = [folder for folder in folders.values() if not folder.exists()]
+    logs: list[Path] = []
     try:
-        for done, name in enumerate(names):
-            shutil.rmtree(aside[name], ignore_errors=True)  # of an attempt that was killed
+        for done, (name, folder) in enumerate(folders.items()):
+            # Within the folder, which may be a volume: nothing can be moved into one from elsewhere.
+            aside = folder / local.RESTORING
+            shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
             identity = Identity(cluster.name, NodeId(name), incarnations[name])
             options = WalOptions(segment_bytes=cluster.storage.segment_mib << 20)
-            Volume.seed(OsDirectory(aside[name] / "wal"), identity, options, mark, read())
+            Volume.seed(OsDirectory(aside / "wal"), identity, options, mark, read())
             progress(done + 1, len(names))
-        for name, folder in folders.items():
-            if folder.exists():
-                folder.rmdir()
-            aside[name].rename(folder)
-    except DiskFull as error:
-        raise ConfigError(f"cannot restore: {error}; nothing was made") from error
-    except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        raise ConfigError(f"cannot restore: {what}{error.strerror or error}") from error
-    finally:
-        for path in aside.values():
+        for folder in folders.values():
+            (folder / local.RESTORING / "wal").rename(folder / "wal")
+            logs.append(folder / "wal")
+            sync_folder(folder)
+    except BaseException as error:
+        for path in (*logs, *made):
             shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, DiskFull):
+            raise ConfigError(f"cannot restore: {error}; nothing was made") from error
+        if isinstance(error, OSError):
+            what = f"{error.filename}: " if error.filename else ""
+            raise ConfigError(f"cannot restore: {what}{error.strerror or error}") from error
+        raise
+    finally:
+        for folder in folders.values():
+            shutil.rmtree(folder / local.RESTORING, ignore_errors=True)
 
 
 def _founded(cluster: ClusterConfig, incarnations: Mapping[str, str]) -> Configuration:

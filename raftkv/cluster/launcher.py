@@ -24,7 +24,15 @@ from raftkv.cluster.awaiting import Awaiting
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.process import EXIT_DAMAGED, EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
-from raftkv.config import ENDPOINTS, ClusterConfig, NodeConfig, SnapshotConfig, is_name
+from raftkv.config import (
+    ENDPOINTS,
+    ClusterConfig,
+    NodeConfig,
+    SnapshotConfig,
+    is_endpoint,
+    is_name,
+    no_endpoint,
+)
 from raftkv.errors import LaunchError, RaftkvError, WireError, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
@@ -77,6 +85,7 @@ class Launcher:
         self._report = report
         new = not data.exists()
         self._lock = local.FolderLock(data)
+        run_state.forget(data)
         try:
             self.config: ClusterConfig = local.prepare(data, nodes, base_port, fresh, segment_mib, snapshot)
         except BaseException:
@@ -216,7 +225,7 @@ class Launcher:
             if process.state == "exited" and process.name not in self._mourned:
                 self._mourned.add(process.name)
                 code = process.exit_code or 0
-                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+                how = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
                 why = f": {process.failure}" if process.failure else ""
                 hint = f"; 'raftkv chaos restart {process.name}' brings it back" * (code < EXIT_NO_MEMBER)
                 self._report(f"node {process.name} {how}{why}{hint}")
@@ -238,6 +247,10 @@ class Launcher:
             response = ControlResponse(request.request_id, True, self._do(request))
         except (RaftkvError, OSError, ValueError) as error:
             response = ControlResponse(request.request_id, False, str(error))
+        except Exception as error:  # a mistake in answering one must not end the cluster
+            text = f"this is a bug in raftkv: {shown(request.verb)} raised {type(error).__name__}: {error}"
+            self._report(text)
+            response = ControlResponse(request.request_id, False, text)
         socket.send_multipart([identity, encode_response(response)])
 
     def _do(self, request: ControlRequest) -> Any:
@@ -315,12 +328,20 @@ class Launcher:
         name, address = arguments.get("node"), arguments.get("address")
         if not isinstance(name, str) or not isinstance(address, tuple | list) or len(address) != ENDPOINTS:
             raise RaftkvError(f"expected a name and {ENDPOINTS} endpoints")
+        for endpoint in address:
+            if not isinstance(endpoint, str) or not is_endpoint(endpoint):
+                raise RaftkvError(no_endpoint(endpoint))
         node = self._reserve(name)
         if node.endpoints() != tuple(address):
             node = replace(node, **dict(zip(("peer", "client", "control", "status"), address, strict=True)))
-        self._adopt((*self.config.nodes, node))
-        local.set_aside(self.config.data_folder(name))
-        self._start(name)
+        local.set_aside(self.config.data_folder(name))  # first: where that cannot be, nothing has happened
+        known = self.config.nodes
+        self._adopt((*known, node))
+        try:
+            self._start(name)
+        except OSError:
+            self._adopt(known)  # or it could be neither added nor dropped
+            raise
         self._report(f"node {name} joins, client endpoint {node.client}")
 
     def _drop(self, process: NodeProcess) -> None:
@@ -362,6 +383,13 @@ class Launcher:
             )
             for process in self._processes.values()
         ]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # of the real-time ones two have names
 
 
 def _lifetime(seconds: Any) -> float | None:

@@ -22,18 +22,19 @@ from raftkv.types import NodeId
 BASE_PORT = 7400
 PORTS_A_CLUSTER = 50
 """client +0…, peer +10…, control +20…, status +30…, launcher +40."""
+BASE_PORT_MAX = 65535 - PORTS_A_CLUSTER
 _CLIENT, _PEER, _CONTROL, _STATUS, _LAUNCHER = 0, 10, 20, 30, 40
 _BASES_TRIED = 200
+RUN_STATE = "run.json"
+"""See ``run_state``."""
 RECOVERY, RECOVERED = "recovery.json", ".recovered"
 """In the folder of a cluster that is being recovered: the note of it, and what is to take its place."""
+RESTORING = ".restoring"
+"""How the names of what is being restored end, until it is whole."""
 MADE_BY_US = "# Made by 'raftkv up'."
 SET_ASIDE = ".left-"
 """Between the name of a node that has left and what tells its folder from others."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 5, 0.02
-
-
-RESTORING = ".restoring"
-"""How the names of what is being restored end, until it is whole."""
 
 
 class FolderLock:
@@ -115,10 +116,20 @@ def prepare(
                 "begin anew with --fresh (which deletes its data)"
             )
         old_base = _base(known)
+        if old_base > BASE_PORT_MAX:
+            raise ConfigError(
+                f"{path}: 'raftkv up' takes {PORTS_A_CLUSTER} ports from the first client's on, so that is "
+                f"{BASE_PORT_MAX} at most, found {old_base}"
+            )
         positions = [_port(node.client) - old_base - _CLIENT for node in known.nodes]
         base = _choose_base(base_port, old_base, positions)
         if base == old_base:
             return replace(known, base_port=base)  # also where the first node is to leave
+        if not _is_ours(path):
+            raise ConfigError(
+                f"{path} was not made by 'raftkv up', so its ports are not changed: change them yourself"
+                + ("" if base_port else f", or free port {busy_port(old_base, positions)}, which is in use")
+            )
         moved = tuple(
             replace(_node(node.name, base, position), joining=node.joining, priority=node.priority)
             for node, position in zip(known.nodes, positions, strict=True)
@@ -275,8 +286,8 @@ def _base(cluster: ClusterConfig) -> int:
 
 def _choose_base(asked: int | None, preferred: int, positions: Sequence[int]) -> int:
     if asked is not None:
-        if not 1024 <= asked <= 65535 - PORTS_A_CLUSTER:
-            raise ConfigError(f"--base-port {asked}: expected 1024 to {65535 - PORTS_A_CLUSTER}")
+        if not 1024 <= asked <= BASE_PORT_MAX:
+            raise ConfigError(f"--base-port {asked}: expected 1024 to {BASE_PORT_MAX}")
         busy = busy_port(asked, positions)
         if busy:
             raise ConfigError(
@@ -309,11 +320,14 @@ def _port(endpoint: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
+def _is_ours(path: Path) -> bool:
+    return path.read_text(encoding="utf-8", errors="replace").startswith(MADE_BY_US)
+
+
 def _check_own(path: Path) -> None:
     """Somebody else's file is not ours to delete, whatever folder was meant; that of a cluster here is."""
     with suppress(FileNotFoundError):
-        ours = path.read_text(encoding="utf-8", errors="replace").startswith(MADE_BY_US)
-        if not ours and not any(path.parent.glob("*/wal")):
+        if not _is_ours(path) and not any(path.parent.glob("*/wal")):
             raise ConfigError(
                 f"--fresh: {path} was not made by 'raftkv up', so it is not deleted; remove it yourself, or "
                 "choose another folder with --data"
@@ -321,14 +335,26 @@ def _check_own(path: Path) -> None:
 
 
 def _clear(data: Path) -> None:
-    """Delete what a cluster left here and nothing else: folders with a log, and our own files."""
-    for entry in data.iterdir():
-        if (entry / "wal").is_dir():
-            shutil.rmtree(entry)
-    shutil.rmtree(data / RECOVERED, ignore_errors=True)
-    for name in ("cluster.toml", "run.json", RECOVERY):
+    """Delete what a cluster left here and nothing else: our own files, and folders with a log. What makes it
+    a cluster goes first: one of whose nodes some are empty would elect one of those."""
+    for name in ("cluster.toml", RUN_STATE, RECOVERY):
         with suppress(FileNotFoundError):
             (data / name).unlink()
+    for entry in data.iterdir():
+        if (entry / "wal").is_dir():
+            _empty(entry)
+    shutil.rmtree(data / RECOVERED, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """The folder itself goes only where it can: it may be a link, or a volume."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raftkv.cluster.local import is_locked
+from raftkv.cluster.local import RUN_STATE, is_locked
 from raftkv.errors import LaunchError
-
-_NAME = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +29,28 @@ class RunState:
     nodes: tuple[RunNode, ...]
 
     def save(self, data: Path) -> None:
-        temporary = data / f"{_NAME}.tmp"
+        temporary = data / f"{RUN_STATE}.tmp"
         temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(data / _NAME)
+        temporary.replace(data / RUN_STATE)
 
 
 def load(data: Path) -> RunState | None:
     """The cluster that runs in ``data`` now; None when none does."""
     if not is_locked(data):
         return None
-    path = data / _NAME
+    path = data / RUN_STATE
     try:
-        return _from_document(json.loads(path.read_text(encoding="utf-8")))
+        return _read(path)
     except FileNotFoundError:
         return None  # its launcher is only starting
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         # What JSON holds may be no text, or several lines of it: a lone surrogate cannot even be printed.
         cause = str(error).encode("unicode_escape").decode()
         raise LaunchError(f"{path} cannot be read: {cause}") from None
+
+
+def _read(path: Path) -> RunState:
+    return _from_document(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _from_document(content: dict[str, Any]) -> RunState:
@@ -61,6 +63,15 @@ def _from_document(content: dict[str, Any]) -> RunState:
     return state
 
 
+def forget(data: Path) -> None:
+    """First thing of whoever has taken the folder's lock, who is believed to be what the file describes: that
+    of an earlier launcher, which was killed, names ports that may be another cluster's by now."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # no file of ours
+        _read(data / RUN_STATE)
+        remove(data)
+
+
 def remove(data: Path) -> None:
-    with suppress(FileNotFoundError):
-        (data / _NAME).unlink()
+    """As far as that can be: whoever runs next removes what is left of it."""
+    with suppress(OSError):
+        (data / RUN_STATE).unlink()

@@ -89,8 +89,9 @@ def new_cluster(
     Everything is made aside first: until then nothing has changed. The switch itself is noted in the folder,
     which is no cluster's until ``finish`` has ended it. The caller holds the folder's lock. Raises
     ``StorageError``."""
-    lost = data / f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     staging = cluster.data_folder(local.RECOVERED)
+    # Beside the nodes' folders, which are to be moved into it.
+    lost = staging.with_name(f"lost-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
     shutil.rmtree(staging, ignore_errors=True)  # of an attempt that came to nothing
     try:
         lost.mkdir()
@@ -122,10 +123,10 @@ def finish(data: Path) -> Path | None:
         return None
     try:
         noted = json.loads(note.read_text(encoding="utf-8"))
-        lost = data / str(noted["lost"])
         cluster = config.load(data / "cluster.toml")
         cluster = replace(cluster, name=str(noted["cluster"]), nodes=_founders(cluster))
         staging = cluster.data_folder(local.RECOVERED)
+        lost = staging.with_name(str(noted["lost"]))
         if not staging.is_dir():
             raise StorageError(f"{note} speaks of {staging}, which is not there; nothing was changed")
         # From here on no node starts on an old folder: it belongs to a cluster of another name.

@@ -132,6 +132,37 @@ def test_a_folder_that_is_there_is_filled_and_keeps_its_place(cluster: LocalClus
     assert "is no folder" in refused(raftkv("restore", str(file), "--data", str(file), folder=here), 2)
 
 
+@pytest.mark.parametrize("steps", range(4))
+def test_folders_of_nodes_are_filled_and_keep_their_place_all_of_them_or_none(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Each may be a volume. The last one is not there yet."""
+    file, config = tmp_path / "kv.backup", tmp_path / "cluster.toml"
+    ok(cluster, "backup", str(file))
+    config.write_text((cluster.folder / ".raftkv" / "cluster.toml").read_text())
+    folders = [tmp_path / name for name in ("n1", "n2")]
+    for folder in folders:
+        (folder / "lost+found").mkdir(parents=True)
+    before = [folder.stat().st_ino for folder in folders]
+    rename, left = Path.rename, steps
+
+    def fails(path: Path, target: Path) -> Path:
+        nonlocal left
+        left -= target.name == "wal"
+        if left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    done = invoke(cluster, "restore", str(file), "--config", str(config))
+    whole = steps == 3
+    assert done.returncode == (0 if whole else 2), done.stderr
+    assert [folder.stat().st_ino for folder in folders] == before
+    held = {path.name for folder in folders for path in folder.iterdir()}
+    assert held == ({"lost+found", "wal"} if whole else {"lost+found"})
+    assert (tmp_path / "n3").exists() == whole
+
+
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("steps", range(4))
 def test_a_restore_that_fails_while_it_is_moved_into_place_leaves_nothing(

@@ -125,6 +125,22 @@ def test_with_nothing_left_there_is_nothing_to_recover(lost: Path) -> None:
     assert "n3: damaged log" in done.stderr.decode()
 
 
+def test_folders_elsewhere_are_moved_aside_where_they_are(lost: Path, tmp_path: Path) -> None:
+    """They may be on another file system than the cluster's file."""
+    data, elsewhere = lost / ".raftkv", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("n1", "n2", "n3"):
+        if (data / name).exists():
+            (data / name).rename(elsewhere / name)
+    text = (data / "cluster.toml").read_text()
+    (data / "cluster.toml").write_text(text.replace('data = "."', f'data = "{elsewhere}"'))
+    assert invoke_recover(data).exit_code == 0
+    assert not list(data.glob("lost-*"))
+    (moved,) = elsewhere.glob("lost-*")
+    assert {"n2", "n3", "recovered.backup"} <= {path.name for path in moved.iterdir()}
+    assert all((elsewhere / name / "wal").is_dir() for name in ("n1", "n2", "n3"))
+
+
 class Interrupted(Exception):
     """Nothing that could tidy up runs after it, as after a SIGKILL."""
 

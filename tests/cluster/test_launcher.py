@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from raftkv import config
+from raftkv.cluster import local
 from raftkv.cluster.discovery import find
 from raftkv.cluster.live import LiveFeed
+from raftkv.errors import ConfigError
 from raftkv.observe import NodeSnapshot
 from raftkv.storage import records
 from tests.support.processes import (
@@ -562,3 +564,30 @@ def test_fresh_deletes_no_file_that_somebody_wrote_by_hand(tmp_path: Path) -> No
     done = raftkv_in_process("up", "--headless", "--fresh", "--data", ".", folder=tmp_path)
     assert "was not made by 'raftkv up'" in refused(done)
     assert mine.read_text() == "# by hand\n"
+
+
+def test_fresh_empties_a_folder_that_is_a_link_and_leaves_no_half(data: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (data / "n2").rename(elsewhere)
+    (data / "n2").symlink_to(elsewhere)
+    local.prepare(data, 3, None, fresh=True)
+    assert list(elsewhere.iterdir()) == []
+    assert sorted(path.name for path in data.iterdir()) == ["cluster.toml", "n2"]
+
+
+def test_ports_in_a_file_that_somebody_wrote_by_hand_are_theirs(tmp_path: Path) -> None:
+    base, path = free_base_port(), tmp_path / "cluster.toml"
+    local.prepare(tmp_path, 1, base, fresh=False)
+    path.write_text(path.read_text().replace(local.MADE_BY_US, "# By hand."))
+    before = path.read_text()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base))
+        taken.listen()
+        with pytest.raises(ConfigError, match=f"change them yourself, or free port {base}"):
+            local.prepare(tmp_path, None, None, fresh=False)
+    with pytest.raises(ConfigError, match=r"change them yourself$"):
+        local.prepare(tmp_path, None, base + 5, fresh=False)
+    assert path.read_text() == before
+    path.write_text(before.replace(f':{base}"', ':65500"').replace("base_port", "# base_port"))
+    with pytest.raises(ConfigError, match="that is 65485 at most, found 65500"):
+        local.prepare(tmp_path, None, None, fresh=False)

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from raftkv.cluster import local
+from raftkv import config
+from raftkv.cluster import local, run_state
 from raftkv.cluster.hosting import Hosted
 from raftkv.cluster.launcher import Launcher
+from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.errors import RaftkvError
-from raftkv.wire.control import ControlRequest
+from raftkv.wire.control import ControlRequest, ControlResponse, decode_response, encode_request
 from tests.support.processes import DEADLINE_SECONDS, free_base_port
 
 LONG = 3600
@@ -144,6 +146,116 @@ def test_a_node_that_cannot_be_started_is_reported(stage: Stage) -> None:
     stage.do("kill", seconds=0)
     stage.pass_time()
     assert lines == ["node n1 was to come back, and cannot be started: n1"]
+
+
+def test_whatever_signal_ends_a_node_is_told(stage: Stage) -> None:
+    lines: list[str] = []
+    stage.launcher._report = lines.append
+    stage.process.poll, stage.process.failure = lambda: None, None  # type: ignore[attr-defined]
+    for number, name in ((9, "SIGKILL"), (40, "signal 40")):
+        stage.process.exit_code, stage.process.state = -number, "exited"
+        stage.launcher._mourned.clear()
+        stage.launcher._report_ends()
+        assert lines.pop() == f"node n1 was ended by {name}; 'raftkv chaos restart n1' brings it back"
+
+
+class Wire:
+    """A socket with one request."""
+
+    def __init__(self, request: ControlRequest) -> None:
+        self._request = encode_request(request)
+        self.answers: list[ControlResponse] = []
+
+    def poll(self, milliseconds: int) -> int:
+        return 1
+
+    def recv_multipart(self) -> list[bytes]:
+        return [b"somebody", self._request]
+
+    def send_multipart(self, parts: list[bytes]) -> None:
+        self.answers.append(decode_response(parts[1]))
+
+
+def test_a_mistake_in_answering_ends_no_cluster(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    stage.launcher._report = lines.append
+
+    def fail(request: ControlRequest) -> None:
+        raise AttributeError(request.verb)
+
+    monkeypatch.setattr(stage.launcher, "_do", fail)
+    monkeypatch.setattr(stage.launcher, "_report_ends", lambda: None)
+    wire: Any = Wire(ControlRequest(7, "processes", {}))
+    stage.launcher._serve(wire, 0.0)
+    (answer,) = wire.answers
+    assert (answer.request_id, answer.ok) == (7, False)
+    assert lines == [answer.body]
+    assert answer.body == "this is a bug in raftkv: 'processes' raised AttributeError: processes"
+
+
+@pytest.mark.parametrize("address", [(1, 2, 3, 4), ("a", "b", "c", "d"), ("tcp://127.0.0.1:0",) * 4])
+def test_a_node_whose_address_is_none_is_not_added(stage: Stage, address: tuple[Any, ...]) -> None:
+    before = stage.launcher.config.source.read_text()
+    with pytest.raises(RaftkvError, match="is no endpoint"):
+        stage.do("add_node", node="n2", address=address)
+    assert stage.launcher.config.source.read_text() == before
+
+
+@pytest.mark.parametrize("fails", ["set_aside", "_start"])
+def test_a_node_that_cannot_be_added_now_can_be_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    node = local.another_node(stage.launcher.config, "n2")
+    with monkeypatch.context() as patched:
+        patched.setattr(local if fails == "set_aside" else stage.launcher, fails, fail)
+        with pytest.raises(PermissionError):
+            stage.do("add_node", node="n2", address=node.endpoints())
+    assert [each.name for each in config.load(stage.launcher.config.source).nodes] == ["n1"]
+    stage.do("add_node", node="n2", address=node.endpoints())
+    assert [each.name for each in config.load(stage.launcher.config.source).nodes] == ["n1", "n2"]
+    assert stage.started == ["n2"]
+
+
+def test_who_starts_is_not_taken_for_who_ran_here_before(tmp_path: Path) -> None:
+    """Whoever was killed left a file whose ports may be another cluster's by now."""
+    node = RunNode("n1", *["tcp://127.0.0.1:1"] * 3)
+    RunState("before", 1, "tcp://127.0.0.1:2", (node,)).save(tmp_path)
+    assert run_state.load(tmp_path) is None
+    launcher = Launcher(tmp_path, nodes=1, base_port=free_base_port())
+    try:
+        assert local.is_locked(tmp_path)
+        assert run_state.load(tmp_path) is None
+    finally:
+        launcher._lock.release()
+
+
+def test_a_file_that_is_not_the_clusters_own_stays(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"of": "somebody else"}')
+    run_state.forget(tmp_path)
+    assert (tmp_path / "run.json").exists()
+
+
+def test_a_launcher_that_cannot_tidy_up_ends_its_nodes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = Launcher(tmp_path, nodes=1, base_port=free_base_port())
+    ended: list[bool] = []
+    monkeypatch.setattr(launcher, "_start_all", launcher.stop)
+    monkeypatch.setattr(launcher, "_end_all", lambda: ended.append(True))
+    unlink = Path.unlink
+
+    def fail(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "run.json":
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    launcher.run()
+    assert ended == [True]
+    assert not local.is_locked(tmp_path)
 
 
 def test_a_node_that_cannot_be_dropped_for_want_of_room_is_there_still(
