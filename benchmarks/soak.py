@@ -93,6 +93,8 @@ def run(part: Part) -> tuple[bool, dict[str, Any]]:
         documents = [json.loads(line) for line in done.stdout.splitlines()]
         found: dict[str, Any] = documents[0] if len(documents) == 1 else {"lines": documents}
     except json.JSONDecodeError:
+        documents = []
+    if not documents:
         print(f"FAILED with exit code {done.returncode} and no figures", flush=True)
         return False, {}
     print("| | |\n|---|---|")

@@ -21,7 +21,7 @@ import stat
 import struct
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,16 +189,25 @@ def changing(folder: Path) -> Iterator[None]:
 
 
 def write_key(folder: Path, key: Key) -> Path:
-    """Raises ``ConfigError`` where there is one already: what it opens would be lost with it."""
+    """All of it or nothing. Raises ``ConfigError``, also where there is one already: what it opens would be
+    lost with it."""
     path = folder / (key.name + SUFFIX)
+    beside = folder / f".{key.name}{SUFFIX}.new"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(key.text())
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(beside, path)
     except FileExistsError:
         raise ConfigError(f"{path} exists; choose another name, or remove it first") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(key.text())
+    finally:
+        with suppress(OSError):
+            beside.unlink()
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_no_key_is_written_over_another(folder: Path) -> None:
     with pytest.raises(ConfigError, match="exists; choose another name"):
         keys.write_key(folder, Key("alice", pair(), before.cluster))
     assert keys.load(folder / "alice.key") == before
+
+
+def test_a_key_for_which_there_is_no_room_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ConfigError, match=r"bob\.key: No space left on device"):
+            keys.write_key(folder, Key("bob", pair(), pair().public))
+    assert not list(folder.glob("*bob*"))
+    keys.write_key(folder, Key("bob", pair(), pair().public))
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666])

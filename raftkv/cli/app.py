@@ -104,9 +104,9 @@ class _Commands(TyperGroup):
             _discard_output()
             raise typer.Exit(Exit.DONE) from None
         except OSError as error:
-            # A folder that cannot be made, …
+            # A folder that cannot be made, too many open files, …
             _discard_output()
-            fail(f"{error.filename or 'output'}: {error.strerror or error}")
+            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
             raise typer.Exit(Exit.USAGE) from None
         except Exception as error:
             if isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException):

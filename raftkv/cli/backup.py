@@ -233,7 +233,9 @@ def _confirmed() -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked; pass --yes")
     try:
-        return input("type 'yes' to go on: ").strip() == "yes"
+        sys.stderr.write("type 'yes' to go on: ")
+        sys.stderr.flush()
+        return input().strip() == "yes"
     except (EOFError, ValueError):  # Ctrl-D, or what is no text
         note("")
         return False

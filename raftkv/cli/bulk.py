@@ -144,9 +144,9 @@ def dump(
         for entry in chain(first, entries):
             if json or format_ is Format.JSONL:
                 line = {"key": as_json(entry.key), "value": as_json(entry.value)}
-                emit(json_module.dumps(line, ensure_ascii=False))
+                emit(json_module.dumps(line, ensure_ascii=False), more=True)
             else:
-                emit(f"{as_field(entry.key)}\t{as_field(entry.value)}")
+                emit(f"{as_field(entry.key)}\t{as_field(entry.value)}", more=True)
 
 
 def _endpoint_of(client: Client, node: str) -> str:

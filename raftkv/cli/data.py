@@ -254,4 +254,4 @@ def entry_json(entry: Entry, keys_only: bool = False) -> dict[str, Any]:
 
 def _print_entry(entry: Entry, keys_only: bool = False) -> None:
     key = as_field(entry.key)
-    emit(key if keys_only else f"{key}\t{as_field(entry.value)}")
+    emit(key if keys_only else f"{key}\t{as_field(entry.value)}", more=True)

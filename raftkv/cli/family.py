@@ -44,17 +44,17 @@ def _adopt(whether: int) -> None:
 
 def end(
     child: subprocess.Popen[bytes], before: Collection[int] | None = None, seconds: float = END_SECONDS
-) -> None:
+) -> bool:
     """SIGTERM for the child and all that it started, SIGKILL for those that are there ``seconds`` later.
     ``before``: what ``adopting`` gave when the child was started; without it those whose parents have ended
-    are not found."""
+    are not found. Whether the child has ended: one that runs as another user by now is not ours to end."""
     family = _Family(child, before)
     try:
         family.end(signal.SIGTERM, seconds)
         family.end(signal.SIGKILL, END_SECONDS)
     finally:
         family.close()
-    child.wait()
+    return child.poll() is not None
 
 
 class _Family:
@@ -73,7 +73,8 @@ class _Family:
         told: set[int] = set()
         left = self._left()  # before the child's end makes orphans of them
         if self._child.poll() is None:
-            self._child.send_signal(number)
+            with suppress(PermissionError):
+                self._child.send_signal(number)
         left = left or self._left()
         while left:
             for pid in left - told:

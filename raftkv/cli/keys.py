@@ -45,6 +45,12 @@ def new(folder: Folder = DEFAULT_FOLDER) -> None:
 
     if (folder / keys.LIST).exists():
         raise ConfigError(f"{folder} holds keys already; choose another folder")
+    left = [name for name in (keys.CLUSTER, keys.ADMIN) if (folder / (name + keys.SUFFIX)).exists()]
+    if left:
+        raise ConfigError(
+            f"{folder} holds {' and '.join(name + keys.SUFFIX for name in left)} and no {keys.LIST!r}: put "
+            "that back, or remove what a 'keys new' that was interrupted has left"
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     pair = _pair()
     keys.write_key(folder, keys.Key(keys.CLUSTER, pair, pair.public))

@@ -95,10 +95,10 @@ def keep_alive(
         ttl = client.keep_alive(lease_id)
         while True:
             if json:
-                emit_json({"id": lease_id, "ttl": ttl})
+                emit_json({"id": lease_id, "ttl": ttl}, more=True)
             else:
-                emit(f"lease {lease_id} lives for {ttl:g} s more")
-                flush()
+                emit(f"lease {lease_id} lives for {ttl:g} s more", more=True)
+                flush(more=True)
             if once:
                 return
             threading.Event().wait(ttl / RENEWALS)

@@ -121,37 +121,41 @@ def require_stdout() -> None:
         raise ConfigError("stdout is closed; the output has nowhere to go")
 
 
-def emit(text: str, foreign: str = "surrogateescape") -> None:
+def emit(text: str, foreign: str = "surrogateescape", *, more: bool = False) -> None:
     """A line of data, on stdout; UTF-8 whatever the locale. Of names that are none, like a path's, the bytes
-    are printed as they are."""
+    are printed as they are. ``more``: it is one of many, and ``BrokenPipeError`` says that nobody reads them
+    any longer. All else is told to whoever listens, and the command goes on to end as it would."""
     require_stdout()
     rest = memoryview(text.encode("utf-8", foreign) + b"\n")
-    with _printing():
+    with _printing(more):
         while rest:  # with PYTHONUNBUFFERED a part of it may be all that is taken at once
             rest = rest[sys.stdout.buffer.write(rest) :]
 
 
-def flush() -> None:
+def flush(more: bool = False) -> None:
     if sys.stdout is not None:
-        with _printing():
+        with _printing(more):
             sys.stdout.flush()
 
 
 @contextmanager
-def _printing() -> Iterator[None]:
+def _printing(more: bool) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise  # whoever read it has had enough
+    except BrokenPipeError:  # whoever read it has had enough
+        if more:
+            raise
+        discard(sys.stdout)
     except OSError as error:
         raise Unprinted(
             f"the output cannot be written: {error.strerror or error}; what was asked for may be done"
         ) from None
 
 
-def emit_json(document: Any) -> None:
-    emit(json.dumps(document, ensure_ascii=False), "backslashreplace")  # JSON's own escape for such a name
-    flush()
+def emit_json(document: Any, *, more: bool = False) -> None:
+    # JSON's own escape for such a name
+    emit(json.dumps(document, ensure_ascii=False), "backslashreplace", more=more)
+    flush(more)
 
 
 def argument_bytes(text: str) -> bytes:

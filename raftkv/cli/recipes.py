@@ -127,10 +127,10 @@ def _listen(election: Election, json: bool) -> None:
     holder: Entry | None
     for holder in election.observe():
         if json:
-            emit_json({"leader": None if holder is None else as_json(holder.value)})
+            emit_json({"leader": None if holder is None else as_json(holder.value)}, more=True)
         else:
-            emit("" if holder is None else as_text(holder.value))
-            flush()
+            emit("" if holder is None else as_text(holder.value), more=True)
+            flush(more=True)
 
 
 def _announce(name: str, token: int, json: bool) -> None:
@@ -175,7 +175,7 @@ def _run(command: list[str], held: Lock, name: str) -> int:
 
 def _see_out(
     child: subprocess.Popen[bytes],
-    end: Callable[[], None],
+    end: Callable[[], bool],
     command: str,
     held: Lock,
     name: str,
@@ -186,20 +186,28 @@ def _see_out(
         with suppress(subprocess.TimeoutExpired):
             return _exit_code(child.wait(LOOK_SECONDS))
         if not held.held:
-            end()
-            fail(f"lock {name} was lost: its lease has ended; {command} was ended")
+            how = "was ended" if end() else "cannot be ended, and goes on"
+            fail(f"lock {name} was lost: its lease has ended; {command} {how}")
             return Exit.NO
     note(f"raftkv: waiting for {command} to end")
     if told[0] != signal.SIGINT:
-        end()
-        return _exit_code(child.wait())
+        return _exit_code(child.wait()) if end() else _outlast(child, command, held, name)
     # A terminal has told the command as well. It says how it ends, unless it takes long or is told once more.
     deadline = time.monotonic() + family.END_SECONDS
     while len(told) == 1 and time.monotonic() < deadline:
         with suppress(subprocess.TimeoutExpired):
             return _exit_code(child.wait(LOOK_SECONDS))
-    end()
-    return 130
+    return 130 if end() else _outlast(child, command, held, name)
+
+
+def _outlast(child: subprocess.Popen[bytes], command: str, held: Lock, name: str) -> int:
+    """What cannot be ended keeps the lock for as long as it goes on."""
+    note(f"raftkv: {command} cannot be ended; lock {name} is kept until it ends")
+    while held.held:
+        with suppress(subprocess.TimeoutExpired):
+            return _exit_code(child.wait(LOOK_SECONDS))
+    fail(f"lock {name} was lost: its lease has ended; {command} goes on")
+    return Exit.NO
 
 
 def _interrupt(number: int) -> None:

@@ -52,7 +52,7 @@ def shell(
         try:
             if sys.stdin is None:
                 raise ConfigError("stdin is closed; there are no commands to read")
-            if sys.stdin.isatty():
+            if sys.stdin.isatty() and sys.stdout.isatty():  # or a prompt would be taken for data
                 _converse(client)
             else:
                 _obey()
@@ -84,8 +84,8 @@ def _converse(client: Client) -> None:
             break
         _carry_out(words)
     if readline:
-        path = _history_file()
         with suppress(OSError):  # a home that cannot be written to is no reason to fail
+            path = _history_file()
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             readline.write_history_file(str(path))
 
@@ -124,7 +124,11 @@ def _carry_out(words: list[str]) -> int:
 
 
 def _history_file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    """Raises ``OSError`` where there is no home."""
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    except RuntimeError as error:  # neither HOME nor an entry among the users
+        raise FileNotFoundError(str(error)) from None
     return Path(state) / "raftkv" / "history"
 
 

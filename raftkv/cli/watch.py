@@ -62,9 +62,9 @@ def _print(event: Event, json: bool) -> None:
             document |= {"version": event.version, "lease": event.lease}
         if event.previous:
             document["previous"] = as_json(event.previous.value)
-        emit_json(document)
+        emit_json(document, more=True)
     elif event.version:
-        emit(f"put\t{as_field(event.key)}\t{as_field(event.value)}")
+        emit(f"put\t{as_field(event.key)}\t{as_field(event.value)}", more=True)
     else:
-        emit(f"delete\t{as_field(event.key)}")
-    flush()
+        emit(f"delete\t{as_field(event.key)}", more=True)
+    flush(more=True)

@@ -8,6 +8,7 @@ import socket
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -56,7 +57,7 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
             return
         yield from _ports(alive)
         yield from _members(alive, target)
-        yield from _one_leader(alive, len(views))
+        yield from _one_leader(alive)
         yield from _lag(alive)
         # Only of those that answered: each silent one would cost its whole patience at every look.
         answering = {name: target.controls[name] for name, view in views.items() if view}
@@ -133,14 +134,18 @@ def _listens(endpoint: str) -> bool:
         return False
 
 
-def _one_leader(alive: list[NodeSnapshot], nodes: int) -> Iterator[Finding]:
+def _one_leader(alive: list[NodeSnapshot]) -> Iterator[Finding]:
     term = max(view.term for view in alive)
     leaders = [view.name for view in alive if view.leads and view.term == term]
-    followers = [view for view in alive if view.leader in leaders and view.term == term]
-    if len(leaders) == 1 and len(followers) > nodes // 2:
-        yield Finding(Verdict.OK, f"{leaders[0]} leads term {term}, {len(followers)} of {nodes} agree")
+    voters = {member.name for member in _newest(alive).members if member.part != "learner"}
+    followers = [
+        view for view in alive if view.leader in leaders and view.term == term and view.name in voters
+    ]
+    agree = f"{len(followers)} of {len(voters)} voters agree"
+    if len(leaders) == 1 and len(followers) > len(voters) // 2:
+        yield Finding(Verdict.OK, f"{leaders[0]} leads term {term}, {agree}")
     elif leaders:
-        text = f"{', '.join(leaders)} claims to lead term {term}, but {len(followers)} of {nodes} agree"
+        text = f"{', '.join(leaders)} claims to lead term {term}, but {agree}"
         yield Finding(Verdict.BAD, text)
     else:
         yield Finding(Verdict.BAD, f"nobody leads in term {term}: writes and fresh reads wait")
@@ -235,7 +240,8 @@ def _disk(folder: Path) -> Iterator[Finding]:
         yield Finding(Verdict.BAD, f"cannot write and sync in {folder}: {error.strerror}")
         return
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
     median, worst = statistics.median(times), max(times)
     verdict = Verdict.OK if median < SYNC_SLOW_MS else Verdict.WARNING
     yield Finding(verdict, f"one fdatasync takes {median:.2f} ms (longest of {SYNCS}: {worst:.2f})")

@@ -123,7 +123,7 @@ class Launcher:
                 socket.setsockopt(zmq.LINGER, 200)
                 socket.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)
                 try:
-                    socket.bind(self.endpoint)
+                    self._bind(socket)
                     self._start_all()
                     self._save_state()
                     self.started.set()
@@ -131,8 +131,6 @@ class Launcher:
                     self._await_leader(socket)
                     while not self._stopping:
                         self._serve(socket, POLL_SECONDS)
-                except zmq.ZMQError as error:
-                    raise LaunchError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
                 finally:
                     run_state.remove(self._data)
                     self._end_all()
@@ -141,6 +139,12 @@ class Launcher:
             self._lock.release()
 
     # -- start and end
+
+    def _bind(self, socket: zmq.Socket[bytes]) -> None:
+        try:
+            socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            raise LaunchError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
 
     def _start_all(self) -> None:
         for node in self.config.nodes:

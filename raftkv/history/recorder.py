@@ -16,6 +16,9 @@ from raftkv.history.operations import Key, Op, Operation, Result, Value, to_json
 RECORDED_MAX = 5_000_000
 """Some gigabytes. Past it recording fails aloud: a history with holes would accuse the innocent."""
 
+SPARED = 10_000
+"""Operations for those who end before the bound."""
+
 
 class Recorder:
     def __init__(self, *, recorded_max: int = RECORDED_MAX) -> None:
@@ -28,6 +31,11 @@ class Recorder:
 
     def __len__(self) -> int:
         return len(self._operations)
+
+    @property
+    def nearly_full(self) -> bool:
+        """Time to come to an end: there is room for some last words."""
+        return len(self._operations) >= self._recorded_max - SPARED
 
     def invoke(
         self,

@@ -31,7 +31,7 @@ def main(data: str, nodes: str, base_port: str) -> None:
         for target in (await_end, say_ready):
             threading.Thread(target=target, daemon=True).start()
         launcher.run()
-    except RaftkvError as error:
+    except (RaftkvError, OSError) as error:
         print(error, flush=True)
         raise SystemExit(1) from None
 

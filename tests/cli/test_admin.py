@@ -209,7 +209,7 @@ def is_found_healthy(cluster: LocalCluster) -> None:
     assert done.returncode == 0, lines
     assert all(line.startswith(("ok ", "warning ")) for line in lines)
     assert "all 3 nodes answer" in lines[0]
-    assert any("leads term" in line and "3 of 3 agree" in line for line in lines)
+    assert any("leads term" in line and "3 of 3 voters agree" in line for line in lines)
     assert any("fdatasync" in line for line in lines)
     assert "ok       every node that answers listens on all of its ports" in lines
     assert any("and the cluster name the same 3 nodes" in line for line in lines)

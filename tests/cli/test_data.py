@@ -243,6 +243,9 @@ def test_a_reader_that_has_had_enough_is_no_failure(cluster: LocalCluster, unbuf
         )
         os.close(writer)
         assert (done.returncode, done.stderr) == (0, b""), arguments
+    for arguments, code in ((["delete", "pipe/none"], 1), (["cas", "pipe/key", "y", "z"], 1)):
+        refused = run_with(arguments, folder, shell='"$@" | true; exit "${PIPESTATUS[0]}"')
+        assert refused.returncode == code, "what has been decided is told, whoever reads it"
     piped = run_with(["scan"], folder, shell='"$@" | head -c 3; exit "${PIPESTATUS[0]}"')
     assert (piped.returncode, len(piped.stdout), piped.stderr) == (0, 3, b"")
 

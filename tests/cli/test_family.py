@@ -161,6 +161,49 @@ def test_a_command_that_has_ended_is_left_alone() -> None:
         assert child.returncode == 0
 
 
+def test_a_command_that_cannot_be_ended_keeps_its_lock(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that runs as another user by then."""
+    monkeypatch.setattr(family, "END_SECONDS", 0.05)
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Foreign(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def send_signal(self, number: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(subprocess, "Popen", Foreign)
+    end = family.end
+
+    def end_and_wait_for_it(child: subprocess.Popen[bytes], before: Any) -> bool:
+        ended = end(child, before, seconds=0.05)
+        os.kill(started[0].pid, signal.SIGKILL)  # its own time has come
+        return ended
+
+    monkeypatch.setattr(family, "end", end_and_wait_for_it)
+    assert status_under_a_lock("sleep", "600") == 128 + signal.SIGKILL
+    assert "sleep cannot be ended; lock x is kept until it ends" in capsys.readouterr().err
+
+
+def test_a_command_that_cannot_be_ended_goes_on_without_the_lock_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lost:
+        held, token = False, 1
+
+    monkeypatch.setattr(family, "end", lambda *_: False)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: child)
+        assert recipes._run(["sleep", "600"], cast(Lock, Lost()), "x") == 1
+        assert "its lease has ended; sleep cannot be ended, and goes on" in capsys.readouterr().err
+        child.kill()
+
+
 def status_under_a_lock(*command: str) -> int:
     """With the handlers of signals that ``raftkv lock`` has, which are put back."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from raftkv.cli.app import app
 from raftkv.kv.clock import ClockStep
 from raftkv.kv.commands import Command, Op, encode_flat
 from raftkv.kv.transactions import Step
@@ -164,3 +168,22 @@ def test_what_is_no_log_is_told_in_one_line(tmp_path: Path, arguments: list[str]
     assert done.returncode == 2
     assert complaint in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_log_that_may_not_be_looked_at_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listdir = os.listdir
+
+    def closed(path: Any) -> list[str]:
+        if "n1" in Path(path).parts:  # pathlib looks in the same way
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listdir(path)
+
+    for name in ("n1", "n2"):
+        write_log(tmp_path, name, 3)
+    monkeypatch.setattr(os, "listdir", closed)
+    done = CliRunner().invoke(app, ["inspect", "verify", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "n1/wal: Permission denied; not verified" in done.stderr
+    assert "n2" in done.stdout

@@ -266,4 +266,7 @@ def test_only_a_yes_is_one(
     raw = io.BytesIO(typed.encode("utf-8", "surrogateescape"))
     monkeypatch.setattr(sys, "stdin", Terminal(raw, encoding="utf-8"))
     assert backup._confirmed() is sure
-    assert "Traceback" not in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert printed.err.startswith("type 'yes' to go on: ")
+    assert printed.out == "", "which is for data"

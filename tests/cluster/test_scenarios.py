@@ -162,6 +162,26 @@ def test_a_story_that_ends_well_is_cleared_up(cluster: Cluster) -> None:
     ]
 
 
+def test_what_cannot_be_told_or_taken_back_keeps_nothing_else_from_being_mended(cluster: Cluster) -> None:
+    """As when 'head' has read enough of the story."""
+
+    class Deaf(Story):
+        def command(self, text: str) -> None:
+            raise BrokenPipeError
+
+    def fail() -> None:
+        raise Unavailable("n4 cannot be removed")
+
+    def act(stage: Stage) -> None:
+        stage.afterwards(lambda: cluster.done.append(("taken back",)))
+        stage.afterwards(fail)
+        stage.chaos.kill("n3", module.FAULT_SECONDS)
+
+    with pytest.raises(Unavailable, match="n4 cannot be removed"):
+        play(scenario(act), TARGET, Deaf())
+    assert cluster.done == [*MENDED[:2], ("taken back",), MENDED[2]]
+
+
 def test_what_does_not_hold_fails_and_is_mended(cluster: Cluster) -> None:
     act = kill_and(lambda stage: stage.check("n3 answers", lambda: (False, "silence"), 0.05))
     with pytest.raises(ScenarioFailed, match=r"^n3 answers: not so; found silence$") as caught:

@@ -150,11 +150,13 @@ def _take_back(stage: Stage, launcher: str, name: str) -> None:
     """The cluster is as it was before; raises when that cannot be."""
     stage.controls.pop(name, None)
     members = Members(stage.control, stage.controls, MEND_SECONDS)
-    if any(row.name == name for row in members.rows()):
+    removed = any(row.name == name for row in members.rows())
+    if removed:
         members.remove(name)
-        stage.did(f"raftkv members remove {name}")
     with suppress(RaftkvError):
         LocalNodes(stage.control, launcher).drop(name)
+    if removed:
+        stage.did(f"raftkv members remove {name}")
 
 
 MINORITY_PARTITION = Scenario(

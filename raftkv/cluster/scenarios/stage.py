@@ -327,7 +327,8 @@ class Stage:
             raise ScenarioFailed("the cluster is whole again", "; ".join(lacking))
 
     def clear_up(self) -> None:
-        """Mend everything, take back what was done, delete what was written. Raises ``Unavailable``."""
+        """Mend everything, take back what was done, delete what was written. Raises ``Unavailable``, and what
+        kept something from being taken back, or told, once the rest is done."""
         self._mending = True
         deadline = time.monotonic() + MEND_SECONDS
         lacking = ["not tried"]
@@ -343,9 +344,17 @@ class Stage:
                     f"the cluster is not whole again after {MEND_SECONDS:g} s: {'; '.join(lacking)}. Try "
                     f"'raftkv chaos heal --all'; every fault ends by itself within {FAULT_SECONDS:g} s"
                 )
-        self.narrator.command(command)
-        while self._afterwards:
-            self._afterwards.pop()()
+        failures: list[Exception] = []
+        for undo in (lambda: self.narrator.command(command), *reversed(self._afterwards), self._delete_keys):
+            try:
+                undo()
+            except Exception as error:
+                failures.append(error)
+        self._afterwards.clear()
+        if failures:
+            raise next((error for error in failures if isinstance(error, RaftkvError)), failures[0])
+
+    def _delete_keys(self) -> None:
         try:
             self.client.delete_prefix(PREFIX)
         except ClientError as error:

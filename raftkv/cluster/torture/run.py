@@ -125,7 +125,10 @@ class Torture:
             load.begin()
             load.work(begun + CALM_SECONDS)
             striker.start()
-            load.work(begun + options.seconds)
+            while load.now() < begun + options.seconds and not load.history.nearly_full:
+                load.work(min(begun + options.seconds, load.now() + 1.0))
+            if load.history.nearly_full:
+                self._note(f"the history is as long as it may be: {len(load.history):,} operations")
             self._striking.clear()
             hosted.check()
             self._finish(load, nemesis, striker, controls, tenants)
