@@ -29,8 +29,9 @@ STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
-RELINK_SECONDS = 2.0
-"""Without a connection; then a new one is begun."""
+RELINK_SECONDS, RELINK_SECONDS_MAX = 2.0, 30.0
+"""Without a connection; then a new one is begun, and has twice as long: over a long way the handshake takes
+several round trips."""
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
@@ -87,24 +88,26 @@ class ZmqLink(ZmqPort):
     """The way to a peer. ZeroMQ connects again by itself when a connection breaks, but not when the other end
     knows another key or none, or is no node at all; a node that can be talked to may be there later."""
 
-    __slots__ = ("_endpoint", "_failing_since")
+    __slots__ = ("_endpoint", "_failing_since", "_relink_seconds")
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
         super().__init__(socket)
         self._endpoint = endpoint
         self._failing_since = 0.0
         """Since when no frame has left, or no new connection was begun; 0 while they leave."""
+        self._relink_seconds = RELINK_SECONDS
         socket.connect(endpoint)
 
     def send(self, frame: Sequence[bytes]) -> bool:
         if super().send(frame):
-            self._failing_since = 0.0
+            self._failing_since, self._relink_seconds = 0.0, RELINK_SECONDS
             return True
         now = time.monotonic()
         if not self._failing_since:
             self._failing_since = now
-        elif now - self._failing_since >= RELINK_SECONDS:
+        elif now - self._failing_since >= self._relink_seconds:
             self._failing_since = now
+            self._relink_seconds = min(2 * self._relink_seconds, RELINK_SECONDS_MAX)
             self.socket.disconnect(self._endpoint)
             self.socket.connect(self._endpoint)
         return False

@@ -57,8 +57,10 @@ class Call:
         "sent_at",
         "sequence",
         "session",
+        "size",
         "started",
         "target",
+        "tries",
         "uncertain",
         "why",
     )
@@ -84,7 +86,11 @@ class Call:
         self.request: Request | None = None
         self.asked: str | None = None
         """Whose answer is waited for; None: it was never sent, was refused, or waits to be sent again."""
+        self.tries = 0
+        """How often it was asked again, for want of an answer."""
         self.uncertain = False
+        self.size = 0
+        """Bytes in the request."""
         self.started = 0.0
         self.sent_at = 0.0
         self.why = ""

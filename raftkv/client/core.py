@@ -24,6 +24,7 @@ from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.framing import bytes_in
 from raftkv.client.keeping import Keeper
+from raftkv.client.patience import RESEND_SECONDS, Patience
 from raftkv.client.peers import GREETING, Peer, Peers
 from raftkv.client.watching import Watches
 from raftkv.errors import (
@@ -47,10 +48,6 @@ a leader that hands over is followed by another within milliseconds, then twice 
 SILENCE_SECONDS = 0.15
 """Without a word while requests are open, a node counts as silent. A leader under full load answers
 something every few milliseconds; the price of being wrong is one HELLO to each node."""
-DESERT_SECONDS = 0.6
-"""Silent for this long, the leader may be out of our reach only: another node can forward."""
-RESEND_SECONDS = 1.0
-"""A request open for this long is sent again: a follower may have lost it on the way to the leader."""
 BUSY_SECONDS = 0.02
 """Before a request is sent again that was refused for overload."""
 LOOK_SECONDS = 1e-6
@@ -71,6 +68,8 @@ class ClientCore:
         self._held: dict[Session, deque[Call]] = {}
         """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
         self._now = -1.0
+        self._patience = Patience()
+        self._resend_due = -math.inf
         self._retries: list[tuple[float, int, Call]] = []
         self._overdue_at = math.inf
         """No open call's time is up before that."""
@@ -231,6 +230,10 @@ class ClientCore:
         peer = self._peers[self._target]
         return now - peer.owing_since if peer.calls else 0.0
 
+    @property
+    def _open_bytes(self) -> int:
+        return 0 if self._target is None else self._peers[self._target].open_bytes
+
     def _send_hellos(self, now: float) -> None:
         self._hello_due = now + self._hello_gap
         self._hello_gap = min(2 * self._hello_gap, HELLO_SECONDS)
@@ -267,8 +270,12 @@ class ClientCore:
             self._target = leader
         elif leader != self._target and silent >= SILENCE_SECONDS:
             self._move_to(leader, now)
-        elif leader == self._target and silent >= DESERT_SECONDS and endpoint != leader:
-            self._move_to(endpoint, now)
+        elif (
+            leader == self._target
+            and endpoint != leader
+            and silent >= self._patience.desert(self._open_bytes)
+        ):
+            self._leave_to(endpoint, now)
         self._hello_gap = HELLO_SECONDS_MIN
         waiting, self._waiting = self._waiting, {}
         for call in waiting.values():
@@ -288,20 +295,26 @@ class ClientCore:
         self._target = endpoint
         moved = [call for call in left.calls.values() if call.target is None]
         for call in moved:
-            self._peers.take_back(call)
-            call.uncertain = True
-            self._dispatch(call, now)
+            self._ask_again(call, now)
+
+    def _leave_to(self, endpoint: str, now: float) -> None:
+        """As ``_move_to``, but for want of patience: that one leads."""
+        assert self._target is not None
+        for call in self._peers[self._target].calls.values():
+            call.tries += 1
+        self._patience.moved()
+        self._move_to(endpoint, now)
 
     def _leave_silent_target(self, now: float) -> None:
         """Where nobody names another leader the target stays; where nobody but us hears it, it goes."""
-        if self._target is not None and self._silent_for(now) >= DESERT_SECONDS:
+        if self._target is not None and self._silent_for(now) >= self._patience.desert(self._open_bytes):
             heard_lately = [
                 endpoint
                 for endpoint, peer in self._peers.items()
                 if endpoint != self._target and peer.hello and now - peer.hello_at < SILENCE_SECONDS
             ]
             if heard_lately:
-                self._move_to(heard_lately[0], now)
+                self._leave_to(heard_lately[0], now)
 
     # -- one call
 
@@ -353,6 +366,7 @@ class ClientCore:
         code = response.code
         if code == _OK or code == Code.COMPARE_FAILED:
             call.response = response
+            self._patience.answered(call, now)
             self._finish(call)
         elif error := final_error(code, response.detail):
             self._finish(call, error)
@@ -406,20 +420,26 @@ class ClientCore:
         call.done(call)
 
     def _resend(self, now: float) -> None:
-        """What a node has owed for long is asked again: here or, if we have left that node, elsewhere.
-        Calls stand in the order in which they were sent, so the oldest comes first."""
+        """What a node has owed for long is asked again: here or, if we have left that node, elsewhere."""
+        if now < self._resend_due:
+            return
+        due = now + RESEND_SECONDS  # whatever is asked from now on is not due before
         for peer in self._peers.values():
-            stale = []
-            for call in peer.calls.values():
-                if now - call.sent_at < RESEND_SECONDS:
-                    break
-                stale.append(call)
-            for call in stale:
-                self._peers.take_back(call)
-                call.uncertain = True
+            for call in list(peer.calls.values()):
+                call_due = call.sent_at + self._patience.resend(call, peer.open_bytes)
+                if now < call_due:
+                    due = min(due, call_due)
+                    continue
                 if call.anywhere:
                     call.target = ANY_NODE
-                self._dispatch(call, now)
+                call.tries += 1
+                self._ask_again(call, now)
+        self._resend_due = due
+
+    def _ask_again(self, call: Call, now: float) -> None:
+        self._peers.take_back(call)
+        call.uncertain = True
+        self._dispatch(call, now)
 
     def _release_held(self, now: float) -> None:
         """Those that the window has come to, however many wait behind them; some may have ended meanwhile."""

@@ -23,7 +23,17 @@ SILENT_SECONDS = 1.5
 class Peer:
     """What is known of one endpoint."""
 
-    __slots__ = ("calls", "hello", "hello_at", "outbox", "owing_since", "refusal", "stranger_at", "to_greet")
+    __slots__ = (
+        "calls",
+        "hello",
+        "hello_at",
+        "open_bytes",
+        "outbox",
+        "owing_since",
+        "refusal",
+        "stranger_at",
+        "to_greet",
+    )
 
     def __init__(self) -> None:
         self.hello: HelloDetail | None = None
@@ -32,6 +42,8 @@ class Peer:
         """When it was last heard, or asked what it owes."""
         self.calls: dict[int, Call] = {}
         """That it owes an answer to: those whose ``asked`` it is, in the order of their ``sent_at``."""
+        self.open_bytes = 0
+        """In the requests of those."""
         self.outbox = Outbox()
         self.to_greet = False
         self.stranger_at = -math.inf
@@ -65,12 +77,15 @@ class Peers(dict[str, Peer]):
             peer.owing_since = now
         peer.calls[call.request_id] = call
         peer.outbox.put(call.request, size)
-        call.asked, call.sent_at = endpoint, now
+        peer.open_bytes += size
+        call.asked, call.sent_at, call.size = endpoint, now, size
 
     def take_back(self, call: Call) -> None:
         """Nobody's answer to it is waited for any more, though it may still come."""
         if call.asked is not None:
-            del self[call.asked].calls[call.request_id]
+            peer = self[call.asked]
+            del peer.calls[call.request_id]
+            peer.open_bytes -= call.size
             call.asked = None
 
     def refuse(self, endpoint: str, why: str) -> None:

@@ -20,8 +20,11 @@ from raftkv.wire.client import RESPONSE_BYTES_MAX
 FRAMES_QUEUED_MAX = 1000
 AS_IF_LOST = (zmq.EAGAIN, errno.EMFILE, errno.ENFILE)
 """A full queue, or no descriptor left for a socket: as if the frame were lost on its way."""
-RENEW_SECONDS = 2.0
-"""Of silence, at least; then whoever was asked is asked over a new connection."""
+RENEW_SECONDS, RENEW_SECONDS_MAX = 2.0, 16.0
+"""Of silence; then whoever was asked is asked over a new connection, which has twice as long: over a long way
+the handshake takes several round trips. One that has brought something may be bringing what is large."""
+LOOK_SECONDS = 1.0
+"""Between two looks for the silent."""
 _NOBLOCK, _EVENTS, _POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
 
 
@@ -36,10 +39,9 @@ class Transport:
         self._endpoints: dict[object, str] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
         self._key = key
-        self._asked: set[str] = set()
-        """Endpoints that something was sent to since they were last heard."""
-        self._suspects: set[str] = set()
-        """Those that had been asked by the last look, and have not been heard since."""
+        self._asked: dict[str, float] = {}
+        """Endpoints that were sent something and not heard since, and when that was."""
+        self._renew_seconds: dict[str, float] = {}
         self._looked_at = 0.0
         self._poller = zmq.Poller()
         self._waker = Waker()
@@ -62,7 +64,7 @@ class Transport:
         now = time.monotonic()
         core.on_time(now)
         self.flush()
-        if now - self._looked_at >= RENEW_SECONDS:
+        if now - self._looked_at >= LOOK_SECONDS:
             self._renew_the_silent(now)
 
     def wake(self) -> None:
@@ -75,8 +77,8 @@ class Transport:
     def _drain(self, socket: zmq.Socket[bytes]) -> None:
         endpoint = self._endpoints[socket]
         now = time.monotonic()
-        self._asked.discard(endpoint)
-        self._suspects.discard(endpoint)
+        self._asked.pop(endpoint, None)
+        self._renew_seconds[endpoint] = RENEW_SECONDS_MAX
         with suppress(zmq.Again):
             while True:
                 self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
@@ -89,7 +91,7 @@ class Transport:
             try:
                 socket = self._sockets.get(endpoint) or self._connected(endpoint)
                 socket.send(frame, zmq.NOBLOCK)
-                self._asked.add(endpoint)
+                self._asked.setdefault(endpoint, time.monotonic())
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
                     raise
@@ -137,17 +139,19 @@ class Transport:
         """ZeroMQ connects again by itself, but not after it has met something that is no node, or a node that
         knows another key, and that may have changed."""
         self._looked_at = now
-        for endpoint in list(self._suspects):
-            self._forget(endpoint)
-        self._suspects = set(self._asked)
+        for endpoint, since in list(self._asked.items()):
+            patience = self._renew_seconds.get(endpoint, RENEW_SECONDS)
+            if now - since >= patience:
+                self._forget(endpoint)
+                self._renew_seconds[endpoint] = min(2 * patience, RENEW_SECONDS_MAX)
 
     def _forget_the_gone(self) -> None:
         for endpoint in self._sockets.keys() - self.core.endpoints:
             self._forget(endpoint)
+            self._renew_seconds.pop(endpoint, None)
 
     def _forget(self, endpoint: str) -> None:
-        self._asked.discard(endpoint)
-        self._suspects.discard(endpoint)
+        self._asked.pop(endpoint, None)
         socket = self._sockets.pop(endpoint)
         del self._endpoints[socket]
         self._poller.unregister(socket)

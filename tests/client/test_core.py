@@ -12,14 +12,13 @@ import pytest
 from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.core import (
     BUSY_SECONDS,
-    DESERT_SECONDS,
     HELLO_SECONDS,
     LOOK_SECONDS,
-    RESEND_SECONDS,
     SILENCE_SECONDS,
     ClientCore,
 )
 from raftkv.client.framing import FRAME_REQUESTS_MAX
+from raftkv.client.patience import DESERT_SECONDS, RESEND_SECONDS
 from raftkv.client.peers import SILENT_SECONDS, Peers
 from raftkv.client.watching import Watch
 from raftkv.errors import (

@@ -351,7 +351,7 @@ CLIENT = (
         "a write that was left at a silent node is reported as not done",
         "35",
         Edit(ClientCore._move_to, "call.uncertain = True", "pass"),
-        Edit(ClientCore._resend, "call.uncertain = True", "pass"),
+        Edit(ClientCore._ask_again, "call.uncertain = True", "pass"),
     ),
     _client(
         "leader-change-counts-as-unsent",
@@ -397,7 +397,7 @@ CLIENT = (
         "request-never-resent",
         "a request that got lost behind a living node is waited for until its deadline",
         "",
-        Edit(ClientCore._resend, "now - call.sent_at < RESEND_SECONDS", "True"),
+        Edit(ClientCore._resend, "now < call_due", "True"),
     ),
     _client(
         "silent-node-not-left",
