@@ -8,6 +8,7 @@ import threading
 import pytest
 from textual import events
 from textual.command import CommandPalette
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
 
 from raftkv.observe import DiskFault, Earlier, Event, LinkFault
@@ -366,6 +367,47 @@ async def test_another_height_keeps_what_is_read_and_follows_where_it_followed()
             await running.pilot.resize_terminal(80, height)
             await running.push(event(height, "n2", "LeaderChanged", term=height, leader_id="n2"))
             assert log.scroll_offset.y == 0
+
+
+async def test_a_terminal_that_grows_in_steps_goes_on_following() -> None:
+    """As it does where more panes appear when it is wider: the log is high for a moment, and then less so."""
+
+    def line(number: int) -> Event:
+        return event(number, "n1", "LeaderChanged", START + number / 100, term=number, leader_id="n2")
+
+    async with session([*healthy(), *map(line, range(1, 121))]) as running:
+        await running.until_shown("term 120")
+        for number, (width, height) in enumerate(
+            ((160, 50), (80, 24), (120, 40), (80, 24), (200, 60)), start=121
+        ):
+            log = running.app.query_one("#overview-events", EventLog)
+            log.scroll_to(y=log.max_scroll_y // 2, animate=False, immediate=True, force=True)  # clamped there
+            await running.pilot.resize_terminal(width, height)
+            await running.push(line(number))
+            await running.until(lambda log=log: log.scroll_offset.y == log.max_scroll_y > 0)  # type: ignore[misc]
+
+
+async def test_the_wheel_leaves_the_newest_line_and_comes_back_to_it() -> None:
+    def line(number: int) -> Event:
+        return event(number, "n1", "LeaderChanged", START + number / 100, term=number, leader_id="n2")
+
+    async with session([*healthy(), *map(line, range(1, 61))]) as running:
+        await running.until_shown("term 60")
+        log = running.app.query_one("#overview-events", EventLog)
+        log.post_message(turned(MouseScrollUp, log))
+        await running.until(lambda: log.scroll_offset.y < log.max_scroll_y)
+        place = log.scroll_offset.y
+        await running.push(line(61))
+        assert log.scroll_offset.y == place
+        while log.scroll_offset.y < log.max_scroll_y:
+            log.post_message(turned(MouseScrollDown, log))
+            await running.pilot.pause()
+        await running.push(line(62))
+        await running.until_shown("term 62")
+
+
+def turned(kind: type[MouseScrollUp | MouseScrollDown], widget: EventLog) -> MouseScrollUp | MouseScrollDown:
+    return kind(widget, 1, 1, 0, 0, 0, False, False, False, 1, 1)
 
 
 async def test_what_a_node_cut_off_repeats_neither_fills_the_event_log_nor_moves_what_is_read() -> None:

@@ -31,8 +31,8 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._source: tuple[LogLine, ...] | None = None
         self._entries: tuple[LogLine, ...] = ()
         self._rows: tuple[Row, ...] = ()
-        self._end = 0
-        """How far down it is, as far as is known."""
+        self._following = True
+        """Until somebody scrolls. A new size moves what is shown, too, and nobody wanted that."""
         self._total = 0
         self._filter = ""
         self._origin = datetime.min
@@ -62,14 +62,14 @@ class EventLog(ScrollView, Styled, can_focus=False):
         self._origin, self._name_width = frame.times.origin, name_width(frame.state)
         self._names = frame.state.names
         top = self.scroll_offset.y
-        follow = self._at_the_end or total < self._total
+        follow = self._following or self._at_the_end or total < self._total
         read = self._rows[top] if top < len(self._rows) else None
         self._entries, self._total = entries, total
         self._rows = folded(entries)
         self.virtual_size = Size(self.size.width, len(self._rows))
-        self._end = self.max_scroll_y
+        self._following = follow
         if follow:
-            self._go(self._end)
+            self._go(self.max_scroll_y)
         elif read:
             self._go(_place(self._rows, read))
         self.refresh()
@@ -77,6 +77,12 @@ class EventLog(ScrollView, Styled, can_focus=False):
     def turn(self, way: str) -> None:
         page, here = self.size.height, self.scroll_offset.y
         self._go({"page_up": here - page, "page_down": here + page, "home": 0}.get(way, self.max_scroll_y))
+        self._following = self._at_the_end
+
+    def on_mouse_scroll_up(self) -> None:
+        self._following = False
+
+    on_mouse_scroll_down = on_scroll_to = on_scroll_up = on_scroll_down = on_mouse_scroll_up
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._settle)  # only then is it known how far down the end is
@@ -89,13 +95,12 @@ class EventLog(ScrollView, Styled, can_focus=False):
 
     @property
     def _at_the_end(self) -> bool:
-        """Of what there is, or of what there was before the terminal became less high."""
-        return self.scroll_offset.y >= min(self._end, self.max_scroll_y)
+        """Or on its way there."""
+        return self.scroll_target_y >= self.max_scroll_y
 
     def _settle(self) -> None:
-        follow, self._end = self._at_the_end, self.max_scroll_y
-        if follow:
-            self._go(self._end)
+        if self._following:
+            self._go(self.max_scroll_y)
 
     def _go(self, y: int) -> None:
         # Forced: until the scrollbar is drawn, Textual holds that there is nothing to scroll.
