@@ -68,6 +68,11 @@ class _Commands(TyperGroup):
         return self.commands.get(name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[:1] == ["help"]:
+            if len(args) == 1:
+                typer.echo(ctx.get_help())
+                raise typer.Exit
+            args = [args[1], "--help"]
         found = super().resolve_command(ctx, args)
         options = args[: args.index("--")] if "--" in args else args
         if found[0] not in SILENT and not HELP.intersection(options):
@@ -119,11 +124,18 @@ class _Commands(TyperGroup):
 
 def _tell_usage(error: click.UsageError) -> NoReturn:
     """In one line as well. Raises ``typer.Exit``, or the error itself where it asks for the help text."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         raise error
-    path, text = error.ctx.command_path, " ".join(error.format_message().split()).rstrip(".")
-    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
-        text += ", and '--' goes before arguments that begin with a dash"
+    text = " ".join(error.format_message().split()).rstrip(".")
+    if error.ctx is None:  # of an option that lacks its value, or has one that it does not take
+        fail(f"{text[:1].lower()}{text[1:]}; 'raftkv help COMMAND' explains the options")
+        raise typer.Exit(Exit.USAGE)
+    path = error.ctx.command_path
+    if isinstance(error, click.NoSuchOption):
+        if error.ctx.parent is None:
+            text = f"no such option: {error.option_name}; those of a command go after it"
+        elif not error.option_name.startswith("--"):
+            text += ", and '--' goes before arguments that begin with a dash"
     if isinstance(error.ctx.command, click.Group):
         more = f"'{path} --help' lists what there is"
     else:

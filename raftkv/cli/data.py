@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
-from raftkv.cli.output import Exit, argument_bytes, as_field, as_json, as_text, emit, emit_json, note
+from raftkv.cli.output import (
+    Exit,
+    argument_bytes,
+    as_field,
+    as_json,
+    as_text,
+    emit,
+    emit_bytes,
+    emit_json,
+    note,
+)
 from raftkv.cli.reading import read, stdin
 from raftkv.errors import ConfigError, InvalidRequest
 
@@ -58,17 +68,25 @@ def get(
         int, typer.Option("--revision", metavar="N", help="As it was then; 0: now.", min=0)
     ] = 0,
     stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Exactly the value's bytes: no newline, and no base64.")
+    ] = False,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print the value of KEY and a newline; exit 1 and print nothing when there is none."""
+    """Print the value of KEY and a newline; exit 1 and print nothing when there is none.
+
+    A value that is no UTF-8 is printed as 'base64:' and its base64.
+    """
     from raftkv.kv.ranges import prefix_end
 
     if (key is None) == (prefix is None):
-        raise ConfigError("give either a KEY or --prefix")
+        raise ConfigError("give either a KEY or --prefix P, which prints all keys that begin with P")
+    if raw and (json or prefix is not None):
+        raise ConfigError("--raw is for the value of one KEY, and not for --json or --prefix")
     target = find_target(endpoints, config, data)
     if prefix is not None:
         with connect(target, timeout) as client:
@@ -87,6 +105,8 @@ def get(
         raise typer.Exit(Exit.NO)
     if json:
         emit_json({**entry_json(entry), "revision": entry.revision})
+    elif raw:
+        emit_bytes(entry.value)
     else:
         emit(as_text(entry.value))
 

@@ -161,7 +161,7 @@ def _resize_running(folder: Path, nodes: int) -> bool:
         if sum(row.part == "voter" for row in members.rows()) == nodes:
             return False  # a second 'up' of the same cluster, which is refused
         resize(members, local, nodes, note)
-    note(f"the cluster in {folder} has {nodes} voters")
+    note(f"the cluster in {folder} has {nodes} voter{'s' if nodes > 1 else ''}")
     return True
 
 

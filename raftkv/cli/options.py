@@ -60,12 +60,15 @@ def find_target(endpoints: str | None, config: Path | None, data: Path | None) -
 
 def where_it_was_looked_for() -> str:
     """What a message adds when nobody answers: where that cluster was found, and what to do."""
-    from raftkv.cluster.discovery import SAY_WHERE
+    from raftkv.cluster.discovery import DEFAULT_CONFIG, DEFAULT_DATA, SAY_WHERE
 
     if not _found:
         return ""
+    source = _found.source
+    if source == str(DEFAULT_CONFIG):
+        source += f", as no cluster runs in {DEFAULT_DATA}"
     doubt = f"; the key of {_found.key.name} may be another cluster's" if _found.key else ""
-    return f" (found through {_found.source}). Start the cluster, or {SAY_WHERE}{doubt}"
+    return f" (found through {source}). Start the cluster, or {SAY_WHERE}{doubt}"
 
 
 def find_whole_cluster(

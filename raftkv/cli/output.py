@@ -125,8 +125,12 @@ def emit(text: str, foreign: str = "surrogateescape", *, more: bool = False) -> 
     """A line of data, on stdout; UTF-8 whatever the locale. Of names that are none, like a path's, the bytes
     are printed as they are. ``more``: it is one of many, and ``BrokenPipeError`` says that nobody reads them
     any longer. All else is told to whoever listens, and the command goes on to end as it would."""
+    emit_bytes(text.encode("utf-8", foreign) + b"\n", more=more)
+
+
+def emit_bytes(data: bytes, *, more: bool = False) -> None:
     require_stdout()
-    rest = memoryview(text.encode("utf-8", foreign) + b"\n")
+    rest = memoryview(data)
     with _printing(more):
         while rest:  # with PYTHONUNBUFFERED a part of it may be all that is taken at once
             rest = rest[sys.stdout.buffer.write(rest) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import shlex
@@ -14,7 +15,7 @@ import typer
 
 from raftkv.cli import options
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_target
-from raftkv.cli.output import as_text, note
+from raftkv.cli.output import Exit, as_text, note
 from raftkv.cli.reading import commands_from_stdin
 from raftkv.errors import ConfigError
 
@@ -82,7 +83,8 @@ def _converse(client: Client) -> None:
             continue
         if words[:1] in (["exit"], ["quit"]):
             break
-        _carry_out(words)
+        if _carry_out(words) == Exit.NO and words[0] == "get":
+            note("(no such key)")
     if readline:
         with suppress(OSError):  # a home that cannot be written to is no reason to fail
             path = _history_file()
@@ -111,10 +113,14 @@ def _carry_out(words: list[str]) -> int:
     if not words:
         return 0
     if words == ["help"]:
-        note("commands: " + " ".join(COMMANDS) + "; 'COMMAND --help' explains one")
+        note("commands: " + " ".join(COMMANDS) + "; 'help COMMAND' explains one")
         return 0
+    if words[0] == "help":
+        words = [words[1], "--help"]
     if words[0] not in (*COMMANDS, "set"):
-        note(f"raftkv: no command {words[0]!r} here; 'help' lists them")
+        close = difflib.get_close_matches(words[0], COMMANDS, 1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        note(f"raftkv: no command {words[0]!r} here; {meant}'help' lists them")
         return 2
     try:
         app(words, prog_name="raftkv", standalone_mode=True)

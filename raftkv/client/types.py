@@ -19,19 +19,28 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class DeleteResult:
+    """True where there was something to delete."""
+
     revision: int
     deleted: int
+
+    def __bool__(self) -> bool:
+        return self.deleted > 0
 
 
 @dataclass(frozen=True, slots=True)
 class CasResult:
-    """``current`` is what stood in the way of a failed compare; None when the key was absent.
+    """True where it succeeded. ``current`` is what stood in the way of a failed compare; None when the key
+    was absent.
 
     A value over 1 KiB may come back empty from a retried compare."""
 
     succeeded: bool
     revision: int
     current: KeyValue | None
+
+    def __bool__(self) -> bool:
+        return self.succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +67,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class TxnResult:
-    """``results`` has one for each operation of the branch that was taken: None of a put, how many keys went
-    of a delete, an ``Entry`` or None of a get, a ``Page`` of a range, another of these of a transaction."""
+    """True where all compares held. ``results`` has one for each operation of the branch that was taken: None
+    of a put, how many keys went of a delete, an ``Entry`` or None of a get, a ``Page`` of a range, another of
+    these of a transaction."""
 
     succeeded: bool
     revision: int
     results: tuple[Any, ...]
+
+    def __bool__(self) -> bool:
+        return self.succeeded
 
 
 class EventType(StrEnum):

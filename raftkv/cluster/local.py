@@ -53,8 +53,8 @@ class FolderLock:
                 time.sleep(_LOCK_PAUSE_SECONDS)  # 'is_locked' of another command holds it for a moment
         os.close(self._fd)
         raise LaunchError(
-            f"a cluster is running in {data} already; stop it with 'raftkv down --data {data}' "
-            "or choose another folder with --data"
+            f"a cluster is running in {data} already: 'raftkv tui --data {data}' shows it, "
+            f"'raftkv down --data {data}' stops it; or choose another folder with --data"
         )
 
     def release(self) -> None:

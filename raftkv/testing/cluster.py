@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raftkv.errors import LaunchError, RaftkvError
+from raftkv.errors import InvalidRequest, LaunchError, RaftkvError
 
 if TYPE_CHECKING:
     from raftkv.client import AsyncClient, Client
@@ -116,19 +117,22 @@ class LocalCluster:
     def _first_word(self) -> str:
         assert self._host is not None
         assert self._host.stdout is not None
-        # A reader of its own, as a pipe cannot be waited for with a deadline everywhere.
-        words: list[str] = []
         stdout = self._host.stdout
-        reader = threading.Thread(target=lambda: words.append(stdout.readline().strip()), daemon=True)
-        reader.start()
-        reader.join(START_SECONDS)
-        return words[0] if words else f"no leader after {START_SECONDS:g} s"
+        poll = select.poll()
+        poll.register(stdout, select.POLLIN)
+        if not poll.poll(START_SECONDS * 1000):
+            return f"no leader after {START_SECONDS:g} s"
+        return stdout.readline().strip()
 
-    def stop(self) -> None:
-        """End every process, close every client made here, remove a temporary folder."""
+    def close_clients(self) -> None:
+        """All that ``client`` has made."""
         for client in self._clients:
             client.close()
         self._clients.clear()
+
+    def stop(self) -> None:
+        """End every process, close every client made here, remove a temporary folder."""
+        self.close_clients()
         if self._chaos:
             self._chaos.close()
             self._chaos = None
@@ -167,7 +171,8 @@ class LocalCluster:
         return Path(found)
 
     def client(self, timeout: float = WAIT_SECONDS) -> Client:
-        """A client of this cluster, closed when the cluster stops."""
+        """A client of this cluster, closed when the cluster stops; where it is pytest's ``raftkv_cluster``,
+        after the test."""
         from raftkv.client import Client
 
         client = Client(self.endpoints, timeout)
@@ -222,41 +227,88 @@ class LocalCluster:
 
     # -- faults
 
-    def kill(self, node: str) -> None:
+    # ``seconds``: until it ends by itself; without it when it is healed.
+
+    def kill(self, node: str, seconds: float | None = None) -> None:
         """SIGKILL; it stays down until ``restart``."""
-        self._break().kill(node, None)
+        self._break().kill(node, seconds)
+
+    def stop_node(self, node: str, seconds: float | None = None) -> None:
+        """SIGTERM: it hands over, and ends."""
+        self._break().stop(node, seconds)
 
     def restart(self, node: str) -> None:
         self._break().restart(node)
 
-    def pause(self, node: str) -> None:
+    def pause(self, node: str, seconds: float | None = None) -> None:
         """SIGSTOP, as a long pause of a virtual machine."""
-        self._break().pause(node, None)
+        self._break().pause(node, seconds)
 
     def resume(self, node: str) -> None:
         self._break().resume(node)
 
+    def transfer(self, node: str) -> None:
+        """Have the leader hand over to that node."""
+        self._break().transfer(node)
+
     def partition(self, *groups: Sequence[str], seconds: float | None = None) -> None:
         """Cut the links between groups of nodes, both ways; whoever is in none forms one more. Clients still
-        reach everybody. ``seconds``: until it heals by itself."""
+        reach everybody. Raises ``InvalidRequest`` for a name where a list of names is meant."""
+        for group in groups:
+            if isinstance(group, str):
+                raise InvalidRequest(
+                    f"a group is a list of names, as in partition([{group!r}]), not {group!r}"
+                )
         self._break().partition(groups, seconds)
 
     def isolate(self, node: str, seconds: float | None = None) -> None:
         """Cut one node off from all others."""
         self._break().isolate(node, seconds)
 
+    def bridge(self, node: str, seconds: float | None = None) -> None:
+        """Two halves that hear each other through that node alone."""
+        self._break().bridge(node, seconds)
+
+    def ring(self, seconds: float | None = None) -> None:
+        """Everybody hears its two neighbours and nobody else."""
+        self._break().ring(seconds)
+
     def link(
-        self, sender: str, to: str, *, drop: float = 0.0, delay_ms: float = 0.0, block: bool = False
+        self,
+        sender: str,
+        to: str,
+        *,
+        drop: float = 0.0,
+        delay_ms: float = 0.0,
+        jitter_ms: float = 0.0,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+        block: bool = False,
+        seconds: float | None = None,
     ) -> None:
-        """Spoil one direction of one link: ``drop`` is the share of frames that are lost."""
+        """Spoil one direction of one link: ``drop``, ``duplicate``, ``reorder`` are shares of its frames."""
         from raftkv.observe import LinkFault
 
-        fault = LinkFault(block=block, drop=drop, delay_ms=delay_ms)
-        self._break().link(sender, to, fault, None)
+        fault = LinkFault(block, drop, delay_ms, jitter_ms, duplicate, reorder)
+        self._break().link(sender, to, fault, seconds)
 
-    def clock(self, node: str, rate: float) -> None:
+    def disk(
+        self,
+        node: str,
+        *,
+        slow_ms: float = 0.0,
+        full: bool = False,
+        fail: bool = False,
+        seconds: float | None = None,
+    ) -> None:
+        """Make each write of a node's disk slower, or let it find no room, or fail, which ends the node."""
+        from raftkv.observe import DiskFault
+
+        self._break().disk(node, DiskFault(slow_ms, full, fail), seconds)
+
+    def clock(self, node: str, rate: float, seconds: float | None = None) -> None:
         """Let a node's time pass ``rate`` times as fast."""
-        self._break().clock(node, rate, None)
+        self._break().clock(node, rate, seconds)
 
     def heal(self) -> None:
         """Mend links, disks and clocks, resume what is paused and restart what is down."""

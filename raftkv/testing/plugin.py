@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raftkv.testing.cluster import LocalCluster
 
 READY_SECONDS = 30.0
+SCOPES = ("session", "package", "module")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +31,16 @@ def _scope(fixture_name: str, config: pytest.Config) -> str:
     return str(config.getini("raftkv_scope"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    from raftkv.config import NODES_MAX
+
+    scope, nodes = str(config.getini("raftkv_scope")), str(config.getini("raftkv_nodes"))
+    if scope not in SCOPES:
+        raise pytest.UsageError(f"raftkv_scope: expected one of {', '.join(SCOPES)}, found {scope!r}")
+    if not nodes.isdecimal() or not 1 <= int(nodes) <= NODES_MAX:
+        raise pytest.UsageError(f"raftkv_nodes: expected a number from 1 to {NODES_MAX}, found {nodes!r}")
+
+
 @pytest.fixture(scope=_scope)  # type: ignore[arg-type]  # of a narrower type than any text from a file
 def raftkv_shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     """The cluster as the last test has left it."""
@@ -40,8 +51,9 @@ def raftkv_shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalClust
 
 
 @pytest.fixture
-def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> LocalCluster:
-    """A running cluster without faults, keys or leases, which the test may break."""
+def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """A running cluster without faults, keys or leases, which the test may break. Clients that the test has
+    made with it are closed after it."""
     from raftkv.client import Client
     from raftkv.errors import LeaseNotFound
 
@@ -53,7 +65,8 @@ def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> LocalCluster:
             with suppress(LeaseNotFound):  # it may end by itself just now
                 client.revoke(lease.id)
         client.delete_prefix("")
-    return cluster
+    yield cluster
+    cluster.close_clients()
 
 
 @pytest.fixture

@@ -148,6 +148,14 @@ def test_what_is_no_utf8_goes_in_as_it_is_and_comes_out_as_base64(cluster: Local
     assert quiet(cluster.run("delete", b"bin/\xff\xfe")) == b"1\n"
 
 
+def test_what_was_put_comes_out_byte_for_byte_if_it_is_to(cluster: LocalCluster) -> None:
+    value = bytes(range(256)) * 500
+    cluster.ok("put", "raw", "-", stdin=value)
+    assert cluster.ok("get", "raw", "--raw") == value
+    assert refused(invoke(cluster, "get", "raw", "--raw", "--json"), 2).startswith("--raw is for the value")
+    assert "--prefix P" in refused(invoke(cluster, "get", "--raw"), 2)
+
+
 def test_values_are_empty_or_begin_with_a_dash_or_look_like_base64(cluster: LocalCluster) -> None:
     assert quiet(invoke(cluster, "put", "odd/empty", "")) == b"OK\n"
     assert quiet(invoke(cluster, "get", "odd/empty")) == b"\n"

@@ -97,6 +97,12 @@ def test_every_option_and_argument_is_explained(path: tuple[str, ...]) -> None:
             assert not parts[1].startswith("["), line
 
 
+def test_help_is_a_command_as_well() -> None:
+    assert invoke("help").stdout == invoke("--help").stdout
+    assert invoke("help", "put").stdout == invoke("put", "--help").stdout
+    assert "no such command 'bogus'" in invoke("help", "bogus").stderr
+
+
 def test_version_and_no_arguments() -> None:
     version = invoke("--version")
     assert (version.exit_code, version.stdout, version.stderr) == (0, f"raftkv {__version__}\n", "")
@@ -117,7 +123,10 @@ def test_version_and_no_arguments() -> None:
         (["get", "a", "b", "c"], "got unexpected extra arguments (b c); usage: raftkv get"),
         (["get", "--timeout", "x", "a"], "invalid value for '--timeout': 'x' is not a valid float; usage:"),
         (["bogus"], "no such command 'bogus'; 'raftkv --help' lists what there is"),
-        (["--bogus"], "no such option: --bogus; 'raftkv --help' lists what there is"),
+        (["--bogus"], "no such option: --bogus; those of a command go after it; 'raftkv --help' lists what"),
+        (["--json", "get", "a"], "no such option: --json; those of a command go after it; 'raftkv --help'"),
+        (["get", "a", "--prefix"], "option '--prefix' requires an argument; 'raftkv help COMMAND' explains"),
+        (["get", "a", "--json=1"], "option '--json' does not take a value; 'raftkv help COMMAND' explains"),
         (["staus"], "no such command 'staus'. Did you mean 'status'?; 'raftkv --help' lists"),
         (["chaos", "kil"], "no such command 'kil'. Did you mean 'kill'?; 'raftkv chaos --help' lists"),
     ],

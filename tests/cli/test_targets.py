@@ -97,8 +97,8 @@ def test_that_nobody_answers_says_where_the_nodes_were_found_and_what_to_do(else
     """The file that lies here names a cluster that nobody has started."""
     named_file(elsewhere, "cluster", 9)
     advice = (
-        " (found through cluster.toml). Start the cluster, or say where it is with --endpoints, "
-        "RAFTKV_ENDPOINTS, --config or --data"
+        " (found through cluster.toml, as no cluster runs in .raftkv). Start the cluster, or say where it "
+        "is with --endpoints, RAFTKV_ENDPOINTS, --config or --data"
     )
     asked = "no node answered in time: nothing happened; asked tcp://127.0.0.1:10"
     for arguments, told in (

@@ -61,6 +61,17 @@ def test_a_client_is_a_dict(raftkv_client: Client) -> None:
             action()
 
 
+def test_what_did_not_succeed_is_false(raftkv_client: Client) -> None:
+    """Or a lock that is made of one of them would be held by everybody."""
+    assert raftkv_client.cas("a", None, "1")
+    assert not raftkv_client.cas("a", None, "2")
+    assert raftkv_client.txn([txn.exists("a")], [txn.put("b", "1")])
+    assert not raftkv_client.txn([txn.absent("a")], [txn.put("b", "2")])
+    assert raftkv_client.delete("a")
+    assert not raftkv_client.delete("a")
+    assert not raftkv_client.delete_prefix("nothing/")
+
+
 def test_many_requests_are_in_flight_together(raftkv_client: Client) -> None:
     futures = [raftkv_client.submit(requests.put(f"k{number}", "v")) for number in range(500)]
     revisions = [future.result(DEADLINE_SECONDS).revision for future in futures]

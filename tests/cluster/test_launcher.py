@@ -581,6 +581,7 @@ def test_ports_in_a_file_that_somebody_wrote_by_hand_are_theirs(tmp_path: Path) 
     path.write_text(path.read_text().replace(local.MADE_BY_US, "# By hand."))
     before = path.read_text()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", base))
         taken.listen()
         with pytest.raises(ConfigError, match=f"change them yourself, or free port {base}"):

@@ -312,7 +312,10 @@ class Stage:
                 if len(member.address) > 2:
                     self.controls.setdefault(member.name, member.address[2])
         self.chaos = Chaos(replace(self._target, controls=self.controls), ORDER_SECONDS)
-        lacking = self._await_health(HEALTHY_SECONDS)
+        lacking = self._await_health(0.0)
+        if lacking:
+            self.narrator.say(f"Wait for a healthy cluster: {'; '.join(lacking)}.")
+            lacking = self._await_health(HEALTHY_SECONDS)
         if lacking:
             raise Unavailable(
                 f"scenario {scenario.name} needs a healthy cluster: {'; '.join(lacking)}. Mend it with "
