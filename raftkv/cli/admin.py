@@ -72,7 +72,7 @@ def transfer(
                 raise OutcomeUnknown(f"{node} does not lead after {timeout:g} s; it was told to, and may yet")
             if left <= 0:
                 raise Unavailable(
-                    f"{node} does not lead within {timeout:g} s; nobody does, or it is too slow"
+                    f"{node} does not lead within {timeout:g} s; nobody that answers does, or it is too slow"
                 )
             if leader and not leader.transferee:
                 may_happen = True

@@ -68,7 +68,7 @@ def list_members(
         return
     led = any(row.leads for row in rows)
     if not led:
-        note("nobody leads; this is what the node of the highest term says")
+        note("no node that answers leads; this is what the node of the highest term says")
     names = [row.name + "*" * row.leads for row in rows]
     width = max([4, *map(len, names)])
     emit(f"{'NAME':<{width}}  {'PART':<8}  {'LAG':>9}  CLIENT")

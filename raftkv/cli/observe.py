@@ -44,7 +44,7 @@ def status(
     json: Json = False,
 ) -> None:
     """A table of the nodes: role, term, leader, log positions, faults. Exit 3 when none answers."""
-    from raftkv.observe import leader_of
+    from raftkv.observe import leader_of, no_leader
 
     target = find_whole_cluster(endpoints, config, data, timeout)
     found = _snapshots(target, min(timeout, ANSWER_SECONDS))
@@ -54,7 +54,10 @@ def status(
         emit_json(status_document(found))
         return
     gone = {} if all(found.values()) else _gone(target)
-    emit(_table(found, leader_of(found.values()), gone))
+    leader = leader_of(found.values())
+    emit(_table(found, leader, gone))
+    if leader is None:
+        note(no_leader(found.values()))
 
 
 def info(
@@ -239,8 +242,6 @@ def _table(
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    if leader is None:
-        note("no leader")
     return "\n".join(line.rstrip() for line in lines)
 
 

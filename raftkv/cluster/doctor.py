@@ -16,7 +16,7 @@ from pathlib import Path
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.config import is_loopback
-from raftkv.observe import NodeSnapshot
+from raftkv.observe import NodeSnapshot, no_leader
 
 SYNCS = 20
 SYNC_SLOW_MS = 20.0
@@ -83,9 +83,12 @@ def _reachable(
 
 
 def _why_silent(control: str) -> str:
-    if _listens(control):
+    refusal = _refusal(control)
+    if refusal is None:
         return f"something listens on {control}, so it is paused or hangs, or another program has its port"
-    return f"nothing listens on {control}, so it does not run"
+    if isinstance(refusal, ConnectionRefusedError):
+        return f"nothing listens on {control}, so it does not run"
+    return f"{control} cannot be reached from here ({refusal.strerror or refusal}); it may run"
 
 
 def _ports(alive: list[NodeSnapshot]) -> Iterator[Finding]:
@@ -126,12 +129,17 @@ def _newest(alive: list[NodeSnapshot]) -> NodeSnapshot:
 
 
 def _listens(endpoint: str) -> bool:
+    return _refusal(endpoint) is None
+
+
+def _refusal(endpoint: str) -> OSError | None:
+    """Why no connection can be made; None: one can."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
-            return True
-    except OSError:
-        return False
+            return None
+    except OSError as error:
+        return error
 
 
 def _one_leader(alive: list[NodeSnapshot]) -> Iterator[Finding]:
@@ -147,6 +155,8 @@ def _one_leader(alive: list[NodeSnapshot]) -> Iterator[Finding]:
     elif leaders:
         text = f"{', '.join(leaders)} claims to lead term {term}, but {agree}"
         yield Finding(Verdict.BAD, text)
+    elif any(view.leader for view in alive if view.term == term):
+        yield Finding(Verdict.WARNING, no_leader(alive))
     else:
         yield Finding(Verdict.BAD, f"nobody leads in term {term}: writes and fresh reads wait")
 

@@ -23,6 +23,7 @@ from raftkv.observe.snapshot import (
     PeerSnapshot,
     ProcessSnapshot,
     leader_of,
+    no_leader,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "describe_raw",
     "from_raft",
     "leader_of",
+    "no_leader",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,13 @@ from raftkv.cli.output import Exit
 from raftkv.cluster import control
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.discovery import Target, find
-from raftkv.cluster.doctor import Verdict, _folders
+from raftkv.cluster.doctor import Verdict, _folders, _one_leader, _why_silent
 from raftkv.cluster.members import LocalNodes
 from raftkv.cluster.ourselves import own_command
 from raftkv.errors import OutcomeUnknown, Unavailable
+from raftkv.observe import no_leader
 from tests.cli.asserting import Done, await_leader, invoke, ok, refused, status
+from tests.cluster.test_scenarios import view
 from tests.support.processes import (
     DEADLINE_SECONDS,
     LocalCluster,
@@ -119,7 +122,9 @@ def test_a_lock_that_is_lost_with_the_cluster_exits_as_a_lost_lock(tmp_path: Pat
         complaint = refused(raftkv("put", "a", "1", "--timeout", "2", folder=tmp_path), 3)
         assert complaint == "the cluster has no leader in time: nothing happened"
         members = cluster.run("members", "list")
-        assert members.stderr == b"nobody leads; this is what the node of the highest term says\n"
+        assert (
+            members.stderr == b"no node that answers leads; this is what the node of the highest term says\n"
+        )
         heads = [line.split()[:3] for line in members.stdout.decode().splitlines()[1:]]
         assert heads == [[name, "voter", "?"] for name in ("n1", "n2", "n3")], "nobody knows who lags"
 
@@ -196,6 +201,33 @@ def test_the_doctor_finds_folders_that_were_deleted_under_their_nodes(tmp_path: 
     assert found.what.startswith(f"n2 runs, and its data folder {tmp_path}/n2 is gone")
     elsewhere = [replace(view, client_endpoint="tcp://10.0.0.1:7401") for view in views]
     assert list(_folders(elsewhere, tmp_path)) == []
+
+
+def test_a_leader_that_only_we_cannot_reach_is_not_said_to_be_none() -> None:
+    followers = [view(name, leader="n1", term=7) for name in ("n2", "n3")]
+    text = "n1 does not answer here, and leads term 7 by the word of n2, n3"
+    assert no_leader([None, *followers]) == text
+    assert [(each.verdict, each.what) for each in _one_leader(followers)] == [(Verdict.WARNING, text)]
+    lost = [view(name, leader=None, term=8) for name in ("n2", "n3")]
+    assert no_leader([followers[0], lost[0]]) == "no leader"
+    ((verdict, what),) = [(each.verdict, each.what) for each in _one_leader(lost)]
+    assert (verdict, what) == (Verdict.BAD, "nobody leads in term 8: writes and fresh reads wait")
+
+
+def test_a_node_out_of_reach_is_not_said_to_be_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        assert "nothing listens on" in _why_silent(f"tcp://127.0.0.1:{port}")
+
+    def silent(*_: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", silent)
+    assert (
+        _why_silent("tcp://10.0.0.1:1")
+        == "tcp://10.0.0.1:1 cannot be reached from here (timed out); it may run"
+    )
 
 
 def test_the_doctor_finds_a_healthy_cluster_healthy(cluster: LocalCluster) -> None:
