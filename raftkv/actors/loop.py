@@ -86,8 +86,8 @@ def run_node(
             peer_port=peer,
             # An identity a link: where a node has taken over another's port, both links may lead there, and
             # a ROUTER hears only the last of two that call themselves the same.
-            connect=lambda to, endpoint: _connect(
-                context, endpoint, f"{config.name}/{me.name}/{to}", gatekeeper
+            connect=lambda to, endpoint, urgent: _connect(
+                context, endpoint, f"{config.name}/{me.name}/{to}" + "/urgent" * urgent, gatekeeper
             ),
             control_port=control,
             status_port=status,

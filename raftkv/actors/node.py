@@ -66,7 +66,7 @@ class NodeWorld:
     random: random.Random
     client_port: Port
     peer_port: Port
-    connect: Callable[[NodeId, str], Port]
+    connect: Callable[[NodeId, str, bool], Port]
     """Opens the way to a peer's endpoint."""
     control_port: Port
     status_port: Port

@@ -8,11 +8,12 @@ configuration does not know yet, can be answered.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from raftkv.actors.link import Link
 from raftkv.actors.messages import (
     Expelled,
     Frames,
@@ -57,38 +58,11 @@ FRAME_BYTES_SOFT_MAX = 4 << 20
 """A frame is closed once it holds this much; one item more still fits below the hard limit."""
 
 
-class Link:
-    """The way to one peer."""
-
-    __slots__ = (
-        "disowned_at",
-        "dropped",
-        "endpoint",
-        "expires",
-        "fault",
-        "generation",
-        "introduced_at",
-        "outbox",
-        "port",
-        "sent",
-    )
-
-    def __init__(self, endpoint: str, port: Port) -> None:
-        self.endpoint = endpoint
-        self.port = port
-        self.outbox: list[Item] = []
-        self.introduced_at = self.disowned_at = -math.inf
-        self.fault: LinkFault | None = None
-        self.expires: float | None = None
-        self.generation = 0
-        self.sent = 0
-        self.dropped = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _Delayed:
     to: NodeId
     frame: bytes
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +79,9 @@ class PeersActor:
         me: NodeConfig,
         incarnation: str,
         boot: int,
-        connect: Callable[[NodeId, str], Port],
+        connect: Callable[[NodeId, str, bool], Port],
     ) -> None:
-        """``connect`` opens the way to a peer's endpoint."""
+        """``connect`` opens the way to a peer's endpoint, or a second one beside it (True)."""
         self._context = context
         self._node_id = me.name
         self._cluster = config.name
@@ -144,7 +118,7 @@ class PeersActor:
                 self._open_links()
             case _Delayed():
                 self._delayed -= 1
-                self._transmit(message.to, message.frame)
+                self._transmit(message.to, message.frame, message.urgent)
             case SetLinkFault():
                 self._set_fault(message)
             case _Expired():
@@ -162,11 +136,16 @@ class PeersActor:
             if link.outbox and now - link.introduced_at >= INTRODUCTION_SECONDS:
                 link.introduced_at = now
                 link.outbox.insert(0, self._introduction)
+            if link.outbox:
+                hears = self._roster.boot_of(name)
+                urgent = link.take_urgent(now)
+                if urgent:
+                    frame = wire.encode(self._cluster, me, incarnation, name, self._boot, urgent, hears)
+                    self._send_frame(name, frame, urgent=True)
             # Several frames only where a turn has much to say: each stays far below the limit of
             # one frame, and a fault hits them one by one.
             while link.outbox:
                 part, link.outbox = _split(link.outbox)
-                hears = self._roster.boot_of(name)
                 frame = wire.encode(self._cluster, me, incarnation, name, self._boot, part, hears)
                 self._send_frame(name, frame)
 
@@ -184,15 +163,13 @@ class PeersActor:
         if endpoint is None or (link and link.endpoint == endpoint):
             return link
         for other in [name for name, other in self._links.items() if other.endpoint == endpoint]:
-            self._links.pop(other).port.close()  # whoever was there before
+            self._links.pop(other).close()  # whoever was there before
         if link:
-            link.port.close()
-            link.endpoint, link.port = endpoint, self._connect(name, endpoint)
-            link.introduced_at = -math.inf
+            link.move(endpoint, partial(self._connect, name, endpoint))
         else:
             if len(self._links) >= LINKS_MAX and not self._close_needless():
                 return None
-            link = self._links[name] = Link(endpoint, self._connect(name, endpoint))
+            link = self._links[name] = Link(endpoint, partial(self._connect, name, endpoint))
         return link
 
     def _close_needless(self) -> bool:
@@ -200,7 +177,7 @@ class PeersActor:
         needed = self._roster.names()
         for name, link in self._links.items():
             if name not in needed:
-                link.port.close()
+                link.close()
                 del self._links[name]
                 return True
         return False
@@ -293,21 +270,21 @@ class PeersActor:
             size += len(command)
         link.outbox.append(Forward(tuple(part)))
 
-    def _send_frame(self, to: NodeId, frame: bytes) -> None:
+    def _send_frame(self, to: NodeId, frame: bytes, urgent: bool = False) -> None:
         link = self._links[to]
         fault = link.fault
         if fault is None:
-            self._transmit(to, frame)
+            self._transmit(to, frame, urgent)
             return
         chance = self._context.random.random
         if fault.block or (fault.drop and chance() < fault.drop):
             link.dropped += 1
             return
-        self._send_through(fault, to, frame)
+        self._send_through(fault, to, frame, urgent)
         if fault.duplicate and chance() < fault.duplicate:
-            self._send_through(fault, to, frame)
+            self._send_through(fault, to, frame, urgent)
 
-    def _send_through(self, fault: LinkFault, to: NodeId, frame: bytes) -> None:
+    def _send_through(self, fault: LinkFault, to: NodeId, frame: bytes, urgent: bool) -> None:
         """One copy, held back as the fault says."""
         chance = self._context.random.random
         delay = 0.0
@@ -317,18 +294,18 @@ class PeersActor:
         if fault.reorder and chance() < fault.reorder:
             held_back, delay = True, delay + chance() * REORDER_SECONDS_MAX
         if not held_back:
-            self._transmit(to, frame)
+            self._transmit(to, frame, urgent)
         elif self._delayed >= DELAYED_FRAMES_MAX:
             self._links[to].dropped += 1
         else:
             self._delayed += 1
-            self._context.set_timer("peers", delay, _Delayed(to, frame))
+            self._context.set_timer("peers", delay, _Delayed(to, frame, urgent))
 
-    def _transmit(self, to: NodeId, frame: bytes) -> None:
+    def _transmit(self, to: NodeId, frame: bytes, urgent: bool) -> None:
         link = self._links.get(to)
         if link is None:
             return  # a frame that was held up, to somebody who is gone
-        if link.port.send((frame,)):
+        if link.send(frame, urgent, self._context.now()):
             link.sent += 1
         else:
             link.dropped += 1

@@ -134,7 +134,7 @@ class Machine:
                 random=rng,
                 client_port=self.ports["gateway"],
                 peer_port=self.ports["peers"],
-                connect=lambda to, endpoint: SimPort(self._link(to, endpoint)),
+                connect=lambda to, endpoint, _: SimPort(self._link(to, endpoint)),
                 control_port=self.ports["control"],
                 status_port=_listened_to(SimPort(lambda frame: world.on_status(name, frame))),
                 disk=self.disk,
