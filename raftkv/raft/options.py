@@ -13,7 +13,7 @@ class RaftOptions:
     election_ticks_max: int = 60
     heartbeat_ticks: int = 5
     append_bytes_max: int = 1 << 20
-    """One append, or the one entry in it that is larger. Heartbeats do not wait behind it (``actors.link``)."""
+    """One append, or the one entry in it that is larger. Heartbeats need not wait behind it (``Link``)."""
     inflight_messages_max: int = 64
     inflight_bytes_max: int = 8 << 20
     """Per peer: what a slow or dead follower can make the leader queue (PITFALLS 39)."""
