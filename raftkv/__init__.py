@@ -15,19 +15,28 @@ the contracts, ``docs/architecture.md`` the reasons)::
     config, errors, types
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raftkv import errors as errors
+    from raftkv import recipes as recipes
+    from raftkv import txn as txn
     from raftkv.client import AsyncClient as AsyncClient
     from raftkv.client import Client as Client
 
 __version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "errors", "recipes", "txn"]
 
 
 def __getattr__(name: str) -> Any:
-    """``raftkv.Client`` and ``raftkv.AsyncClient``; imported when asked for, as a node needs neither."""
+    """Those of ``__all__`` are imported when they are asked for: a node needs none of them."""
     if name in ("Client", "AsyncClient"):
-        from raftkv import client
-
-        return getattr(client, name)
+        return getattr(import_module("raftkv.client"), name)
+    if name in __all__:
+        return import_module(f"raftkv.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -85,7 +85,7 @@ def delete_prefix(prefix: Bytes) -> Request[DeleteResult]:
 
 
 def cas(key: Bytes, expected: Bytes | None, value: Bytes) -> Request[CasResult]:
-    wanted = None if expected is None else to_bytes(expected)
+    wanted = None if expected is None else to_bytes(expected, "a value")
     return Request((Op.COMPARE_AND_SET, to_key(key), wanted, to_value(value)), _compared, True)
 
 
@@ -291,15 +291,17 @@ def to_wait(value: Any) -> float | None:
     return None if value > WAIT_SECONDS_MAX else max(0.0, float(value))
 
 
-def to_bytes(value: Bytes) -> bytes:
+def to_bytes(value: Bytes, what: str = "a key") -> bytes:
+    if type(value) is bytes:
+        return value
     if isinstance(value, str):
         try:
             return value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InvalidRequest(f"no text: {value[error.start]!r} has no place in UTF-8") from None
-    if not isinstance(value, bytes):
-        raise InvalidRequest(f"expected bytes or text, found {type(value).__name__}")
-    return value if type(value) is bytes else bytes(value)  # no serialiser knows what else it may be
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise InvalidRequest(f"{what} is bytes or text, not {shown(value)}")
+    return bytes(value)  # no serialiser knows what else it may be
 
 
 def to_watched(key: Bytes, end: Bytes | None) -> tuple[bytes, bytes]:
@@ -328,6 +330,6 @@ def to_key(key: Bytes) -> bytes:
 
 
 def to_value(value: Bytes) -> bytes:
-    encoded = to_bytes(value)
+    encoded = to_bytes(value, "a value")
     check_value(encoded)
     return encoded

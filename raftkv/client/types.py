@@ -8,7 +8,7 @@ from typing import Any
 
 from raftkv.kv import KeyValue
 
-Bytes = bytes | str
+Bytes = bytes | bytearray | memoryview | str
 """Text is sent as UTF-8."""
 
 

@@ -48,6 +48,10 @@ def test_both_clients_offer_the_same() -> None:
     assert (raftkv.Client, raftkv.AsyncClient) == (Client, AsyncClient)
     with pytest.raises(AttributeError):
         _ = raftkv.Server
+    for name in raftkv.__all__:
+        assert name in dir(raftkv)
+        assert getattr(raftkv, name)
+    assert raftkv.errors.Unavailable is Unavailable
 
 
 def test_a_client_is_a_dict(raftkv_client: Client) -> None:
@@ -401,6 +405,16 @@ def test_what_is_almost_bytes_is_bytes(raftkv_client: Client) -> None:
     raftkv_client.txn([txn.absent(Odd(b"odd"))], [txn.put(Odd(b"odd"), Odd(b"1"))])
     raftkv_client.put(Odd(b"odd"), Odd(b"2"))
     assert raftkv_client[Odd(b"odd")] == b"2"
+    raftkv_client.put(memoryview(b"odd"), bytearray(b"3"))
+    assert raftkv_client[bytearray(b"odd")] == b"3"
+
+
+def test_what_is_no_bytes_is_named(raftkv_client: Client) -> None:
+    wrong: Any = 7
+    with pytest.raises(InvalidRequest, match="a value is bytes or text, not 7"):
+        raftkv_client.put("a", wrong)
+    with pytest.raises(InvalidRequest, match="a key is bytes or text, not 7"):
+        raftkv_client.put(wrong, "a")
 
 
 @pytest.mark.parametrize(
