@@ -26,10 +26,16 @@ class ProgressState(Enum):
     SNAPSHOT = "snapshot"
 
 
+SLOWEST_DECAY = 7 / 8
+"""Of how long the slowest of the latest chunks took, with each quicker one."""
+SLOWEST_MAX = 16.0
+"""Heartbeats that count, at most."""
+
+
 class Stream:
     """How far a snapshot has come on its way to a peer."""
 
-    __slots__ = ("acked", "acked_at_check", "doubtful", "mark", "sent")
+    __slots__ = ("_slowest", "_waited", "acked", "acked_at_check", "doubtful", "mark", "sent")
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
@@ -37,6 +43,10 @@ class Stream:
         """Chunks below this were sent."""
         self.acked = 0
         self.acked_at_check = 0
+        self._waited = 0
+        """Checks in a row that found nothing acknowledged since the one before."""
+        self._slowest = 0.0
+        """The most of them that it lately took: over a long way, or to a slow disk."""
         self.doubtful = False
         """Nothing came back of what was in flight: one at a time, until something does."""
 
@@ -49,17 +59,24 @@ class Stream:
     def acknowledged(self, next_number: int) -> None:
         """Less than before: the peer has started over."""
         self.doubtful = False
+        self._slowest = max(min(self._waited, SLOWEST_MAX), self._slowest * SLOWEST_DECAY)
+        self._waited = 0
         if next_number < self.acked:
             self.sent = next_number
         self.acked = min(next_number, self.mark.chunks - 1)
         self.sent = max(self.sent, self.acked)
 
     def check(self) -> None:
-        """Nothing acknowledged since the last one: what is in flight may be lost."""
-        if self.acked == self.acked_at_check:
+        """Nothing acknowledged for twice as long as it took lately, or as was waited in vain before: what is
+        in flight may be lost."""
+        if self.acked != self.acked_at_check:
+            self.acked_at_check = self.acked
+            return
+        self._waited += 1
+        if self._waited > 2 * self._slowest:
+            self._slowest = min(self._waited, SLOWEST_MAX)
             self.sent = self.acked
             self.doubtful = True
-        self.acked_at_check = self.acked
 
 
 class Progress:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+
+import pytest
 
 from raftkv.raft import Entry, SnapshotMark
 from raftkv.raft.log import size_of
@@ -106,11 +109,34 @@ def test_a_stream_of_which_nothing_came_back_goes_on_with_one_chunk_at_a_time() 
     stream.acknowledged(1)
     stream.check()
     assert list(stream.take(4)) == [4]
-    for _ in range(3):
+    sent = []
+    for _ in range(7):
         stream.check()
-        assert list(stream.take(4)) == [1]
+        sent.append(list(stream.take(4)))
+    assert sent == [[1], [], [1], [], [], [], [1]], "twice as long between them, each time"
     stream.acknowledged(2)
     assert list(stream.take(4)) == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("checks", [1, 2, 4, 10])
+def test_chunks_that_take_long_to_be_acknowledged_are_not_sent_again_and_again(checks: int) -> None:
+    """Over a way that is longer than a heartbeat, or to a disk that is slower: each is acknowledged so many
+    checks after it was sent."""
+    chunks = 200
+    stream = Stream(MARK._replace(chunks=chunks))
+    arriving: deque[tuple[int, int]] = deque()
+    sent = acked = now = 0
+    while acked < chunks:
+        for number in stream.take(4):
+            sent += 1
+            arriving.append((now + checks, number))
+        now += 1
+        while arriving and arriving[0][0] <= now:
+            acked = max(acked, arriving.popleft()[1] + 1)
+            stream.acknowledged(acked)
+        stream.check()
+        assert now < 10_000
+    assert sent < 1.1 * chunks + 10
 
 
 def test_a_chunk_of_another_snapshot_of_the_same_index_is_no_part_of_this_one() -> None:
