@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
+from raftkv.actors.link import Link
 from raftkv.actors.node import Node
 from raftkv.actors.raft import RaftActor
 from raftkv.actors.read_queue import ReadQueue
 from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
 from raftkv.client.core import ClientCore
+from raftkv.client.patience import Patience
 from raftkv.client.peers import Peers
 from raftkv.kv import StateMachine
 from raftkv.kv.sessions import Session, Sessions
@@ -151,6 +153,12 @@ KV = (
 )
 
 ACTORS = (
+    _actors(
+        "heartbeats-wait-for-large-frames",
+        "a heartbeat waits behind a frame that takes longer than an election timeout",
+        "",
+        Edit(Link.take_urgent, "if now >= self._heavy_until:", "if True:"),
+    ),
     _actors(
         "deaf-until-all-is-applied",
         "a node that starts with a long log applies all of it in one turn",
@@ -350,8 +358,14 @@ CLIENT = (
         "moved-write-counts-as-unsent",
         "a write that was left at a silent node is reported as not done",
         "35",
-        Edit(ClientCore._move_to, "call.uncertain = True", "pass"),
         Edit(ClientCore._ask_again, "call.uncertain = True", "pass"),
+    ),
+    _client(
+        "slow-answers-asked-for-again",
+        "a request is sent again and again over a line that is only slow",
+        "",
+        Edit(Patience._after, " * 2.0 ** min(times, _TIMES_MAX)", ""),
+        Edit(Patience._after, "max(seconds, 2 * self._slowest, open_bytes / SLOW_LINE_BYTES)", "seconds"),
     ),
     _client(
         "leader-change-counts-as-unsent",

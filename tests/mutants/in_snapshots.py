@@ -8,7 +8,7 @@ from raftkv.kv.machine import StateMachine
 from raftkv.kv.sessions import Sessions
 from raftkv.kv.snapshot import Capture, Restoration
 from raftkv.raft.log import RaftLog
-from raftkv.raft.progress import Progress
+from raftkv.raft.progress import Progress, Stream
 from raftkv.raft.snapshot import Snapshots as RaftSnapshots
 from raftkv.storage import Wal
 from raftkv.storage.recovery import Reader
@@ -21,6 +21,13 @@ def _mutant(part: Part, name: str, what: str, pitfall: str, *edits: Edit) -> Mut
 
 
 MUTANTS = (
+    _mutant(
+        Part.RAFT,
+        "slow-chunks-sent-again",
+        "a chunk that was not acknowledged within a heartbeat counts as lost, over however long a way",
+        "",
+        Edit(Stream.check, "2 * self._slowest", "0"),
+    ),
     _mutant(
         Part.KV,
         "sessions-missing-from-snapshot",
