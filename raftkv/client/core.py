@@ -24,7 +24,7 @@ from raftkv.client.answers import final_error
 from raftkv.client.calls import ANY_NODE, Call, Session
 from raftkv.client.framing import bytes_in
 from raftkv.client.keeping import Keeper
-from raftkv.client.patience import RESEND_SECONDS, Patience
+from raftkv.client.patience import Patience
 from raftkv.client.peers import GREETING, Peer, Peers
 from raftkv.client.watching import Watches
 from raftkv.errors import (
@@ -69,7 +69,6 @@ class ClientCore:
         """Writes too far ahead of their session's oldest open one; see SESSION_WINDOW."""
         self._now = -1.0
         self._patience = Patience()
-        self._resend_due = -math.inf
         self._retries: list[tuple[float, int, Call]] = []
         self._overdue_at = math.inf
         """No open call's time is up before that."""
@@ -421,22 +420,15 @@ class ClientCore:
 
     def _resend(self, now: float) -> None:
         """What a node has owed for long is asked again: here or, if we have left that node, elsewhere."""
-        if now < self._resend_due:
-            return
-        due = now + RESEND_SECONDS  # whatever is asked from now on is not due before
-        for peer in self._peers.values():
-            for call in list(peer.calls.values()):
-                call_due = call.sent_at + self._patience.resend(call, peer.open_bytes)
-                if now < call_due:
-                    due = min(due, call_due)
-                    continue
-                if call.anywhere:
-                    call.target = ANY_NODE
-                call.tries += 1
-                self._ask_again(call, now)
-        self._resend_due = due
+        for call in self._patience.take_overdue(self._peers.values(), now):
+            if call.anywhere:
+                call.target = ANY_NODE
+            call.tries += 1
+            self._ask_again(call, now)
 
     def _ask_again(self, call: Call, now: float) -> None:
+        if call.request_id not in self._calls:
+            return  # ended by whoever was told of another's end just now
         self._peers.take_back(call)
         call.uncertain = True
         self._dispatch(call, now)

@@ -8,7 +8,11 @@ goes through the same line.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 from raftkv.client.calls import Call
+from raftkv.client.peers import Peer
 
 DESERT_SECONDS = 0.6
 """Silent for this long, the leader may be out of our reach only: another node can forward."""
@@ -30,6 +34,8 @@ class Patience:
         """Of the latest answers."""
         self._moves = 0
         """From one silent node to another, since anybody has answered anything."""
+        self._overdue_at = -math.inf
+        """No call is overdue before that."""
 
     def answered(self, call: Call, now: float) -> None:
         # Nobody knows which copy of a call that was asked again this answers.
@@ -47,6 +53,21 @@ class Patience:
     def resend(self, call: Call, open_bytes: int) -> float:
         """For the answer to a request, one of so many bytes that are under way, since it was sent."""
         return self._after(RESEND_SECONDS, open_bytes, call.tries)
+
+    def take_overdue(self, peers: Collection[Peer], now: float) -> list[Call]:
+        """The calls that have waited for long enough, until they are sent again."""
+        if now < self._overdue_at:
+            return []
+        self._overdue_at = now + RESEND_SECONDS  # of whatever is asked from now on
+        overdue = []
+        for peer in peers:
+            for call in peer.calls.values():
+                due = call.sent_at + self.resend(call, peer.open_bytes)
+                if due <= now:
+                    overdue.append(call)
+                else:
+                    self._overdue_at = min(self._overdue_at, due)
+        return overdue
 
     def _after(self, seconds: float, open_bytes: int, times: int) -> float:
         once = max(seconds, 2 * self._slowest, open_bytes / SLOW_LINE_BYTES)

@@ -411,7 +411,7 @@ CLIENT = (
         "request-never-resent",
         "a request that got lost behind a living node is waited for until its deadline",
         "",
-        Edit(ClientCore._resend, "now < call_due", "True"),
+        Edit(Patience.take_overdue, "if due <= now:", "if False:"),
     ),
     _client(
         "silent-node-not-left",
