@@ -14,6 +14,7 @@ from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
     Data,
+    EachTimeout,
     Endpoints,
     Json,
     Timeout,
@@ -93,7 +94,7 @@ def backup(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = 60.0,
+    timeout: EachTimeout = 60.0,
     json: Json = False,
 ) -> None:
     """Copy the state of the running cluster to FILE: all that was written before this command began.

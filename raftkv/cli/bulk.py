@@ -17,6 +17,7 @@ from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
     Data,
+    EachTimeout,
     Endpoints,
     Json,
     Timeout,
@@ -75,7 +76,7 @@ def load(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
     """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order.

@@ -31,6 +31,9 @@ Data = Annotated[
     typer.Option("--data", metavar="DIR", help="Folder of a cluster started by 'up' [default: .raftkv]"),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Bounds the whole request.")]
+EachTimeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="Bounds each request, not the whole command.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_TIMEOUT = 5.0

@@ -21,9 +21,9 @@ from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
     Data,
+    EachTimeout,
     Endpoints,
     Json,
-    Timeout,
     check_finite,
     connect,
     find_target,
@@ -61,7 +61,7 @@ def lock(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
     """Run COMMAND while holding the lock NAME, and exit as it does.
@@ -98,7 +98,7 @@ def elect(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
     """Stand for the office NAME, wait to be elected, and hold it until interrupted."""

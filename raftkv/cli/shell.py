@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from raftkv.cli import options
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_target
+from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, EachTimeout, Endpoints, find_target
 from raftkv.cli.output import Exit, as_text, note
 from raftkv.cli.reading import commands_from_stdin
 from raftkv.errors import ConfigError
@@ -40,7 +40,7 @@ def shell(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Type commands without 'raftkv' in front, one a line; 'help' lists them, 'exit' ends it.
 

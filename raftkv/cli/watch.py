@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    EachTimeout,
+    Endpoints,
+    Json,
+    connect,
+    find_target,
+)
 from raftkv.cli.output import argument_bytes, as_field, as_json, emit, emit_json, flush
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ def watch(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
     """Print a line for every change of KEY until interrupted: put or delete, key, value.

@@ -11,9 +11,9 @@ from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
     Data,
+    EachTimeout,
     Endpoints,
     Json,
-    Timeout,
     check_timeout,
     find_target,
 )
@@ -50,7 +50,7 @@ def bench(
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
+    timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
     """Measure the cluster; writes keys that begin with bench/. Requests that fail are counted."""
