@@ -1,7 +1,8 @@
 """The way to one peer.
 
 On a slow line a large frame takes longer than an election timeout, and heartbeats behind it come too late. So
-while large frames may be under way heartbeats take a second connection, opened when it is first needed.
+while large frames may be under way heartbeats, and the answers to them, take a second connection, which is
+opened when it is first needed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Callable
 
 from raftkv.actors.system import Port
 from raftkv.observe import LinkFault
-from raftkv.raft.messages import Heartbeat
+from raftkv.raft.messages import Heartbeat, HeartbeatResponse
 from raftkv.wire.peer import Item
 
+URGENT = (Heartbeat, HeartbeatResponse)
 HEAVY_FRAME_BYTES = 64 << 10
 """A frame of more may be under way for a while,"""
 SLOW_LINE_BYTES = 256 << 10
@@ -73,9 +75,9 @@ class Link:
         """What must not wait behind large frames, if there are any."""
         if now >= self._heavy_until:
             return []
-        urgent: list[Item] = [item for item in self.outbox if isinstance(item, Heartbeat)]
+        urgent: list[Item] = [item for item in self.outbox if isinstance(item, URGENT)]
         if urgent:
-            self.outbox = [item for item in self.outbox if not isinstance(item, Heartbeat)]
+            self.outbox = [item for item in self.outbox if not isinstance(item, URGENT)]
         return urgent
 
     def send(self, frame: bytes, urgent: bool, now: float) -> bool:

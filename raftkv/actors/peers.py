@@ -256,7 +256,7 @@ class PeersActor:
     # -- outgoing
 
     def _on_send_forward(self, message: SendForward) -> None:
-        """In items small enough that a heartbeat never waits long behind one on the link."""
+        """In items of bounded size: a frame is closed between two."""
         link = self._links.get(message.to)
         if link is None:
             return  # its client asks again

@@ -29,7 +29,7 @@ STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
 RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
-RELINK_SECONDS, RELINK_SECONDS_MAX = 2.0, 30.0
+RELINK_SECONDS, RELINK_SECONDS_MAX = 2.0, 8.0
 """Without a connection; then a new one is begun, and has twice as long: over a long way the handshake takes
 several round trips."""
 

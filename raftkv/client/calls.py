@@ -51,6 +51,7 @@ class Call:
         "done",
         "error",
         "fields",
+        "first_asked",
         "request",
         "request_id",
         "response",
@@ -88,9 +89,10 @@ class Call:
         """Whose answer is waited for; None: it was never sent, was refused, or waits to be sent again."""
         self.tries = 0
         """How often it was asked again, for want of an answer."""
-        self.uncertain = False
+        self.first_asked: str | None = None
         self.size = 0
         """Bytes in the request."""
+        self.uncertain = False
         self.started = 0.0
         self.sent_at = 0.0
         self.why = ""

@@ -229,9 +229,10 @@ class ClientCore:
         peer = self._peers[self._target]
         return now - peer.owing_since if peer.calls else 0.0
 
-    @property
-    def _open_bytes(self) -> int:
-        return 0 if self._target is None else self._peers[self._target].open_bytes
+    def _is_deserted(self, silent: float, now: float) -> bool:
+        if self._target is None:
+            return False
+        return silent >= self._patience.desert(self._peers[self._target].open_bytes, now)
 
     def _send_hellos(self, now: float) -> None:
         self._hello_due = now + self._hello_gap
@@ -269,11 +270,7 @@ class ClientCore:
             self._target = leader
         elif leader != self._target and silent >= SILENCE_SECONDS:
             self._move_to(leader, now)
-        elif (
-            leader == self._target
-            and endpoint != leader
-            and silent >= self._patience.desert(self._open_bytes)
-        ):
+        elif leader == self._target and endpoint != leader and self._is_deserted(silent, now):
             self._leave_to(endpoint, now)
         self._hello_gap = HELLO_SECONDS_MIN
         waiting, self._waiting = self._waiting, {}
@@ -300,13 +297,13 @@ class ClientCore:
         """As ``_move_to``, but for want of patience: that one leads."""
         assert self._target is not None
         for call in self._peers[self._target].calls.values():
-            call.tries += 1
+            call.tries += call.target is None
         self._patience.moved()
         self._move_to(endpoint, now)
 
     def _leave_silent_target(self, now: float) -> None:
         """Where nobody names another leader the target stays; where nobody but us hears it, it goes."""
-        if self._target is not None and self._silent_for(now) >= self._patience.desert(self._open_bytes):
+        if self._is_deserted(self._silent_for(now), now):
             heard_lately = [
                 endpoint
                 for endpoint, peer in self._peers.items()
@@ -365,7 +362,7 @@ class ClientCore:
         code = response.code
         if code == _OK or code == Code.COMPARE_FAILED:
             call.response = response
-            self._patience.answered(call, now)
+            self._patience.answered(call, endpoint, now)
             self._finish(call)
         elif error := final_error(code, response.detail):
             self._finish(call, error)

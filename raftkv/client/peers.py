@@ -79,6 +79,8 @@ class Peers(dict[str, Peer]):
         peer.outbox.put(call.request, size)
         peer.open_bytes += size
         call.asked, call.sent_at, call.size = endpoint, now, size
+        if call.first_asked is None:
+            call.first_asked = endpoint
 
     def take_back(self, call: Call) -> None:
         """Nobody's answer to it is waited for any more, though it may still come."""
@@ -104,7 +106,8 @@ class Peers(dict[str, Peer]):
     def outcome(self, call: Call, why: str = "") -> ClientError:
         """What is known of a call that ends without an answer, because of ``why`` or for want of time."""
         if call.may_have_happened:
-            cause = why or call.why or "no answer in time"
+            refused = "" if call.asked else call.why  # the last time, and not asked since
+            cause = why or refused or "no answer in time"
             return OutcomeUnknown(f"{cause}: the request may or may not have happened{self.mismatch}")
         heard = any(peer.hello for peer in self.values())
         if not (why or heard) and any(peer.refusal for peer in self.values()):

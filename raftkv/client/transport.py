@@ -148,6 +148,8 @@ class Transport:
     def _forget_the_gone(self) -> None:
         for endpoint in self._sockets.keys() - self.core.endpoints:
             self._forget(endpoint)
+        for endpoint in self._renew_seconds.keys() - self.core.endpoints:
+            del self._renew_seconds[endpoint]
             self._renew_seconds.pop(endpoint, None)
 
     def _forget(self, endpoint: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.config import is_loopback
-from raftkv.observe import NodeSnapshot, no_leader
+from raftkv.observe import NO_LEADER, NodeSnapshot, no_leader
 
 SYNCS = 20
 SYNC_SLOW_MS = 20.0
@@ -155,8 +155,8 @@ def _one_leader(alive: list[NodeSnapshot]) -> Iterator[Finding]:
     elif leaders:
         text = f"{', '.join(leaders)} claims to lead term {term}, but {agree}"
         yield Finding(Verdict.BAD, text)
-    elif any(view.leader for view in alive if view.term == term):
-        yield Finding(Verdict.WARNING, no_leader(alive))
+    elif (told := no_leader(alive)) != NO_LEADER:
+        yield Finding(Verdict.WARNING, told)
     else:
         yield Finding(Verdict.BAD, f"nobody leads in term {term}: writes and fresh reads wait")
 

@@ -340,11 +340,13 @@ class Launcher:
             node = replace(node, **dict(zip(("peer", "client", "control", "status"), address, strict=True)))
         local.set_aside(self.config.data_folder(name))  # first: where that cannot be, nothing has happened
         known = self.config.nodes
-        self._adopt((*known, node))
         try:
+            self._adopt((*known, node))
             self._start(name)
         except OSError:
-            self._adopt(known)  # or it could be neither added nor dropped
+            self.config = replace(self.config, nodes=known)  # or it could be neither added nor dropped
+            with suppress(OSError):
+                self._adopt(known)
             raise
         self._report(f"node {name} joins, client endpoint {node.client}")
 

@@ -11,6 +11,7 @@ from raftkv.observe.describe import (
 from raftkv.observe.events import Earlier, Event, from_raft
 from raftkv.observe.snapshot import (
     LEADER,
+    NO_LEADER,
     DiskFault,
     LinkFault,
     LinkSnapshot,
@@ -28,6 +29,7 @@ from raftkv.observe.snapshot import (
 
 __all__ = [
     "LEADER",
+    "NO_LEADER",
     "DiskFault",
     "Earlier",
     "Event",

@@ -160,16 +160,20 @@ def leader_of(views: Iterable[NodeSnapshot | None]) -> NodeSnapshot | None:
     return max((view for view in views if view and view.leads), key=lambda view: view.term, default=None)
 
 
+NO_LEADER = "no leader"
+
+
 def no_leader(views: Iterable[NodeSnapshot | None]) -> str:
     """What is to be said where none of them leads: one that does may be out of reach of whoever asks, and of
     nobody else."""
     alive = [view for view in views if view]
     newest = max((view.term for view in alive), default=0)
-    followers = [view for view in alive if view.term == newest and view.leader]
+    names = {view.name for view in alive}  # whose own word counts
+    followers = [view for view in alive if view.term == newest and view.leader and view.leader not in names]
     if not followers:
-        return "no leader"
-    names = ", ".join(sorted(view.name for view in followers))
-    return f"{followers[0].leader} does not answer here, and leads term {newest} by the word of {names}"
+        return NO_LEADER
+    told_by = ", ".join(sorted(view.name for view in followers))
+    return f"{followers[0].leader} does not answer here, and leads term {newest} by the word of {told_by}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,9 @@ class Leadership:
 
     @property
     def _full_as_the_others(self) -> bool:
-        """Our disk is full, and what it has no room for has not been committed without us: there is none on a
-        majority, or not yet. Nobody could be elected then, as a vote takes room too, whereas this leader
-        still serves reads."""
+        """Our disk is full, and what it has no room for has not been committed without us: as far as we hear
+        there is none on a majority. Nobody could be elected then, as a vote takes room too, whereas this
+        leader still serves reads."""
         log = self._raft.log
         return self._raft.disk_full and log.commit_index < log.last_index
 

@@ -28,14 +28,24 @@ class ProgressState(Enum):
 
 SLOWEST_DECAY = 7 / 8
 """Of how long the slowest of the latest chunks took, with each quicker one."""
-SLOWEST_MAX = 16.0
-"""Heartbeats that count, at most."""
+CHECKS_MAX = 256
+"""That are waited for before anything is sent again, however long it took before."""
 
 
 class Stream:
     """How far a snapshot has come on its way to a peer."""
 
-    __slots__ = ("_slowest", "_waited", "acked", "acked_at_check", "doubtful", "mark", "sent")
+    __slots__ = (
+        "_slowest",
+        "_tries",
+        "_unsent",
+        "_waited",
+        "acked",
+        "acked_at_check",
+        "doubtful",
+        "mark",
+        "sent",
+    )
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
@@ -44,9 +54,13 @@ class Stream:
         self.acked = 0
         self.acked_at_check = 0
         self._waited = 0
-        """Checks in a row that found nothing acknowledged since the one before."""
+        """Checks in a row that found nothing acknowledged since the one before,"""
+        self._unsent = 0
+        """and those since something was sent again."""
+        self._tries = 0
+        """How often that was, since anything was acknowledged."""
         self._slowest = 0.0
-        """The most of them that it lately took: over a long way, or to a slow disk."""
+        """The most checks that it lately took: over a long way, or to a slow disk."""
         self.doubtful = False
         """Nothing came back of what was in flight: one at a time, until something does."""
 
@@ -59,22 +73,24 @@ class Stream:
     def acknowledged(self, next_number: int) -> None:
         """Less than before: the peer has started over."""
         self.doubtful = False
-        self._slowest = max(min(self._waited, SLOWEST_MAX), self._slowest * SLOWEST_DECAY)
-        self._waited = 0
+        self._slowest = max(self._waited, self._slowest * SLOWEST_DECAY)
+        self._waited = self._unsent = self._tries = 0
         if next_number < self.acked:
             self.sent = next_number
         self.acked = min(next_number, self.mark.chunks - 1)
         self.sent = max(self.sent, self.acked)
 
     def check(self) -> None:
-        """Nothing acknowledged for twice as long as it took lately, or as was waited in vain before: what is
-        in flight may be lost."""
+        """Nothing acknowledged for twice as long as it took lately, and then for twice as long each time:
+        what is in flight may be lost."""
         if self.acked != self.acked_at_check:
             self.acked_at_check = self.acked
             return
         self._waited += 1
-        if self._waited > 2 * self._slowest:
-            self._slowest = min(self._waited, SLOWEST_MAX)
+        self._unsent += 1
+        if self._unsent >= min(max(1.0, 2 * self._slowest) * 2**self._tries, CHECKS_MAX):
+            self._unsent = 0
+            self._tries = min(self._tries + 1, 8)
             self.sent = self.acked
             self.doubtful = True
 
@@ -92,6 +108,8 @@ class Progress:
         "match_index",
         "next_index",
         "probe_open",
+        "probe_patience",
+        "probe_waited",
         "recent_active",
         "round_sent",
         "session",
@@ -109,6 +127,10 @@ class Progress:
         self.next_index = next_index
         self.state = ProgressState.PROBE
         self.probe_open = False
+        self.probe_patience = 1
+        """After so many checks a probe that is not answered is sent again: twice as many each time, as it may
+        carry much, and heartbeats overtake it."""
+        self.probe_waited = 0
         self.inflights: deque[tuple[LogIndex, int]] = deque()
         """(last index, bytes) of every append not yet acknowledged."""
         self.inflight_bytes = 0
@@ -162,7 +184,7 @@ class Progress:
         if self.state is not ProgressState.REPLICATE:
             self.state = ProgressState.REPLICATE
             self.stream = None
-            self.probe_open = False
+            self._end_probe()
             self.next_index = LogIndex(self.match_index + 1)
         else:
             self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
@@ -178,7 +200,7 @@ class Progress:
         if not self.check_due:
             return False
         self.check_due = False
-        self.probe_open = False
+        self._check_probe()
         if self.stream:
             self.stream.check()
         if self.state is not ProgressState.REPLICATE or self.next_index - 1 == self.match_index:
@@ -187,6 +209,18 @@ class Progress:
         stalled = self.match_index == self.match_at_check
         self.match_at_check = self.match_index
         return stalled
+
+    def _check_probe(self) -> None:
+        if not self.probe_open:
+            return
+        self.probe_waited += 1
+        if self.probe_waited >= self.probe_patience:
+            self.probe_waited, self.probe_patience = 0, min(2 * self.probe_patience, CHECKS_MAX)
+            self.probe_open = False
+
+    def _end_probe(self) -> None:
+        """It was answered."""
+        self.probe_open, self.probe_waited, self.probe_patience = False, 0, 1
 
     def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> None:
         """The peer lacks ``prev_log_index``; go on from ``next_index``. Not for an answer that is stale, or
@@ -200,7 +234,7 @@ class Progress:
 
     def become_probe(self, next_index: LogIndex) -> None:
         self.state = ProgressState.PROBE
-        self.probe_open = False
+        self._end_probe()
         self.inflights.clear()
         self.inflight_bytes = 0
         self.next_index = max(next_index, LogIndex(self.match_index + 1))

@@ -157,7 +157,7 @@ class Snapshots:
             self.chunks.append(SnapshotChunk(mark, message.number, message.data))
         elif message.number < incoming.stored:
             self._ask_for(message.sender, mark, incoming.stored, message.session)
-        # One that came too early, or is being stored: silence, and the leader asks again after a heartbeat.
+        # One that came too early, or is being stored: silence, and the leader asks again after a while.
 
     def expire(self) -> None:
         """One on its way is no use any more once the log has come as far by itself."""

@@ -124,11 +124,17 @@ class LocalCluster:
             return f"no leader after {START_SECONDS:g} s"
         return stdout.readline().strip()
 
-    def close_clients(self) -> None:
-        """All that ``client`` has made."""
+    @property
+    def clients(self) -> list[Client]:
+        """That ``client`` has made, and nobody has closed here."""
+        return list(self._clients)
+
+    def close_clients(self, but: Sequence[Client] = ()) -> None:
+        """All that ``client`` has made ``but`` these."""
         for client in self._clients:
-            client.close()
-        self._clients.clear()
+            if client not in but:
+                client.close()
+        self._clients = [client for client in self._clients if client in but]
 
     def stop(self) -> None:
         """End every process, close every client made here, remove a temporary folder."""

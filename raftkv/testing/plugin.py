@@ -65,8 +65,9 @@ def raftkv_cluster(raftkv_shared_cluster: LocalCluster) -> Iterator[LocalCluster
             with suppress(LeaseNotFound):  # it may end by itself just now
                 client.revoke(lease.id)
         client.delete_prefix("")
+    of_others = cluster.clients
     yield cluster
-    cluster.close_clients()
+    cluster.close_clients(but=of_others)
 
 
 @pytest.fixture

@@ -208,6 +208,7 @@ def test_a_leader_that_only_we_cannot_reach_is_not_said_to_be_none() -> None:
     text = "n1 does not answer here, and leads term 7 by the word of n2, n3"
     assert no_leader([None, *followers]) == text
     assert [(each.verdict, each.what) for each in _one_leader(followers)] == [(Verdict.WARNING, text)]
+    assert no_leader([view("n1", role="follower", leader=None, term=7), *followers]) == "no leader"
     lost = [view(name, leader=None, term=8) for name in ("n2", "n3")]
     assert no_leader([followers[0], lost[0]]) == "no leader"
     ((verdict, what),) = [(each.verdict, each.what) for each in _one_leader(lost)]

@@ -201,7 +201,7 @@ def test_a_node_whose_address_is_none_is_not_added(stage: Stage, address: tuple[
     assert stage.launcher.config.source.read_text() == before
 
 
-@pytest.mark.parametrize("fails", ["set_aside", "_start"])
+@pytest.mark.parametrize("fails", ["set_aside", "_save_state", "_start"])
 def test_a_node_that_cannot_be_added_now_can_be_later(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

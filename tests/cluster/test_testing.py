@@ -119,6 +119,12 @@ def test_a_configuration_that_makes_no_sense_is_told(tmp_path: Path, line: str, 
 def test_a_client_ends_with_the_test_that_made_it(raftkv_shared_cluster: LocalCluster) -> None:
     client = raftkv_shared_cluster.client(timeout=DEADLINE_SECONDS)
     client.put("a", "1")
+    kept = raftkv_shared_cluster.clients
+    other = raftkv_shared_cluster.client(timeout=DEADLINE_SECONDS)
+    raftkv_shared_cluster.close_clients(but=kept)
+    with pytest.raises(ClientError, match="closed"):
+        other.get("a")
+    assert client["a"] == b"1", "of a fixture that lives longer"
     raftkv_shared_cluster.close_clients()
     with pytest.raises(ClientError, match="closed"):
         client.get("a")

@@ -225,7 +225,7 @@ LOG = (
         "probe-never-repeated",
         "a probe that was lost is waited for without end",
         "§5.3",
-        Edit(Progress.check, "self.probe_open = False", "pass"),
+        Edit(Progress._check_probe, "self.probe_open = False", "pass"),
     ),
     _mutant(
         "uncommitted-without-bound",

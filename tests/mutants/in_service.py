@@ -364,8 +364,8 @@ CLIENT = (
         "slow-answers-asked-for-again",
         "a request is sent again and again over a line that is only slow",
         "",
-        Edit(Patience._after, " * 2.0 ** min(times, _TIMES_MAX)", ""),
-        Edit(Patience._after, "max(seconds, 2 * self._slowest, open_bytes / SLOW_LINE_BYTES)", "seconds"),
+        Edit(Patience.resend, "once * 2.0 ** min(call.tries, 8)", "RESEND_SECONDS"),
+        Edit(Patience.desert, "once * 2.0 ** min(self._moves, 8)", "DESERT_SECONDS"),
     ),
     _client(
         "leader-change-counts-as-unsent",
@@ -418,7 +418,7 @@ CLIENT = (
         "a client stays with a node that has fallen silent",
         "",
         Edit(ClientCore._seeking, "self._silent_for(now) >= SILENCE_SECONDS", "False"),
-        Edit(ClientCore._leave_silent_target, "self._target is not None and", "False and"),
+        Edit(ClientCore._leave_silent_target, "self._is_deserted(self._silent_for(now), now)", "False"),
     ),
 )
 

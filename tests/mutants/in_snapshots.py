@@ -26,7 +26,7 @@ MUTANTS = (
         "slow-chunks-sent-again",
         "a chunk that was not acknowledged within a heartbeat counts as lost, over however long a way",
         "",
-        Edit(Stream.check, "2 * self._slowest", "0"),
+        Edit(Stream.check, "max(1.0, 2 * self._slowest) * 2**self._tries", "1"),
     ),
     _mutant(
         Part.KV,

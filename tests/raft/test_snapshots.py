@@ -16,7 +16,7 @@ from raftkv.raft.messages import (
     InstallSnapshot,
     InstallSnapshotResponse,
 )
-from raftkv.raft.progress import Stream
+from raftkv.raft.progress import Progress, Stream
 from raftkv.raft.snapshot import REFUSING_TICKS
 from raftkv.types import LogIndex, Term
 from tests.paper.support import N1, N2, append, at, elect, node, step, turn, win_pre_vote
@@ -114,11 +114,35 @@ def test_a_stream_of_which_nothing_came_back_goes_on_with_one_chunk_at_a_time() 
         stream.check()
         sent.append(list(stream.take(4)))
     assert sent == [[1], [], [1], [], [], [], [1]], "twice as long between them, each time"
+    resent = 0
+    for _ in range(1000):
+        stream.check()
+        resent += len(stream.take(4))
+    assert resent < 10
     stream.acknowledged(2)
     assert list(stream.take(4)) == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("checks", [1, 2, 4, 10])
+def test_a_probe_that_is_long_under_way_is_not_sent_again_with_every_heartbeat() -> None:
+    """Heartbeats overtake it, and it may carry a mebibyte."""
+    progress = Progress(LogIndex(5))
+    sent = 0
+    for _ in range(400):
+        if progress.can_send(4, 1 << 20):
+            progress.sent(LogIndex(9), 1 << 20)
+            sent += 1
+        progress.check_due = True
+        progress.check()
+    assert sent == 9
+    progress.become_probe(LogIndex(3))
+    assert progress.can_send(4, 1 << 20), "it was answered"
+    progress.sent(LogIndex(9), 1 << 20)
+    progress.check_due = True
+    progress.check()
+    assert progress.can_send(4, 1 << 20), "the first time as soon as ever"
+
+
+@pytest.mark.parametrize("checks", [1, 2, 4, 10, 33, 100])
 def test_chunks_that_take_long_to_be_acknowledged_are_not_sent_again_and_again(checks: int) -> None:
     """Over a way that is longer than a heartbeat, or to a disk that is slower: each is acknowledged so many
     checks after it was sent."""
