@@ -269,9 +269,9 @@ class ClientCore:
         if self._target is None:
             self._target = leader
         elif leader != self._target and silent >= SILENCE_SECONDS:
-            self._move_to(leader, now)
+            self._move_to(leader, now, leads=True)
         elif leader == self._target and endpoint != leader and self._is_deserted(silent, now):
-            self._leave_to(endpoint, now)
+            self._move_to(endpoint, now, leads=False)
         self._hello_gap = HELLO_SECONDS_MIN
         waiting, self._waiting = self._waiting, {}
         for call in waiting.values():
@@ -284,22 +284,17 @@ class ClientCore:
             call.target = endpoint
             self._dispatch(call, now)
 
-    def _move_to(self, endpoint: str, now: float) -> None:
-        """Leave the silent target; what is open there is asked again here."""
+    def _move_to(self, endpoint: str, now: float, *, leads: bool) -> None:
+        """Leave the silent target; what is open there is asked again here. Where this one does not lead, that
+        is for want of patience."""
         assert self._target is not None
         left = self._peers[self._target]
         self._target = endpoint
-        moved = [call for call in left.calls.values() if call.target is None]
-        for call in moved:
+        if not leads:
+            self._patience.moved()
+        for call in [call for call in left.calls.values() if call.target is None]:
+            call.tries += not leads
             self._ask_again(call, now)
-
-    def _leave_to(self, endpoint: str, now: float) -> None:
-        """As ``_move_to``, but for want of patience: that one leads."""
-        assert self._target is not None
-        for call in self._peers[self._target].calls.values():
-            call.tries += call.target is None
-        self._patience.moved()
-        self._move_to(endpoint, now)
 
     def _leave_silent_target(self, now: float) -> None:
         """Where nobody names another leader the target stays; where nobody but us hears it, it goes."""
@@ -310,7 +305,7 @@ class ClientCore:
                 if endpoint != self._target and peer.hello and now - peer.hello_at < SILENCE_SECONDS
             ]
             if heard_lately:
-                self._leave_to(heard_lately[0], now)
+                self._move_to(heard_lately[0], now, leads=False)
 
     # -- one call
 
