@@ -90,8 +90,9 @@ class Transport:
         for endpoint, frame in self.core.take_frames():
             try:
                 socket = self._sockets.get(endpoint) or self._connected(endpoint)
-                socket.send(frame, zmq.NOBLOCK)
+                # Before it is sent: one that ZeroMQ has given up at once takes nothing, and needs another.
                 self._asked.setdefault(endpoint, time.monotonic())
+                socket.send(frame, zmq.NOBLOCK)
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
                     raise

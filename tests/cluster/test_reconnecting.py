@@ -175,6 +175,27 @@ def test_a_client_that_is_answered_keeps_its_connection(
     assert renewed == []
 
 
+def test_a_connection_that_was_given_up_before_it_took_anything_is_made_anew(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(transports, "LOOK_SECONDS", 0.0)
+
+    class GivenUp:
+        def send(self, *_: object) -> None:
+            raise zmq.Again
+
+    renewed: list[str] = []
+    monkeypatch.setattr(Transport, "_connected", lambda *_: GivenUp())
+    monkeypatch.setattr(Transport, "_forget", lambda _, endpoint: renewed.append(endpoint))
+    with closing(Transport([endpoint], 1)) as transport:
+        call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, lambda _: None)
+        transport.core.submit(call, time.monotonic())
+        transport.pump(0.0)
+        transport.pump(0.0)
+    assert endpoint in renewed
+
+
 @pytest.mark.parametrize("banner", BANNERS)
 def test_a_client_finds_the_node_that_is_there_after_something_else(
     context: zmq.Context[zmq.Socket[bytes]], endpoint: str, banner: bytes, monkeypatch: pytest.MonkeyPatch
