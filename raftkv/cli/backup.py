@@ -192,7 +192,7 @@ def recover(
     majority there is nothing to recover: start the nodes that are left.
     """
     from raftkv.cluster import backup as backups
-    from raftkv.cluster import salvage
+    from raftkv.cluster import run_state, salvage
     from raftkv.cluster.discovery import DEFAULT_DATA
     from raftkv.cluster.local import FolderLock
 
@@ -202,6 +202,7 @@ def recover(
     if not (folder / "cluster.toml").is_file():
         raise ConfigError(f"{folder} holds no cluster; expected {folder / 'cluster.toml'}")
     lock = FolderLock(folder)
+    run_state.forget(folder)
     try:
         finished = salvage.finish(folder)
         if finished:

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from raftkv.cli import backup
 from raftkv.cli.app import app
-from raftkv.cluster import local, salvage
+from raftkv.cluster import local, run_state, salvage
 from raftkv.cluster.local import RECOVERED, RECOVERY, prepare
+from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.errors import ConfigError
 from raftkv.kv.commands import Command, Op
 from raftkv.raft import Entry, HardState, SnapshotMark
@@ -123,6 +124,24 @@ def test_with_nothing_left_there_is_nothing_to_recover(lost: Path) -> None:
     done = raftkv("recover", "--force-new-cluster", "--yes", folder=lost)
     assert done.returncode == 2
     assert "n3: damaged log" in done.stderr.decode()
+
+
+def test_while_it_asks_nobody_is_led_to_who_ran_here_before(
+    lost: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ports of a launcher that was killed may be another cluster's by now."""
+    data = lost / ".raftkv"
+    node = RunNode("n1", *["tcp://127.0.0.1:1"] * 3)
+    RunState("before", 1, "tcp://127.0.0.1:2", (node,)).save(data)
+    found: list[RunState | None] = []
+
+    def asked() -> bool:
+        found.append(run_state.load(data))
+        return False
+
+    monkeypatch.setattr(backup, "_confirmed", asked)
+    done = CliRunner().invoke(app, ["recover", "--force-new-cluster", "--data", str(data)])
+    assert (done.exit_code, found) == (1, [None])
 
 
 def test_folders_elsewhere_are_moved_aside_where_they_are(lost: Path, tmp_path: Path) -> None:

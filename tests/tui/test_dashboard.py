@@ -399,9 +399,9 @@ async def test_the_wheel_leaves_the_newest_line_and_comes_back_to_it() -> None:
         place = log.scroll_offset.y
         await running.push(line(61))
         assert log.scroll_offset.y == place
-        while log.scroll_offset.y < log.max_scroll_y:
+        for _ in range(log.max_scroll_y):
             log.post_message(turned(MouseScrollDown, log))
-            await running.pilot.pause()
+        await running.until(lambda: log.scroll_offset.y == log.max_scroll_y)
         await running.push(line(62))
         await running.until_shown("term 62")
 
