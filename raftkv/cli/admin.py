@@ -20,8 +20,8 @@ LEFT_SECONDS_MIN = 0.05
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(transfer)
     app.command()(doctor)
+    app.command()(transfer)
     group = typer.Typer(
         help="What nodes complain of: a full disk, states that differ.",
         no_args_is_help=True,
@@ -40,7 +40,7 @@ def transfer(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Move leadership to NODE; exit 1 when another node leads afterwards.
+    """Move leadership to NODE. Exit 1 when another node leads afterwards.
 
     Clients notice a pause of some milliseconds. A node that is down or too slow does not take over, and
     the leader goes on after the shortest election timeout.
@@ -93,7 +93,7 @@ def list_alarms(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print every node's alarms, a line each; nothing when there are none.
+    """Print every node's alarms, a line each. Nothing when there are none.
 
     NOSPACE: the disk is full and the node takes no writes; it ends by itself when space returns.
     CORRUPT: the node's state is another than a peer's at the same entry of the log, or a leader has another
@@ -116,7 +116,7 @@ def clear_alarms(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Take back CORRUPT on all nodes; it comes back if states still differ. NOSPACE cannot be cleared."""
+    """Take back CORRUPT on all nodes. It comes back if states still differ. NOSPACE cannot be cleared."""
     from raftkv.cluster.control import ControlClient
 
     deadline = time.monotonic() + timeout
@@ -153,9 +153,10 @@ def doctor(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Look a cluster over, from its ports to equal states and the disk; exit 1 if anything is bad.
+    """Look a cluster over, from its ports to its disks. Exit 1 if anything is bad.
 
-    The disk is looked at where this machine's data is known: with --data, --config, or in ./.raftkv.
+    Compares the nodes' states as well. The disks are looked at where this machine's data is known: with
+    --data, --config, or in ./.raftkv.
     """
     from raftkv.cluster.doctor import Verdict, examine
 

@@ -16,35 +16,42 @@ from raftkv.cli.options import where_it_was_looked_for
 from raftkv.cli.output import Exit, Unprinted, discard, exit_code_of, fail, flush, require_stdout
 from raftkv.errors import RaftkvError, Unreachable
 
-MODULES = {
-    "nodes": "up down node",
-    "dashboard": "tui replay",
-    "data": "put set get delete scan cas",
-    "txn": "txn compact",
-    "watch": "watch",
-    "lease": "lease",
-    "recipes": "lock elect",
-    "scenario": "scenario",
-    "shell": "shell",
-    "bulk": "load dump",
-    "observe": "status info ping",
-    "members": "members",
-    "keys": "keys",
-    "admin": "transfer doctor alarm",
-    "backup": "snapshot backup restore recover",
-    "chaos": "chaos",
-    "inspect": "inspect",
-    "work": "bench",
-    "check": "check",
-    "simulate": "sim",
-    "torture": "torture",
+SECTIONS = {
+    "Run a cluster": {"nodes": "up down node", "dashboard": "tui replay", "observe": "status info ping"},
+    "Keys and values": {
+        "data": "put set get delete scan cas",
+        "txn": "txn compact",
+        "watch": "watch",
+        "bulk": "load dump",
+        "shell": "shell",
+    },
+    "Coordination": {"lease": "lease", "recipes": "lock elect"},
+    "Operations": {
+        "admin": "doctor transfer alarm",
+        "members": "members",
+        "keys": "keys",
+        "backup": "snapshot backup restore recover",
+        "inspect": "inspect",
+    },
+    "Faults and proof": {
+        "chaos": "chaos",
+        "scenario": "scenario",
+        "work": "bench",
+        "check": "check",
+        "simulate": "sim",
+        "torture": "torture",
+    },
 }
-"""Of this package, with the commands that each registers, in the order of the help text. To import them all
-and to read the signatures of all commands took half of the time of a ``raftkv get``."""
+"""Of the help text, with the modules of this package that each holds and the commands that these register."""
+MODULES = {module: names for section in SECTIONS.values() for module, names in section.items()}
+"""One is imported when a command of it is called. To import them all and to read the signatures of all
+commands took half of the time of a ``raftkv get``."""
 SILENT = {"up", "down", "node", "tui", "replay", "lock", "elect", "alarm", "chaos"}
 """Change nothing whose outcome they print on stdout, or print nothing there at all: so they do what they are
 for also where that is closed."""
 HELP = {"-h", "--help"}
+HELP_MARGINS = 6
+"""Columns before, between and after the two of a help text."""
 _HOMES = {name: module for module, names in MODULES.items() for name in names.split()}
 
 
@@ -66,6 +73,18 @@ class _Commands(TyperGroup):
             importlib.import_module(f"raftkv.cli.{module}").register(home)
             self.commands.update(typer.main.get_group(home).commands)
         return self.commands.get(name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        column = max(map(len, _HOMES))
+        for section, modules in SECTIONS.items():
+            rows = []
+            for name in " ".join(modules.values()).split():
+                command = self.get_command(ctx, name)
+                if command and not command.hidden:
+                    text = command.get_short_help_str(formatter.width - column - HELP_MARGINS)
+                    rows.append((name.ljust(column), text))
+            with formatter.section(section):
+                formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[:1] == ["help"]:

@@ -59,7 +59,7 @@ def snapshot(
     timeout: Timeout = 60.0,
     json: Json = False,
 ) -> None:
-    """Have nodes take a snapshot now and cut their logs short; they do so by themselves as well.
+    """Have nodes take a snapshot now and cut their logs short. They do so by themselves as well.
 
     The nodes go on serving while it is taken; the command ends once it is.
     """
@@ -97,7 +97,7 @@ def backup(
     timeout: EachTimeout = 60.0,
     json: Json = False,
 ) -> None:
-    """Copy the state of the running cluster to FILE: all that was written before this command began.
+    """Copy the state of the running cluster to FILE. It has all that was written before this command began.
 
     --timeout bounds each of its steps, not the whole. The file is checked when it is complete;
     'raftkv restore' makes a new cluster of it.
@@ -186,10 +186,10 @@ def recover(
     bump_revision: BumpRevision = 0,
     json: Json = False,
 ) -> None:
-    """When a majority is lost for good: make a new cluster of the best log that is left.
+    """Make a new cluster of the best log left after a lost majority.
 
-    Writes that only lost nodes held are lost; writes that nobody was told of may appear. Without a lost
-    majority there is nothing to recover: start the nodes that are left.
+    When a majority is lost for good: writes that only lost nodes held are lost; writes that nobody was told
+    of may appear. Without a lost majority there is nothing to recover: start the nodes that are left.
     """
     from raftkv.cluster import backup as backups
     from raftkv.cluster import run_state, salvage

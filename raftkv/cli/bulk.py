@@ -124,10 +124,10 @@ def dump(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print every key and value, in byte order, in a form that 'load' restores.
+    """Print every key and value, in a form that 'load' restores.
 
-    Read in pages, all of them of one revision, however much others write meanwhile; with --node, the pages
-    are of the moments at which that node is asked for them.
+    In byte order, read in pages, all of them of one revision, however much others write meanwhile; with
+    --node, the pages are of the moments at which that node is asked for them.
     """
     low = argument_bytes(prefix)
     with connect(find_target(endpoints, config, data), timeout) as client:

@@ -37,7 +37,7 @@ CLOCK_RATE_MIN, CLOCK_RATE_MAX = 0.1, 10.0
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Break a running cluster, and mend it: the same verbs as the dashboard's keys.",
+        help="Break a running cluster, and mend it. The same verbs as the dashboard's keys.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -155,7 +155,7 @@ def partition(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Block all links between the groups; nodes named in none form one more.
+    """Block all links between the groups. Nodes named in none form one more.
 
     What is cut already stays cut: 'chaos heal' before makes this the only partition.
     """
@@ -195,7 +195,7 @@ def bridge(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Block the links between two halves of the others: only NODE hears both."""
+    """Cut the others into two halves, both of which NODE hears."""
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.bridge(name, seconds)
@@ -209,7 +209,7 @@ def ring(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Block all links but those of each node to the next and the one before; takes four nodes or more."""
+    """Leave each node the links to its two neighbours alone. Takes four nodes or more."""
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.ring(seconds)
@@ -234,7 +234,7 @@ def link(
     data: Data = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Set the fault of the link between A and B, replacing the one it had; no fault heals it."""
+    """Set the fault of the link between A and B. It replaces the one it had; no fault heals it."""
     from raftkv.observe import LinkFault
 
     for option, share in (("drop", drop), ("duplicate", duplicate), ("reorder", reorder)):

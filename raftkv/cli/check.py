@@ -44,7 +44,10 @@ def check(
     ] = DEFAULT_BUDGET,
     json: Json = False,
 ) -> None:
-    """Is a recorded history linearizable? Exit 1 when not, or when the budget ends before that is known."""
+    """Say whether a recorded history is linearizable.
+
+    Exit 1 when it is not, or when the budget ends before that is known.
+    """
     if not budget > 0:
         raise ConfigError(f"--budget {budget:g}: expected a number of seconds above 0")
     if histories.count(STDIN) > 1:

@@ -90,7 +90,7 @@ def replay(
     summary: Annotated[bool, typer.Option("--summary", help="Print the summary; open nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Show a recording in the dashboard: play, step, jump from election to election, export."""
+    """Show a recording in the dashboard. Play, step, jump from election to election, export."""
     found = _read(file)
     if found.cut:
         note(f"{file} breaks off: whoever recorded it was ended before the last second was written")

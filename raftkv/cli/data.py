@@ -77,7 +77,7 @@ def get(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print the value of KEY and a newline; exit 1 and print nothing when there is none.
+    """Print the value of KEY and a newline. Exit 1 and print nothing when there is none.
 
     A value that is no UTF-8 is printed as 'base64:' and its base64.
     """
@@ -120,7 +120,7 @@ def delete(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Delete KEY and print how many keys went; exit 1 when there was none of that name."""
+    """Delete KEY and print how many keys went. Exit 1 when there was none of that name."""
     with connect(find_target(endpoints, config, data), timeout) as client:
         name = argument_bytes(key)
         result = client.delete_prefix(name) if prefix else client.delete(name)
@@ -151,7 +151,7 @@ def scan(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print keys and values, tab-separated, in byte order, from START up to but not including END."""
+    """Print keys and values, tab-separated, in byte order. From START up to but not including END."""
     from raftkv.kv.ranges import prefix_end
 
     low, high = argument_bytes(start), argument_bytes(end)
@@ -220,7 +220,7 @@ def cas(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Set KEY to NEW if it holds EXPECTED; exit 1, with the present value on stderr, if not."""
+    """Set KEY to NEW if it holds EXPECTED. Exit 1, with the present value on stderr, if not."""
     if absent:
         if new is not None:
             raise ConfigError("with --absent, give KEY and NEW only")

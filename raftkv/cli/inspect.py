@@ -32,7 +32,7 @@ SHOWN_BYTES = 60
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Read what nodes have on disk: offline, and without changing anything.",
+        help="Read what nodes have on disk, offline and without changing it.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -53,7 +53,7 @@ def verify(
     ],
     json: Json = False,
 ) -> None:
-    """Check every record of every log in DIR, or every byte of a backup; exit 1 when one is damaged."""
+    """Check all logs in DIR, or a backup, byte by byte. Exit 1 when one is damaged."""
     if folder.is_file():
         from raftkv.cluster.backup import read_backup
 
@@ -142,7 +142,7 @@ def log(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the entries of one node's log: index, term, size, and what each does."""
+    """Print the entries of one node's log. Index, term, size, and what each does."""
     wal = _the_one_log(folder)
     found = _read(wal)
     entries = [entry for entry in found.recovered.entries if entry.index >= first]

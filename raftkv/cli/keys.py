@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def new(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Make a folder with the cluster's key, an admin's, and the list of who is let in.
+    """Make a folder with the keys of a cluster and of an admin. And the list of who is let in.
 
     Copy 'cluster.key' and 'allowed' to a folder on every node's machine, and name that in cluster.toml:
     [security] keys = "keys". Keep 'admin.key' for yourself.
@@ -70,7 +70,7 @@ def add(
     ] = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
-    """Make a key for NAME, put it on the list, and print the file's path.
+    """Make a key for NAME, and put it on the list. Print the file's path.
 
     Give that file to NAME alone: RAFTKV_KEY=FILE raftkv …, or Client(endpoints, key=FILE). Then copy
     'allowed' to the nodes, which read it again by themselves.

@@ -51,7 +51,7 @@ def grant(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Make a lease that lives for TTL seconds after each keep-alive, and print its id."""
+    """Make a lease of TTL seconds, and print its id. Each keep-alive gives it as long again."""
     check_finite("TTL", ttl)
     with connect(find_target(endpoints, config, data), timeout) as client:
         lease = client.lease(ttl)
@@ -69,7 +69,7 @@ def revoke(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """End a lease now, and delete the keys that hang on it; print how many. Exit 1 if there is none."""
+    """End a lease, and delete the keys that hang on it. Print how many; exit 1 if there is no such lease."""
     with connect(find_target(endpoints, config, data), timeout) as client:
         deleted = client.revoke(lease_id)
     if json:
@@ -125,7 +125,7 @@ def list_leases(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print every lease: id, time to live, what is left of it, number of keys."""
+    """Print every lease. Its id, time to live, what is left of that, number of keys."""
     with connect(find_target(endpoints, config, data), timeout) as client:
         found = client.leases()
     if json:

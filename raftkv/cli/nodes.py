@@ -58,9 +58,10 @@ def up(
     ] = False,
     record: Record = None,
 ) -> None:
-    """Start a local cluster, or the one that DIR holds, and open the dashboard on a terminal.
+    """Start a local cluster, or the one in DIR, and its dashboard.
 
-    Where one runs in DIR already, --nodes makes it grow or shrink while it works.
+    The dashboard opens on a terminal. Where one runs in DIR already, --nodes makes it grow or shrink while
+    it works.
     """
     from raftkv.cluster.discovery import DEFAULT_DATA
 

@@ -101,7 +101,7 @@ def elect(
     timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Stand for the office NAME, wait to be elected, and hold it until interrupted."""
+    """Stand for the office NAME, and hold it until interrupted."""
     from raftkv.recipes import Election
 
     if listen == (value is not None):

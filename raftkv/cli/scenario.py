@@ -38,7 +38,7 @@ def scenario(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object an event.")] = False,
 ) -> None:
-    """Play a guided scenario, which breaks a real cluster and checks what comes of it.
+    """Play a guided scenario. It breaks a real cluster and checks what comes of it.
 
     It is played on a fresh cluster of its own, or on the running one that --data, --config or --endpoints
     name; that one is broken for a few seconds, and mended at the end whatever happens. Exits with 1 when

@@ -42,7 +42,7 @@ def shell(
     data: Data = None,
     timeout: EachTimeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Type commands without 'raftkv' in front, one a line; 'help' lists them, 'exit' ends it.
+    """Type commands without 'raftkv' in front, one a line. 'help' lists them, 'exit' ends it.
 
     Without a terminal, reads commands from stdin and exits as the first one that fails."""
     from raftkv.cluster.discovery import find

@@ -64,7 +64,7 @@ def simulate(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run whole clusters on a virtual network, clock and disk, and break them.
+    """Break clusters on a virtual network, clock and disk.
 
     A seed draws the cluster, its options, its clients and its faults, and always runs the same way.
     Every invariant is checked after every step, every client history for linearizability.

@@ -57,7 +57,7 @@ def torture(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Break a real cluster of its own in every way there is, and check what its clients saw.
+    """Break a real cluster of its own, and check what clients saw.
 
     Exits with 1 when the history is not linearizable, when nodes differ, or when the run proves
     nothing: a chosen fault never happened, or too little succeeded.

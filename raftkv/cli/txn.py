@@ -41,7 +41,7 @@ def txn(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Compare, then do one list of operations or the other, all or nothing, in one revision.
+    """Compare, then do one list of operations or the other. All or nothing, in one revision.
 
     \b
     {"compare": [{"key": "a", "target": "version", "is": "=", "to": 0}],
@@ -80,7 +80,7 @@ def compact(
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Forget the past: what was before REVISION can be neither read nor watched any more."""
+    """Forget what was before REVISION. It can be neither read nor watched any more."""
     with connect(find_target(endpoints, config, data), timeout) as client:
         earliest = client.revision() if revision is None else revision
         present = client.compact(earliest)

@@ -44,7 +44,7 @@ def watch(
     timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Print a line for every change of KEY until interrupted: put or delete, key, value.
+    """Print a line for every change of KEY, until interrupted. It says put or delete, key, value.
 
     Moves to another node if its own fails; nothing is missed, nothing comes twice. --timeout bounds how
     long the beginning may take."""

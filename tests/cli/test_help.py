@@ -15,7 +15,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from raftkv import __version__
-from raftkv.cli.app import MODULES, app
+from raftkv.cli.app import MODULES, SECTIONS, app
 from raftkv.cli.output import Exit
 
 COLUMNS = 100
@@ -71,6 +71,22 @@ def test_a_short_flag_asks_for_help_as_well() -> None:
         assert invoke(*path, "-h").stdout == invoke(*path, "--help").stdout
 
 
+def test_the_list_of_commands_has_each_in_its_section() -> None:
+    lines = invoke("--help").stdout.splitlines()
+    listed = [line.split()[0] for line in lines[lines.index("Run a cluster:") :] if line.startswith("  ")]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {path[0] for path in ALL if len(path) == 1} - {"set"}
+    assert [line[:-1] for line in lines if line.endswith(":")] == ["Options", *SECTIONS]
+
+
+@pytest.mark.parametrize("group", sorted({path[:-1] for path in ALL if path}), ids=" ".join)
+def test_a_list_of_commands_has_a_whole_sentence_for_each_on_the_narrowest_screen(
+    group: tuple[str, ...],
+) -> None:
+    found = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*group, "--help"])
+    assert not [line for line in found.stdout.splitlines()[1:] if line.endswith("...")]
+
+
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_help_fits_the_screen(path: tuple[str, ...]) -> None:
     done = invoke(*path, "--help")
@@ -108,7 +124,7 @@ def test_version_and_no_arguments() -> None:
     assert (version.exit_code, version.stdout, version.stderr) == (0, f"raftkv {__version__}\n", "")
     nothing = invoke()
     assert (nothing.exit_code, nothing.stdout) == (Exit.USAGE, "")
-    assert "Commands:" in nothing.stderr
+    assert "Run a cluster:" in nothing.stderr
 
 
 @pytest.mark.parametrize(
