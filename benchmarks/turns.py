@@ -1,6 +1,6 @@
-"""Where a put goes: the CPU that each kind of a node's turns takes, and how much of the machine stays idle.
+"""Where a put or a get goes: the CPU that each kind of a node's turns takes, and how much of it stays idle.
 
-    python -m benchmarks.turns
+    python -m benchmarks.turns [get]
 
 Three nodes, each ``run_node`` itself with a clock around its turns, and none of which asks for news while it
 waits. Ends by itself after a minute; prints a Markdown table for each number of clients. With ``--parts``
@@ -36,7 +36,7 @@ from raftkv.config import LoopConfig, load
 from raftkv.raft import Role
 
 CLIENTS = {1: 1500, 16: 16_000, 64: 40_000, 512: 80_000}
-"""And how many puts they make."""
+"""And how many requests they make."""
 WARM_UP_SECONDS = 1.0
 NODES = 3
 PARTS_SHOWN = 7
@@ -124,7 +124,7 @@ def run_timed(config: Path, name: str, parts: bool) -> None:
     print(json.dumps([TimedNode.spent, TimedNode.parts]))
 
 
-def measure(clients: int, total: int, parts: bool) -> None:
+def measure(operation: str, clients: int, total: int, parts: bool) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         cluster = prepare(Path(folder), NODES, None, fresh=False)
         config = Path(folder) / "cluster.toml"
@@ -133,23 +133,26 @@ def measure(clients: int, total: int, parts: bool) -> None:
         nodes = [_start("benchmarks.turns", *flags, "--node", name) for name in names]
         try:
             load = (
-                f"bench put --clients {clients} --total {total} --timeout {ANSWERED_SECONDS} --json".split()
+                f"bench {operation} --clients {clients} --total {total} --timeout {ANSWERED_SECONDS} --json"
             )
-            load_generator = _start("raftkv", *load, "--config", str(config))
+            load_generator = _start("raftkv", *load.split(), "--config", str(config))
             idle = _idle_cores(load_generator)
             rate = json.loads(load_generator.communicate()[0])["ops_per_second"]
         finally:
             for node in nodes:
                 node.terminate()
         answers = [json.loads(node.communicate()[0]) for node in nodes]
-    print(f"\n{clients} clients, {rate:,.0f} puts a second, {idle:.1f} of {psutil.cpu_count()} cores idle\n")
+    idle_of = f"{idle:.1f} of {psutil.cpu_count()} cores idle"
+    print(f"\n{clients} clients, {rate:,.0f} {operation}s a second, {idle_of}\n")
     _print_table([spent for spent, _ in answers], [consist for _, consist in answers] if parts else [], total)
 
 
 def _print_table(
     spent: list[dict[str, list[int]]], consist: list[dict[str, dict[str, int]]], total: int
 ) -> None:
-    print("| turn | for 1,000 puts | µs of CPU before it | in it |" + " parts of it, µs |" * bool(consist))
+    print(
+        "| turn | for 1,000 requests | µs of CPU before it | in it |" + " parts of it, µs |" * bool(consist)
+    )
     print("|---|---|---|---|" + "---|" * bool(consist))
     turns = sum(row[0] for node in spent for row in node.values())
     for what in sorted({what for node in spent for what in node}):
@@ -191,6 +194,7 @@ def _idle_cores(during: subprocess.Popen[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("operation", choices=("put", "get"), nargs="?", default="put")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--node")
     parser.add_argument("--parts", action="store_true", help="what the turns consist of, too")
@@ -199,7 +203,7 @@ def main() -> None:
         run_timed(options.config, options.node, options.parts)
         return
     for clients, total in CLIENTS.items():
-        measure(clients, total, options.parts)
+        measure(options.operation, clients, total, options.parts)
         sys.stdout.flush()
 
 
