@@ -37,6 +37,7 @@ from raftkv.raft import Role
 
 CLIENTS = {1: 1500, 16: 16_000, 64: 40_000, 512: 80_000}
 """And how many requests they make."""
+KEYS_READ = 10
 WARM_UP_SECONDS = 1.0
 NODES = 3
 PARTS_SHOWN = 7
@@ -135,6 +136,8 @@ def measure(operation: str, clients: int, total: int, parts: bool) -> None:
             load = (
                 f"bench {operation} --clients {clients} --total {total} --timeout {ANSWERED_SECONDS} --json"
             )
+            if operation == "get":
+                load += f" --key-space {KEYS_READ}"  # that are put first
             load_generator = _start("raftkv", *load.split(), "--config", str(config))
             idle = _idle_cores(load_generator)
             rate = json.loads(load_generator.communicate()[0])["ops_per_second"]

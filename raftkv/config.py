@@ -22,8 +22,9 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _ENDPOINT = re.compile(rf"^tcp://(\[[0-9A-Fa-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?):([0-9]{{1,5}})$")
 _LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 NODES_MAX = 9
-ENDPOINTS = 4
-"""Of a node: for peers, clients, control and status, in this order wherever a node's address is told."""
+ENDPOINT_KINDS = ("peer", "client", "control", "status")
+"""Those that a node listens on, in this order wherever its address is told."""
+ENDPOINTS = len(ENDPOINT_KINDS)
 PRIORITY_MAX = 100
 DRIFT_PERCENT_MAX = 50
 LEASE_TICKS_LOST = 6
@@ -311,7 +312,7 @@ class _Reader:
             self._known(table, where, {spec.name for spec in fields(NodeConfig)})
             values = {
                 name: self._value(table, f"{where} {name}", name, str, None)
-                for name in ("name", "peer", "client", "control", "status")
+                for name in ("name", *ENDPOINT_KINDS)
             }
             joining = self._value(table, f"{where} joining", "joining", bool, False)
             priority = self._value(table, f"{where} priority", "priority", int, 0)
@@ -322,7 +323,7 @@ class _Reader:
             if node.name in names:
                 raise self._wrong(where, f"the name {node.name} is used twice")
             names.add(node.name)
-            for kind, endpoint in zip(("peer", "client", "control", "status"), node.endpoints(), strict=True):
+            for kind, endpoint in zip(ENDPOINT_KINDS, node.endpoints(), strict=True):
                 self._endpoint(f"{where} {kind}", endpoint)
                 user = f"{kind} of {node.name}"
                 if endpoint in users:

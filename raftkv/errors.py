@@ -37,6 +37,7 @@ The three outcomes of a client's request are kept apart: a normal return *happen
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -199,6 +200,11 @@ class OutcomeUnknown(ClientError):
 
 SHOWN_CHARACTERS = 60
 SHOWN_BITS = 128
+
+
+def no_node(name: object, names: Iterable[str]) -> str:
+    """What is said of a node that there is not."""
+    return f"no node named {shown(name)}; the nodes are {', '.join(names)}"
 
 
 def shown(value: object) -> str:

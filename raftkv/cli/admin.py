@@ -9,7 +9,7 @@ import typer
 
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable, no_node
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -51,7 +51,7 @@ def transfer(
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
     if node not in target.controls:
-        raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
+        raise ConfigError(no_node(node, target.controls))
     deadline = time.monotonic() + timeout
     asked, refused, may_happen = None, "", False
     with ControlClient(target.key) as client:

@@ -23,7 +23,7 @@ from raftkv.cli.options import (
 )
 from raftkv.cli.output import Exit, emit, emit_json, note
 from raftkv.cli.progress import Progress
-from raftkv.errors import ConfigError, Unavailable, Unreachable
+from raftkv.errors import ConfigError, Unavailable, Unreachable, no_node
 
 if TYPE_CHECKING:
     from raftkv.cluster.backup import Backup
@@ -69,7 +69,7 @@ def snapshot(
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
     if node is not None and node not in target.controls:
-        raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(target.controls)}")
+        raise ConfigError(no_node(node, target.controls))
     deadline = time.monotonic() + timeout
     with ControlClient(target.key) as client:
         views = snapshots(client, target.controls, min(1.0, timeout / 4))

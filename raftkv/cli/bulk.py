@@ -41,7 +41,15 @@ from raftkv.cli.output import (
 )
 from raftkv.cli.progress import Progress
 from raftkv.cli.reading import lines, patient, stdin
-from raftkv.errors import ConfigError, InvalidRequest, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
+from raftkv.errors import (
+    ConfigError,
+    InvalidRequest,
+    OutcomeUnknown,
+    RaftkvError,
+    Unavailable,
+    Unreachable,
+    no_node,
+)
 
 if TYPE_CHECKING:
     from raftkv.client import Client
@@ -153,7 +161,7 @@ def dump(
 def _endpoint_of(client: Client, node: str) -> str:
     nodes = {name: endpoint for name, endpoint, _, _ in client.hello().nodes}
     if node not in nodes:
-        raise ConfigError(f"no node named {node!r}; the nodes are {', '.join(nodes)}")
+        raise ConfigError(no_node(node, nodes))
     return nodes[node]
 
 

@@ -19,7 +19,7 @@ from raftkv.cli.options import (
     find_whole_cluster,
 )
 from raftkv.cli.output import Exit, emit, emit_json, note
-from raftkv.errors import ConfigError, RaftkvError, Unavailable, Unreachable
+from raftkv.errors import ConfigError, RaftkvError, Unavailable, Unreachable, no_node
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -121,7 +121,7 @@ def _controls(target: Target, name: str | None) -> dict[str, str]:
     if name is None:
         return target.controls
     if name not in target.controls:
-        raise ConfigError(f"no node named {name!r}; the nodes are {', '.join(target.controls)}")
+        raise ConfigError(no_node(name, target.controls))
     return {name: target.controls[name]}
 
 

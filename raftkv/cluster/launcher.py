@@ -33,7 +33,7 @@ from raftkv.config import (
     is_name,
     no_endpoint,
 )
-from raftkv.errors import LaunchError, RaftkvError, WireError, shown
+from raftkv.errors import LaunchError, RaftkvError, WireError, no_node, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
 from raftkv.wire.control import (
@@ -273,7 +273,7 @@ class Launcher:
         name = request.arguments.get("node")
         process = self._processes.get(name) if isinstance(name, str) else None
         if process is None:
-            raise RaftkvError(f"no node named {shown(name)}; the nodes are {', '.join(self._processes)}")
+            raise RaftkvError(no_node(name, self._processes))
         if request.verb == "begun":
             return process.begun
         seconds = _lifetime(request.arguments.get("seconds"))

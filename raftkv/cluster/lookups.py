@@ -8,7 +8,7 @@ from typing import Any
 
 from raftkv.client import Client
 from raftkv.cluster.control import ControlClient
-from raftkv.errors import RaftkvError, Unavailable, WireError
+from raftkv.errors import RaftkvError, Unavailable, WireError, no_node
 from raftkv.keys import Key
 from raftkv.kv import prefix_end
 from raftkv.observe import LogEntry
@@ -95,7 +95,7 @@ class Lookups:
 
     def _require(self, node: str) -> None:
         if node not in self._controls:
-            raise RaftkvError(f"no node named {node!r}; the nodes are {', '.join(self._controls)}")
+            raise RaftkvError(no_node(node, self._controls))
 
 
 def _makes_sense(answer: dict[str, Any], first: int) -> bool:

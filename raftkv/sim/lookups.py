@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from raftkv.actors import log_reader
-from raftkv.errors import RaftkvError, shown
+from raftkv.errors import RaftkvError, no_node
 from raftkv.observe import LogEntry
 from raftkv.raft import RaftLog
 from raftkv.sim.world import World
@@ -63,7 +63,7 @@ class Lookups:
 
 def _log(world: World, node: str) -> RaftLog:
     if node not in world.names:
-        raise RaftkvError(f"no node named {shown(node)}; the nodes are {', '.join(world.names)}")
+        raise RaftkvError(no_node(node, world.names))
     machine = world.machines.get(node)
     if machine is None:
         raise RaftkvError(f"{node} is not running; its log can be read once it is restarted")

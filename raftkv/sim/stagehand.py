@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from raftkv.errors import RaftkvError, shown
+from raftkv.errors import RaftkvError, no_node, shown
 from raftkv.history import Op
 from raftkv.kv.limits import check_key, check_value
 from raftkv.observe import DiskFault, LinkFault, Mended, shapes
@@ -268,7 +268,7 @@ def _decoded(data: bytes | None) -> str | None:
 
 def _known(run: Run, node: str) -> None:
     if node not in run.world.names:
-        raise RaftkvError(f"no node named {shown(node)}; the nodes are {', '.join(run.world.names)}")
+        raise RaftkvError(no_node(node, run.world.names))
 
 
 def _running(run: Run, node: str) -> Machine:
