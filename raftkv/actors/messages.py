@@ -309,6 +309,13 @@ class Met:
 
 
 @dataclass(slots=True, eq=False)
+class BegunAnew:
+    """To raft: a member speaks in another life than before."""
+
+    peer: NodeId
+
+
+@dataclass(slots=True, eq=False)
 class Expelled:
     """To the node: by word of ``peer`` it is no member. ``known`` is the incarnation that is, under its name;
     empty when none is: it was removed."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from raftkv.actors.link import Link
 from raftkv.actors.messages import (
+    BegunAnew,
     Expelled,
     Frames,
     MembershipChanged,
@@ -209,7 +210,10 @@ class PeersActor:
             except WireError as error:
                 self._context.send("status", Rejected("peer", str(error)))
                 continue
+            lived = self._roster.boot_of(decoded.sender)
             items = self._roster.countable(decoded)
+            if lived not in (0, self._roster.boot_of(decoded.sender)):
+                self._context.send("raft", BegunAnew(decoded.sender))
             if decoded.hears != self._boot:
                 _take_back(items)
             if len(items) < len(decoded.items):

@@ -9,6 +9,7 @@ from typing import Any
 from raftkv.actors.messages import (
     Apply,
     Applying,
+    BegunAnew,
     Campaign,
     ChangeMembers,
     DiskPressure,
@@ -130,6 +131,8 @@ class RaftActor:
                 self._take_snapshot()
             case Met():
                 self.raft.meet(message.name, message.incarnation, message.address, message.priority)
+            case BegunAnew():
+                self.raft.begun_anew(message.peer)
             case ChangeMembers():
                 refused = self.raft.change_membership(message.change)
                 index = self.raft.log.configurations.latest_index

@@ -127,6 +127,10 @@ class StorageActor:
         self._chunks: deque[ChunkTask] = deque()
         self._chunk_is_next = True
         self._under_way: _Batch | _Transfer | None = None
+        self._refused: _Batch | None = None
+        """It found no room, and waits to be tried again. What is only to be read goes on meanwhile: a peer
+        that lacks it may have room."""
+        self._retry_due = False
         self._pressure = DiskPressure(False, False)
         self._room = _SnapshotRoom()
         self.syncs = Meter()
@@ -139,7 +143,7 @@ class StorageActor:
     def handle(self, message: Any) -> None:
         match message:
             case Write():
-                if message.mark is None and not self._queue and not isinstance(self._under_way, _Batch):
+                if message.mark is None and not self._writes:
                     self._release([message])  # nothing it could depend on is under way
                 elif message.mark is None and self.backlog_bytes > BACKLOG_BYTES_MAX:
                     self.messages_lost += len(message.messages)  # as on a network; they are asked for again
@@ -159,22 +163,38 @@ class StorageActor:
                 # One that is asked for again waits for the disk already.
                 self._chunks += [chunk for chunk in message.messages if chunk not in self._chunks]
             case Tick():
-                assert self._under_way is not None
-                self._disk.submit(self._under_way.job)
+                self._retry_due = True
             case _:
                 raise AssertionError(f"storage got {message}")
 
+    @property
+    def _writes(self) -> bool:
+        """Something waits to be written, or is being written."""
+        return bool(self._queue or self._refused) or isinstance(self._under_way, _Batch)
+
     def end_of_turn(self) -> None:
         if self._under_way is None:
-            if self._chunks and (self._chunk_is_next or not self._queue):
-                self._start_chunk()
+            if self._refused:
+                self._go_on_without_room()
+            elif self._chunks and (self._chunk_is_next or not self._queue):
+                self._start_chunk(self._chunks.popleft())
             elif self._queue:
                 self._start_batch()
         self._signal(self._pressure.full)
 
-    def _start_chunk(self) -> None:
+    def _go_on_without_room(self) -> None:
+        if self._retry_due:
+            self._under_way, self._refused, self._retry_due = self._refused, None, False
+            assert self._under_way is not None
+            self._disk.submit(self._under_way.job)
+            return
+        read = next((task for task in self._chunks if not isinstance(task, WriteChunk)), None)
+        if read:
+            self._chunks.remove(read)
+            self._start_chunk(read)
+
+    def _start_chunk(self, task: ChunkTask) -> None:
         self._chunk_is_next = False
-        task = self._chunks.popleft()
         job = task.job if isinstance(task, WriteChunk) else ReadChunk(task.mark, task.number)
         self._under_way = _Transfer(task, job)
         self._disk.submit(job)
@@ -241,6 +261,7 @@ class StorageActor:
                 self._context.send("status", Note(events.SPACE_LOW, {"cause": str(result.error)}))
             self._signal(True)
             self._room.log_is_full()
+            self._under_way, self._refused = None, batch
             self._context.set_timer("storage", RETRY_SECONDS, Tick())
             return
         if self._pressure.full:

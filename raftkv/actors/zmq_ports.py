@@ -8,8 +8,9 @@ high-water marks bound what a slow one can make us hold, ``LINGER 0`` lets a nod
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
@@ -32,6 +33,7 @@ RECONNECT_MS, RECONNECT_MS_MAX = 20, 200
 RELINK_SECONDS, RELINK_SECONDS_MAX = 2.0, 8.0
 """Without a connection; then a new one is begun, and has twice as long: over a long way the handshake takes
 several round trips."""
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 _NOBLOCK, _NOBLOCK_SNDMORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
@@ -84,22 +86,39 @@ class ZmqPort:
         self.socket.close(linger=0)
 
 
-class ZmqLink(ZmqPort):
+class ZmqLink:
     """The way to a peer. ZeroMQ connects again by itself when a connection breaks, but not when the other end
-    knows another key or none, or is no node at all; a node that can be talked to may be there later."""
+    knows another key or none, or is no node at all; a node that can be talked to may be there later. Nor is
+    there always a descriptor left for one more socket: clients may have taken them all, for a while."""
 
-    __slots__ = ("_endpoint", "_failing_since", "_relink_seconds")
+    __slots__ = ("_endpoint", "_failing_since", "_open", "_port", "_relink_seconds")
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
-        super().__init__(socket)
+    def __init__(self, open_socket: Callable[[], zmq.Socket[bytes]], endpoint: str) -> None:
+        self._open = open_socket
         self._endpoint = endpoint
+        self._port: ZmqPort | None = None
         self._failing_since = 0.0
         """Since when no frame has left, or no new connection was begun; 0 while they leave."""
         self._relink_seconds = RELINK_SECONDS
-        socket.connect(endpoint)
+        self._connect()
+
+    def _connect(self) -> None:
+        if self._port:
+            self._port.socket.disconnect(self._endpoint)
+        else:
+            try:
+                self._port = ZmqPort(self._open())
+            except zmq.ZMQError as error:
+                if error.errno not in NO_DESCRIPTORS:
+                    raise
+                return
+        self._port.socket.connect(self._endpoint)
+
+    def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
+        return self._port.receive(frames_max, bytes_max) if self._port else []
 
     def send(self, frame: Sequence[bytes]) -> bool:
-        if super().send(frame):
+        if self._port and self._port.send(frame):
             self._failing_since, self._relink_seconds = 0.0, RELINK_SECONDS
             return True
         now = time.monotonic()
@@ -108,9 +127,12 @@ class ZmqLink(ZmqPort):
         elif now - self._failing_since >= self._relink_seconds:
             self._failing_since = now
             self._relink_seconds = min(2 * self._relink_seconds, RELINK_SECONDS_MAX)
-            self.socket.disconnect(self._endpoint)
-            self.socket.connect(self._endpoint)
+            self._connect()
         return False
+
+    def close(self) -> None:
+        if self._port:
+            self._port.close()
 
 
 class Nowhere:
@@ -152,14 +174,17 @@ def peer_port(
 
 def peer_link(
     context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: str, key: Key | None = None
-) -> ZmqPort:
-    socket = _socket(context, zmq.DEALER, PEER_FRAMES_MAX)
-    socket.setsockopt(zmq.IDENTITY, identity.encode("utf-8"))
-    socket.setsockopt(zmq.IMMEDIATE, 1)
-    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-    sockets.to_connect(socket, endpoint, key)
-    return ZmqLink(socket, endpoint)
+) -> ZmqLink:
+    def open_socket() -> zmq.Socket[bytes]:
+        socket = _socket(context, zmq.DEALER, PEER_FRAMES_MAX)
+        socket.setsockopt(zmq.IDENTITY, identity.encode("utf-8"))
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+        sockets.to_connect(socket, endpoint, key)
+        return socket
+
+    return ZmqLink(open_socket, endpoint)
 
 
 def status_port(

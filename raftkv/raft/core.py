@@ -193,6 +193,11 @@ class Raft:
         """A node has said which data folder it is, where it is reached, and how much it wants to lead."""
         membership.meet(self, name, incarnation, address, priority)
 
+    def begun_anew(self, peer: NodeId) -> None:
+        """That node has started again."""
+        if self.leadership and peer in self.leadership.progress:
+            self.leadership.progress[peer].begun_anew()
+
     def read_index(self, context: int) -> None:
         """Ask from which index on the applied state is fresh; a ``ReadState`` answers.
 

@@ -83,8 +83,12 @@ def _describe_body(message: Message) -> str:
             text = f"commit {message.leader_commit}"
             return text + (f" round {message.read_round}" if message.read_round else "")
         case HeartbeatResponse():
-            words = [f"round {message.read_round}"] if message.read_round else []
-            return " ".join([*words, "behind"] if message.behind else words)
+            words = (
+                f"round {message.read_round}" if message.read_round else "",
+                "behind" if message.behind else "",
+                "full" if message.full else "",
+            )
+            return " ".join(word for word in words if word)
         case ReadIndex():
             return f"context {message.context}"
         case ReadIndexResponse():

@@ -114,8 +114,8 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
         raft.log.commit_to(commit)
     term, read_round, session = raft.current_term, message.read_round, message.session
     sent_us = message.sent_us if raft.options.lease_us else 0
-    behind = is_behind(raft)
-    raft.send(HeartbeatResponse(raft.node_id, message.sender, term, read_round, session, sent_us, behind))
+    to, behind, full = message.sender, is_behind(raft), raft.disk_full
+    raft.send(HeartbeatResponse(raft.node_id, to, term, read_round, session, sent_us, behind, full))
 
 
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:

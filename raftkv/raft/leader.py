@@ -68,7 +68,7 @@ class Leadership:
 
     def tick(self) -> None:
         raft = self._raft
-        if raft.disk_stalled and not self._full_as_the_others:
+        if raft.disk_stalled and not self._nobody_has_room:
             # Its peers hear heartbeats and wait, its clients get nothing: without this a hung
             # disk would never fail over (PITFALLS 15).
             raft.step_down(trace.REASON_DISK_STALLED)
@@ -93,12 +93,14 @@ class Leadership:
             self._spread_news()
 
     @property
-    def _full_as_the_others(self) -> bool:
-        """Our disk is full, and what it has no room for has not been committed without us: as far as we hear
-        there is none on a majority. Nobody could be elected then, as a vote takes room too, whereas this
-        leader still serves reads."""
-        log = self._raft.log
-        return self._raft.disk_full and log.commit_index < log.last_index
+    def _nobody_has_room(self) -> bool:
+        """Our disk is full, and so many others say the same of theirs that nobody could be elected, as a vote
+        takes room too; whereas this leader still serves reads. Whoever is not heard may have room, and be one
+        of a majority that waits for us to give way."""
+        if not self._raft.disk_full:
+            return False
+        room = {peer for peer, progress in self.progress.items() if not (progress.full and progress.alive)}
+        return not is_quorum(room, self._raft.configuration)
 
     def ticks_until_due(self) -> int:
         """See ``Raft.ticks_until_due``."""
@@ -354,7 +356,7 @@ class Leadership:
         progress = self._heard(message)
         if progress is None:
             return
-        progress.behind = message.behind
+        progress.behind, progress.full = message.behind, message.full
         self.reads.confirmed_by(message.sender, message.read_round)
         progress.acked_us = max(progress.acked_us, min(message.sent_us, self._raft.now_us))
         if progress.check() and self._raft.log.offset_index <= progress.next_index - 1:

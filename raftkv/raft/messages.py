@@ -191,6 +191,8 @@ class HeartbeatResponse(Message):
     sent_us: int = 0
     behind: bool = False
     """With so much to apply first that it would not take over."""
+    full: bool = False
+    """Its disk: it could neither vote nor acknowledge."""
 
 
 @dataclass(slots=True)

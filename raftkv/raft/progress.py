@@ -80,6 +80,11 @@ class Stream:
         self.acked = min(next_number, self.mark.chunks - 1)
         self.sent = max(self.sent, self.acked)
 
+    def begun_anew(self) -> None:
+        """At the other end, where nothing is left of what was in flight."""
+        self._waited = self._unsent = self._tries = 0
+        self._slowest = 0.0
+
     def check(self) -> None:
         """Nothing acknowledged for twice as long as it took lately, and then for twice as long each time:
         what is in flight may be lost."""
@@ -102,14 +107,13 @@ class Progress:
         "check_due",
         "clients_heard_at",
         "commit_sent",
+        "full",
         "inflight_bytes",
         "inflights",
         "match_at_check",
         "match_index",
         "next_index",
         "probe_open",
-        "probe_patience",
-        "probe_waited",
         "recent_active",
         "round_sent",
         "session",
@@ -127,10 +131,6 @@ class Progress:
         self.next_index = next_index
         self.state = ProgressState.PROBE
         self.probe_open = False
-        self.probe_patience = 1
-        """After so many checks a probe that is not answered is sent again: twice as many each time, as it may
-        carry much, and heartbeats overtake it."""
-        self.probe_waited = 0
         self.inflights: deque[tuple[LogIndex, int]] = deque()
         """(last index, bytes) of every append not yet acknowledged."""
         self.inflight_bytes = 0
@@ -141,6 +141,8 @@ class Progress:
         """Heard from between the last check of the quorum and the one before."""
         self.behind = False
         """With applying: it would not take over."""
+        self.full = False
+        """Its disk, as it said last."""
         self.clients_heard_at = NEVER
         """When it last asked something for clients of its own, in ticks of this leadership."""
         self.commit_sent = LogIndex(0)
@@ -184,25 +186,26 @@ class Progress:
         if self.state is not ProgressState.REPLICATE:
             self.state = ProgressState.REPLICATE
             self.stream = None
-            self._end_probe()
+            self.probe_open = False
             self.next_index = LogIndex(self.match_index + 1)
         else:
             self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
         return news
 
     def check(self) -> bool:
-        """At an answer to a heartbeat, whose peer is there: was something lost that it should have had? An
-        append that probes, or chunks of a snapshot, may be sent again from then on. True: it is to be asked
-        whether it holds what was sent.
+        """At an answer to a heartbeat, whose peer is there: was something lost that it should have had?
+        Chunks of a snapshot may be sent again from then on. True: it is to be asked whether it holds what
+        goes before ``next_index``.
 
         Judged once for each regular heartbeat. Rounds of reads bring thousands more in a second, and what was
         sent a millisecond ago is not lost."""
         if not self.check_due:
             return False
         self.check_due = False
-        self._check_probe()
         if self.stream:
             self.stream.check()
+        if self.probe_open:
+            return True  # may carry a mebibyte, which heartbeats overtake: a question is small
         if self.state is not ProgressState.REPLICATE or self.next_index - 1 == self.match_index:
             return False
         # Something is in flight, and was at the last check that found this: has any of it arrived since?
@@ -210,17 +213,10 @@ class Progress:
         self.match_at_check = self.match_index
         return stalled
 
-    def _check_probe(self) -> None:
-        if not self.probe_open:
-            return
-        self.probe_waited += 1
-        if self.probe_waited >= self.probe_patience:
-            self.probe_waited, self.probe_patience = 0, min(2 * self.probe_patience, CHECKS_MAX)
-            self.probe_open = False
-
-    def _end_probe(self) -> None:
-        """It was answered."""
-        self.probe_open, self.probe_waited, self.probe_patience = False, 0, 1
+    def begun_anew(self) -> None:
+        """The peer has started again: how long it lately took to answer was of its last life."""
+        if self.stream:
+            self.stream.begun_anew()
 
     def rejected(self, prev_log_index: LogIndex, next_index: LogIndex) -> None:
         """The peer lacks ``prev_log_index``; go on from ``next_index``. Not for an answer that is stale, or
@@ -234,7 +230,7 @@ class Progress:
 
     def become_probe(self, next_index: LogIndex) -> None:
         self.state = ProgressState.PROBE
-        self._end_probe()
+        self.probe_open = False
         self.inflights.clear()
         self.inflight_bytes = 0
         self.next_index = max(next_index, LogIndex(self.match_index + 1))

@@ -106,9 +106,10 @@ class Succession:
         return self._leadership.progress[peer].match_index == self._raft.log.last_index
 
     def _able(self) -> list[NodeId]:
-        """Voters, but for those that would ignore ``TimeoutNow`` while clients wait."""
+        """Voters, but for those that would ignore ``TimeoutNow`` while clients wait, or could not write that
+        they campaign."""
         voters, books = self._raft.configuration.voters, self._leadership.progress
-        return [peer for peer in books if peer in voters and not books[peer].behind]
+        return [peer for peer in books if peer in voters and not (books[peer].behind or books[peer].full)]
 
     def _readiest(self, peers: Iterable[NodeId]) -> NodeId | None:
         return max(peers, key=self._readiness, default=None)

@@ -18,7 +18,7 @@ from raftkv.errors import DiskFull, StorageError, StorageFailed
 from raftkv.observe import DiskFault
 from raftkv.raft import Entry, HardState, SnapshotMark
 from raftkv.sim.schedule import Schedule
-from raftkv.storage import Append, DiskJob, Identity, Recovered, StoreChunk, Volume, WalOptions
+from raftkv.storage import Append, DiskJob, Identity, ReadChunk, Recovered, StoreChunk, Volume, WalOptions
 from raftkv.storage.memory import MemoryDirectory, keep_random_sectors
 from raftkv.types import LogIndex, Term
 
@@ -224,7 +224,7 @@ class SimDisk:
         value = error = None
         volume = self._volume
         try:
-            self._suffer()
+            self._suffer(job)
             value = volume.do(job)
         except StorageError as failure:
             error = failure
@@ -235,10 +235,10 @@ class SimDisk:
         self._busy = False
         self._done(DiskResult(value, error, seconds, volume.log_bytes, volume.snapshot_bytes))
 
-    def _suffer(self) -> None:
+    def _suffer(self, job: DiskJob) -> None:
         if self._fault.fail:
             raise StorageFailed("disk failure asked for")
-        if self._fault.full:
+        if self._fault.full and not isinstance(job, ReadChunk):
             raise DiskFull("no space asked for")
         if self.fails_next:
             self._platter.directory.before = fail_once(self.fails_next)

@@ -141,6 +141,7 @@ _OTHER_TYPES: dict[str, type] = {
     "configuration": bytes,
     "data": bytes,
     "entries": tuple,
+    "full": bool,
     "granted": bool,
     "incarnation": str,
     "mark": tuple,

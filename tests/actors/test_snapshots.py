@@ -230,6 +230,7 @@ def test_want_of_room_for_a_snapshot_is_told_once_until_one_has_been_written() -
     storage.end_of_turn()
     storage.handle(DiskResult(None, full, 0.0, 0, 0))
     storage.handle(Tick())
+    storage.end_of_turn()
     storage.handle(DiskResult(True, None, 0.0, 0, 0))
     context.sent.clear()
     storage.handle(WriteChunk(StoreChunk(SnapshotMark(LogIndex(9), Term(1), 7, 1), 1, b"", False), "store"))

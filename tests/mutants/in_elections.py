@@ -8,6 +8,8 @@ from raftkv.raft.leader import Leadership
 from raftkv.raft.succession import Succession
 from tests.mutants.planting import Edit, Mutant, Part
 
+_nobody_has_room = vars(Leadership)["_nobody_has_room"].fget
+
 
 def _mutant(name: str, what: str, pitfall: str, *edits: Edit) -> Mutant:
     return Mutant(name, what, pitfall, Part.RAFT, edits)
@@ -207,13 +209,27 @@ MUTANTS = (
         "full-disk-leads",
         "a leader whose disk is full takes no writes, and stays although the others have room",
         "39",
-        Edit(Leadership.tick, "not self._full_as_the_others", "not raft.disk_full"),
+        Edit(Leadership.tick, "not self._nobody_has_room", "not raft.disk_full"),
     ),
     _mutant(
         "full-disks-lead-nowhere",
         "a leader whose disk is full gives up its office where nobody has the room for a vote",
         "39",
-        Edit(Leadership.tick, " and not self._full_as_the_others", ""),
+        Edit(Leadership.tick, " and not self._nobody_has_room", ""),
+    ),
+    _mutant(
+        "silent-disks-are-full",
+        "a leader whose disk is full takes those that it does not hear to be no better off",
+        "39",
+        Edit(
+            _nobody_has_room, "not (progress.full and progress.alive)", "not progress.full and progress.alive"
+        ),
+    ),
+    _mutant(
+        "leadership-to-a-full-disk",
+        "leadership is handed to a node that cannot write that it campaigns",
+        "39",
+        Edit(Succession._able, "(books[peer].behind or books[peer].full)", "books[peer].behind"),
     ),
     _mutant(
         "hung-disk-campaigns",

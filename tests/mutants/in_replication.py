@@ -99,7 +99,7 @@ LOG = (
         "handed-to-one-behind",
         "leadership is handed to a node that will not take it, while clients wait",
         "22",
-        Edit(Succession._able, " and not books[peer].behind", ""),
+        Edit(Succession._able, "(books[peer].behind or books[peer].full)", "books[peer].full"),
     ),
     _mutant(
         "node-behind-keeps-it-to-itself",
@@ -222,10 +222,10 @@ LOG = (
         ),
     ),
     _mutant(
-        "probe-never-repeated",
+        "probe-never-asked-after",
         "a probe that was lost is waited for without end",
         "§5.3",
-        Edit(Progress._check_probe, "self.probe_open = False", "pass"),
+        Edit(Progress.check, "if self.probe_open:", "if False:"),
     ),
     _mutant(
         "uncommitted-without-bound",

@@ -6,10 +6,12 @@ from raftkv.actors.audit import AuditActor
 from raftkv.actors.gateway import GatewayActor
 from raftkv.actors.link import Link
 from raftkv.actors.node import Node
+from raftkv.actors.peers import PeersActor
 from raftkv.actors.raft import RaftActor
 from raftkv.actors.read_queue import ReadQueue
 from raftkv.actors.relay import Relay
 from raftkv.actors.storage import StorageActor
+from raftkv.actors.zmq_ports import ZmqLink
 from raftkv.client.core import ClientCore
 from raftkv.client.patience import Patience
 from raftkv.client.peers import Peers
@@ -154,6 +156,30 @@ KV = (
 
 ACTORS = (
     _actors(
+        "full-disk-not-read",
+        "a snapshot that a peer with room needs waits until the sender's own disk has room",
+        "39",
+        Edit(StorageActor._go_on_without_room, "if read:", "if False:"),
+    ),
+    _actors(
+        "batch-without-room-forgotten",
+        "what found no room is tried again only if something else comes to be written",
+        "39",
+        Edit(StorageActor._go_on_without_room, "if self._retry_due:", "if self._retry_due and self._queue:"),
+    ),
+    _actors(
+        "no-descriptor-ends-a-node",
+        "a node ends where clients have left no descriptor for one more connection to a peer",
+        "39",
+        Edit(ZmqLink._connect, "if error.errno not in NO_DESCRIPTORS:", "if True:"),
+    ),
+    _actors(
+        "patience-outlives-a-life",
+        "a peer that has started again is sent its snapshot as seldom as in its last life",
+        "40",
+        Edit(PeersActor._on_frames, 'self._context.send("raft", BegunAnew(decoded.sender))', "pass"),
+    ),
+    _actors(
         "heartbeats-wait-for-large-frames",
         "a heartbeat waits behind a frame that takes longer than an election timeout",
         "",
@@ -251,7 +277,7 @@ ACTORS = (
         "5",
         Edit(
             StorageActor.handle,
-            "message.mark is None and not self._queue and not isinstance(self._under_way, _Batch)",
+            "message.mark is None and not self._writes",
             "message.mark is None",
         ),
     ),

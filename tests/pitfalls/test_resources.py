@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import zmq
@@ -15,6 +17,7 @@ import zmq
 from raftkv.actors import zmq_ports
 from raftkv.actors.gateway import GREETINGS_A_TURN_MAX
 from raftkv.actors.messages import DiskPressure, Frames
+from raftkv.config import SnapshotConfig
 from raftkv.errors import LaunchError, Unavailable
 from raftkv.kv.commands import Code, Command, Op
 from raftkv.raft import Proposal, RaftOptions
@@ -183,6 +186,115 @@ def test_pitfall_39_a_leader_with_a_full_disk_gives_way_where_the_others_have_ro
     assert client.await_value("b") == "1"
 
 
+def test_pitfall_39_a_leader_with_a_full_disk_gives_way_to_a_majority_of_which_it_hears_a_part() -> None:
+    """The other part may be dead, for all it knows; or it may wait for the one to vote for it."""
+    world = World()
+    leader = world.await_leader()
+    _, cut_off = (name for name in world.names if name != leader)
+    client = world.user()
+    client.put("before", "1")
+    world.reach(lambda: client.core.calls_open == 0)
+    world.network.cut([(leader, cut_off), (cut_off, leader)])
+    world.machines[leader].platter.directory.full = True
+    during = client.put("during", "1", timeout=60.0)
+    world.reach(lambda: during.response is not None, seconds=20.0)
+    assert client.await_value("before") == "1"
+
+
+def test_pitfall_39_a_full_disk_is_read_for_a_peer_that_has_room() -> None:
+    """It was away for so long that it needs a snapshot, and without it there is no majority with room."""
+    world = World(snapshot=SnapshotConfig(entries=20, retain_entries=2))
+    leader = world.await_leader()
+    client = world.user()
+    client.put("before", "1")
+    world.reach(lambda: client.core.calls_open == 0)
+    away = next(name for name in world.names if name != leader)
+    world.crash(away)
+    for number in range(100):
+        client.put(f"meanwhile/{number}", "1")
+        world.reach(lambda: client.core.calls_open == 0)
+    raft = world.node(leader).raft.raft
+    world.reach(lambda: raft.log.offset_index > 50, seconds=20.0)
+    (other,) = {*world.names} - {leader, away}
+    for name in (leader, other):
+        world.machines[name].platter.directory.full = True
+    during = client.put("during", "1", timeout=600.0)
+    world.reach(lambda: world.node(leader).storage.full and world.node(other).storage.full)
+    world.start(away)
+    world.reach(lambda: world.node(away).store.machine.get(b"meanwhile/50") is not None, seconds=30.0)
+    assert world.leader() == leader
+    world.machines[other].platter.directory.full = False
+    world.reach(lambda: during.response is not None, seconds=30.0)
+    assert client.await_value("during") == "1"
+
+
+def test_pitfall_39_a_node_with_a_full_disk_is_not_handed_leadership() -> None:
+    world = World()
+    leader = world.await_leader()
+    full, other = (name for name in world.names if name != leader)
+    client = world.user()
+    world.machines[full].platter.directory.full = True
+    client.put("a", "1")
+    world.reach(lambda: client.core.calls_open == 0)
+    world.reach(lambda: world.node(full).storage.full)
+    world.run(1.0)  # a heartbeat tells the leader
+    raft = world.node(leader).raft.raft
+    assert not raft.transfer_leadership(NodeId(full))
+    assert raft.transfer_leadership(None)
+    world.reach(lambda: world.leader() == other)
+
+
+def test_pitfall_40_a_peer_that_starts_again_is_probed_at_once() -> None:
+    """In its last life it answered heartbeats, and nothing that needed its disk; so it was asked ever more
+    seldom."""
+    world = World()
+    first = world.await_leader()
+    client = world.user()
+    client.put("a", "1")
+    world.reach(lambda: client.core.calls_open == 0)
+    world.run(1.0)
+    world.crash(first)
+    world.reach(lambda: any(machine.node.raft.raft.leadership for machine in world.machines.values()))
+    leader = next(name for name, machine in world.machines.items() if machine.node.raft.raft.leadership)
+    (slow,) = {*world.machines} - {leader}
+    world.machines[slow].disk.hangs = True
+    world.run(14.0)
+    assert world.leader() == leader
+    _start_again_and_answer(world, slow)
+
+
+def test_pitfall_40_a_peer_that_starts_again_is_sent_its_snapshot_at_once() -> None:
+    world = World(snapshot=SnapshotConfig(entries=40, retain_entries=2), chunk_bytes=256)
+    leader = world.await_leader()
+    slow, other = (name for name in world.names if name != leader)
+    client = world.user()
+    world.crash(slow)
+    for number in range(200):
+        client.put(f"meanwhile/{number}", "1" * 100)
+        world.reach(lambda: client.core.calls_open == 0)
+    world.run(3.0)
+    world.start(slow)
+    world.reach(lambda: _stream_acked(world, leader, slow) > 5)
+    world.machines[slow].disk.hangs = True
+    world.crash(other)
+    world.run(14.0)
+    assert world.leader() == leader
+    _start_again_and_answer(world, slow)
+
+
+def _start_again_and_answer(world: World, slow: str) -> None:
+    world.kill(slow)
+    world.start(slow)
+    again = world.user("again").put("again", "1", timeout=60.0)
+    world.reach(lambda: again.response is not None, seconds=4.0)
+
+
+def _stream_acked(world: World, leader: str, peer: str) -> int:
+    leadership = world.node(leader).raft.raft.leadership
+    stream = leadership.progress[NodeId(peer)].stream if leadership else None
+    return stream.acked if stream else 0
+
+
 def test_pitfall_39_a_backlogged_disk_takes_no_more_appends() -> None:
     world = World()
     leader = world.await_leader()
@@ -233,11 +345,11 @@ def receive(port: zmq_ports.ZmqPort) -> list[bytes]:
     return frame
 
 
-def send_until_connected(port: zmq_ports.ZmqPort, frame: bytes) -> None:
+def send_until_connected(port: zmq_ports.ZmqLink, frame: bytes) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not port.send([frame]):
         assert time.monotonic() < deadline, "never connected"
-        port.socket.poll(10)
+        time.sleep(0.01)
 
 
 def test_pitfall_40_a_restarted_peer_takes_over_its_identity() -> None:
@@ -259,6 +371,34 @@ def test_pitfall_40_nothing_is_queued_for_a_peer_that_is_not_there() -> None:
         holder.bind(("127.0.0.1", 0))
         link = zmq_ports.peer_link(context, f"tcp://127.0.0.1:{holder.getsockname()[1]}", "cluster/n2")
         assert not any(link.send([b"x"]) for _ in range(1000))
+
+
+def test_pitfall_39_a_link_for_which_no_descriptor_is_left_is_opened_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Clients may have them all; that one more connection is wanted must not end the node."""
+    monkeypatch.setattr(zmq_ports, "RELINK_SECONDS", 0.05)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    with zmq_context() as ours, zmq_context() as theirs:
+        listener = zmq_ports.peer_port(ours, "tcp://127.0.0.1:*")
+        endpoint = listener.socket.get_string(zmq.LAST_ENDPOINT)
+        theirs.socket(zmq.DEALER).close()  # the context's own threads have theirs
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[0]), limits[1]))
+            with suppress(OSError):
+                while True:
+                    taken.append(os.eventfd(0))
+            link = zmq_ports.peer_link(theirs, endpoint, "cluster/n2")
+            assert not link.send([b"lost"])
+            assert link.receive(1) == []
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        send_until_connected(link, b"kept")
+        assert receive(listener) == [b"cluster/n2", b"kept"]
+        link.close()
 
 
 def test_pitfall_40_a_port_in_use_is_one_clear_line() -> None:
