@@ -12,6 +12,10 @@ SLICE_STEPS = 256
 """Between two looks at the clock: some milliseconds."""
 
 
+class Spent(Exception):
+    """The budget has ended in the middle of something that makes no steps."""
+
+
 class Budget:
     def __init__(
         self, *, steps: int | None = None, seconds: float | None = None, clock: Clock | None = None
@@ -29,6 +33,11 @@ class Budget:
 
     def is_spent(self) -> bool:
         return self.steps_left == 0 or self.seconds_left() == 0
+
+    def check(self) -> None:
+        """Raises ``Spent``."""
+        if self.is_spent():
+            raise Spent
 
     def slice(self) -> int:
         """How many steps may be taken before ``take`` is called."""

@@ -14,7 +14,7 @@ that was ever appended.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -41,12 +41,15 @@ class Link(NamedTuple):
 
 
 class Chains:
-    def __init__(self, happened: Sequence[Operation]) -> None:
+    def __init__(self, happened: Sequence[Operation], check: Callable[[], None]) -> None:
+        """``check`` is called now and then, and may raise."""
+        self._check = check
         self._written = {
             as_bytes(operation.value)
             for operation in happened
             if operation.op in (Op.PUT, Op.CAS) and is_text(operation.value)
         }
+        self._written_lengths = {len(text) for text in self._written}
         self._appended = Counter(
             as_bytes(operation.value) for operation in happened if operation.op is Op.APPEND
         )
@@ -59,7 +62,7 @@ class Chains:
         if self._lengths:
             appended = sum(len(suffix) * count for suffix, count in self._appended.items())
             longest = max(map(len, self._written), default=0) + appended
-            visited: set[tuple[int, int]] = set()
+            visited: dict[int, set[int]] = {}
             for operation in happened:
                 value = operation.output if operation.op is Op.GET else operation.expected
                 if is_text(value) and _was_there(operation):
@@ -68,27 +71,38 @@ class Chains:
                     if not self.impossible:
                         self._walk(text, visited)
 
-    def _walk(self, observed: bytes, visited: set[tuple[int, int]]) -> None:
-        """``visited`` tells texts by length and checksum: to take one for another costs a link, no more."""
-        text = observed
-        while text and text not in self._written:
-            place = len(text), crc32(text)
-            if place in visited:
-                return
-            visited.add(place)
-            suffixes = [text[-length:] for length in self._lengths if text[-length:] in self._appended]
+    def _walk(self, observed: bytes, visited: dict[int, set[int]]) -> None:
+        """``visited`` tells texts by length and checksum: to take one for another costs a link, no more. Of a
+        text that grew in many steps no copies are made: they would take its length squared."""
+        view = memoryview(observed)
+        end, ends = len(observed), list[int]()
+        while end and not (end in self._written_lengths and observed[:end] in self._written):
+            if end in visited and crc32(view[:end]) in visited[end]:
+                break
+            ends.append(end)
+            self._check()
+            suffixes = [
+                suffix
+                for length in self._lengths
+                if length <= end and (suffix := observed[end - length : end]) in self._appended
+            ]
             if len(suffixes) != 1:
-                return
+                break
             suffix = suffixes[0]
-            shorter = text[: -len(suffix)]
-            if not shorter and self._empty_possible:
-                return  # the empty string or absent: both lead here
+            before = end - len(suffix)
+            if not before and self._empty_possible:
+                break  # the empty string or absent: both lead here
             if self._appended[suffix] == 1:
-                link = self.links.setdefault(suffix, Link(observed, len(shorter), len(text)))
-                if len(text) != link.after_length or link.after != text:
+                link = self.links.setdefault(suffix, Link(observed, before, end))
+                same = link.observed is observed or link.after == observed[:end]
+                if link.after_length != end or not same:
                     self.impossible = True
-                    return
-            text = shorter
+                    break
+            end = before
+        checksum = start = 0
+        for end in reversed(ends):
+            checksum, start = crc32(view[start:end], checksum), end
+            visited.setdefault(end, set()).add(checksum)
 
 
 def _was_there(operation: Operation) -> bool:

@@ -123,7 +123,7 @@ class States:
         if value is None:
             return ABSENT
         if self._appends and is_text(value):
-            return self._text_id(as_bytes(value))
+            return self.text_id(as_bytes(value))
         # A number must not be junk beside appends: an append on it fails, on junk text it does not.
         if (type(value), value) not in self._observed and not self._appends:
             return JUNK
@@ -135,7 +135,7 @@ class States:
         found = self._joined.get((state, suffix))
         if found is None:
             text = self._text(state)
-            found = IMPOSSIBLE if text is None else self._text_id(text + suffix)
+            found = IMPOSSIBLE if text is None else self.text_id(text + suffix)
             self._joined[state, suffix] = found
         return found
 
@@ -167,7 +167,8 @@ class States:
         span = self._spans[state]
         return None if span is None else self.prefixes.text(span[0])[: span[1]]
 
-    def _text_id(self, text: bytes) -> int:
+    def text_id(self, text: bytes) -> int:
+        """Of a state that is text, beside appends."""
         at = self.prefixes.find(text)
         if at is None:
             return JUNK

@@ -46,6 +46,8 @@ Key = str | bytes
 
 INTEGER_MAX = (1 << 63) - 1
 """Nanoseconds, or the number of a client."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors begin a file with it."""
 DIGITS_MAX = 1000
 """Of an integer that was written."""
 
@@ -106,8 +108,10 @@ def read_history(lines: Iterable[str | bytes], name: str) -> list[Operation]:
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode("utf-8") if isinstance(line, bytes) else line
+            if number == 1:
+                text = text.removeprefix(BYTE_ORDER_MARK)
             if text.strip():
-                operations.append(_operation(_parse(text)))
+                operations.append(_operation(_parse(text.rstrip())))
         except UnicodeDecodeError:
             raise HistoryError(f"{name}:{number}: this line is not UTF-8") from None
         except ValueError as error:
@@ -150,7 +154,8 @@ def _parse(text: str) -> dict[str, Any]:
             text, parse_constant=_refuse_constant, parse_int=_digits, object_pairs_hook=_object
         )
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+        cause = error.msg.removesuffix(" at")
+        raise ValueError(f"not JSON: {cause} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("not a record: nested too deep") from None
     if not isinstance(record, dict):

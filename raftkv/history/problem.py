@@ -30,13 +30,13 @@ that "used no more of any class" is one subtraction.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from raftkv.history.chains import Chains
 from raftkv.history.model import ABSENT, IMPOSSIBLE, JUNK, States, as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value, text_of
+from raftkv.history.operations import Op, Operation, Result, Value
 
 
 class Kind(IntEnum):
@@ -141,7 +141,9 @@ class Observers:
 class Problem:
     """All tables the search reads. None of them changes once it is made."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, operations: Iterable[Operation], check: Callable[[], None] = lambda: None) -> None:
+        """``check`` is called now and then, and may raise: where texts are long, this takes time."""
+        self._check = check
         happened = [operation for operation in operations if operation.result is not Result.FAIL]
         self.appends = any(operation.op is Op.APPEND for operation in happened)
         self.all_text = all(
@@ -152,7 +154,7 @@ class Problem:
         self.junk_is_harmless = self.all_text or not self.appends
         """Whether a write nobody observes may be moved or left out without harm to an append."""
         self.states = States(_compared(happened), appends=self.appends)
-        self._chains = Chains(happened)
+        self._chains = Chains(happened, check)
         self.impossible = self._chains.impossible
         """No search needed: there is no linearization."""
         known = [operation for operation in happened if operation.result is Result.OK]
@@ -178,8 +180,10 @@ class Problem:
                 suffix = as_bytes(operation.value)
                 link = self._chains.links.get(suffix)
                 if link:
-                    before = text_of(link.before) if link.before_length else None
-                    return Effect(Kind.CAS, state(before), state(text_of(link.after)), suffix)
+                    self._check()
+                    text_id = self.states.text_id
+                    before = text_id(link.before) if link.before_length else ABSENT
+                    return Effect(Kind.CAS, before, text_id(link.after), suffix)
                 return Effect(Kind.APPEND, 0, 0, suffix)
         expected = state(operation.expected)
         if operation.output is False:

@@ -7,13 +7,11 @@ of its own. Whatever is subtler than that gets the honest sentence that no order
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
-from math import inf
 
 from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value, as_json
+from raftkv.history.proofs import Proof, disprove, seen
 
 SEARCHED_MAX = 1 << 28
 """Bytes that all suffixes are looked for in: some tenths of a second. Of more no sentence would help."""
@@ -51,93 +49,32 @@ def explain(witness: Sequence[Operation]) -> str:
     """``witness`` are operations of one key that are not linearizable."""
     if any(operation.op is Op.APPEND for operation in witness):
         return _explain_text(witness) or NO_ORDER
-    writes = _Writes(witness)
-    observers = [operation for operation in witness if _claim(operation)]
-    for observer in sorted(observers, key=lambda operation: operation.return_ns or 0, reverse=True):
-        sentence = _explain_one(observer, writes)
-        if sentence:
-            return sentence
-    return NO_ORDER
+    proof = disprove(witness)
+    return _tell(proof) if proof else NO_ORDER
 
 
 NO_ORDER = "no order of these operations gives every one of them its result"
 
 
-def _claim(operation: Operation) -> str:
-    """What its result says the state was; empty when it says nothing."""
-    if operation.result is not Result.OK:
-        return ""
-    if operation.op is Op.GET:
-        return f"get returned {_state(operation.output)}"
-    if operation.op is Op.CAS and operation.output is True:
-        return f"cas found {_state(operation.expected)}"
-    return ""
+def _claim(observer: Operation) -> str:
+    """What its result says the state was."""
+    verb = "returned" if observer.op is Op.GET else "found"
+    return f"{observer.op} {verb} {_state(seen(observer))}"
 
 
 def _state(value: Value) -> str:
     return "no value" if value is None else show(value)
 
 
-def _observed(observer: Operation) -> Value:
-    return observer.output if observer.op is Op.GET else observer.expected
-
-
-class _Writes:
-    """Those of a witness without appends, to be asked by every observer of it."""
-
-    def __init__(self, witness: Sequence[Operation]) -> None:
-        by_call = sorted((each for each in witness if not each.is_read), key=lambda each: each.call_ns)
-        self._sources: dict[tuple[type, Value], list[Operation]] = {}
-        for write in by_call:
-            if not write.passes_on:
-                left = _left(write)
-                self._sources.setdefault((type(left), left), []).append(write)
-        self._last_returns = {
-            value: list(accumulate((_return_ns(source) for source in sources), max))
-            for value, sources in self._sources.items()
-        }
-        self._known = [write for write in by_call if write.result is Result.OK and not write.passes_on]
-        self._replacers = list(accumulate(reversed(self._known), _earlier_to_return))
-        """The one that returns first of the last one, two, three …"""
-
-    def last_return_ns(self, value: Value, end_ns: int) -> float | None:
-        """Of those that leave the value and were called by then; None where there are none."""
-        sources = self._sources.get((type(value), value), [])
-        count = bisect_right(sources, end_ns, key=lambda source: source.call_ns)
-        return self._last_returns[type(value), value][count - 1] if count else None
-
-    def replacer(self, after_ns: float) -> Operation | None:
-        """The known write that returns first, of those that were called later than that."""
-        count = len(self._known) - bisect_right(self._known, after_ns, key=lambda write: write.call_ns)
-        return self._replacers[count - 1] if count else None
-
-
-def _return_ns(operation: Operation) -> float:
-    return inf if operation.return_ns is None else operation.return_ns
-
-
-def _earlier_to_return(one: Operation, other: Operation) -> Operation:
-    return one if _return_ns(one) <= _return_ns(other) else other
-
-
-def _explain_one(observer: Operation, writes: _Writes) -> str:
-    value = _observed(observer)
-    last_return_ns = writes.last_return_ns(value, observer.return_ns or 0)
-    if last_return_ns is None:
-        if value is not None:
-            return f"{_claim(observer)}, but nothing had written it by then"
-        last_return_ns = -1  # absent at first: as if deleted before everything
-    # Called later, and over before the observer is called: none of those that leave the value.
-    replacer = writes.replacer(last_return_ns)
-    if replacer and _return_ns(replacer) < observer.call_ns:
-        replaced = f"{_describe_write(replacer)} had replaced it before the {observer.op} began"
-        return f"{_claim(observer)}, but {replaced}"
-    return ""
-
-
-def _left(write: Operation) -> Value:
-    """The state after it took effect; not for appends."""
-    return None if write.op is Op.DELETE else write.value
+def _tell(proof: Proof) -> str:
+    observer, other = proof
+    if other is None:
+        return f"{_claim(observer)}, but nothing had written it by then"
+    if other.op is Op.GET:
+        value = seen(observer)
+        since = "deleted it" if value is None else f"wrote {show(value)}"
+        return f"{_claim(observer)}, but an earlier {_claim(other)}, and nothing {since} after that"
+    return f"{_claim(observer)}, but {_describe_write(other)} had replaced it before the {observer.op} began"
 
 
 def _describe_write(write: Operation) -> str:

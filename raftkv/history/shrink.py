@@ -24,12 +24,15 @@ None of these is in the stretch if it returned before W was called, or if some p
 was called after W returned and returned before it was called: S has that one between them. W may go if
 each is excused in one of these two ways. And beside appends every value written must be text, because the
 appends of the stretch would land on what was there before W, which must not be a number. When several
-writes go at once, the ones that excuse them are not among them, so one after the other may go.
+writes go at once, the ones that excuse them are not among them. A cas that goes along need not be excused:
+of whatever is left, what it sees was last written by something that is left, or it would mind what goes.
 
 That would be sound even where it leaves a get of 2 alone, all puts of 2 being long overwritten; but the part
 would seem to say that nobody ever wrote 2. So a write whose effect is seen by what is left goes only if
-another write with the same effect stays (a cas from a value to itself has none), or its effect is absence,
-which was there at first.
+another write with the same effect stays (a cas from a value to itself is none) that was called before the
+first of them returned, and returned no sooner than the one that goes: what is said of the part, that nothing
+wrote a value or that it was replaced, is then true of the whole. An append that is seen stays, as of two
+that are alike both may be part of what was seen.
 
 What remains is a list of operations of the history as they were recorded. First the end is chosen, as early
 as possible; then as many reads as possible are dropped at a time, then fewer, then writes, then reads again:
@@ -40,15 +43,19 @@ it is spent the smallest part so far is the answer.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from itertools import accumulate
 
 from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value
+from raftkv.history.proofs import Sources, left, return_of
 
 SEARCHED_MAX = 1 << 28
 """Bytes, between two looks at the budget: some tenths of a second."""
+
+ROUNDS_MAX = 8
+"""In which writes that may go together are looked for, before each has to be free to go alone."""
 
 Judge = Callable[[Sequence[Operation]], bool]
 """Whether operations of one key are proven not to be linearizable; False when the budget is spent."""
@@ -166,33 +173,50 @@ def without_writes(operations: Sequence[Operation], wanted: range) -> list[Opera
         for operation in operations
         if _is_witness(operation)
     ]
-    staying = [operation for at, operation in enumerate(operations) if at not in wanted]
-    lasting = {_left(operation) for operation in staying} | {_ABSENCE}
-    # A cas that leaves what it found only passes a value on: where it came from would be gone.
-    sources = {_left(operation) for operation in staying if not operation.passes_on} | {_ABSENCE}
     if appends and _searched(operations, wanted) > SEARCHED_MAX:
         return list(operations)  # in smaller parts, if there is time
-    minders = _Minders(witnesses, appends=appends)
-    left = []
-    for at, operation in enumerate(operations):
-        if at in wanted and not operation.is_read:
-            minding = minders.of(operation)
-            excused = all(_is_excused(*entry, operation) for entry in minding if entry[0] is not operation)
-            seen = any(not witness.missed for witness, _ in minding if witness is not operation)
-            if excused and (not seen or _left(operation) in (lasting if operation.passes_on else sources)):
-                continue
-        left.append(operation)
-    return left
+    staying = [operation for at, operation in enumerate(operations) if at not in wanted]
+    rule = _Rule(_Minders(witnesses, appends=appends), staying)
+    going = [operation for at, operation in enumerate(operations) if at in wanted and not operation.is_read]
+    for _ in range(ROUNDS_MAX):
+        gone = {id(operation) for operation in going}
+        may_go = [operation for operation in going if rule.lets_go(operation, gone)]
+        if len(may_go) == len(going):
+            break
+        going = may_go
+    else:
+        going = [operation for operation in going if rule.lets_go(operation, frozenset())]
+    gone = {id(operation) for operation in going}
+    return [operation for operation in operations if id(operation) not in gone]
 
 
-_ABSENCE = (False, type(None), None)
+class _Rule:
+    """Which writes may go, while ``staying`` stays; see the module."""
 
+    def __init__(self, minders: _Minders, staying: Sequence[Operation]) -> None:
+        self._minders = minders
+        writes = [each for each in staying if not (each.is_read or each.op is Op.APPEND)]
+        self._lasting = Sources(writes)
+        # A cas that leaves what it found only passes a value on: where it came from would be gone.
+        self._sources = Sources(each for each in writes if not each.passes_on)
 
-def _left(operation: Operation) -> tuple[bool, type, Value] | None:
-    """What can be seen of a write afterwards; of a delete nothing that was not there at first."""
-    if operation.is_read:
-        return None
-    return (operation.op is Op.APPEND, type(operation.value), operation.value)
+    def lets_go(self, write: Operation, gone: Set[int]) -> bool:
+        """``gone``: the ids of what goes along."""
+        minding = [
+            (witness, latest_call_ns)
+            for witness, latest_call_ns in self._minders.of(write)
+            if witness is not write and id(witness) not in gone
+        ]
+        if not all(_is_excused(witness, latest_call_ns, write) for witness, latest_call_ns in minding):
+            return False
+        seeing = [return_of(witness) for witness, _ in minding if not witness.missed]
+        if not seeing:
+            return True
+        if write.op is Op.APPEND:
+            return False
+        others = self._lasting if write.passes_on else self._sources
+        last = others.last_return(left(write), min(seeing))
+        return last is not None and last >= return_of(write)
 
 
 class _Resets:

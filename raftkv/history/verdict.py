@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from raftkv.history.budget import Budget, Clock
+from raftkv.history.budget import Budget, Clock, Spent
 from raftkv.history.linearizability import Search
 from raftkv.history.operations import Key, Operation, as_document, as_json, show_key
 from raftkv.history.problem import Problem
+from raftkv.history.proofs import disprove, witness
 from raftkv.history.reason import explain
 from raftkv.history.shrink import shrink
 
@@ -26,6 +27,10 @@ TURN_GROWTH = 4
 
 REMEMBERED_MAX = 4_000_000
 """Nodes that all searches together may hold: about a gigabyte. Past it the verdict is undecided."""
+
+BUDGET_SPENT = "the budget is spent"
+SEARCHED_MAX = 64
+"""Operations of a witness that was found without a search, and may be smaller by one."""
 
 SHRINK_SHARE = 0.25
 SHRINK_STEPS_MAX = 1_000_000
@@ -98,6 +103,8 @@ def check_history(
         return check.run()
     except MemoryError:  # of a machine with less than what the bounds allow
         return check.undecided("there is no more memory")
+    except Spent:
+        return check.undecided(BUDGET_SPENT)
 
 
 class _Check:
@@ -111,6 +118,13 @@ class _Check:
         """keys"""
 
     def run(self) -> Verdict:
+        for key, operations in self._by_key.items():
+            if self._exhausted():
+                break
+            self._tell_progress()
+            proof = disprove(operations)
+            if proof:
+                return self._violation(key, witness(proof, operations) or operations, 0, _is_disproved)
         searches: dict[Key, Search] = {}
         undecided = list(self._by_key)
         turn = TURN_STEPS
@@ -121,11 +135,11 @@ class _Check:
                     return self.undecided(self._exhausted())
                 search = searches.pop(key, None)
                 if search is None:
-                    search = Search(Problem(self._by_key[key]))
+                    search = Search(Problem(self._by_key[key], self._budget.check))
                     self._remembered += search.remembered
                 found = self._take_turn(search, turn)
                 if found is False:
-                    return self._violation(key, search.returns_passed)
+                    return self._violation(key, self._by_key[key], search.returns_passed, _is_violation)
                 if found is None:
                     still.append(key)
                     searches[key] = search
@@ -144,31 +158,43 @@ class _Check:
             turn -= search.steps - steps
             self._steps += search.steps - steps
             self._remembered += search.remembered - remembered
-            if self._progress:
-                self._progress(self._linearizable, len(self._by_key))
+            self._tell_progress()
         return found
+
+    def _tell_progress(self) -> None:
+        if self._progress:
+            self._progress(self._linearizable, len(self._by_key))
 
     def _exhausted(self) -> str:
         if self._budget.is_spent():
-            return "the budget is spent"
+            return BUDGET_SPENT
         if self._remembered > REMEMBERED_MAX:
             return f"memory for {REMEMBERED_MAX:,} nodes is used up"
         return ""
 
-    def _violation(self, key: Key, returns_passed: int) -> Verdict:
+    def _violation(
+        self,
+        key: Key,
+        operations: Sequence[Operation],
+        returns_passed: int,
+        judge: Callable[[Sequence[Operation], Budget], bool],
+    ) -> Verdict:
+        """Of which ``operations`` are proof enough."""
         budget = self._budget.share(SHRINK_SHARE, steps_max=SHRINK_STEPS_MAX, seconds_max=SHRINK_SECONDS_MAX)
-        witness: list[Operation] = []
+        found: list[Operation] = []
         try:
-            witness = shrink(
-                self._by_key[key],
+            found = shrink(
+                operations,
                 returns_passed,
-                judge=lambda part: _is_violation(part, budget),
+                judge=lambda part: judge(part, budget),
                 is_spent=budget.is_spent,
             )
-            reason = explain(witness)
+            if judge is _is_disproved and len(found) <= SEARCHED_MAX:
+                found = shrink(found, 0, lambda part: _is_violation(part, budget), budget.is_spent)
+            reason = explain(found)
         except MemoryError:
             reason = "there is no memory left to say why"
-        return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(witness), reason=reason)
+        return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(found), reason=reason)
 
     def undecided(self, why: str) -> Verdict:
         reason = (
@@ -189,11 +215,19 @@ def _run_slice(search: Search, budget: Budget) -> bool | None:
     return found
 
 
+def _is_disproved(operations: Sequence[Operation], budget: Budget) -> bool:
+    del budget  # it takes no search
+    return disprove(operations) is not None
+
+
 def _is_violation(operations: Sequence[Operation], budget: Budget) -> bool:
     """Proven; False when the budget ends first."""
     if budget.is_spent():
         return False
-    search = Search(Problem(operations))
+    try:
+        search = Search(Problem(operations, budget.check))
+    except Spent:
+        return False
     while not budget.is_spent() and search.remembered <= REMEMBERED_MAX:
         found = _run_slice(search, budget)
         if found is not None:

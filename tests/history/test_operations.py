@@ -67,6 +67,8 @@ def test_a_good_line() -> None:
         (line(op="get", output=...), '"output" is missing'),
         ('{"client": NaN}', "not JSON: NaN"),
         ('{"client": 1', "not JSON: Expecting ',' delimiter at column 13"),
+        ('{"client":\n', "not JSON: Expecting value at column 11"),
+        ('{"client": "\t"}', "not JSON: Invalid control character at column 13"),
         ('{"client": 1, "client": 1}', '"client" stands there twice'),
         ('{"client": 1' + "0" * 5_000 + "}", "an integer of 5,001 digits, which no recorder writes"),
         (line(return_ns=1 << 63), f'"return_ns" must be at most {(1 << 63) - 1}, not {1 << 63}'),
@@ -81,6 +83,10 @@ def test_errors_name_file_and_line(bad: str | bytes, cause: str) -> None:
     with pytest.raises(HistoryError) as caught:
         read_history([line(), "", bad, line()], "runs/h.jsonl")
     assert str(caught.value) == f"runs/h.jsonl:3: {cause}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    assert read_history(["\ufeff" + line()], "h") == read_history([line()], "h")
 
 
 def test_an_integer_too_long_to_read_is_an_error_too() -> None:

@@ -191,6 +191,39 @@ def test_the_clock_is_looked_at_however_long_a_step_takes() -> None:
     assert verdict.steps < 1_000
 
 
+def test_what_nobody_wrote_and_what_was_replaced_is_found_without_a_search() -> None:
+    """However many orders there are of all the rest."""
+    count = 40
+    together = [at(Op.PUT, 0, value=number) for number in range(count)]
+    together += [at(Op.GET, 5, output=number) for number in range(count)]
+    together = [replace(operation, return_ns=3_000) for operation in together]
+    for last, reason in (
+        ([at(Op.GET, 2_000, output=77)], "get returned 77, but nothing had written it by then"),
+        (
+            [at(Op.PUT, 2_000, value=77), at(Op.GET, 3_000, output=7)],
+            "get returned 7, but put 77 had replaced it before the get began",
+        ),
+        (
+            [at(Op.GET, 2_000, output=7), at(Op.GET, 3_000, output=8)],
+            "get returned 8, but an earlier get returned 7, and nothing wrote 8 after that",
+        ),
+    ):
+        verdict = check_history([*together, *last])
+        assert (verdict.outcome, verdict.steps) == (Outcome.VIOLATION, 0)
+        assert verdict.reason == reason
+        assert len(verdict.witness) <= 4
+
+
+def test_the_clock_is_looked_at_while_long_texts_are_prepared() -> None:
+    count = 2_000
+    history = grown([f"<{number}>" for number in range(count)])
+    assert check_history(history).outcome is Outcome.LINEARIZABLE
+    looks = iter(range(1_000_000))
+    verdict = check_history(history, budget_seconds=100.0, clock=lambda: float(next(looks)))
+    assert (verdict.outcome, verdict.steps) == (Outcome.UNDECIDED, 0)
+    assert next(looks) < 200
+
+
 def test_why_a_long_chain_is_broken_is_found_without_comparing_all_with_all() -> None:
     count = 20_000
     chain = [at(Op.CAS, number, number + 1, True, number or None) for number in range(count)]

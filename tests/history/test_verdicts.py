@@ -94,7 +94,31 @@ VIOLATIONS: dict[str, tuple[History, int, str]] = {
         3,
         "get returned 1, but a delete had replaced it before the get began",
     ),
-    "reads that go back": ([put(1, 0, 1), put(2, 2, 20), get(2, 3, 4), get(1, 5, 6)], 4, ""),
+    "reads that go back": (
+        [put(1, 0, 1), put(2, 2, 20), get(2, 3, 4), get(1, 5, 6)],
+        4,
+        "get returned 1, but an earlier get returned 2, and nothing wrote 1 after that",
+    ),
+    "a value that goes although nothing deletes it": (
+        [put(1, 0, None), get(1, 1, 2), get(None, 3, 4)],
+        3,
+        "get returned no value, but an earlier get returned 1, and nothing deleted it after that",
+    ),
+    "an append beside one that is alike": (
+        [append("a", 0, 1), append("a", 2, 3), put("b", 4, 5), get("aa", 6, 7)],
+        4,
+        "",
+    ),
+    "a cas of what only a later put wrote": (
+        [put(0, 0, 1), put(1, 2, 3), cas(0, 2, 4, 6), cas(0, 1, 5, 8), put(0, 7, 9)],
+        3,
+        "cas found 0, but put 1 had replaced it before the cas began",
+    ),
+    "unknown cas that go round": (
+        [put(0, 0, 1), *[cas(a, b, 2, None) for a, b in ((0, 1), (1, 2), (2, 0), (1, 0))], get(77, 3, 4)],
+        1,
+        "get returned 77, but nothing had written it by then",
+    ),
     "two cas from one value": ([put(1, 0, 1), cas(1, 2, 2, 8), cas(1, 3, 3, 9)], 3, ""),
     "a lost update": ([put(1, 0, 1), cas(1, 2, 2, 3), get(1, 4, 5)], 3, "get returned 1, but cas 2 had"),
     "a cas that missed what was there": ([put(1, 0, 1), cas(1, 2, 2, 3, done=False)], 2, ""),
@@ -117,7 +141,7 @@ VIOLATIONS: dict[str, tuple[History, int, str]] = {
     "an unknown put that appears and disappears": (
         [put(1, 0, 1), put(2, 2, None), get(2, 3, 4), get(1, 5, 6)],
         4,
-        "",
+        "get returned 1, but an earlier get returned 2, and nothing wrote 1 after that",
     ),
     "an unknown put used twice": (
         [put(1, 0, 1), put(2, 2, None), get(2, 3, 4), put(1, 5, 6), get(2, 7, 8)],
