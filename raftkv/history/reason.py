@@ -70,7 +70,7 @@ def _tell(proof: Proof) -> str:
     observer, other = proof
     if other is None:
         return f"{_claim(observer)}, but nothing had written it by then"
-    if other.op is Op.GET:
+    if other.op is Op.GET or other.passes_on:
         value = seen(observer)
         since = "deleted it" if value is None else f"wrote {show(value)}"
         return f"{_claim(observer)}, but an earlier {_claim(other)}, and nothing {since} after that"

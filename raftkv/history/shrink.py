@@ -47,12 +47,16 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from itertools import accumulate
 
+from raftkv.history.budget import Budget
 from raftkv.history.model import as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value
 from raftkv.history.proofs import Sources, left, return_of
 
 SEARCHED_MAX = 1 << 28
 """Bytes, between two looks at the budget: some tenths of a second."""
+
+OPERATIONS_A_STEP = 64
+"""To look for what may go among so many takes as long as a step of a search."""
 
 ROUNDS_MAX = 8
 """In which writes that may go together are looked for, before each has to be free to go alone."""
@@ -62,7 +66,7 @@ Judge = Callable[[Sequence[Operation]], bool]
 
 
 def shrink(
-    operations: Sequence[Operation], returns_passed: int, judge: Judge, is_spent: Callable[[], bool]
+    operations: Sequence[Operation], returns_passed: int, judge: Judge, budget: Budget
 ) -> list[Operation]:
     """The part, by call. ``operations`` are of one key and proven not linearizable; so many of the first
     returns are known to be harmless."""
@@ -70,7 +74,7 @@ def shrink(
     happened.sort(key=lambda operation: operation.call_ns)
     part = _cut(happened, returns_passed, judge)
     for step in (without_reads, without_writes, without_reads):
-        part = _in_chunks(part, step, judge, is_spent)
+        part = _in_chunks(part, step, judge, budget)
     return part
 
 
@@ -125,21 +129,20 @@ def _until(operations: list[Operation], end_ns: int, *, relaxed: bool) -> list[O
 Step = Callable[[Sequence[Operation], range], list[Operation]]
 
 
-def _in_chunks(
-    operations: list[Operation], step: Step, judge: Judge, is_spent: Callable[[], bool]
-) -> list[Operation]:
+def _in_chunks(operations: list[Operation], step: Step, judge: Judge, budget: Budget) -> list[Operation]:
     """From the front, so that of several operations as good as each other the latest stays."""
     size = len(operations)
     while size:
         start, before = 0, len(operations)
-        while start < len(operations) and not is_spent():
+        while start < len(operations) and not budget.is_spent():
+            budget.take(1 + len(operations) // OPERATIONS_A_STEP)
             smaller = step(operations, range(start, start + size))
             gone = len(operations) - len(smaller)
             if gone and judge(smaller):
                 operations = smaller
                 start -= gone
             start += size
-        if is_spent() or (size == 1 and len(operations) == before):
+        if budget.is_spent() or (size == 1 and len(operations) == before):
             break
         size = max(1, size // 2)
     return operations

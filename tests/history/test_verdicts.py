@@ -114,6 +114,11 @@ VIOLATIONS: dict[str, tuple[History, int, str]] = {
         3,
         "cas found 0, but put 1 had replaced it before the cas began",
     ),
+    "a cas that passes on what is there": (
+        [put(1, 0, 5), put(2, 0, 5), cas(2, 2, 6, 7), get(1, 8, 9)],
+        4,
+        "get returned 1, but an earlier cas found 2, and nothing wrote 1 after that",
+    ),
     "unknown cas that go round": (
         [put(0, 0, 1), *[cas(a, b, 2, None) for a, b in ((0, 1), (1, 2), (2, 0), (1, 0))], get(77, 3, 4)],
         1,
