@@ -14,7 +14,7 @@ operation, where a search may take for ever: how many orders there are does not 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import inf
 from typing import NamedTuple
@@ -23,6 +23,10 @@ from raftkv.history.operations import Op, Operation, Result, Value
 
 State = tuple[type, Value]
 """``1`` and ``true`` are different values."""
+
+
+def state_of(value: Value) -> State:
+    return (type(value), value)
 
 
 class Proof(NamedTuple):
@@ -35,7 +39,19 @@ class Proof(NamedTuple):
 def disprove(operations: Iterable[Operation]) -> Proof | None:
     """Of the first observer to return that saw what was not there. ``operations`` are of one key. None:
     nothing is that plain."""
-    return next(_proofs(operations), None)
+    happened = [operation for operation in operations if operation.result is not Result.FAIL]
+    if any(operation.op is Op.APPEND for operation in happened):
+        return None
+    sources, others = Sources(filter(_is_source, happened)), _Others(happened)
+    for observer in sorted(filter(_is_observer, happened), key=return_of):
+        value = seen(observer)
+        last = sources.last_return(value, return_of(observer))
+        if last is None and value is not None:
+            return Proof(observer, None)
+        other = others.first_to_return(-1 if last is None else last, state_of(value))
+        if other and return_of(other) < observer.call_ns:
+            return Proof(observer, other)
+    return None
 
 
 def witness(proof: Proof, operations: Iterable[Operation]) -> list[Operation]:
@@ -50,7 +66,7 @@ def witness(proof: Proof, operations: Iterable[Operation]) -> list[Operation]:
         sources = [
             write
             for write in operations
-            if write.call_ns <= end and _is_source(write) and _state_after(write) == (type(value), value)
+            if write.call_ns <= end and _is_source(write) and _state_after(write) == state_of(value)
         ]
         if sources:
             found.append(max(sources, key=return_of))
@@ -63,27 +79,10 @@ def _is_source(operation: Operation) -> bool:
 
 
 def _state_after(write: Operation) -> State:
-    return (type(left(write)), left(write))
+    return state_of(left(write))
 
 
-def _proofs(operations: Iterable[Operation]) -> Iterator[Proof]:
-    happened = [operation for operation in operations if operation.result is not Result.FAIL]
-    if any(operation.op is Op.APPEND for operation in happened):
-        return
-    sources = Sources(filter(_is_source, happened))
-    others = _Others(happened)
-    for observer in sorted(filter(is_observer, happened), key=return_of):
-        value = seen(observer)
-        last = sources.last_return(value, return_of(observer))
-        if last is None and value is not None:
-            yield Proof(observer, None)
-            continue
-        other = others.first_to_return(-1 if last is None else last, (type(value), value))
-        if other and return_of(other) < observer.call_ns:
-            yield Proof(observer, other)
-
-
-def is_observer(operation: Operation) -> bool:
+def _is_observer(operation: Operation) -> bool:
     """Its result says what the state was."""
     if operation.result is not Result.OK:
         return False
@@ -119,7 +118,7 @@ class Sources:
 
     def last_return(self, value: Value, end: float) -> float | None:
         """Of those that leave the value and were called by then; None where there are none."""
-        state = (type(value), value)
+        state = state_of(value)
         count = bisect_right(self._calls.get(state, ()), end)
         return self._last_returns[state][count - 1] if count else None
 
@@ -150,7 +149,7 @@ def _shown(operation: Operation) -> bool:
 
 
 def _state(operation: Operation) -> State:
-    return (type(operation.output), operation.output) if operation.op is Op.GET else _state_after(operation)
+    return state_of(operation.output) if operation.op is Op.GET else _state_after(operation)
 
 
 def _two_best(best: tuple[Operation, ...], operation: Operation) -> tuple[Operation, ...]:

@@ -49,8 +49,8 @@ from itertools import accumulate
 
 from raftkv.history.budget import Budget
 from raftkv.history.model import as_bytes, is_text
-from raftkv.history.operations import Op, Operation, Result, Value
-from raftkv.history.proofs import Sources, left, return_of
+from raftkv.history.operations import Op, Operation, Result
+from raftkv.history.proofs import Sources, State, left, return_of, seen, state_of
 
 SEARCHED_MAX = 1 << 28
 """Bytes, between two looks at the budget: some tenths of a second."""
@@ -243,7 +243,7 @@ class _Resets:
 def _searched(operations: Sequence[Operation], wanted: range) -> int:
     """Bytes in which what the wanted writes left is looked for."""
     writes = sum(1 for at, each in enumerate(operations) if at in wanted and not each.is_read)
-    return writes * sum(len(as_bytes(seen)) for each in operations if is_text(seen := _seen(each)))
+    return writes * sum(len(as_bytes(value)) for each in operations if is_text(value := seen(each)))
 
 
 class _Minders:
@@ -252,19 +252,18 @@ class _Minders:
     def __init__(self, witnesses: Sequence[tuple[Operation, int]], *, appends: bool) -> None:
         self._all = witnesses
         self._appends = appends
-        self._by_value: dict[tuple[type, Value], list[tuple[Operation, int]]] = {}
+        self._by_value: dict[State, list[tuple[Operation, int]]] = {}
         self._of_any: list[tuple[Operation, int]] = []
         for entry in witnesses:
-            seen = _seen(entry[0])
             if entry[0].missed:
                 self._of_any.append(entry)
             else:
-                self._by_value.setdefault((type(seen), seen), []).append(entry)
+                self._by_value.setdefault(state_of(seen(entry[0])), []).append(entry)
 
     def of(self, write: Operation) -> list[tuple[Operation, int]]:
         if self._appends:
             return [entry for entry in self._all if _minds(entry[0], write)]
-        return [*self._of_any, *self._by_value.get((type(write.value), write.value), ())]
+        return [*self._of_any, *self._by_value.get(state_of(write.value), ())]
 
 
 def _writes_text(operation: Operation) -> bool:
@@ -282,18 +281,14 @@ def _is_excused(witness: Operation, latest_call_ns: int, write: Operation) -> bo
     return write.return_ns is not None and write.return_ns < latest_call_ns
 
 
-def _seen(witness: Operation) -> Value:
-    return witness.output if witness.op is Op.GET else witness.expected
-
-
 def _minds(witness: Operation, write: Operation) -> bool:
     """Its result could depend on the write's effect, beside appends."""
     if witness.missed:
         return True
-    seen = _seen(witness)
+    value = seen(witness)
     if write.value is None:
         return True
-    if not is_text(seen):
+    if not is_text(value):
         return False
     text = as_bytes(write.value)
-    return text in as_bytes(seen) if write.op is Op.APPEND else as_bytes(seen).startswith(text)
+    return text in as_bytes(value) if write.op is Op.APPEND else as_bytes(value).startswith(text)

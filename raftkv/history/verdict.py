@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from raftkv.history.budget import Budget, Clock, Spent
@@ -29,8 +30,6 @@ REMEMBERED_MAX = 4_000_000
 """Nodes that all searches together may hold: about a gigabyte. Past it the verdict is undecided."""
 
 BUDGET_SPENT = "the budget is spent"
-SEARCHED_MAX = 64
-"""Operations of a witness that was found without a search, and may be smaller by one."""
 
 SHRINK_SHARE = 0.25
 SHRINK_STEPS_MAX = 1_000_000
@@ -80,6 +79,9 @@ class Verdict:
         }
 
 
+Judge = Callable[[Budget, Sequence[Operation]], bool]
+"""Whether operations of one key are proven not to be linearizable; False when the budget ends first."""
+
 Progress = Callable[[int, int], None]
 """(keys decided, keys in all); called often."""
 
@@ -124,7 +126,9 @@ class _Check:
             self._tell_progress()
             proof = disprove(operations)
             if proof:
-                return self._violation(key, witness(proof, operations) or operations, 0, _is_disproved)
+                return self._violation(
+                    key, witness(proof, operations) or operations, 0, (_is_disproved, _is_violation)
+                )
         searches: dict[Key, Search] = {}
         undecided = list(self._by_key)
         turn = TURN_STEPS
@@ -139,7 +143,7 @@ class _Check:
                     self._remembered += search.remembered
                 found = self._take_turn(search, turn)
                 if found is False:
-                    return self._violation(key, self._by_key[key], search.returns_passed, _is_violation)
+                    return self._violation(key, self._by_key[key], search.returns_passed, (_is_violation,))
                 if found is None:
                     still.append(key)
                     searches[key] = search
@@ -177,21 +181,17 @@ class _Check:
         key: Key,
         operations: Sequence[Operation],
         returns_passed: int,
-        judge: Callable[[Sequence[Operation], Budget], bool],
+        judges: Sequence[Judge],
     ) -> Verdict:
-        """Of which ``operations`` are proof enough."""
+        """Of which ``operations`` are proof enough; ``judges`` look one after the other for less."""
         budget = self._budget.share(SHRINK_SHARE, steps_max=SHRINK_STEPS_MAX, seconds_max=SHRINK_SECONDS_MAX)
-        found: list[Operation] = []
+        found: Sequence[Operation] = ()
         try:
-            found = shrink(
-                operations,
-                returns_passed,
-                judge=lambda part: judge(part, budget),
-                budget=budget,
-            )
-            if judge is _is_disproved and len(found) <= SEARCHED_MAX:
-                found = shrink(found, 0, lambda part: _is_violation(part, budget), budget)
-            reason = explain(found)
+            part = operations
+            for judge in judges:
+                part = shrink(part, returns_passed, partial(judge, budget), budget)
+                returns_passed = 0
+            found, reason = part, explain(part)
         except MemoryError:
             reason = "there is no memory left to say why"
         return self._verdict(Outcome.VIOLATION, key=key, witness=tuple(found), reason=reason)
@@ -215,7 +215,7 @@ def _run_slice(search: Search, budget: Budget) -> bool | None:
     return found
 
 
-def _is_disproved(operations: Sequence[Operation], budget: Budget) -> bool:
+def _is_disproved(budget: Budget, operations: Sequence[Operation]) -> bool:
     """Without a search, though not without any effort."""
     if budget.is_spent():
         return False
@@ -223,7 +223,7 @@ def _is_disproved(operations: Sequence[Operation], budget: Budget) -> bool:
     return disprove(operations) is not None
 
 
-def _is_violation(operations: Sequence[Operation], budget: Budget) -> bool:
+def _is_violation(budget: Budget, operations: Sequence[Operation]) -> bool:
     """Proven; False when the budget ends first."""
     if budget.is_spent():
         return False
