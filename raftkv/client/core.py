@@ -8,8 +8,8 @@ name. Moving is safe: a write keeps its (client id, sequence) and is applied onc
 is sent.
 
 What is known of a write, the three outcomes: ``asked`` (sent, not answered) and ``uncertain`` (an
-earlier try went unanswered, or was answered with "the leader changed") make a passed deadline
-*unknown*; otherwise it *did not happen*.
+earlier try went unanswered, or was answered with "the leader changed", or was in the log when it was
+refused) make a passed deadline *unknown*; otherwise it *did not happen*.
 """
 
 from __future__ import annotations
@@ -367,6 +367,8 @@ class ClientCore:
             return  # a refusal of an earlier try
         elif code == Code.BUSY or code == Code.NO_SPACE:
             self._peers.take_back(call)
+            # A second copy of what was in the log may be there, too, behind what makes room for it.
+            call.uncertain = call.uncertain or response.detail is not None
             call.request = None  # anew, with what we wait for now: that may be what it was refused for
             full = "the leader's disk stayed full (NOSPACE)"
             call.why = full if code == Code.NO_SPACE else "the cluster stayed overloaded"

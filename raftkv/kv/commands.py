@@ -42,7 +42,8 @@ class Op(IntEnum):
 class Code(IntEnum):
     """How a request ended. Those up to 9 are answers of the state machine, though a node that sees at once
     what it would say (``INVALID``, ``COMPACTED``) says it too; those from 10 on are a node's (``BUSY`` both
-    say), and only ``LEADER_CHANGED`` leaves open whether the request may still be applied."""
+    say). Two leave open whether the request may still be applied: ``LEADER_CHANGED``, and the state machine's
+    ``BUSY``, whose detail is ``WAS_IN_LOG``, as a link may have brought the leader a second copy."""
 
     OK = 0
     COMPARE_FAILED = 1
@@ -58,6 +59,7 @@ class Code(IntEnum):
     LEADER_CHANGED = 13
 
 
+WAS_IN_LOG = "it was in the log"
 _HEAD_FIELDS = 5
 
 

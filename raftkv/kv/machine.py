@@ -18,7 +18,7 @@ from sortedcontainers import SortedList
 from raftkv.errors import InvalidRequest
 from raftkv.kv import transactions
 from raftkv.kv.clock import ClockStep
-from raftkv.kv.commands import NOT_MESSAGEPACK, Code, Op, has_head
+from raftkv.kv.commands import NOT_MESSAGEPACK, WAS_IN_LOG, Code, Op, has_head
 from raftkv.kv.history import History
 from raftkv.kv.items import KeyValue, Page, RangeQuery, RangeResult, Refused
 from raftkv.kv.leases import Leases
@@ -160,7 +160,7 @@ class StateMachine:
             return Applied(client_id, sequence, Answer(Code.INVALID, self.revision, "no longer waited for"))
         if sequence >= session.floor + SESSION_WINDOW:
             # Not kept: it may be asked again once the floor has risen, and then be applied.
-            return Applied(client_id, sequence, Answer(Code.BUSY, self.revision))
+            return Applied(client_id, sequence, Answer(Code.BUSY, self.revision, WAS_IN_LOG))
         handler = _OPERATIONS.get(op)
         if handler is None:
             answer = Answer(Code.INVALID, self.revision, f"unknown operation {op}")
@@ -292,7 +292,7 @@ class StateMachine:
     def _find_room(self, detail: Any) -> None:
         """Before anything is changed: a client that has many answers waiting for it must take some first."""
         if detail and weight(detail) > self._room:
-            raise Refused(Code.BUSY)
+            raise Refused(Code.BUSY, WAS_IN_LOG)
 
     # -- changing the tables
 

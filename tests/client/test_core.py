@@ -30,7 +30,7 @@ from raftkv.errors import (
     Unavailable,
     Unreachable,
 )
-from raftkv.kv.commands import Code, Command, Op
+from raftkv.kv.commands import WAS_IN_LOG, Code, Command, Op
 from raftkv.kv.limits import SESSION_WINDOW
 from raftkv.wire.client import (
     FRAME_SLACK_BYTES,
@@ -268,6 +268,18 @@ def test_leader_changed_is_asked_again_under_the_same_name_and_stays_uncertain()
     talk.answer(N3, call, Code.NO_LEADER)
     talk.wait(TIMEOUT)
     assert type(call.error) is OutcomeUnknown, "the first try may be in somebody's log"
+
+
+@pytest.mark.parametrize(("detail", "outcome"), [(None, Unavailable), (WAS_IN_LOG, OutcomeUnknown)])
+def test_what_the_log_refused_may_be_in_it_a_second_time(
+    detail: str | None, outcome: type[ClientError]
+) -> None:
+    """A follower hands it on, and a link may duplicate that; what a node refuses goes nowhere."""
+    talk = Talk().led_by("n1")
+    call = talk.put(timeout=BUSY_SECONDS / 4)
+    talk.answer(N1, call, Code.BUSY, detail)
+    talk.wait(BUSY_SECONDS / 4)
+    assert type(call.error) is outcome
 
 
 def test_a_compare_that_failed_is_an_answer() -> None:

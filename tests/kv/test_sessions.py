@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftkv.kv import Answer, Code, Command, KeyValue, Op, SessionLimits, StateMachine
+from raftkv.kv.commands import WAS_IN_LOG
 from raftkv.kv.limits import SESSION_IDLE_MS, SESSION_WINDOW, SESSIONS_MAX
 from raftkv.kv.sessions import Session
 from tests.kv.support import Client, contents, copied
@@ -81,7 +82,7 @@ def test_a_sequence_beyond_the_window_is_refused_until_the_floor_rises(
     machine: StateMachine, client: Client
 ) -> None:
     answer = client.send(SESSION_WINDOW, 0, Op.PUT, b"a", b"1")
-    assert (answer.code, answer.revision) == (Code.BUSY, 0), "later, not never: the client may ask again"
+    assert answer == Answer(Code.BUSY, 0, WAS_IN_LOG), "later, not never: the client may ask again"
     assert client.send(SESSION_WINDOW, 1, Op.PUT, b"a", b"1") == Answer(Code.OK, 1)
 
 
@@ -287,7 +288,7 @@ def test_a_client_that_fetches_nothing_is_told_to_wait_and_changes_nothing(machi
         (Op.LEASE_KEEP_ALIVE, (lease,) * 30),
         (Op.TXN, (), ((1, b"new", b"z", 0),), ()),
     ):
-        assert client.send(first + 2, first, *command) == Answer(Code.BUSY, machine.revision)
+        assert client.send(first + 2, first, *command) == Answer(Code.BUSY, machine.revision, WAS_IN_LOG)
         assert (contents(machine), machine.revision, machine.digest) == before
         assert machine.leases.get(lease) == renewed
     assert client.send(first + 2, first, Op.COMPARE_AND_SET, b"a", b"v" * 900, b"y").code == Code.OK
