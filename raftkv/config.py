@@ -108,7 +108,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class LoopConfig:
-    busy_poll_us: int = 600
+    busy_poll_us: int = 1000
     """While messages come this soon one after the other, a node asks for the next instead of sleeping; 0: it
     always sleeps (see ``actors.busy_poll``)."""
 

@@ -68,7 +68,7 @@ def test_the_shortest_file_gives_defaults() -> None:
     assert parsed.raft == RaftConfig(10, 50, 300, 600)
     assert parsed.storage == StorageConfig(".raftkv", 64)
     assert parsed.limits == LimitsConfig(16_384, 64)
-    assert parsed.loop == LoopConfig(600)
+    assert parsed.loop == LoopConfig(1000)
 
 
 FULL = """
