@@ -1,8 +1,8 @@
 """The way to one peer.
 
-On a slow line a large frame takes longer than an election timeout, and heartbeats behind it come too late. So
-while large frames may be under way heartbeats, and the answers to them, take a second connection, which is
-opened when it is first needed.
+On a slow line a large frame takes longer than an election timeout, and heartbeats or votes behind it come too
+late. So while large frames may be under way, what says who leads takes a second connection, which is opened
+when it is first needed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,27 @@ from collections.abc import Callable
 
 from raftkv.actors.system import Port
 from raftkv.observe import LinkFault
-from raftkv.raft.messages import Heartbeat, HeartbeatResponse
+from raftkv.raft.messages import (
+    Heartbeat,
+    HeartbeatResponse,
+    PreVote,
+    PreVoteResponse,
+    RequestVote,
+    RequestVoteResponse,
+    TimeoutNow,
+)
 from raftkv.wire.peer import Item
 
-URGENT = (Heartbeat, HeartbeatResponse)
+URGENT = (
+    Heartbeat,
+    HeartbeatResponse,
+    PreVote,
+    PreVoteResponse,
+    RequestVote,
+    RequestVoteResponse,
+    TimeoutNow,
+)
+"""None of them loses anything by overtaking entries: a network might do the same."""
 HEAVY_FRAME_BYTES = 64 << 10
 """A frame of more may be under way for a while,"""
 SLOW_LINE_BYTES = 256 << 10

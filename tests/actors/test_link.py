@@ -1,4 +1,4 @@
-"""The way to one peer: heartbeats do not wait behind large frames."""
+"""The way to one peer: what says who leads does not wait behind large frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from raftkv.actors.link import HEAVY_FRAME_BYTES, HEAVY_SECONDS_MAX, SLOW_LINE_BYTES, Link
 from raftkv.actors.messages import Send
 from raftkv.raft import Entry
-from raftkv.raft.messages import AppendEntries, Heartbeat
+from raftkv.raft.messages import AppendEntries, Heartbeat, RequestVoteResponse, TimeoutNow
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer as wire
 from tests.support.world import World
@@ -65,13 +65,14 @@ def test_there_is_one_connection_until_a_large_frame_has_left() -> None:
     assert [urgent for urgent, _ in ways.opened] == [False, True]
 
 
-def test_heartbeats_take_the_second_one_as_long_as_it_may_be_under_way() -> None:
+def test_what_says_who_leads_takes_the_second_one_as_long_as_it_may_be_under_way() -> None:
     ways = Ways()
     link = Link("tcp://n2:1", ways)
     link.send(LARGE, False, 100.0)
-    link.outbox = [append(b"a"), heartbeat(), append(b"b")]
-    (taken,) = link.take_urgent(100.1)
-    assert isinstance(taken, Heartbeat)
+    vote = RequestVoteResponse(N1, N2, Term(2), True)
+    told = TimeoutNow(N1, N2, Term(1))
+    link.outbox = [append(b"a"), heartbeat(), vote, append(b"b"), told]
+    assert [type(item) for item in link.take_urgent(100.1)] == [Heartbeat, RequestVoteResponse, TimeoutNow]
     assert [type(item) for item in link.outbox] == [AppendEntries, AppendEntries], "in their order"
     assert link.send(b"beat", True, 100.1)
     assert ways.opened[1][1].frames == [b"beat"]
