@@ -404,6 +404,16 @@ CLIENT = (
         ),
     ),
     _client(
+        "refused-in-the-log-counts-as-unsent",
+        "a write that the log refused, and a second copy of which may be in it, is reported as not done",
+        "",
+        Edit(
+            ClientCore._on_response,
+            "call.uncertain = call.uncertain or response.detail is not None",
+            "pass",
+        ),
+    ),
+    _client(
         "retry-under-new-sequence",
         "a client asks again under a name of its own for each try",
         "35",
