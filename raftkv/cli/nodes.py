@@ -17,7 +17,7 @@ import typer
 from raftkv.cli.dashboard import Record, check_recordable, dashboard_of, recording
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.output import fail, note, on_a_terminal, telling
-from raftkv.errors import ConfigError, LaunchError, OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.launcher import Launcher
@@ -249,7 +249,7 @@ def _up_detached(folder: Path, nodes: int | None, base_port: int | None, fresh: 
         raise
     if failure:
         _end_launcher(process)
-        raise LaunchError(f"{failure}; see {log_path}")
+        raise Unavailable(f"{failure}; see {log_path}")
 
 
 def _await_ready(process: subprocess.Popen[bytes], log_path: Path, begin: int) -> str | None:

@@ -11,6 +11,9 @@ import click
 import pytest
 
 from raftkv.cli import nodes
+from raftkv.cli.output import Exit, exit_code_of
+from raftkv.cluster import ourselves
+from raftkv.errors import Unavailable
 
 EVENTS = "12:00:01.250 n1 has become pre-candidate, term 5: election timeout\n" * 50
 WARNING = "/somewhere/loop.py:12: ResourceWarning: unclosed socket\n  self.poll()\n"
@@ -68,3 +71,14 @@ def test_a_launcher_that_ends_says_why(
     with pytest.raises(click.exceptions.Exit):
         nodes._await_ready(running, path, BEGIN)
     assert capsys.readouterr().err == "raftkv: port 80 is in use\n"
+
+
+def test_a_cluster_without_a_leader_is_ended_and_counts_as_not_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "no leader after 30 s; the nodes go on trying"
+    script = f"import sys, time; print({said!r}, file=sys.stderr, flush=True); time.sleep(60)"
+    monkeypatch.setattr(ourselves, "own_command", lambda *_: [sys.executable, "-c", script])
+    with pytest.raises(Unavailable, match=r"no leader after 30 s; see .*launcher\.log") as caught:
+        nodes._up_detached(tmp_path, None, None, fresh=False, degraded=False)
+    assert exit_code_of(caught.value) == Exit.UNAVAILABLE
