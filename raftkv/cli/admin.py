@@ -66,7 +66,8 @@ def transfer(
                     emit(f"{node} leads, term {leader.term}")
                 return
             if leader and not leader.transferee and leader.name == asked:
-                fail(f"{refused or f'{node} did not take over in time'}; {leader.name} goes on leading")
+                late = f"{node} did not take over in time, and may yet where it is only slow"
+                fail(f"{refused or late}; {leader.name} goes on leading")
                 raise typer.Exit(Exit.NO)
             if left <= 0 and may_happen:
                 raise OutcomeUnknown(f"{node} does not lead after {timeout:g} s; it was told to, and may yet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 import click
@@ -53,6 +54,10 @@ HELP = {"-h", "--help"}
 HELP_MARGINS = 6
 """Columns before, between and after the two of a help text."""
 _HOMES = {name: module for module, names in MODULES.items() for name in names.split()}
+
+
+def commands_there_are() -> Collection[str]:
+    return _HOMES.keys()
 
 
 class _Commands(TyperGroup):

@@ -264,7 +264,10 @@ def _conclude(pipeline: Pipeline, file: str, json: bool) -> None:
     _, first = pipeline.errors[0]
     hint = where_it_was_looked_for() if isinstance(first, Unreachable) else ""
     fail(f"{pipeline.succeeded} loaded, {failed} did not happen, {unknown} are unknown{hint}")
-    raise typer.Exit(Exit.UNKNOWN if unknown else exit_code_of(first))
+    code = exit_code_of(first)
+    if unknown or (code == Exit.UNAVAILABLE and pipeline.succeeded):  # which says that nothing has happened
+        code = Exit.UNKNOWN
+    raise typer.Exit(code)
 
 
 def _bar(pipeline: Pipeline, consumed: int, total: int | None) -> str:

@@ -289,7 +289,12 @@ def disk(
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.disk(name, fault, seconds)
     what = "fails" if fail else "is full" if full else f"is slower by {slow:g} ms" if slow else "is healed"
-    note(f"the disk of {name} {what}{_lasting(None if fault == DiskFault() else seconds)}")
+    lasting = _lasting(None if fault == DiskFault() else seconds)
+    # No lifetime brings the node back.
+    after = (
+        f"; its next write ends the node, and 'raftkv chaos restart {name}' starts it again" if fail else ""
+    )
+    note(f"the disk of {name} {what}{lasting}{after}")
 
 
 def clock(

@@ -148,7 +148,8 @@ def show(
     if json:
         emit_json({**_json(lease), "keys": [as_json(key) for key in lease.keys]})
         return
-    emit(f"lease {lease.id}: {lease.remaining:g} s left of {lease.ttl:g}, {lease.key_count} keys")
+    keys = "1 key" if lease.key_count == 1 else f"{lease.key_count} keys"
+    emit(f"lease {lease.id}: {lease.remaining:g} s left of {lease.ttl:g}, {keys}")
     for key in lease.keys:
         emit(as_field(key))
 

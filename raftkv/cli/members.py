@@ -22,7 +22,7 @@ from raftkv.cli.options import (
 )
 from raftkv.cli.output import emit, emit_json, note
 from raftkv.cli.progress import Progress
-from raftkv.errors import ConfigError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
     from raftkv.cluster.members import LocalNodes, Members
@@ -213,7 +213,7 @@ def replace(
 
     NAME may be dead. The new node is added, catches up, and is swapped for it in one step. NEW may be a
     learner that is there already. When the time is over before it has caught up it stays a learner, and
-    the same command goes on from there.
+    the same command goes on from there; the exit code is 4 then, if this one has added it.
     """
     with _members(endpoints, config, data, timeout) as (members, local):
         rows = {row.name: row for row in members.rows()}
@@ -226,11 +226,17 @@ def replace(
             note(f"{new} is a learner already")
         if local and new in rows:
             local.ensure(new, rows[new].address)  # it may have been added and never started
-        if new is None or new not in rows:
+        added = new is None or new not in rows
+        if new is None or added:
             new = _add(members, local, new, tuple(addresses or ()))
             note(f"{new} joins as a learner")
-        with _progress(new) as waiting:
-            members.replace(name, new, waiting)
+        try:
+            with _progress(new) as waiting:
+                members.replace(name, new, waiting)
+        except Unavailable as error:
+            if added:  # so it is not true that nothing has happened
+                raise OutcomeUnknown(str(error)) from None
+            raise
         if local:
             local.drop(name)
     _tell(json, f"{new} has taken the place of {name}", removed=name, promoted=new)

@@ -99,7 +99,7 @@ def ping(
     patience = min(timeout, ANSWER_SECONDS) / 2
     with ControlClient(target.key) as client:
         # All at once, however many are silent; and this is where connections are made.
-        answers = client.ask_all(list(controls.values()), "ping", patience)
+        answers = client.ask_all(list(controls.values()), "ping", patience, until_absent=True)
         for node, endpoint in controls.items():
             times[node] = None
             if answers[endpoint]:

@@ -68,7 +68,8 @@ def lock(
 
     COMMAND finds the fencing token, which grows with every holder, in RAFTKV_LOCK_TOKEN. If the lock is
     lost meanwhile, COMMAND is ended with all that it started (SIGTERM, later SIGKILL) and the exit code is 1.
-    Only a SIGKILL of this process leaves COMMAND running without the lock: that is what the token is for."""
+    Only whoever kills or stops this process (SIGKILL, SIGSTOP) leaves COMMAND running without the lock: that
+    is what the token is for."""
     from raftkv.recipes import Lock
 
     check_finite("--wait", wait)

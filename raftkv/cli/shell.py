@@ -42,7 +42,7 @@ def shell(
     data: Data = None,
     timeout: EachTimeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Type commands without 'raftkv' in front, one a line. 'help' lists them, 'exit' ends it.
+    """Type commands without 'raftkv' in front, one a line. 'help' lists which, 'exit' ends it.
 
     Without a terminal, reads commands from stdin and exits as the first one that fails."""
     from raftkv.cluster.discovery import find
@@ -108,7 +108,7 @@ def _obey() -> None:
 
 def _carry_out(words: list[str]) -> int:
     """Run one command in this process; its exit code."""
-    from raftkv.cli.app import app
+    from raftkv.cli.app import app, commands_there_are
 
     if not words:
         return 0
@@ -117,6 +117,9 @@ def _carry_out(words: list[str]) -> int:
         return 0
     if words[0] == "help":
         words = [words[1], "--help"]
+    if words[0] in commands_there_are() and words[0] not in (*COMMANDS, "set"):
+        note(f"raftkv: {words[0]!r} is no command of the shell; say 'raftkv {' '.join(words)}' outside of it")
+        return 2
     if words[0] not in (*COMMANDS, "set"):
         close = difflib.get_close_matches(words[0], COMMANDS, 1)
         meant = f"did you mean {close[0]!r}? " if close else ""

@@ -22,7 +22,7 @@ from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
 from raftkv.client.requests import Request, Step, to_bytes, to_wait
-from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
+from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script, Within
 from raftkv.client.stream import Arrivals, Arrived, Stream
 from raftkv.client.types import (
     Bytes,
@@ -252,6 +252,8 @@ class AsyncClient(Unique):
         match step:
             case Request():
                 return await self._ask(step)
+            case Within():
+                return await self.with_timeout(min(self.timeout, step.seconds))._ask(step.request)
             case Changed():
                 flags = watch_flags(False, step.puts, step.deletes)
                 async with AsyncWatchStream(

@@ -16,7 +16,7 @@ from raftkv.client.calls import Call
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
 from raftkv.client.requests import Request, Step, to_bytes
-from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script
+from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, RangeReader, Script, Within
 from raftkv.client.stream import WatchStream
 from raftkv.client.types import (
     Bytes,
@@ -304,6 +304,8 @@ class Client(Unique):
         match step:
             case Request():
                 return self._ask(step)
+            case Within():
+                return self.with_timeout(min(self.timeout, step.seconds))._ask(step.request)
             case Changed():
                 flags = watch_flags(False, step.puts, step.deletes)
                 with WatchStream(self, self._pump, step.start, step.end, step.after, flags) as stream:

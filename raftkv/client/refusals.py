@@ -12,28 +12,31 @@ import zmq
 from raftkv.keys import Key
 
 _EVENTS = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+_NEWS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.CONNECT_RETRIED
 _MECHANISM = 0x11000002
 """One end speaks openly, the other does not (ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)."""
 
 
-WELCOME = ""
+WELCOME, ABSENT = "", "nothing listens there"
 
 
-def monitor(socket: zmq.Socket[bytes], welcome: bool = False) -> zmq.Socket[bytes]:
-    """Becomes readable when ``socket`` was refused, and, where that is asked for, when it was taken. Before
-    it connects."""
-    events = _EVENTS | (zmq.Event.HANDSHAKE_SUCCEEDED if welcome else 0)
+def monitor(socket: zmq.Socket[bytes], all_news: bool = False) -> zmq.Socket[bytes]:
+    """Becomes readable when ``socket`` was refused, and, for ``all_news``, when it was taken and when nobody
+    was there. Before it connects."""
+    events = _EVENTS | (_NEWS if all_news else 0)
     found: zmq.Socket[bytes] = socket.get_monitor_socket(events)
     return found
 
 
 def refusal(monitor: zmq.Socket[bytes], key: Key | None) -> str | None:
-    """What the next event says: why, ``WELCOME``, or None for what has nothing to do with keys."""
+    """What the next event says: why, ``WELCOME``, ``ABSENT``, or None for what is no news."""
     from zmq.utils.monitor import parse_monitor_message
 
     event: Any = parse_monitor_message(monitor.recv_multipart())
     if event["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
         return WELCOME
+    if event["event"] == zmq.Event.CONNECT_RETRIED:
+        return ABSENT
     if event["event"] == zmq.Event.HANDSHAKE_FAILED_AUTH:
         whose = f"the key of {key.name}" if key else "whoever has no key"
         return f"{whose} is not on its list, or not for that"

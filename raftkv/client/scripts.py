@@ -19,6 +19,14 @@ PAGE_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """A request that gets so many seconds at most, where the client would give it more."""
+
+    request: Request[Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """Wait until something in ``start <= key < end`` has changed after a revision. The outcome is whether it
     has; False when ``seconds`` have passed first. ``puts`` and ``deletes`` say which changes count."""
@@ -77,7 +85,7 @@ class Now:
     """The outcome is the time, in seconds of the client's clock."""
 
 
-Step = Request[Any] | Changed | Pause | Hold | LetGo | Now
+Step = Request[Any] | Within | Changed | Pause | Hold | LetGo | Now
 Script = Generator[Step, Any, Result]
 
 

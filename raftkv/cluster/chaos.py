@@ -5,23 +5,19 @@ from __future__ import annotations
 
 import shlex
 import string
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from raftkv.cluster.control import ControlClient, refused, snapshots
+from raftkv.cluster.control import LAUNCHER_SECONDS, ControlClient, await_start, refused, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.load import BackgroundLoad
 from raftkv.cluster.lookups import Lookups
-from raftkv.errors import LaunchError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable, shown
+from raftkv.errors import OutcomeUnknown, RaftkvError, Unavailable, Unreachable, shown
 from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, leader_of, shapes
 from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
-LAUNCHER_SECONDS = 15.0
-"""A polite end may take its time before it is enforced."""
-POLL_SECONDS = 0.02
 BLOCKED = LinkFault(block=True)
 _PLAIN = (string.ascii_letters + string.digits + "/_.-").encode()
 
@@ -62,21 +58,10 @@ class Chaos(Lookups):
         return self._process("restart", node)
 
     def await_start(self, node: str, timeout: float) -> None:
-        """Until it listens, or its time for that is up: a log that is long takes longer to be read. Raises
-        ``LaunchError`` where it has ended again, ``OutcomeUnknown`` where nobody says."""
+        """Until it listens, as ``control.await_start`` has it."""
         assert self._target.launcher
-        deadline = time.monotonic() + timeout
         with ControlClient(self._key) as client:
-            while time.monotonic() < deadline:
-                try:
-                    begun, failure = client.ask(self._target.launcher, "begun", LAUNCHER_SECONDS, node=node)
-                except Unavailable as error:
-                    raise OutcomeUnknown(f"node {node} was started; whether it came up: {error}") from None
-                if failure:
-                    raise LaunchError(f"node {node} was started and has ended again: {failure}")
-                if begun:
-                    return
-                time.sleep(POLL_SECONDS)
+            await_start(client, self._target.launcher, node, timeout)
 
     def pause(self, node: str, seconds: float | None) -> str:
         return self._process("pause", node, seconds)

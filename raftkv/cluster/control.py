@@ -11,27 +11,44 @@ import zmq
 
 from raftkv import sockets
 from raftkv.client import refusals
-from raftkv.errors import AccessRefused, OutcomeUnknown, RaftkvError, Unavailable, WireError
+from raftkv.errors import (
+    AccessRefused,
+    LaunchError,
+    OutcomeUnknown,
+    RaftkvError,
+    Unavailable,
+    WireError,
+)
 from raftkv.keys import Key
 from raftkv.observe import NodeSnapshot
 from raftkv.wire.control import FORBIDDEN, ControlRequest, decode_response, encode_request
 from raftkv.wire.packing import FRAME_BYTES_MAX
 from raftkv.wire.status import snapshot_from_map
 
+LAUNCHER_SECONDS = 15.0
+"""For an answer of the launcher's: a polite end may take its time before it is enforced."""
+POLL_SECONDS = 0.02
+
 
 class _Link:
-    __slots__ = ("established", "monitor", "socket")
+    __slots__ = ("absent", "established", "monitor", "socket")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
-        self.monitor = refusals.monitor(socket, welcome=True)
+        self.monitor = refusals.monitor(socket, all_news=True)
         self.established = False
         """The other end was there: what was sent may have got to it."""
+        self.absent = False
+        """Nothing has listened there since."""
 
     def refusal(self, key: Key | None) -> str | None:
         """Why it is of no use any more, by the next word of the monitor."""
         why = refusals.refusal(self.monitor, key)
-        self.established |= why == refusals.WELCOME
+        if why == refusals.WELCOME:
+            self.established, self.absent = True, False
+        elif why == refusals.ABSENT:
+            self.absent = True
+            return None
         return why or None
 
     def is_refused(self, key: Key | None) -> bool:
@@ -93,9 +110,16 @@ class ControlClient:
         return endpoint in self._unsure
 
     def ask_all(
-        self, endpoints: Sequence[str], verb: str, timeout: float, **arguments: Any
+        self,
+        endpoints: Sequence[str],
+        verb: str,
+        timeout: float,
+        *,
+        until_absent: bool = False,
+        **arguments: Any,
     ) -> dict[str, tuple[bool, Any] | None]:
-        """Ask all at once; (ok, body) of each, None of those that did not answer in time.
+        """Ask all at once; (ok, body) of each, None of those that did not answer in time. ``until_absent``:
+        whoever does not listen now is not waited for; it may only just be starting.
 
         Raises ``AccessRefused`` where none takes a connection of ours.
         """
@@ -120,7 +144,7 @@ class ControlClient:
                     why = link.refusal(self.key)
                     if why:
                         refused[endpoint] = f"{endpoint} refuses the connection: {why}"
-                    ended = why is not None
+                    ended = why is not None or (until_absent and link.absent)
                 else:
                     ended = self._take(link, endpoint, answers)
                 if ended:
@@ -174,6 +198,22 @@ class ControlClient:
         return link
 
 
+def await_start(client: ControlClient, launcher: str, node: str, timeout: float) -> None:
+    """Until a node that was started listens, or its time for that is up: a long log takes longer to be read.
+    Raises ``LaunchError`` where it has ended again, ``OutcomeUnknown`` where nobody says."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            begun, failure = client.ask(launcher, "begun", LAUNCHER_SECONDS, node=node)
+        except Unavailable as error:
+            raise OutcomeUnknown(f"node {node} was started; whether it came up: {error}") from None
+        if failure:
+            raise LaunchError(f"node {node} was started and has ended again: {failure}")
+        if begun:
+            return
+        time.sleep(POLL_SECONDS)
+
+
 def refused(body: Any) -> RaftkvError:
     """What a node or the launcher said instead of doing what was asked."""
     if isinstance(body, dict) and FORBIDDEN in body:
@@ -185,7 +225,7 @@ def snapshots(
     client: ControlClient, endpoints: Mapping[str, str], timeout: float
 ) -> dict[str, NodeSnapshot | None]:
     """Every node's snapshot by name, None of those that do not answer; ``endpoints`` by name too."""
-    answers = client.ask_all(list(endpoints.values()), "status", timeout)
+    answers = client.ask_all(list(endpoints.values()), "status", timeout, until_absent=True)
     found: dict[str, NodeSnapshot | None] = {}
     for name, endpoint in endpoints.items():
         answer = answers[endpoint]

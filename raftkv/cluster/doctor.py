@@ -171,7 +171,8 @@ def _lag(alive: list[NodeSnapshot]) -> Iterator[Finding]:
     if behind[worst] > LAG_ENTRIES_HIGH:
         yield Finding(Verdict.WARNING, f"{worst} is {behind[worst]:,} entries behind")
     else:
-        yield Finding(Verdict.OK, f"nobody is more than {behind[worst]:,} entries behind")
+        lag = f"more than {behind[worst]:,} entries behind" if behind[worst] else "behind"
+        yield Finding(Verdict.OK, f"nobody is {lag}")
 
 
 def _states(client: ControlClient, controls: dict[str, str], timeout: float) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.control import LAUNCHER_SECONDS, ControlClient, await_start, snapshots
 from raftkv.config import NODES_MAX
 from raftkv.errors import ClientError, ConfigError, OutcomeUnknown, RaftkvError, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot, leader_of
@@ -160,10 +160,10 @@ class Members:
         while True:
             try:
                 view = self.leader()
-            except Unavailable:
+            except Unavailable as error:
                 if taken:
                     break  # the leader that took it is gone, and no other one in sight
-                raise
+                raise type(error)(f"{error}; {left}") from None
             waiting(view)
             settled = view.configuration_committed and not any(
                 member.part in (Part.INCOMING.value, Part.OUTGOING.value) for member in view.members
@@ -292,7 +292,7 @@ def _part(view: NodeSnapshot, name: str) -> str | None:
 class LocalNodes:
     """The processes behind the members, where ``raftkv up`` runs them on this machine."""
 
-    SECONDS = 15.0
+    SECONDS = LAUNCHER_SECONDS
 
     def __init__(self, client: ControlClient, launcher: str) -> None:
         self._client = client
@@ -328,8 +328,9 @@ class LocalNodes:
         return name in {process["name"] for process in found}
 
     def start(self, name: str, address: Sequence[str]) -> None:
-        """On an empty folder."""
+        """On an empty folder, until it listens."""
         self._client.order(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
+        await_start(self._client, self._launcher, name, self.SECONDS)
 
     def drop(self, name: str) -> None:
         """Of one that has left. Its data stays, set aside; a node that the launcher does not know is none of

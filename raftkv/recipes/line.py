@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from raftkv.client import requests, txn
-from raftkv.client.requests import RangePage, to_bytes
-from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Pause, Script
+from raftkv.client.requests import RangePage, Request, to_bytes
+from raftkv.client.scripts import Changed, Hold, Holding, LetGo, Now, Pause, Script, Within
 from raftkv.client.types import Bytes, Entry, TxnResult
 from raftkv.errors import ClientError, InvalidRequest, LeaseNotFound, LockLost, Unavailable
 from raftkv.kv import prefix_end
@@ -29,6 +29,8 @@ LOOK_SECONDS_MAX = 5.0
 """Between two looks at the line, though nobody is seen to go."""
 OUTAGE_SECONDS = 0.1
 """Before the next look, where nobody answered."""
+LAST_LOOK_SECONDS = 1.0
+"""For each read at least: whoever does not want to wait for the thing wants to know how it stands."""
 
 
 def prefix_of(name: Bytes) -> bytes:
@@ -174,12 +176,34 @@ def patiently(
     ``Unavailable`` when it is ``until`` by the client's clock, or where it is ``hopeless``."""
     while True:
         try:
-            return (yield from look())
+            return (yield from _by(until, look()))
         except Unavailable:
             now: float = yield Now()
             if hopeless() or (until is not None and now >= until):
                 raise
         yield Pause(OUTAGE_SECONDS)
+
+
+def _by(until: float | None, script: Script[Found]) -> Script[Found]:
+    """``script``, none of whose reads is waited for beyond ``until``, but for ``LAST_LOOK_SECONDS``. A write
+    has all the time that the client gives it: nobody would know what came of one that was cut short."""
+    outcome: Any = None
+    error: ClientError | None = None
+    with closing(script):
+        while True:
+            try:
+                step = script.throw(error) if error else script.send(outcome)
+            except StopIteration as end:
+                found: Found = end.value
+                return found
+            if until is not None and isinstance(step, Request) and not step.writes:
+                now: float = yield Now()
+                step = Within(step, max(until - now, LAST_LOOK_SECONDS))
+            outcome, error = None, None
+            try:
+                outcome = yield step
+            except ClientError as failed:
+                error = failed
 
 
 def until(timeout: float | None) -> Script[float | None]:

@@ -9,7 +9,7 @@ from raftkv.client import requests
 from raftkv.client.calls import Call, Session
 from raftkv.client.keeping import Kept
 from raftkv.client.requests import Request
-from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, Script
+from raftkv.client.scripts import Changed, Hold, LetGo, Now, Pause, Script, Within
 from raftkv.client.types import Event
 from raftkv.client.watching import Watch
 from raftkv.errors import ClientError, SessionExpired
@@ -85,6 +85,11 @@ class Runner:
         match step:
             case Request():
                 self._ask(step, lambda answer: go_on(answer), lambda error: go_on(None, error))
+            case Within():
+                seconds = min(self._timeout, step.seconds)
+                self._ask(
+                    step.request, lambda answer: go_on(answer), lambda error: go_on(None, error), seconds
+                )
             case Changed():
                 self._await_change(step, go_on)
             case Hold():
@@ -107,7 +112,11 @@ class Runner:
                 raise AssertionError(f"no way to do {step}")
 
     def _ask(
-        self, request: Request[Any], done: Callable[[Any], None], failed: Callable[[ClientError], None]
+        self,
+        request: Request[Any],
+        done: Callable[[Any], None],
+        failed: Callable[[ClientError], None],
+        seconds: float | None = None,
     ) -> None:
         def finish(call: Call) -> None:
             if isinstance(call.error, SessionExpired):
@@ -118,7 +127,7 @@ class Runner:
                 assert call.response is not None
                 done(request.decode(call.response))
 
-        deadline = self._client.now() + self._timeout
+        deadline = self._client.now() + (self._timeout if seconds is None else seconds)
         session = self._session if request.writes else None
         self._client.submit(Call(request.fields, deadline, finish, session, request.target))
 

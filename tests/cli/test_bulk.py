@@ -11,13 +11,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 
 from raftkv.cli import bulk
-from raftkv.cli.output import from_json
+from raftkv.cli.output import Exit, from_json
 from raftkv.client import Client
 from raftkv.client.pipeline import Pipeline
+from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from tests.cli.asserting import invoke, ok, quiet, refused, run_with
 from tests.support.processes import DEADLINE_SECONDS, LocalCluster, await_condition, environment
 
@@ -250,3 +254,21 @@ def test_half_of_the_timeout_is_kept_for_a_node_that_confirms_nothing() -> None:
         assert client.timeout == 0.1
     finally:
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("loaded", "errors", "code"),
+    [
+        (0, [Unavailable("nobody leads")], Exit.UNAVAILABLE),
+        (3, [Unavailable("nobody leads")], Exit.UNKNOWN),
+        (0, [Unavailable("nobody leads"), OutcomeUnknown("no answer")], Exit.UNKNOWN),
+        (3, [InvalidRequest("the key is empty")], Exit.USAGE),
+    ],
+)
+def test_that_nothing_happened_is_only_said_where_nothing_has(
+    loaded: int, errors: list[ClientError], code: Exit
+) -> None:
+    pipeline: Any = SimpleNamespace(succeeded=loaded, errors=list(enumerate(errors, 1)))
+    with pytest.raises(typer.Exit) as ended:
+        bulk._conclude(pipeline, "file", json=True)
+    assert ended.value.exit_code == code

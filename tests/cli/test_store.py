@@ -282,7 +282,11 @@ def test_the_shell_obeys_lines_and_stops_at_the_first_that_fails(cluster: LocalC
     assert done.stdout == b"OK\n1 2\n"
     assert b"commands: put get" in done.stderr
     assert invoke(cluster, "get", "shell/b").returncode == 1
-    assert cluster.run("shell", stdin=b"up\n").returncode == 2
+    outside = cluster.run("shell", stdin=b"doctor --json\n")
+    assert outside.returncode == 2
+    told = b"raftkv: 'doctor' is no command of the shell; say 'raftkv doctor --json' outside of it\n"
+    assert outside.stderr == told
+    assert b"no command 'gets' here; did you mean 'get'?" in cluster.run("shell", stdin=b"gets a\n").stderr
     assert cluster.run("shell", stdin=b"exit\nput shell/b never\n").returncode == 0
 
 

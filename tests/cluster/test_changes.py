@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from raftkv.cli import members as commands
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, LocalNodes, Members, Row, resize
-from raftkv.errors import ConfigError, OutcomeUnknown, Unavailable, Unreachable
+from raftkv.errors import ClientError, ConfigError, OutcomeUnknown, Unavailable, Unreachable
 from raftkv.observe import MemberSnapshot, NodeSnapshot
 from raftkv.raft import Refusal
 from raftkv.types import NodeId, Term
@@ -261,3 +264,19 @@ def test_a_step_that_is_refused_though_nobody_else_changes_anything_is_not_tried
     with pytest.raises(ConfigError, match="refused"):
         crowd.resize(4)
     assert crowd.tries == 1
+
+
+@pytest.mark.parametrize(("new", "error"), [("n5", OutcomeUnknown), ("n4", Unavailable)])
+def test_a_replacement_that_has_added_a_node_does_not_say_that_nothing_happened(
+    new: str, error: type[ClientError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object) -> None:
+        raise Unavailable(f"{new} lacks 9 entries; {new} stays a learner")
+
+    rows = [Row("n1", "voter", True, 0, "a", ()), Row("n4", "learner", False, 9, "b", ())]
+    members = SimpleNamespace(rows=lambda: rows, replace=late)
+    monkeypatch.setattr(commands, "_members", lambda *_: nullcontext((members, None)))
+    monkeypatch.setattr(commands, "_add", lambda *_: new)
+    with pytest.raises(error, match="stays a learner") as caught:
+        commands.replace("n1", new)
+    assert type(caught.value) is error

@@ -21,7 +21,7 @@ from raftkv.client import transport as transports
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.cluster import live
-from raftkv.cluster.control import ControlClient
+from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.cluster.live import LiveFeed
 from raftkv.errors import AccessRefused, LaunchError
@@ -309,3 +309,14 @@ def test_a_question_to_a_node_that_refuses_since_does_not_wait_for_ever(
             await_condition(lambda: monitor.poll(0), "the connection to be refused")
             with pytest.raises(AccessRefused, match="it wants a key"):
                 client.ask(node.endpoint, "ping", 60.0)
+
+
+def test_whoever_does_not_listen_is_not_waited_for_where_the_present_is_asked_for(endpoint: str) -> None:
+    """A dead node cost 'raftkv status' a second, each time."""
+    waited = 600.0
+    with ControlClient() as client:
+        began = time.monotonic()
+        assert client.ask_all([endpoint], "status", waited, until_absent=True) == {endpoint: None}
+        assert snapshots(client, {"n1": endpoint}, waited) == {"n1": None}
+        assert not client.may_have_got(endpoint)
+        assert time.monotonic() - began < waited / 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from raftkv import recipes, txn
 from raftkv.client import AsyncClient, Client, Lease, requests
 from raftkv.client.requests import RangePage
-from raftkv.client.scripts import Changed, Now, Pause
+from raftkv.client.scripts import Changed, Now, Pause, Within
 from raftkv.client.types import entry_of
 from raftkv.errors import InvalidRequest, LockLost, OutcomeUnknown, Unavailable
 from raftkv.recipes import (
@@ -30,7 +31,7 @@ from raftkv.recipes import (
     ReadWriteLock,
 )
 from raftkv.recipes.election import _next_leader
-from raftkv.recipes.line import Place
+from raftkv.recipes.line import LAST_LOOK_SECONDS, Place, patiently
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
@@ -245,21 +246,30 @@ def test_whoever_waits_sits_out_an_outage_that_the_place_outlives() -> None:
     for lost, until in ((False, 10.0), (True, None)):
         lease.lost = lost
         waiting = place.await_turn(lambda entry: True, until)
-        next(waiting)
+        asked(waiting, next(waiting))
         waiting.throw(Unavailable("nobody answers"))
         with pytest.raises(Unavailable):
             waiting.send(10.0)
 
 
+def asked(script: Any, step: Any) -> Any:
+    """The request itself, before which whoever has a limit looks at the clock."""
+    if isinstance(step, Now):
+        step = script.send(9.5)
+        assert isinstance(step, Within)
+        step = step.request
+    assert isinstance(step, requests.Request)
+    return step
+
+
 def sit_out(script: Any, looking: Any) -> Any:
     """Three looks that nobody answers, one after the other; the request of the next."""
     for _ in range(3):
-        assert isinstance(looking, requests.Request)
+        asked(script, looking)
         assert isinstance(script.throw(Unavailable("nobody answers")), Now)
         assert isinstance(script.send(10.0), Pause)
         looking = script.send(None)
-    assert isinstance(looking, requests.Request)
-    return looking
+    return asked(script, looking)
 
 
 def test_whoever_observes_an_office_or_waits_for_an_item_sits_out_an_outage() -> None:
@@ -551,3 +561,50 @@ def test_a_release_that_is_slow_takes_nothing_from_the_next_acquire(raftkv_clien
     assert lock.held
     lock.release()
     assert keys(raftkv_client, "slow release") == []
+
+
+def test_a_look_is_not_waited_for_beyond_the_time_that_the_waiter_has_but_a_write_is() -> None:
+    """In an outage every recipe with a timeout of a second waited for the client's five."""
+    write, reads = requests.put("k", "v"), requests.get("k")
+
+    def look() -> Any:
+        yield write
+        yield reads
+        return (yield reads)
+
+    script = patiently(look, 100.0)
+    assert next(script) == write
+    assert isinstance(script.send(None), Now)
+    assert script.send(20.0) == Within(reads, 80.0)
+    assert isinstance(script.send(None), Now)
+    assert script.send(99.9) == Within(reads, LAST_LOOK_SECONDS), "who does not wait wants an answer, too"
+    assert isinstance(script.throw(Unavailable("nobody answers")), Now)
+    with pytest.raises(Unavailable):
+        script.send(100.9)
+    unbounded = patiently(look, None)
+    assert [next(unbounded), unbounded.send(None), unbounded.send(None)] == [write, reads, reads]
+
+
+def test_a_request_within_a_time_gets_no_more_of_it(
+    raftkv_cluster: LocalCluster, raftkv_client: Client
+) -> None:
+    def asked_within(seconds: float) -> Any:
+        return (yield Within(requests.get("k"), seconds))
+
+    async def of_a_task() -> None:
+        async with AsyncClient(raftkv_cluster.endpoints, timeout=10 * DEADLINE_SECONDS) as client:
+            await client.run(asked_within(0.1))
+
+    assert raftkv_client.run(asked_within(DEADLINE_SECONDS)) is None
+    for name in raftkv_cluster.names:
+        raftkv_cluster.pause(name)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Unavailable):
+            raftkv_client.with_timeout(10 * DEADLINE_SECONDS).run(asked_within(0.1))
+        with pytest.raises(Unavailable):
+            asyncio.run(of_a_task())
+        assert time.monotonic() - began < 5 * DEADLINE_SECONDS
+    finally:
+        for name in raftkv_cluster.names:
+            raftkv_cluster.resume(name)
