@@ -30,7 +30,7 @@ class NetworkOperations(Operations):
         actions = self.breakable()
         if actions is None:
             return
-        head = leader(self.state, self.clock())
+        head = leader(*self.scene())
 
         def apply(cut: Cut | None) -> None:
             seconds = self.seconds
@@ -46,8 +46,9 @@ class NetworkOperations(Operations):
                     what, call = "partition", partial(actions.partition, cut.groups, seconds)
             self.act(what, call, self._tell_half_cut, self._links_as_they_are())
 
-        cut = any(self._fault(a, b).block for a in self.state.names for b in self.state.names if a != b)
-        dialog = PartitionDialog(self.state.names, head.name if head else None, self.selected_name, cut)
+        names = self.acted_on.names
+        cut = any(self._fault(a, b).block for a in names for b in names if a != b)
+        dialog = PartitionDialog(names, head.name if head else None, self.selected_name, cut)
         self.push_screen(dialog, apply)
 
     def _tell_half_cut(self) -> None:
@@ -96,7 +97,7 @@ class NetworkOperations(Operations):
             self.set_link(*chosen, change(self._fault(*chosen)))
             return
         choices = []
-        for number, name in enumerate(self.state.names, start=1):
+        for number, name in enumerate(self.acted_on.names, start=1):
             if name != sender:
                 fault = self._fault(sender, name)
                 note = "ok" if fault == LinkFault() else describe_link_fault(fault)
@@ -130,14 +131,14 @@ class NetworkOperations(Operations):
             self.act(f"{sender} → {to}", lambda: actions.link(sender, to, fault, seconds), undo=undo)
 
     def _fault(self, sender: str, to: str) -> LinkFault:
-        node = self.state.node(sender)
+        node = self.acted_on.node(sender)
         way = link(node, to) if node else None
         return (way.fault if way else None) or LinkFault()
 
     def _links_as_they_are(self) -> Undo:
         """What brings back every link that will be blocked then and is not now."""
         actions = self.actions
-        names = self.state.names
+        names = self.acted_on.names
         before = {(a, b): self._fault(a, b) for a in names for b in names if a != b}
         seconds = self.seconds
 

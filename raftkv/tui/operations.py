@@ -111,6 +111,14 @@ class Operations(App[None]):
         """What is on the screen: the state, or what it was at another moment."""
         return self.state
 
+    def scene(self) -> tuple[State, float]:
+        """What is acted on, and its time: the present, whatever moment is on the screen."""
+        return self.state, self.clock()
+
+    @property
+    def acted_on(self) -> State:
+        return self.scene()[0]
+
     @property
     def selected_name(self) -> str:
         names = self.shown.names
@@ -212,8 +220,8 @@ class Operations(App[None]):
         return self.actions
 
     def is_member(self, name: str) -> bool:
-        """Now, whatever moment is on the screen; says so where it is none."""
-        if self.state.node(name) is None:
+        """Says so where it is none."""
+        if self.acted_on.node(name) is None:
             self.notify(f"{name} is no node of the cluster", severity="warning")
             return False
         return True
@@ -223,7 +231,7 @@ class Operations(App[None]):
         be asked, and to wait for that would take a while."""
         if not self.is_member(name):
             return False
-        node = self.state.node(name)
+        node = self.acted_on.node(name)
         down = node is not None and node.process is not None and node.process.state == EXITED
         if down:
             self.notify(f"{name} is down: r starts it", severity="warning")
@@ -235,7 +243,7 @@ class Operations(App[None]):
         self._kill(self.selected_name)
 
     def action_kill_leader(self) -> None:
-        head = leader(self.state, self.clock())
+        head = leader(*self.scene())
         if self.breakable() is None:
             return
         if head is None:
@@ -264,7 +272,7 @@ class Operations(App[None]):
         actions, name, seconds = self.breakable(), self.selected_name, self.seconds
         if actions is None:
             return
-        node = self.state.node(name)
+        node = self.acted_on.node(name)
         if node and node.process and node.process.state == PAUSED:
             self.act(f"resume {name}", lambda: actions.resume(name))
         else:

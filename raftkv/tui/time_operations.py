@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raftkv.tui.data_operations import DataOperations
 from raftkv.tui.frame import Mode
+from raftkv.tui.model import State
 from raftkv.tui.playback.export import export
 from raftkv.tui.staging import Staging
 from raftkv.tui.viewing import Viewer, other_speed
@@ -85,6 +86,10 @@ class TimeOperations(DataOperations):
         if not self.viewer.go_to(message.line):
             self.notify("that was before anybody looked: how things stood then is not known")
         self.draw()
+
+    def scene(self) -> tuple[State, float]:
+        """Of a simulated run what is on the screen: it is played anew up to there."""
+        return self.viewer.moment(self.state, self.clock()) if self.staging else super().scene()
 
     def preparation(self) -> Callable[[], None] | None:
         if self.staging is None or self.present:

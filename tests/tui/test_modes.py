@@ -209,6 +209,17 @@ async def test_a_run_is_forked_in_its_past() -> None:
         await running.until_shown("☠ exit -9")
 
 
+async def test_whoever_is_down_now_can_be_broken_at_a_moment_at_which_it_was_up() -> None:
+    """It said 'n1 is down', though the run was about to be played anew up to a moment long before that."""
+    async with simulated() as running:
+        await running.until_shown("election won")
+        await running.press("k")
+        await running.until_shown("☠ exit -9")
+        await running.press("space", "{", "i")
+        await running.until_shown("s: isolate n1 --for")
+        assert running.mode() is Mode.SIMULATED
+
+
 async def test_the_data_and_logs_of_a_simulated_run_can_be_looked_up() -> None:
     async with simulated() as running:
         await running.press(">", ">", ">", ">")
