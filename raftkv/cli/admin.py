@@ -103,7 +103,7 @@ def list_alarms(
     """
     found, silent = _alarms(find_whole_cluster(endpoints, config, data, timeout), timeout)
     if json:
-        emit_json([{"node": node, "alarm": alarm} for node, alarm in found])
+        emit_json({"alarms": [{"node": node, "alarm": alarm} for node, alarm in found], "silent": silent})
     else:
         for node, alarm in found:
             emit(f"{node}\t{alarm}")
@@ -130,8 +130,8 @@ def clear_alarms(
     silent = [name for name, endpoint in target.controls.items() if answers[endpoint] is None]
     cleared = [f"{alarm} of {node}" for node, alarm in before if alarm == "CORRUPT" and node not in silent]
     note(f"cleared {', '.join(cleared)}" if cleared else "nothing to clear")
-    if silent:
-        raise Unavailable(f"{', '.join(silent)} did not answer")
+    if silent:  # and may have been cleared, if it was only slow
+        raise OutcomeUnknown(f"{', '.join(silent)} did not answer")
 
 
 def _alarms(target: Target, timeout: float) -> tuple[list[tuple[str, str]], list[str]]:
