@@ -50,6 +50,8 @@ commands took half of the time of a ``raftkv get``."""
 SILENT = {"up", "down", "node", "tui", "replay", "lock", "elect", "alarm", "chaos"}
 """Change nothing whose outcome they print on stdout, or print nothing there at all: so they do what they are
 for also where that is closed."""
+READING = {"get", "scan", "dump", "watch", "status", "info", "ping", "doctor", "check", "inspect"}
+"""Leave nothing behind but what they print."""
 HELP = {"-h", "--help"}
 HELP_MARGINS = 6
 """Columns before, between and after the two of a help text."""
@@ -121,9 +123,12 @@ class _Commands(TyperGroup):
                 flush()  # here, not at the interpreter's end, where nobody could answer for it
         except click.UsageError as error:
             _tell_usage(error)
+        except Unprinted as error:
+            _discard_output()
+            reads = ctx.invoked_subcommand in READING
+            fail(str(error) if reads else f"{error}; what was asked for may be done")
+            raise typer.Exit(Exit.USAGE if reads else Exit.UNKNOWN) from None
         except RaftkvError as error:
-            if isinstance(error, Unprinted):
-                _discard_output()
             fail(f"{error}{where_it_was_looked_for()}" if isinstance(error, Unreachable) else str(error))
             raise typer.Exit(exit_code_of(error)) from None
         except KeyboardInterrupt:

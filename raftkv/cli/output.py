@@ -151,9 +151,7 @@ def _printing(more: bool) -> Iterator[None]:
             raise
         discard(sys.stdout)
     except OSError as error:
-        raise Unprinted(
-            f"the output cannot be written: {error.strerror or error}; what was asked for may be done"
-        ) from None
+        raise Unprinted(f"the output cannot be written: {error.strerror or error}") from None
 
 
 def emit_json(document: Any, *, more: bool = False) -> None:
