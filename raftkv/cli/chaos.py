@@ -89,7 +89,8 @@ def kill(
 
 
 def stop(
-    name: Node,
+    name: MaybeNode = None,
+    leader: Leader = False,
     seconds: Outage = None,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -97,8 +98,10 @@ def stop(
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """End a node's process with SIGTERM."""
+    _check_whom(name, leader)
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
+        name = name or chaos.leader()
         chaos.stop(name, seconds)
     note(f"stopped {name}{_lasting(seconds)}")
 
@@ -118,7 +121,8 @@ def restart(
 
 
 def pause(
-    name: Node,
+    name: MaybeNode = None,
+    leader: Leader = False,
     seconds: Outage = None,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -126,8 +130,10 @@ def pause(
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Stop a node's process in its tracks (SIGSTOP)."""
+    _check_whom(name, leader)
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
+        name = name or chaos.leader()
         chaos.pause(name, seconds)
     note(f"paused {name}{_lasting(seconds)}")
 
@@ -267,7 +273,8 @@ def campaign(
 
 
 def disk(
-    name: Node,
+    name: MaybeNode = None,
+    leader: Leader = False,
     slow: Annotated[float, typer.Option(metavar="MS", help="Every write takes so much longer.")] = 0.0,
     full: Annotated[bool, typer.Option("--full", help="There is no space left.")] = False,
     fail: Annotated[bool, typer.Option("--fail", help="The next write fails, which ends the node.")] = False,
@@ -280,6 +287,7 @@ def disk(
     """Make a node's disk slow, full or broken; no option heals it."""
     from raftkv.observe import DiskFault
 
+    _check_whom(name, leader)
     if not 0 <= slow <= DELAY_MS_MAX:
         raise ConfigError(f"--slow {slow:g}: expected milliseconds from 0 to {DELAY_MS_MAX:g}")
     if sum((bool(slow), full, fail)) > 1:
@@ -287,6 +295,7 @@ def disk(
     _check_lifetime(seconds)
     fault = DiskFault(slow, full, fail)
     with _chaos(endpoints, config, data, timeout) as chaos:
+        name = name or chaos.leader()
         chaos.disk(name, fault, seconds)
     what = "fails" if fail else "is full" if full else f"is slower by {slow:g} ms" if slow else "is healed"
     lasting = _lasting(None if fault == DiskFault() else seconds)
@@ -298,8 +307,9 @@ def disk(
 
 
 def clock(
-    name: Node,
     rate: Annotated[float, typer.Option(metavar="R", help="1 is true; 1.1 runs a tenth too fast.")],
+    name: MaybeNode = None,
+    leader: Leader = False,
     seconds: Lifetime = None,
     endpoints: Endpoints = None,
     config: Config = None,
@@ -307,10 +317,12 @@ def clock(
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Make a node's clock run too fast or too slow."""
+    _check_whom(name, leader)
     if not CLOCK_RATE_MIN <= rate <= CLOCK_RATE_MAX:
         raise ConfigError(f"--rate {rate:g}: expected {CLOCK_RATE_MIN:g} to {CLOCK_RATE_MAX:g}")
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
+        name = name or chaos.leader()
         chaos.clock(name, rate, seconds)
     note(
         f"the clock of {name} runs at {rate:g} times the true rate{_lasting(None if rate == 1 else seconds)}"

@@ -168,6 +168,9 @@ def test_what_is_taken_down_for_a_time_comes_back(cluster: LocalCluster) -> None
     await_all_alive(cluster)
     assert done(cluster, "stop", follower, "--for", "0.5") == f"stopped {follower} for 0.5 s"
     await_all_alive(cluster)
+    leader = await_leader(cluster)
+    assert done(cluster, "pause", "--leader", "--for", "0.5") == f"paused {leader} for 0.5 s"
+    await_all_alive(cluster)
 
 
 @needs_mending
@@ -181,6 +184,10 @@ def test_disks_and_clocks_are_broken_for_a_time(cluster: LocalCluster) -> None:
     assert "disk slower by 5 ms, " in row
     assert row.count(" s left") == 2
     assert done(cluster, "disk", follower) == f"the disk of {follower} is healed"
+    leader = await_leader(cluster)
+    assert done(cluster, "disk", "--leader", "--slow", "5") == f"the disk of {leader} is slower by 5 ms"
+    said = done(cluster, "clock", "--leader", "--rate", "1.1")
+    assert said == f"the clock of {leader} runs at 1.1 times the true rate"
 
 
 @needs_mending
@@ -243,10 +250,11 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(cluster: LocalCluste
         (["ring"], "a ring of 3 cuts nothing"),
         (["bridge", "n9"], "n1, n2, n3"),
         (["bridge", "n1", "--for", "0"], "--for 0"),
-        (["kill"], "give either NODE, or --leader"),
-        (["kill", "n1", "--leader"], "give either NODE, or --leader"),
-        (["isolate"], "give either NODE, or --leader"),
-        (["isolate", "n1", "--leader"], "give either NODE, or --leader"),
+        *(
+            ([verb, *whom, *(["--rate", "2"] if verb == "clock" else [])], "give either NODE, or --leader")
+            for verb in ("kill", "stop", "pause", "isolate", "disk", "clock")
+            for whom in ([], ["n1", "--leader"])
+        ),
         *((([verb, "n1", "--for", "1e9"]), "--for 1e+09") for verb in ("kill", "stop", "pause", "disk")),
         (["clock", "n1", "--rate", "2", "--for", "0"], "--for 0"),
         (["link", "n1", "n2", "--duplicate", "2"], "--duplicate 2: expected a probability"),
