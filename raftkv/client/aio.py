@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
@@ -32,7 +32,9 @@ from raftkv.client.types import (
     Event,
     LeaseInfo,
     PutResult,
+    RangeOptions,
     TxnResult,
+    WatchOptions,
 )
 from raftkv.client.unique import Unique
 from raftkv.errors import ClientError, Compacted, InvalidRequest, LeaseNotFound
@@ -149,7 +151,7 @@ class AsyncClient(Unique):
             for entry in reader.take(await self._ask(reader.next_request())):
                 yield entry
 
-    def prefix(self, prefix: Bytes, **options: Any) -> AsyncIterator[Entry]:
+    def prefix(self, prefix: Bytes, **options: Unpack[RangeOptions]) -> AsyncIterator[Entry]:
         start = to_bytes(prefix)
         return self.range(start, prefix_end(start), **options)
 
@@ -187,7 +189,7 @@ class AsyncClient(Unique):
         after = requests.to_revision(revision) - 1 if revision else await self.revision()
         return AsyncWatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 
-    async def watch_prefix(self, prefix: Bytes, **options: Any) -> AsyncWatchStream:
+    async def watch_prefix(self, prefix: Bytes, **options: Unpack[WatchOptions]) -> AsyncWatchStream:
         start = to_bytes(prefix)
         return await self.watch(start, end=prefix_end(start), **options)
 

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
@@ -25,7 +25,9 @@ from raftkv.client.types import (
     Entry,
     LeaseInfo,
     PutResult,
+    RangeOptions,
     TxnResult,
+    WatchOptions,
 )
 from raftkv.client.unique import Unique
 from raftkv.errors import ClientError, Compacted, LeaseNotFound
@@ -159,7 +161,7 @@ class Client(Unique):
         while not reader.ended:
             yield from reader.take(self._ask(reader.next_request()))
 
-    def prefix(self, prefix: Bytes, **options: Any) -> Iterator[Entry]:
+    def prefix(self, prefix: Bytes, **options: Unpack[RangeOptions]) -> Iterator[Entry]:
         """``range`` over all keys that begin with ``prefix``."""
         start = to_bytes(prefix)
         return self.range(start, prefix_end(start), **options)
@@ -226,7 +228,7 @@ class Client(Unique):
         after = requests.to_revision(revision) - 1 if revision else self.revision()
         return WatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
 
-    def watch_prefix(self, prefix: Bytes, **options: Any) -> WatchStream:
+    def watch_prefix(self, prefix: Bytes, **options: Unpack[WatchOptions]) -> WatchStream:
         """``watch`` of all keys that begin with ``prefix``."""
         start = to_bytes(prefix)
         return self.watch(start, end=prefix_end(start), **options)

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from raftkv.kv import KeyValue
 
 Bytes = bytes | bytearray | memoryview | str
 """Text is sent as UTF-8."""
+
+
+class RangeOptions(TypedDict, total=False):
+    """As ``Client.range`` has them."""
+
+    limit: int
+    reverse: bool
+    keys_only: bool
+    revision: int
+    stale: bool
+    node_endpoint: str | None
+
+
+class WatchOptions(TypedDict, total=False):
+    """As ``Client.watch`` has them."""
+
+    revision: int
+    previous: bool
+    puts: bool
+    deletes: bool
 
 
 @dataclass(frozen=True, slots=True)
