@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.cluster import ANSWERED_SECONDS, VALUE_BYTES
 from raftkv.actors import loop, zmq_ports
 from raftkv.actors.node import Node
 from raftkv.actors.relay import Relay
@@ -33,7 +32,8 @@ from raftkv.config import load
 from raftkv.raft import Role
 from raftkv.storage import DiskJob
 
-NODES, PUTS, KEYS = 3, 4000, 10_000
+NODES, PUTS, KEYS, VALUE_BYTES = 3, 4000, 10_000, 128
+ANSWERED_SECONDS = 30.0
 WARM_UP_PUTS = PUTS // 4
 STEPS = (
     "the client makes its request; on its way",

@@ -126,7 +126,7 @@ def status_answer(data: bytes) -> None:
         answers = {seeds.ENDPOINT: (response.ok, response.body)}
 
         class Answered:
-            def ask_all(self, endpoints: Sequence[str], verb: str, timeout: float) -> Any:
+            def ask_all(self, endpoints: Sequence[str], verb: str, timeout: float, until_absent: bool) -> Any:
                 return answers
 
         snapshots(cast(ControlClient, Answered()), {"n1": seeds.ENDPOINT}, 1.0)
