@@ -12,25 +12,17 @@ from collections.abc import Callable
 
 from raftkv.actors.system import Port
 from raftkv.observe import LinkFault
-from raftkv.raft.messages import (
-    Heartbeat,
-    HeartbeatResponse,
-    PreVote,
-    PreVoteResponse,
-    RequestVote,
-    RequestVoteResponse,
-    TimeoutNow,
-)
+from raftkv.raft import messages
 from raftkv.wire.peer import Item
 
 URGENT = (
-    Heartbeat,
-    HeartbeatResponse,
-    PreVote,
-    PreVoteResponse,
-    RequestVote,
-    RequestVoteResponse,
-    TimeoutNow,
+    messages.Heartbeat,
+    messages.HeartbeatResponse,
+    messages.PreVote,
+    messages.PreVoteResponse,
+    messages.RequestVote,
+    messages.RequestVoteResponse,
+    messages.TimeoutNow,
 )
 """None of them loses anything by overtaking entries: a network might do the same."""
 HEAVY_FRAME_BYTES = 64 << 10

@@ -226,9 +226,9 @@ def replace(
             note(f"{new} is a learner already")
         if local and new in rows:
             local.ensure(new, rows[new].address)  # it may have been added and never started
-        added = new is None or new not in rows
-        if new is None or added:
-            new = _add(members, local, new, tuple(addresses or ()))
+        added = False
+        if new is None or new not in rows:
+            new, added = _add(members, local, new, tuple(addresses or ())), True
             note(f"{new} joins as a learner")
         try:
             with _progress(new) as waiting:
