@@ -36,7 +36,7 @@ def put(index: int, value: str, term: int = 1) -> Entry:
 
 
 def make_node(data: Path, name: str, entries: list[Entry], snapshot: bool = False) -> None:
-    cluster = prepare(data, 3, None, fresh=False)
+    cluster = prepare(data, 3, None, fresh=False, segment_mib=1)
     directory = OsDirectory(data / name / "wal")
     options = WalOptions(segment_bytes=1 << 16)
     volume, _ = Volume.open(directory, Identity(cluster.name, NodeId(name), name), options)

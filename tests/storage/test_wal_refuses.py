@@ -19,11 +19,12 @@ from raftkv.storage import (
     StoreChunk,
     Volume,
     Wal,
+    WalOptions,
     records,
 )
 from raftkv.storage.memory import MemoryDirectory
 from raftkv.storage.records import RecordType
-from raftkv.storage.recovery import FORMAT_VERSION, FORMATS_READ, segment_name
+from raftkv.storage.recovery import BLOCK_BYTES, FORMAT_VERSION, FORMATS_READ, segment_name
 from raftkv.types import LogIndex, NodeId, Term
 from tests.storage.support import (
     IDENTITY,
@@ -173,6 +174,21 @@ def test_stray_bytes_behind_the_records_of_a_segment_that_is_not_the_last_are_re
     directory = written(ROLLING)
     name = directory.list()[position]
     flip(directory, name, SMALL.segment_bytes - 1, 1)
+    assert refused(directory).file == f"memory/{name}"
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 2.5])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_stray_byte_is_found_wherever_a_large_segment_is_nothing_but_zeros(
+    blocks: float, before: int
+) -> None:
+    """On either side of where one block that is looked at ends and the next begins."""
+    options = WalOptions(segment_bytes=int(2.5 * BLOCK_BYTES) + 1)
+    large: Write = (None, entries(2, 2, size=options.segment_bytes))  # takes a segment of its own
+    directory = written([(hard_state(1), entries(1, 1)), large], options)
+    assert len(reopen(directory, options)[1].entries) == 2
+    name = directory.list()[0]
+    flip(directory, name, int(blocks * BLOCK_BYTES) - before, 1)
     assert refused(directory).file == f"memory/{name}"
 
 
