@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from raftkv.actors.audit import AuditActor
+from raftkv.actors.beginning import core_of, retention_of, state_of
 from raftkv.actors.control import ControlActor
 from raftkv.actors.faults import FaultsActor
 from raftkv.actors.gateway import GatewayActor, GatewayLimits
@@ -28,19 +29,19 @@ from raftkv.actors.messages import (
     TransferLeadership,
 )
 from raftkv.actors.peers import PeersActor
-from raftkv.actors.raft import TICKS_CAUGHT_UP_MAX, RaftActor
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.status import StatusActor
 from raftkv.actors.storage import Disk, DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.actors.system import Actor, ActorName, Port, System
 from raftkv.actors.watches import WatchActor
-from raftkv.config import ENDPOINTS, LEASE_TICKS_LOST, ClusterConfig, NodeConfig
+from raftkv.config import ENDPOINTS, ClusterConfig
 from raftkv.errors import NotAMember, RemovedNode
-from raftkv.kv import CHUNK_BYTES, Retention, SessionLimits, StateMachine, restored
+from raftkv.kv import CHUNK_BYTES, SessionLimits
 from raftkv.kv.machine import DEFAULT_LIMITS
 from raftkv.observe import LogTail, MemberSnapshot, NodeSnapshot, PeerSnapshot, events
-from raftkv.raft import Configuration, Member, Membership, Raft, RaftOptions, Role, SoftState
+from raftkv.raft import Membership, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
 from raftkv.types import LogIndex, NodeId
 
@@ -52,8 +53,6 @@ and dumb for longer than its followers wait. Of fewer, 512 clients with a kibiby
 batch. A peer's frame is larger, and has fewer things in it."""
 LINGER_SECONDS = 0.05
 """Between the last word to clients and the end: they are told meanwhile who leads now."""
-THRIFTY_BATCHES = 4
-"""Nodes are on loopback, so they share a processor: with one client 1.1 times as many puts as without."""
 TAIL_ENTRIES = 128
 """Of the log in a snapshot: what the widest dashboard can show."""
 
@@ -112,14 +111,14 @@ class Node:
         self._system.begin_turn()
         system = self._system
         incarnation = self.incarnation = recovered.identity.incarnation
-        raft = _core(config, self._me, recovered, tuning, world.random)
+        raft = core_of(config, self._me, recovered, tuning, world.random)
         self._membership = Membership(raft.configuration, LogIndex(0), raft.configuration, LogIndex(0))
         introduction = (incarnation, self._me.endpoints())
         rule = SnapshotRule(config.snapshot.entries, config.snapshot.mib << 20)
         tick_seconds = config.raft.tick_ms / 1000
-        self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, _retention(config))
+        self.raft = RaftActor(system, raft, tick_seconds, rule, introduction, retention_of(config))
         self.storage = StorageActor(system, world.disk, world.log_bytes)
-        machine = _restored(recovered, sessions)
+        machine = state_of(recovered, sessions)
         clock = world.apply_clock or world.clock
         self.store = StoreActor(
             system, machine, lambda lease: self.leases.remaining_ms(lease), chunk_bytes, clock
@@ -337,40 +336,6 @@ class Node:
         return raft.role is Role.FOLLOWER and not raft.configuration.votes(raft.node_id)
 
 
-def _core(
-    config: ClusterConfig,
-    me: NodeConfig,
-    recovered: Recovered,
-    tuning: RaftOptions | None,
-    rng: random.Random,
-) -> Raft:
-    return Raft(
-        me.name,
-        _founding(config, me.name),
-        replace(tuning or raft_options(config), priority=me.priority),
-        rng,
-        recovered.hard_state,
-        recovered.entries,
-        recovered.snapshot,
-        recovered.identity.incarnation,
-        [node.name for node in config.nodes],
-    )
-
-
-def _retention(config: ClusterConfig) -> Retention:
-    history = config.history
-    return Retention(history.revisions, history.seconds * 1000, history.mib << 20)
-
-
-def _founding(config: ClusterConfig, name: NodeId) -> Configuration:
-    """What holds as long as the log says nothing: those that the file does not call joining. A node that
-    joins knows nobody before it is told."""
-    if config.node(name).joining:
-        return Configuration()
-    founders = [node for node in config.nodes if not node.joining]
-    return Configuration(tuple(Member(node.name, address=node.endpoints()) for node in founders))
-
-
 def _removed(name: NodeId, by: str = "") -> RemovedNode:
     return RemovedNode(f"node {name} was removed from the cluster{by}: its data is of no more use")
 
@@ -393,43 +358,3 @@ def _found(recovered: Recovered, boot: int) -> dict[str, Any]:
         "snapshot": recovered.snapshot.index if recovered.snapshot else 0,
         "cut": recovered.cut,
     }
-
-
-def _restored(recovered: Recovered, sessions: SessionLimits) -> StateMachine:
-    """The state that the node's own snapshot stands for, or an empty one."""
-    if recovered.snapshot is None:
-        return StateMachine(sessions)
-    index = recovered.snapshot.index
-    where = f"snapshot of entry {index} of node {recovered.identity.node}"
-    return restored(recovered.state, index, where, sessions)
-
-
-def raft_options(config: ClusterConfig) -> RaftOptions:
-    """Milliseconds of the configuration in ticks of the core, rounded up."""
-    times = config.raft
-
-    def ticks(milliseconds: int) -> int:
-        return -(-milliseconds // times.tick_ms)
-
-    return RaftOptions(
-        election_ticks_min=ticks(times.election_timeout_min_ms),
-        election_ticks_max=ticks(times.election_timeout_max_ms),
-        heartbeat_ticks=ticks(times.heartbeat_ms),
-        lease_us=_lease_us(config),
-        thrifty_batches=THRIFTY_BATCHES,
-        uncommitted_bytes_max=config.limits.pending_mib << 20,
-        retained_entries=config.snapshot.retain_entries,
-        lagging_entries_max=max(config.snapshot.entries, config.snapshot.retain_entries),
-    )
-
-
-def _lease_us(config: ClusterConfig) -> int:
-    """How long a follower that has answered a heartbeat certainly votes for nobody else. It counts the
-    shortest election timeout in ticks: of those it may make up for some that passed before the heartbeat
-    came, and one has begun by then; and its clock may be fast, or the leader's slow."""
-    times = config.raft
-    if not times.lease_reads:
-        return 0
-    assert LEASE_TICKS_LOST > TICKS_CAUGHT_UP_MAX
-    ticks = times.election_timeout_min_ms // times.tick_ms - LEASE_TICKS_LOST
-    return ticks * times.tick_ms * 1000 * (100 - times.clock_drift_percent) // 100

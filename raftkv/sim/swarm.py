@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from raftkv.actors.node import THRIFTY_BATCHES, raft_options
+from raftkv.actors.beginning import THRIFTY_BATCHES, raft_options
 from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig, SnapshotConfig
 from raftkv.kv import SessionLimits
 from raftkv.sim.network import Weather

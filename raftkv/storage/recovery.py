@@ -283,8 +283,8 @@ class Reader:
 
 def _end_of_data(file: File, size: int) -> int:
     """Behind the last block that is not all zeros. A segment is made at its full size, and a young one is
-    mostly zeros: to read them all at once took 175 ms of a start instead of 21, and 131 MB. File systems can tell
-    where their holes are, but some have been wrong about it."""
+    mostly zeros: to read them all at once took 175 ms of a start instead of 21, and 131 MB. File systems can
+    tell where their holes are, but some have been wrong about it."""
     end = size
     while end > 0:
         start = (end - 1) // BLOCK_BYTES * BLOCK_BYTES

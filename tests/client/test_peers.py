@@ -6,7 +6,7 @@ from raftkv.client.peers import ENDPOINTS_MAX, Peers
 from raftkv.client.transport import Transport
 from raftkv.raft.configuration import MEMBERS_MAX
 from raftkv.wire.client import Kind
-from tests.client.test_core import N1, N2, Talk
+from tests.client.talk import N1, N2, Talk
 
 GIVEN = ("tcp://given:1", "tcp://given:2")
 

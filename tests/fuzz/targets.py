@@ -20,7 +20,7 @@ from typing import Any, cast
 import zmq
 
 from raftkv import config
-from raftkv.actors.node import raft_options
+from raftkv.actors.beginning import raft_options
 from raftkv.actors.system import ActorName
 from raftkv.client.calls import ANY_NODE, Call
 from raftkv.client.core import ClientCore
