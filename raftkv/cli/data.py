@@ -30,6 +30,10 @@ Value = Annotated[
 ]
 
 
+Revision = Annotated[int, typer.Option("--revision", metavar="N", help="As it was then; 0: now.", min=0)]
+Stale = Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")]
+
+
 def register(app: typer.Typer) -> None:
     app.command()(put)
     app.command("set", hidden=True, help="The same as put.")(put)
@@ -64,10 +68,8 @@ def put(
 def get(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="The key.", show_default=False)] = None,
     prefix: Annotated[str | None, typer.Option(metavar="P", help="All keys that begin with this.")] = None,
-    revision: Annotated[
-        int, typer.Option("--revision", metavar="N", help="As it was then; 0: now.", min=0)
-    ] = 0,
-    stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
+    revision: Revision = 0,
+    stale: Stale = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="Exactly the value's bytes: no newline, and no base64.")
     ] = False,
@@ -144,7 +146,8 @@ def scan(
     reverse: Annotated[bool, typer.Option("--reverse", help="From the last key to the first.")] = False,
     keys_only: Annotated[bool, typer.Option("--keys-only", help="Leave out the values.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Print only how many keys there are.")] = False,
-    stale: Annotated[bool, typer.Option("--stale", help="Read a node's own state, which may lag.")] = False,
+    revision: Revision = 0,
+    stale: Stale = False,
     endpoints: Endpoints = None,
     config: Config = None,
     data: Data = None,
@@ -161,10 +164,16 @@ def scan(
         low = argument_bytes(prefix)
         high = prefix_end(low)
     with connect(find_target(endpoints, config, data), timeout) as client:
-        how: dict[str, Any] = {"limit": limit, "reverse": reverse, "keys_only": keys_only, "stale": stale}
+        how: dict[str, Any] = {
+            "limit": limit,
+            "reverse": reverse,
+            "keys_only": keys_only,
+            "revision": revision,
+            "stale": stale,
+        }
         if count:
-            total, revision = client.count(low, high, stale=stale)
-            document = {"kvs": [], "count": total, "more": False, "revision": revision}
+            total, present = client.count(low, high, revision=revision, stale=stale)
+            document = {"kvs": [], "count": total, "more": False, "revision": present}
             emit_json(document) if json else emit(str(total))
         elif json:
             emit_json(_document(client, low, high, **how))
@@ -184,10 +193,10 @@ def _document(
     revision: int = 0,
     stale: bool = False,
 ) -> dict[str, Any]:
-    """All of it as of the revision that it names, so that a watch can begin there. But for ``stale``: what
-    several nodes say is of several revisions, of which it names the first."""
+    """All of it as of the revision that was asked for, or else of the one that it names, so that a watch can
+    begin there. But for ``stale``: what several nodes say is of several revisions; it names the first."""
     total, present = client.count(low, high, revision=revision, stale=stale)
-    as_of = 0 if stale else revision or present
+    as_of = revision or (0 if stale else present)
     how: dict[str, Any] = {"limit": limit, "reverse": reverse, "keys_only": keys_only, "stale": stale}
     entries = list(client.range(low, high, revision=as_of, **how)) if total or stale else []
     if stale:

@@ -96,6 +96,21 @@ def test_scan_in_json(cluster: LocalCluster) -> None:
     assert nothing == {"kvs": [], "count": 0, "more": False, "revision": found["revision"]}
 
 
+def test_a_scan_of_the_past(cluster: LocalCluster) -> None:
+    ok(cluster, "put", "past/a", "1")
+    then = str(document(cluster, "put", "past/b", "2", "--json")["revision"])
+    ok(cluster, "put", "past/a", "3")
+    ok(cluster, "delete", "past/b")
+    asked = ("scan", "--prefix", "past/", "--revision", then)
+    assert quiet(invoke(cluster, *asked)) == b"past/a\t1\npast/b\t2\n"
+    assert quiet(invoke(cluster, *asked, "--reverse", "--keys-only", "--limit", "1")) == b"past/b\n"
+    assert quiet(invoke(cluster, *asked, "--count")) == b"2\n"
+    for stale in ((), ("--stale",)):
+        found = document(cluster, *asked, *stale, "--json")
+        assert [entry["value"] for entry in found["kvs"]] == ["1", "2"]
+        assert (found["count"], found["more"]) == (2, False)
+
+
 def test_cas_says_on_stderr_what_stands_in_its_way(cluster: LocalCluster) -> None:
     assert quiet(invoke(cluster, "cas", "cas/a", "--absent", "1")) == b"OK\n"
     assert quiet(invoke(cluster, "cas", "cas/a", "1", "2")) == b"OK\n"
