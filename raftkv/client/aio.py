@@ -11,14 +11,14 @@ import contextlib
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
-from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, watch_flags
+from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, Client, watch_flags
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
 from raftkv.client.requests import Request, Step, to_bytes, to_wait
@@ -45,6 +45,19 @@ from raftkv.wire.client import HelloDetail
 Answer = TypeVar("Answer")
 
 
+def _described_as(original: type) -> Callable[[type[Answer]], type[Answer]]:
+    """What a method does, and raises, is written once, and ``help`` shows it for both."""
+
+    def describe(twin: type[Answer]) -> type[Answer]:
+        for name, method in vars(twin).items():
+            if callable(method) and not (method.__doc__ or name.startswith("_")):
+                method.__doc__ = getattr(original, name).__doc__
+        return twin
+
+    return describe
+
+
+@_described_as(Client)
 class AsyncClient(Unique):
     """See ``Client``. To be made, used and closed in one event loop::
 

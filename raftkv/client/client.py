@@ -97,6 +97,7 @@ class Client(Unique):
         return self._ask(requests.put_many(pairs))
 
     def delete(self, key: Bytes) -> DeleteResult:
+        """Delete ``key``; ``deleted`` of the result is 0 where there was none."""
         return self._ask(requests.delete(key))
 
     def delete_range(self, start: Bytes, end: Bytes) -> DeleteResult:
@@ -104,6 +105,7 @@ class Client(Unique):
         return self._ask(requests.delete_range(start, end))
 
     def delete_prefix(self, prefix: Bytes) -> DeleteResult:
+        """Delete all keys that begin with ``prefix``."""
         return self._ask(requests.delete_prefix(prefix))
 
     def cas(self, key: Bytes, expected: Bytes | None, value: Bytes) -> CasResult:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raftkv.client import AsyncClient, requests
+from raftkv.client import AsyncClient, Client, requests
 from raftkv.client.aio import _Ended
 from raftkv.client.calls import Call
 from raftkv.client.types import PutResult
@@ -124,3 +124,10 @@ def test_another_loop_is_answered_though_the_first_ended_with_requests_open(
 
     asyncio.run(leave_some_open())
     asyncio.run(ask())
+
+
+def test_every_operation_says_what_it_does() -> None:
+    for kind in (Client, AsyncClient):
+        operations = {name: it for name, it in vars(kind).items() if name[0] != "_" and callable(it)}
+        assert len(operations) > 20
+        assert [name for name, it in operations.items() if not it.__doc__] == []
