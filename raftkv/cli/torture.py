@@ -122,8 +122,8 @@ def _conclude(report: Report, json: bool) -> None:
     else:
         for line in report.lines():
             emit(line)
-    for reason in report.void:
-        fail(f"this run proves nothing: {reason}")
+    if report.void:
+        fail(f"this run proves nothing: {'; '.join(report.void)}. Give it more --seconds, or fewer --faults")
     if report.void or not report.held:
         raise typer.Exit(Exit.NO)
 

@@ -41,7 +41,8 @@ class Report:
     @property
     def void(self) -> list[str]:
         """Why this run proves nothing."""
-        reasons = [f"fault {kind} never happened" for kind, count in self.faults.items() if not count]
+        missing = [kind for kind, count in self.faults.items() if not count]
+        reasons = [f"of the faults {', '.join(missing)} never happened"] if missing else []
         least = int(self.seconds * OPERATIONS_MIN_A_SECOND)
         if self.operations["ok"] < least:
             reasons.append(f"only {self.operations['ok']:,} operations succeeded, not {least:,}")
@@ -51,8 +52,8 @@ class Report:
             reasons.append("no two nodes were ever seen at one applied index")
         if not self.events_watched:
             reasons.append("nothing was watched")
-        reasons += [f"nobody had a turn with a {recipe}" for recipe in RECIPES if not self.turns.get(recipe)]
-        return reasons
+        idle = [recipe for recipe in RECIPES if not self.turns.get(recipe)]
+        return [*reasons, f"nobody had a turn with: {', '.join(idle)}"] if idle else reasons
 
     @property
     def held(self) -> bool:
