@@ -206,6 +206,7 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
         yield from map(job, seeds)
         return
     spawn = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     done = 0
     with told_to_end(_interrupt):  # or the workers' locks would be left behind, with a warning
         pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
@@ -218,6 +219,12 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
                 f"a worker process was ended from outside at seed {seeds[done]} or soon after; go on with "
                 f"--seed {seeds[done]}"
             ) from None
+        except BaseException:
+            # Nobody waits for what they are at, which may take minutes.
+            for worker in multiprocessing.active_children():
+                if worker not in others:
+                    worker.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
