@@ -41,7 +41,7 @@ STEPS = (
     "on its way to a follower",
     "follower's turn, until its disk begins",
     "its disk: a record is written and synced",
-    "its next turn, until the answer is sent",
+    "the answer is sent",
     "on its way to the leader",
     "leader's turn: raft, the state machine, gateway, the reply is sent",
     "on its way; the client has it",
@@ -57,10 +57,10 @@ def stamp(what: str) -> None:
 
 
 class StampedNode(Node):
-    def turn(self, readable: Iterable[ActorName], disk_results: Iterable[DiskResult] = ()) -> None:
+    def turn(self, readable: Iterable[ActorName]) -> None:
         stamp("leader" if self.raft.raft.role is Role.LEADER else "follower")
         stamp("turn")
-        super().turn(readable, disk_results)
+        super().turn(readable)
 
 
 class StampedRelay(Relay):

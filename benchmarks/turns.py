@@ -92,13 +92,23 @@ class TimedNode(Node):
     ended = (0, 0)
     """Which thread's, and its CPU when the last turn ended: now and then another takes the loop over."""
 
-    def turn(self, readable: Iterable[ActorName], disk_results: Iterable[DiskResult] = ()) -> None:
-        began = time.thread_time_ns()
-        readable, disk_results = list(readable), list(disk_results)
-        role = "leader" if self.raft.raft.role is Role.LEADER else "follower"
+    heard: int | None = None
+    """When it began to hear of the disk, ahead of this turn."""
+
+    def hear_disk(self, results: Iterable[DiskResult]) -> None:
+        self.heard = time.thread_time_ns()
         PARTS.spent.clear()
-        super().turn(readable, disk_results)
-        sources = [*readable, *(["disk"] if disk_results else [])] or ["timer"]
+        super().hear_disk(results)
+
+    def turn(self, readable: Iterable[ActorName]) -> None:
+        heard, self.heard = self.heard, None
+        began = heard or time.thread_time_ns()
+        readable = list(readable)
+        role = "leader" if self.raft.raft.role is Role.LEADER else "follower"
+        if not heard:
+            PARTS.spent.clear()
+        super().turn(readable)
+        sources = [*readable, *(["disk"] if heard else [])] or ["timer"]
         what = f"{role}: {', '.join(sources)}"
         TimedNode.parts.setdefault(what, Counter()).update(PARTS.spent)
         row = TimedNode.spent.setdefault(what, [0, 0, 0])

@@ -150,8 +150,15 @@ def _run(
     if gatekeeper:
         poller.register(gatekeeper.socket, zmq.POLLIN)
 
+    def hear_disk() -> bool:
+        results = disk.collect()
+        if results:
+            node.hear_disk(results)
+            os.sched_yield()  # to ZeroMQ's thread, which may have an acknowledgement to send
+        return bool(results)
+
     def turn() -> bool:
-        timer = 0.0 if disk.has_results else node.next_timer()
+        timer = 0.0 if hear_disk() else node.next_timer()
         readable: list[ActorName] = []
         for source, _ in _await_news(poller, timer, busy_poll):
             port_name = names.get(source)
@@ -159,6 +166,7 @@ def _run(
                 readable.append(port_name)
             elif source == disk.wake_fd:
                 os.eventfd_read(disk.wake_fd)
+                hear_disk()
             elif source == wake_fd:
                 for number in os.read(wake_fd, SIGNALS_READ):
                     if number in ENDINGS:
@@ -169,7 +177,7 @@ def _run(
                 # It stays at its end, and a second request would cut short what the first has begun.
                 poller.unregister(guard.fd)
                 node.stop("the launcher is gone")
-        node.turn(readable, disk.collect())
+        node.turn(readable)
         return node.stopped is None
 
     try:

@@ -132,6 +132,8 @@ class Send:
     """To peers."""
 
     messages: Sequence[Message]
+    at_once: bool = False
+    """Ahead of all else that this turn has to do."""
 
 
 @dataclass(slots=True, eq=False)

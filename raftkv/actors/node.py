@@ -216,12 +216,17 @@ class Node:
             self.stopped = stop
             self._system.send("status", Note(events.NODE_STOPPING, {"reason": stop.reason}))
 
-    def turn(self, readable: Iterable[ActorName], disk_results: Iterable[DiskResult] = ()) -> None:
+    def hear_disk(self, results: Iterable[DiskResult]) -> None:
+        """Ahead of a turn: what has waited for the disk leaves before anybody looks at what has arrived."""
+        self._system.begin_turn()
+        for result in results:
+            self._system.send("storage", result)
+        self._system.run_mailboxes()
+
+    def turn(self, readable: Iterable[ActorName]) -> None:
         """Handle everything that has arrived. ``readable`` names the actors whose ports have frames."""
         system = self._system
         system.begin_turn()
-        for result in disk_results:
-            system.send("storage", result)
         for name in readable:
             frames = self._ports[name].receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)
             if frames:

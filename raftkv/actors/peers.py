@@ -1,5 +1,5 @@
 """Frames from and to other nodes: one ROUTER bound, one DEALER to each peer, and the faults of each
-outgoing link. All messages of a turn to one peer leave in one frame.
+outgoing link. All messages of a turn to one peer leave in one frame, but for what has waited for the disk.
 
 A frame is dropped, counted and said to ``status`` when it cannot be decoded or must not count (``roster``).
 Every second a node tells each peer where it is reached; so a node that moved, or one that the receiver's
@@ -104,6 +104,8 @@ class PeersActor:
                 for inner in message.messages:
                     if inner.to in links:
                         links[inner.to].outbox.append(inner)
+                if message.at_once:
+                    self._empty_outboxes()
             case SendForward():
                 self._on_send_forward(message)
             case SendLapsed():
@@ -130,9 +132,12 @@ class PeersActor:
                 raise AssertionError(f"peers got {message}")
 
     def end_of_turn(self) -> None:
-        me, incarnation, now = self._node_id, self._roster.incarnation, self._context.now()
-        for name in self._roster.visits_over(now):
+        for name in self._roster.visits_over(self._context.now()):
             self._open_link(name)
+        self._empty_outboxes()
+
+    def _empty_outboxes(self) -> None:
+        me, incarnation, now = self._node_id, self._roster.incarnation, self._context.now()
         for name, link in self._links.items():
             if link.outbox and now - link.introduced_at >= INTRODUCTION_SECONDS:
                 link.introduced_at = now

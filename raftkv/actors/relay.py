@@ -61,10 +61,6 @@ class Relay:
     def set_fault(self, fault: DiskFault | None) -> None:
         self._fault = fault
 
-    @property
-    def has_results(self) -> bool:
-        return bool(self._results)
-
     def collect(self) -> list[DiskResult]:
         results = []
         while self._results:

@@ -278,12 +278,13 @@ class StorageActor:
         self._release(written)
 
     def _release(self, writes: list[Write]) -> None:
+        """The messages first: other nodes wait for them, and their clients."""
+        messages = [message for write in writes for message in write.messages]
         marks = [write.mark for write in writes if write.mark]
+        if messages:
+            self._context.send("peers", Send(messages, at_once=bool(marks)))
         if marks:
             self._context.send("raft", Persisted(marks))
-        messages = [message for write in writes for message in write.messages]
-        if messages:
-            self._context.send("peers", Send(messages))
 
     def _signal(self, full: bool) -> None:
         backlogged, known = self.backlog_bytes > BACKLOG_BYTES_MAX, self._pressure

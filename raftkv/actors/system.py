@@ -159,11 +159,11 @@ class System:
             while timers and timers[0][0] <= now:
                 _, _, to, message = heapq.heappop(timers)
                 self.send(to, message)
-        self._run_mailboxes()
+        self.run_mailboxes()
         for end_turn in self._endings:
             end_turn()
             if self._awake:
-                self._run_mailboxes()
+                self.run_mailboxes()
 
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds of the clock."""
@@ -178,7 +178,8 @@ class System:
         """The most messages that waited at once for each, in the last ``PEAK_SECONDS`` or twice that."""
         return {name: max(mailbox.deepest, mailbox.before) for name, mailbox in self._mailboxes.items()}
 
-    def _run_mailboxes(self) -> None:
+    def run_mailboxes(self) -> None:
+        """Until they are empty."""
         while self._awake:
             mailbox = self._awake.popleft()
             handle, messages = mailbox.actor.handle, mailbox.messages

@@ -216,8 +216,10 @@ class Machine:
         readable = [name for name, port in self.ports.items() if port.inbox]
         timer = self.node.next_timer()
         if readable or self._results or timer is None or timer <= self.clock() or self.node.stopped:
-            results, self._results = self._results, []
-            self.node.turn(readable, results)
+            if self._results:
+                results, self._results = self._results, []
+                self.node.hear_disk(results)
+            self.node.turn(readable)
             self._world.on_turn(self)
         self._plan()
 

@@ -37,8 +37,8 @@ class LeavingNode:
     def next_timer(self) -> float | None:
         return self._ends or None
 
-    def turn(self, readable: Iterable[str], results: Iterable[object]) -> None:
-        assert not [*readable, *results]
+    def turn(self, readable: Iterable[str]) -> None:
+        assert not [*readable]
         self.turns += 1
         if self.turns == 1:
             self.ask()
@@ -98,10 +98,10 @@ def test_a_node_whose_disk_hangs_hears_that_it_is_to_stop(
     monkeypatch.setattr(loop, "IDLE_SECONDS_MAX", 0.01)
 
     class Writing(LeavingNode):
-        def turn(self, readable: Iterable[str], results: Iterable[object]) -> None:
+        def turn(self, readable: Iterable[str]) -> None:
             if self.turns == 0:
                 relay.submit(Append(None, []))
-            super().turn(readable, results)
+            super().turn(readable)
 
     node = Writing()
     run(node, relay)

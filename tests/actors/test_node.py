@@ -50,6 +50,30 @@ def test_a_follower_forwards_writes_and_answers_them_itself() -> None:
     assert asked == [follower], "the leader knows whose clients they were"
 
 
+def test_an_acknowledgement_leaves_before_the_node_looks_at_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a follower's disk; of the leader's own nobody is told."""
+    world = World()
+    leader = world.await_leader()
+    client = world.user()
+    client.put("warm", "up")
+    settle(world, client)
+    heard: list[tuple[bool, int]] = []
+    hear_disk = Node.hear_disk
+
+    def counted(node: Node, results: list[Any]) -> None:
+        before = sum(link.frames_sent for link in node.peers.links())
+        hear_disk(node, results)
+        sent = sum(link.frames_sent for link in node.peers.links()) - before
+        heard.append((node is world.node(leader), sent))
+
+    monkeypatch.setattr(Node, "hear_disk", counted)
+    client.put("a", "1")
+    world.reach(lambda: len(heard) == len(world.names))
+    assert sorted(heard) == [(False, 1), (False, 1), (True, 0)]
+
+
 def test_many_requests_of_one_turn_travel_and_sync_together() -> None:
     world = World()
     leader = world.await_leader()

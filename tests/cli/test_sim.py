@@ -182,7 +182,9 @@ def test_workers_do_not_outlive_whoever_began_them(tmp_path: Path) -> None:
 def test_whoever_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
     if (os.cpu_count() or 1) < 2:
         pytest.skip("on one processor there are no workers")
-    command = own_command("sim", "--seeds", "500", "--seconds", "3600")  # hours for each: they are not waited for
+    command = own_command(
+        "sim", "--seeds", "500", "--seconds", "3600"
+    )  # hours for each: they are not waited for
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as sim:
