@@ -133,7 +133,7 @@ class Send:
 
     messages: Sequence[Message]
     at_once: bool = False
-    """Ahead of all else that this turn has to do."""
+    """With whatever else is ready to leave, instead of when the turn ends."""
 
 
 @dataclass(slots=True, eq=False)

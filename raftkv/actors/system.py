@@ -2,7 +2,8 @@
 
 One turn: whatever arrived is put into mailboxes, due timers fire, mailboxes are run until all are
 empty, then every actor's ``end_of_turn`` runs in a fixed order (again with what it sends). So
-everything that arrived together is answered together: that is the batching.
+everything that arrived together is answered together: that is the batching. What cannot wait for a turn may
+be handled ahead of it (``begin_turn``, ``run_mailboxes``).
 """
 
 from __future__ import annotations

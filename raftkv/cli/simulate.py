@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +28,8 @@ SEEDS_DEFAULT = 20
 SECONDS_DEFAULT = 10.0
 WHOLE_SEEDS = 20
 """From so many seeds on, every kind of fault and of request must have occurred."""
+SEEDS_AHEAD = 32
+"""Handed to the pool for each worker, so that none is without while the first of them takes long."""
 RING_NODES_MIN = 3
 NO_FAULTS = "none"
 SHOWN_MAX = 5
@@ -211,7 +215,13 @@ def _outcomes(job: _Job, seeds: Sequence[int]) -> Iterator[Outcome]:
     with told_to_end(_interrupt):  # or the workers' locks would be left behind, with a warning
         pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
         try:
-            for outcome in pool.map(job, seeds):
+            # Not 'pool.map': given up, it cancels what is pending in this thread, and if the pool's own sees
+            # a worker end before it hears of that, it fails, with a traceback.
+            left = iter(seeds)
+            pending = deque(pool.submit(job, seed) for seed in islice(left, SEEDS_AHEAD * workers))
+            while pending:
+                outcome = pending.popleft().result()
+                pending.extend(pool.submit(job, seed) for seed in islice(left, 1))
                 done += 1
                 yield outcome
         except BrokenProcessPool:

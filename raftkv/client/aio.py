@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from raftkv.client import requests
 from raftkv.client.calls import Call
-from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, Client, watch_flags
+from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, Client, Lease, watch_flags
 from raftkv.client.leases import HeldLease
 from raftkv.client.pump import Pump
 from raftkv.client.requests import Request, Step, to_bytes, to_wait
@@ -46,7 +46,8 @@ Answer = TypeVar("Answer")
 
 
 def _described_as(original: type) -> Callable[[type[Answer]], type[Answer]]:
-    """What a method does, and raises, is written once, and ``help`` shows it for both."""
+    """What a method does, and raises, is written once, and ``help`` shows it for both; but for those that say
+    something of their own."""
 
     def describe(twin: type[Answer]) -> type[Answer]:
         for name, method in vars(twin).items():
@@ -198,6 +199,7 @@ class AsyncClient(Unique):
         puts: bool = True,
         deletes: bool = True,
     ) -> AsyncWatchStream:
+        """See ``Client.watch``. Iterate by ``async for``; close it, or use it in an ``async with``."""
         start, stop = requests.to_watched(key, end)
         after = requests.to_revision(revision) - 1 if revision else await self.revision()
         return AsyncWatchStream(self, self._pump, start, stop, after, watch_flags(previous, puts, deletes))
@@ -209,6 +211,7 @@ class AsyncClient(Unique):
     # -- leases
 
     async def lease(self, ttl: float) -> AsyncLease:
+        """A new lease of ``ttl`` seconds. In an ``async with`` it is kept alive, and revoked at the end."""
         asked_at = time.monotonic()
         return AsyncLease(self, await self._ask(requests.grant(ttl)), ttl, asked_at)
 
@@ -335,6 +338,7 @@ class _Ended:
             future.set_exception(error)
 
 
+@_described_as(Lease)
 class AsyncLease(HeldLease):
     """A lease of this client's. In an ``async with`` it is kept alive, and revoked at the end."""
 

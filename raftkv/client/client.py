@@ -383,6 +383,7 @@ class Lease(HeldLease):
         return self._client.revoke(self.id)
 
     def info(self) -> LeaseInfo:
+        """What the cluster knows of it, and its keys. Raises ``LeaseNotFound``."""
         return self._client.lease_info(self.id)
 
 

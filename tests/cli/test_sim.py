@@ -158,7 +158,7 @@ def test_the_end_of_a_worker_is_told_with_the_seed_to_go_on_from(monkeypatch: py
     def broken(*_: object) -> None:
         raise BrokenProcessPool
 
-    monkeypatch.setattr(ProcessPoolExecutor, "map", broken)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", broken)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     done = run("--seed", "40", "--seeds", "3")
     assert done.exit_code == 2

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from raftkv.storage import Wal, WalOptions
 from raftkv.storage.memory import MemoryDirectory, keep_prefix
-from raftkv.storage.recovery import segment_name
+from raftkv.storage.recovery import BLOCK_BYTES, segment_name
 from tests.storage.support import (
     NOTHING,
     SURVIVALS,
@@ -105,3 +106,24 @@ def test_a_first_start_cut_short_leaves_a_folder_that_starts_again(survival: str
             assert number == 6, "create, allocate, write, sync, rename, sync of the folder"
             return
     raise AssertionError("the log never opened")
+
+
+def test_what_a_node_writes_while_its_folder_is_looked_at_is_not_taken_for_torn() -> None:
+    """From one block of what looked like zeros into the next, after they were looked at."""
+    directory = MemoryDirectory()
+    options = WalOptions(segment_bytes=4 * BLOCK_BYTES)
+    wal, _ = open_wal(directory, options)
+    wal.append(hard_state(1), entries(1, 1, size=BLOCK_BYTES - 10_000))
+    file = directory.files[directory.list()[0]]
+    index, read = 2, file.read
+
+    def read_late(offset: int, length: int) -> bytes:
+        nonlocal index
+        if offset == 0 and index < 4:
+            wal.append(None, entries(index, index, size=20_000))
+            index += 1
+        return read(offset, length)
+
+    file.read = read_late  # type: ignore[method-assign]
+    found = Wal.read(directory).recovered
+    assert (found.last_index, found.cut) == (3, None)
