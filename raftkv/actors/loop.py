@@ -154,7 +154,7 @@ def _run(
         results = disk.collect()
         if results:
             node.hear_disk(results)
-            os.sched_yield()  # to ZeroMQ's thread: a follower has acknowledged something
+            os.sched_yield()  # to ZeroMQ's thread, which a follower has given an acknowledgement to send
         return bool(results)
 
     def turn() -> bool:

@@ -84,12 +84,10 @@ class Runner:
         client = self._client
         match step:
             case Request():
-                self._ask(step, lambda answer: go_on(answer), lambda error: go_on(None, error))
-            case Within():
-                seconds = min(self._timeout, step.seconds)
-                self._ask(
-                    step.request, lambda answer: go_on(answer), lambda error: go_on(None, error), seconds
-                )
+                self._do(Within(step, self._timeout), go_on)
+            case Within(request, seconds):
+                seconds = min(self._timeout, seconds)
+                self._ask(request, lambda answer: go_on(answer), lambda error: go_on(None, error), seconds)
             case Changed():
                 self._await_change(step, go_on)
             case Hold():

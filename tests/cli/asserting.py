@@ -24,6 +24,10 @@ Done = subprocess.CompletedProcess[bytes]
 ENTRY_FIELDS = ["key", "value", "create_revision", "mod_revision", "version", "lease"]
 
 
+def client_endpoint(cluster: LocalCluster, position: int = 0) -> str:
+    return f"tcp://127.0.0.1:{cluster.base_port + position}"
+
+
 def invoke(cluster: LocalCluster, *arguments: str | bytes, stdin: bytes = b"") -> Done:
     """A command in the cluster's folder, in this process."""
     texts = [os.fsdecode(argument) for argument in patient(arguments)]

@@ -8,16 +8,12 @@ import pytest
 
 from raftkv.cluster import discovery
 from raftkv.errors import ConfigError, Unavailable
-from tests.cli.asserting import quiet, refused, run_with
+from tests.cli.asserting import client_endpoint, quiet, refused, run_with
 from tests.support.processes import LocalCluster, raftkv
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cli")]
 
 NOBODY = "tcp://127.0.0.1:9"
-
-
-def client_endpoint(cluster: LocalCluster, position: int = 0) -> str:
-    return f"tcp://127.0.0.1:{cluster.base_port + position}"
 
 
 @pytest.fixture
