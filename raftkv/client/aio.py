@@ -80,6 +80,9 @@ class AsyncClient(Unique):
         self._ended = _Ended(None, None)
         self._whole: AsyncClient | None = None
 
+    def __repr__(self) -> str:
+        return f"<AsyncClient({self._pump.describe(self.timeout)})>"
+
     async def __aenter__(self) -> AsyncClient:
         return self
 

@@ -68,6 +68,9 @@ class Client(Unique):
         self._whole: Client | None = None
         """Whose thread it is, where this is that one with another timeout."""
 
+    def __repr__(self) -> str:
+        return f"<Client({self._pump.describe(self.timeout)})>"
+
     def __enter__(self) -> Client:
         return self
 

@@ -46,6 +46,10 @@ class HeldLease:
         self._fate = _Fate()
         self._kept = Kept(lease_id, ttl, asked_at + ttl, self._fate.on_lost)
 
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else f"valid for {self.valid_for:.1f}"
+        return f"<{type(self).__name__} {self.id}: {self.ttl:g} s, {state}>"
+
     @property
     def id(self) -> int:
         return self._kept.id

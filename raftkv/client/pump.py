@@ -50,6 +50,7 @@ class Pump(Unique):
         for endpoint in given:
             if not isinstance(endpoint, str) or not is_endpoint(endpoint):
                 raise InvalidRequest(no_endpoint(endpoint))
+        self.endpoints = tuple(given)
         self._transport = Transport(given, key=key)
         self._writer = Writer(self._transport.core)
         self._posted: deque[Action | Call] = deque()
@@ -77,6 +78,10 @@ class Pump(Unique):
         self.end()
         if not self._is_here():  # else a callback closes its own client
             self._thread.join(CLOSE_SECONDS)
+
+    def describe(self, timeout: float) -> str:
+        """The arguments of its client, for a ``repr``."""
+        return f"{list(self.endpoints)}, timeout={timeout:g}" + (", closed" if self._closing else "")
 
     def check(self) -> None:
         """Raises ``ClientError`` where nothing can be asked."""

@@ -22,6 +22,11 @@ class Seat:
     def __init__(self, place: Place) -> None:
         self._place = place
 
+    def __repr__(self) -> str:
+        place = self._place
+        held = "lost" if place.is_lost else f"held, token {place.token}"
+        return f"<{type(self).__name__} {place.prefix[:-1]!r}: {held if place.has_turn else 'not held'}>"
+
     @property
     def token(self) -> int:
         """The fencing token: grows with every holder. Raises ``LockLost`` when nothing is held."""

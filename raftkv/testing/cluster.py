@@ -66,6 +66,9 @@ class LocalCluster:
         self._target: Target | None = None
         self._clients: list[Client] = []
 
+    def __repr__(self) -> str:
+        return f"<LocalCluster of {self._nodes} nodes: {'running' if self._host else 'stopped'}>"
+
     def __enter__(self) -> LocalCluster:
         return self if self._host else self.start()
 

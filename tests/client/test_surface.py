@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 import pickle
+import re
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -63,6 +64,26 @@ def test_a_client_is_a_dict(raftkv_client: Client) -> None:
     for action in (lambda: raftkv_client["a"], lambda: raftkv_client.__delitem__("a")):
         with pytest.raises(KeyError):
             action()
+
+
+def test_each_says_what_it_is(raftkv_client: Client) -> None:
+    """To whoever looks at it in a shell or a debugger."""
+    assert repr(raftkv_client).startswith("<Client(['tcp://127.0.0.1:")
+    assert repr(raftkv_client.with_timeout(0.25)).endswith("'], timeout=0.25)>")
+    with Client(["tcp://127.0.0.1:1"]) as other:
+        pass
+    assert repr(other) == "<Client(['tcp://127.0.0.1:1'], timeout=5, closed)>"
+
+    lease = raftkv_client.lease(60)
+    assert re.fullmatch(rf"<Lease {lease.id}: 60 s, valid for [0-9.]+>", repr(lease))
+    lease.revoke()
+    assert repr(lease) == f"<Lease {lease.id}: 60 s, lost>"
+
+    lock = Lock(raftkv_client, "one")
+    assert repr(lock) == "<Lock b'one': not held>"
+    with lock:
+        assert repr(lock) == f"<Lock b'one': held, token {lock.token}>"
+    assert repr(LocalCluster(5)) == "<LocalCluster of 5 nodes: stopped>"
 
 
 def test_what_did_not_succeed_is_false(raftkv_client: Client) -> None:
