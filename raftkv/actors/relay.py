@@ -148,10 +148,15 @@ class Relay:
     def _perform(self, job: DiskJob) -> DiskResult:
         volume = self._volume
         started = time.perf_counter()
-        value = error = None
+        value: bytes | bool | None = None
+        error: Exception | None = None
         try:
             self._suffer(job)
             value = volume.do(job)
+        except DiskFull as full:
+            # Tried again and again. With its traceback each would keep this frame, which keeps it, and what
+            # was to be written: nothing collects cycles in a node.
+            error = DiskFull(str(full))
         except Exception as failure:  # whatever it is, the loop must hear of it and end the node
             error = failure
         seconds = time.perf_counter() - started

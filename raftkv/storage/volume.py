@@ -113,10 +113,7 @@ class Volume:
         try:
             return self._do(job)
         except OSError as error:
-            conclusion = conclude(self._directory, error)
-            if not isinstance(conclusion, DiskFull):
-                self._failure = conclusion
-            raise conclusion from error
+            raise self._latched(error) from error
         except DiskFull:
             self._snapshots.give_up()  # what it takes may be all that the log needs
             raise
@@ -133,6 +130,12 @@ class Volume:
         if isinstance(job, StoreChunk):
             return self._store(job)
         return self._snapshots.read(job.mark, job.number)
+
+    def _latched(self, error: OSError) -> DiskFull | StorageFailed:
+        conclusion = conclude(self._directory, error)
+        if isinstance(conclusion, StorageFailed):
+            self._failure = conclusion
+        return conclusion
 
     def _store(self, job: StoreChunk) -> bool:
         done = self._snapshots.add(job.mark, job.number, job.data, job.last)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
@@ -17,9 +19,10 @@ from raftkv.actors.relay import Relay
 from raftkv.actors.storage import DiskResult
 from raftkv.errors import DiskFull, StorageFailed
 from raftkv.observe import DiskFault
-from raftkv.raft import SnapshotMark
-from raftkv.storage import Append, DiskJob, ReadChunk, Volume
+from raftkv.raft import Entry, SnapshotMark
+from raftkv.storage import Append, DiskJob, ReadChunk, Volume, WalOptions
 from raftkv.types import LogIndex, Term
+from tests.storage.support import IDENTITY, FillingDirectory, entries
 
 DEADLINE_SECONDS = 20.0
 ENDLESS = partial(Patience, most=2 * DEADLINE_SECONDS, quick=2 * DEADLINE_SECONDS)
@@ -238,6 +241,34 @@ def test_a_fault_that_was_asked_for_comes_before_the_disk(
     (result,) = scripted.results
     assert (type(result.error) if result.error else None) is error
     assert len(scripted.volume.threads) == (0 if error else 1)
+
+
+class Batch(list[Entry]):
+    """One that can be referred to weakly."""
+
+
+def test_a_full_disk_keeps_nothing_of_what_it_refuses(scripted: Scripted) -> None:
+    """Nodes run without the collector, and a batch is tried again every 0.2 s for as long as the disk is full:
+    a cycle between an error and the frames of its traceback would keep all of it each time."""
+    directory = FillingDirectory()
+    volume, _ = Volume.open(directory, IDENTITY, WalOptions(segment_bytes=512))
+    directory.room = 0
+    batches: list[weakref.ref[Batch]] = []
+
+    def refuse(number: int) -> None:
+        batch = Batch(entries(1, 20, 1, size=60))
+        batches.append(weakref.ref(batch))
+        volume.do(Append(None, batch))
+
+    scripted.volume.behave = refuse
+    gc.disable()
+    try:
+        scripted.run(scripted.submit(), scripted.has(1), scripted.submit(), scripted.has(2))
+        scripted.relay.close(DEADLINE_SECONDS)
+        assert [type(result.error) for result in scripted.results] == [DiskFull, DiskFull]
+        assert [batch() for batch in batches] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_relay_that_never_ran_is_closed_like_any_other(scripted: Scripted) -> None:
