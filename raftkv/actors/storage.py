@@ -128,8 +128,8 @@ class StorageActor:
         self._chunk_is_next = True
         self._under_way: _Batch | _Transfer | None = None
         self._refused: _Batch | None = None
-        """It found no room, and waits to be tried again. What is only to be read goes on meanwhile: a peer
-        that lacks it may have room."""
+        """It found no room, and waits to be tried again. Chunks go on meanwhile: a peer that lacks one may
+        have room, and a snapshot that finds some lets go of more than it takes."""
         self._retry_due = False
         self._pressure = DiskPressure(False, False)
         self._room = _SnapshotRoom()
@@ -174,24 +174,17 @@ class StorageActor:
 
     def end_of_turn(self) -> None:
         if self._under_way is None:
-            if self._refused:
-                self._go_on_without_room()
-            elif self._chunks and (self._chunk_is_next or not self._queue):
+            if self._refused and self._retry_due:
+                self._retry(self._refused)
+            elif self._chunks and (self._chunk_is_next or self._refused or not self._queue):
                 self._start_chunk(self._chunks.popleft())
-            elif self._queue:
+            elif self._queue and not self._refused:
                 self._start_batch()
         self._signal(self._pressure.full)
 
-    def _go_on_without_room(self) -> None:
-        if self._retry_due:
-            self._under_way, self._refused, self._retry_due = self._refused, None, False
-            assert self._under_way is not None
-            self._disk.submit(self._under_way.job)
-            return
-        read = next((task for task in self._chunks if not isinstance(task, WriteChunk)), None)
-        if read:
-            self._chunks.remove(read)
-            self._start_chunk(read)
+    def _retry(self, batch: _Batch) -> None:
+        self._under_way, self._refused, self._retry_due = batch, None, False
+        self._disk.submit(batch.job)
 
     def _start_chunk(self, task: ChunkTask) -> None:
         self._chunk_is_next = False

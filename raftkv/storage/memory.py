@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import random
+import sys
 from collections.abc import Callable, Sequence
 
 from raftkv.errors import DataFolderLocked
@@ -78,10 +79,12 @@ class MemoryFile:
 
     def allocate(self, size: int) -> None:
         self._disk.before("allocate")
-        self._disk.charge(max(0, size - len(self.live)))
-        # Allocation is journalled by real file systems: taken as durable with the file's name.
+        granted = min(size, len(self.live) + self._disk.free())
+        # Allocation is journalled by real file systems: taken as durable with the file's name. Where there is
+        # room for a part of it, that part stays.
         for image in (self.live, self.durable):
-            image.extend(bytes(max(0, size - len(image))))
+            image.extend(bytes(max(0, granted - len(image))))
+        self._disk.charge(size - granted)
 
     def zero_ahead(self, start: int, end: int) -> None:
         """Of no effect, as long as it is called for zeros."""
@@ -143,8 +146,12 @@ class MemoryDirectory:
         """Bytes of all files together."""
         return sum(len(file.live) for file in self.files.values())
 
+    def free(self) -> int:
+        """Bytes that are left."""
+        return sys.maxsize if self.space_bytes is None else max(0, self.space_bytes - self.used())
+
     def charge(self, growth: int) -> None:
-        if self.space_bytes is not None and growth and self.used() + growth > self.space_bytes:
+        if growth > self.free():
             raise OSError(errno.ENOSPC, "No space left on device")
 
     def list(self) -> list[str]:

@@ -12,6 +12,10 @@ from raftkv.storage.recovery import Identity, Recovered
 from raftkv.storage.snapshots import Snapshots
 from raftkv.storage.wal import Wal, WalOptions
 
+STALLED_REFUSALS = 5
+"""A full disk is tried so many times before a snapshot of which nothing has come meanwhile makes way. One
+that gets on is let be: when it is whole the log lets go of far more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -51,6 +55,8 @@ class Volume:
         self._wal = wal
         self._snapshots = snapshots
         self._failure: StorageFailed | None = None
+        self._refusals = 0
+        """Of the log, since the last chunk of a snapshot was written."""
 
     @staticmethod
     def open(directory: Directory, identity: Identity, options: WalOptions) -> tuple[Volume, Recovered]:
@@ -115,7 +121,9 @@ class Volume:
         except OSError as error:
             raise self._latched(error) from error
         except DiskFull:
-            self._snapshots.give_up()  # what it takes may be all that the log needs
+            self._refusals += 1
+            if self._refusals >= STALLED_REFUSALS:
+                self._snapshots.give_up()  # what it takes may be all that the log needs
             raise
         except StorageFailed as failure:
             self._failure = failure
@@ -140,6 +148,8 @@ class Volume:
     def _store(self, job: StoreChunk) -> bool:
         done = self._snapshots.add(job.mark, job.number, job.data, job.last)
         latest = self._snapshots.latest
+        if done:
+            self._refusals = 0
         if done and job.last and latest:
             self._wal.drop_covered(latest.mark)
         return done

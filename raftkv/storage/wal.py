@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgpack
@@ -255,6 +256,8 @@ class Wal:
             self._seal(number)
         except OSError:
             file.close()
+            with suppress(OSError):  # it may hold all the room that was left, and others need it
+                self._directory.remove(_TEMPORARY)
             raise
         if self._file:
             finished = segment_name(self._number, self._first_index)

@@ -248,8 +248,8 @@ class Batch(list[Entry]):
 
 
 def test_a_full_disk_keeps_nothing_of_what_it_refuses(scripted: Scripted) -> None:
-    """Nodes run without the collector, and a batch is tried again every 0.2 s for as long as the disk is full:
-    a cycle between an error and the frames of its traceback would keep all of it each time."""
+    """Nodes run without the collector, and a batch is tried again and again while there is no room: a cycle
+    between an error and the frames of its traceback would keep all of it each time."""
     directory = FillingDirectory()
     volume, _ = Volume.open(directory, IDENTITY, WalOptions(segment_bytes=512))
     directory.room = 0

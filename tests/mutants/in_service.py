@@ -159,13 +159,23 @@ ACTORS = (
         "full-disk-not-read",
         "a snapshot that a peer with room needs waits until the sender's own disk has room",
         "39",
-        Edit(StorageActor._go_on_without_room, "if read:", "if False:"),
+        Edit(
+            StorageActor.end_of_turn,
+            "elif self._chunks and (",
+            "elif self._chunks and not self._refused and (",
+        ),
     ),
     _actors(
         "batch-without-room-forgotten",
         "what found no room is tried again only if something else comes to be written",
         "39",
-        Edit(StorageActor._go_on_without_room, "if self._retry_due:", "if self._retry_due and self._queue:"),
+        Edit(StorageActor.end_of_turn, "and self._retry_due:", "and self._retry_due and self._queue:"),
+    ),
+    _actors(
+        "refused-batch-kept",
+        "an error keeps, by its traceback, the batch for which there was no room",
+        "39",
+        Edit(Relay._perform, "error = DiskFull(str(full))", "error = full"),
     ),
     _actors(
         "no-descriptor-ends-a-node",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftkv.storage import Wal, files, records
+from raftkv.storage import Volume, Wal, files, records
 from raftkv.storage.recovery import Reader
 from tests.mutants.planting import Edit, Mutant, Part
 
@@ -59,6 +59,18 @@ MUTANTS = (
         "the zeros that go ahead of the records lengthen the file",
         "9",
         Edit(Wal._write, "min(end + ZERO_AHEAD_BYTES, self._capacity)", "end + ZERO_AHEAD_BYTES"),
+    ),
+    _mutant(
+        "segment-without-room-stays",
+        "a segment for which there is no room keeps what there was",
+        "39",
+        Edit(Wal._start_segment, "self._directory.remove(_TEMPORARY)\n        raise", "pass\n        raise"),
+    ),
+    _mutant(
+        "snapshot-makes-way-at-once",
+        "each write that finds no room gives up the snapshot that would make some",
+        "39",
+        Edit(Volume.do, "if self._refusals >= STALLED_REFUSALS:", "if True:"),
     ),
     _mutant(
         "room-for-what-it-was-before",

@@ -229,6 +229,27 @@ def test_pitfall_39_a_full_disk_is_read_for_a_peer_that_has_room() -> None:
     assert client.await_value("during") == "1"
 
 
+def test_pitfall_39_a_snapshot_that_fits_makes_room_on_a_full_disk() -> None:
+    """There is none for another segment, and enough for what is left of all that was overwritten."""
+    world = World(1)
+    world.await_leader()
+    client, directory = world.user(), world.machines["n1"].platter.directory
+    storage = world.node("n1").storage
+    segment_bytes, segments = directory.used(), 5
+    directory.space_bytes = segments * segment_bytes + 30_000
+    revision = 0
+    while not storage.full:
+        call = client.write(Op.COMPACT, revision) if revision else client.put("k", "x" * 2000, timeout=60.0)
+        world.reach(lambda: client.core.calls_open == 0 or storage.full)
+        revision = call.response.revision if call.response and not revision else 0
+    assert directory.used() == segments * segment_bytes
+    world.control("n1", "snapshot")
+    world.reach(lambda: client.core.calls_open == 0, seconds=20.0)
+    assert client.await_value("k") == "x" * 2000
+    assert directory.used() < segments * segment_bytes
+    assert not storage.full
+
+
 def test_pitfall_39_a_node_with_a_full_disk_is_not_handed_leadership() -> None:
     world = World()
     leader = world.await_leader()

@@ -19,6 +19,7 @@ from raftkv.sim.disk import Contents
 from raftkv.storage import Append, DiskJob, Identity, ReadChunk, Recovered, StoreChunk, Volume, WalOptions
 from raftkv.storage.memory import MemoryDirectory, Tear, keep
 from raftkv.storage.snapshots import TEMPORARY
+from raftkv.storage.volume import STALLED_REFUSALS
 from raftkv.types import LogIndex, Term
 from tests.storage.support import (
     IDENTITY,
@@ -403,18 +404,50 @@ def random_jobs(contents: Contents, rng: random.Random) -> list[DiskJob]:
 
 
 def test_the_log_gets_the_space_that_an_unfinished_snapshot_takes() -> None:
-    """Or both would wait for each other: the batch is tried until there is space, and the next chunk, whose
-    failure would make some, waits for the batch."""
+    """Or both would wait for each other, where nothing more comes of the snapshot."""
     directory = MemoryDirectory()
     volume, _ = open_volume(directory)
     volume.do(append(1, 4))
     volume.do(StoreChunk(mark(2), 0, bytes(range(256)) * 8, False))
     directory.space_bytes = directory.used() + 100
-    with pytest.raises(DiskFull):
-        volume.do(append(5, 12))
+    for _ in range(STALLED_REFUSALS):
+        with pytest.raises(DiskFull):
+            volume.do(append(5, 12))
     volume.do(append(5, 12))
     assert volume.do(StoreChunk(mark(2), 1, b"x", True)) is False
     assert open_volume(reopened(directory))[1].last_index == 12
+
+
+def test_a_snapshot_that_gets_on_is_finished_and_makes_the_room_that_the_log_lacks() -> None:
+    """However often the log is refused meanwhile: given up each time, it would never be whole, and what it
+    covers never be removed."""
+    directory = MemoryDirectory()
+    volume, _ = open_volume(directory)
+    for batch in range(8):
+        volume.do(append(4 * batch + 1, 4 * batch + 4))
+    directory.space_bytes = directory.used() + TINY.segment_bytes - 1
+    chunks = snapshot(mark(32), *(b"x" for _ in range(4)))
+    for chunk in chunks:
+        for _ in range(STALLED_REFUSALS - 1):
+            with pytest.raises(DiskFull):
+                volume.do(append(33, 36))
+        assert volume.do(chunk) is True
+    volume.do(append(33, 36))
+    assert directory.used() < 4 * TINY.segment_bytes
+    assert open_volume(reopened(directory))[1].last_index == 36
+
+
+def test_a_segment_that_found_no_room_keeps_none() -> None:
+    """What there was of it may be all that a snapshot needs, or another node on the same disk."""
+    directory = MemoryDirectory()
+    volume, _ = open_volume(directory)
+    volume.do(append(1, 4))
+    free = 300
+    directory.space_bytes = directory.used() + free
+    with pytest.raises(DiskFull):
+        volume.do(append(5, 12))
+    assert directory.free() == free
+    assert "next.tmp" not in directory.list()
 
 
 def test_a_snapshot_that_cannot_even_begin_leaves_nothing_open() -> None:
