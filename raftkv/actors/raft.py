@@ -53,7 +53,7 @@ from raftkv.observe import events
 from raftkv.raft import Entry, Message, Proposal, Raft, Ready, trace
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import AppendEntries, InstallSnapshot
-from raftkv.types import NodeId
+from raftkv.types import LogIndex, NodeId, Term
 
 TICKS_CAUGHT_UP_MAX = 5
 """After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
@@ -88,6 +88,8 @@ class RaftActor:
         self._tick_seconds = tick_seconds
         self._stamped_term = raft.current_term
         self._stamped_at = context.now()
+        self._ending = Term(0), LogIndex(0)
+        """The entry, proposed last, that ends leases."""
         self.snapshots = SnapshotSchedule(rule)
         self._next_tick = context.now() + tick_seconds
         self._wakes_at = self._next_tick
@@ -138,7 +140,7 @@ class RaftActor:
                 index = self.raft.log.configurations.latest_index
                 self._context.send("control", MembersChanging(message, refused, index))
             case EndLeases():
-                if self.raft.leadership and not self._pressure.high:
+                if self.raft.leadership and not self._pressure.high and not self._is_ending:
                     self._stamp(message.lapses)
             case DiskPressure():
                 self._pressure, self.raft.disk_full = message, message.full
@@ -286,9 +288,18 @@ class RaftActor:
             self._stamped_term, self._stamped_at = term, now
         elapsed_ms = int((now - self._stamped_at) * 1000)
         if elapsed_ms >= STAMP_MS or ended:
-            self._stamped_at += elapsed_ms / 1000
             retention = self._retention if elapsed_ms >= STAMP_MS else None
-            self.raft.propose_clock(ClockStep(elapsed_ms, retention, tuple(ended)).encode())
+            step = ClockStep(elapsed_ms, retention, tuple(ended))
+            if self.raft.propose_clock(step.encode()) is Proposal.ACCEPTED:
+                self._stamped_at += elapsed_ms / 1000
+                if ended:
+                    self._ending = term, self.raft.log.last_index
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether leases are about to end: until they have, all nodes go on saying that they should."""
+        term, index = self._ending
+        return term == self.raft.current_term and index > self.raft.log.commit_index
 
     # -- time
 

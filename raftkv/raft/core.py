@@ -169,10 +169,9 @@ class Raft:
         """Append commands to the log, of own clients or of those of followers; all of them or none."""
         return self.leadership.propose(commands, forwarded_by) if self.leadership else Proposal.NOT_LEADER
 
-    def propose_clock(self, data: bytes) -> None:
+    def propose_clock(self, data: bytes) -> Proposal:
         """Let the state machine's time go on, if this node leads and hands over to nobody."""
-        if self.leadership:
-            self.leadership.propose_clock(data)
+        return self.leadership.propose_clock(data) if self.leadership else Proposal.NOT_LEADER
 
     def pause_delivery(self, paused: bool) -> None:
         """While the shell can take no more of what is committed."""

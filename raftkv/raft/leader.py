@@ -150,17 +150,23 @@ class Leadership:
             return Proposal.BUSY  # or the log would move on under whoever is to take over
         if is_behind(raft):
             return Proposal.BUSY  # or it would be committed, and given up before it is answered
-        size = sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)
-        if self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max:
+        if not self._make_room(sum(map(len, commands)) + ENTRY_OVERHEAD_BYTES * len(commands)):
             return Proposal.BUSY
-        self.uncommitted_bytes += size
         raft.log.append_commands(raft.current_term, commands)
         return Proposal.ACCEPTED
 
-    def propose_clock(self, data: bytes) -> None:
-        if self.succession.transferee is None:
-            self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD_BYTES
-            self._raft.log.append_clock(self._raft.current_term, data)
+    def propose_clock(self, data: bytes) -> Proposal:
+        if self.succession.transferee is not None or not self._make_room(len(data) + ENTRY_OVERHEAD_BYTES):
+            return Proposal.BUSY
+        self._raft.log.append_clock(self._raft.current_term, data)
+        return Proposal.ACCEPTED
+
+    def _make_room(self, size: int) -> bool:
+        """Count so many bytes as uncommitted, unless they are too many (PITFALLS 39)."""
+        if self.uncommitted_bytes + size > self._raft.options.uncommitted_bytes_max:
+            return False
+        self.uncommitted_bytes += size
+        return True
 
     def count_committed(self, index: LogIndex) -> None:
         """Ahead of the log's own knowledge that entries up to there are."""

@@ -232,8 +232,8 @@ LOG = (
         "a leader without a quorum takes on whatever it is given",
         "39",
         Edit(
-            Leadership.propose,
-            "self.uncommitted_bytes + size > raft.options.uncommitted_bytes_max",
+            Leadership._make_room,
+            "self.uncommitted_bytes + size > self._raft.options.uncommitted_bytes_max",
             "False",
         ),
     ),

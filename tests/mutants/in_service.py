@@ -172,6 +172,12 @@ ACTORS = (
         Edit(StorageActor.end_of_turn, "and self._retry_due:", "and self._retry_due and self._queue:"),
     ),
     _actors(
+        "ends-asked-for-again",
+        "leases that wait for their end are asked to end with every report",
+        "39",
+        Edit(RaftActor.handle, "and not self._is_ending:", ":"),
+    ),
+    _actors(
         "refused-batch-kept",
         "an error keeps, by its traceback, the batch for which there was no room",
         "39",

@@ -46,6 +46,7 @@ def test_pitfall_39_the_uncommitted_log_is_bounded() -> None:
     outcomes = [cluster["n1"].propose([b"x" * 100]) for _ in range(20)]
     assert outcomes.count(Proposal.ACCEPTED) == 10
     assert outcomes[-1] is Proposal.BUSY
+    assert cluster["n1"].propose_clock(b"x" * 100) is Proposal.BUSY
     cluster.heal()
     cluster.run(20)
     assert cluster["n1"].propose([b"x" * 100]) is Proposal.ACCEPTED, "what commits makes room again"
@@ -115,6 +116,28 @@ def test_pitfall_39_greetings_are_answered_within_bounds() -> None:
     gateway.end_of_turn()
     codes = Counter(response.code for response in decode_responses(answered.frames[0]))
     assert codes == {Code.OK: GREETINGS_A_TURN_MAX, Code.BUSY: 4096 - GREETINGS_A_TURN_MAX}
+
+
+def test_pitfall_39_leases_that_cannot_end_are_asked_to_end_once() -> None:
+    """A majority with full disks still answers heartbeats, and says ten times a second which have lapsed."""
+    world = World()
+    leader = world.await_leader()
+    client = world.user()
+    calls = [client.write(Op.LEASE_GRANT, 1000) for _ in range(100)]
+    world.reach(lambda: client.core.calls_open == 0)
+    assert all(call.response and call.response.code == Code.OK for call in calls)
+    full = [name for name in world.names if name != leader]
+    for name in full:
+        world.machines[name].platter.directory.full = True
+    raft, leases = world.node(leader).raft.raft, world.node(leader).store.machine.leases
+    before = raft.log.last_index
+    world.run(20.0)
+    assert world.leader() == leader
+    assert raft.log.last_index - before <= 2
+    assert len(leases) == 100
+    for name in full:
+        world.machines[name].platter.directory.full = False
+    world.reach(lambda: len(leases) == 0, seconds=20.0)
 
 
 def test_pitfall_39_a_full_disk_refuses_writes_and_recovers_when_space_returns() -> None:
