@@ -129,7 +129,10 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
                 "the launcher of this cluster is not on this machine, or not known: name the node and its "
                 "endpoints for peers, clients, control and status"
             )
-        left = _start_what_was_left(members, local, name)
+        try:
+            left = _start_what_was_left(members, local, name)
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from None  # of the earlier attempt, which this one goes on with
         if left:
             return left
         name, address = local.reserve(name)
@@ -143,14 +146,14 @@ def _add(members: Members, local: LocalNodes | None, name: str | None, address: 
 
 def _start_what_was_left(members: Members, local: LocalNodes, name: str | None) -> str | None:
     """A learner of that name, or of any, that an earlier attempt has added and not started: it ended before
-    it heard what had become of it."""
+    it heard what had become of it. Raises ``Unavailable`` where that is not settled in time."""
     try:
         rows = members.rows()
     except Unavailable:
         return None  # what comes next waits for a leader
     for row in rows:
         absent = row.part == "learner" and row.lag is None and name in (None, row.name)
-        if absent and local.is_reserved(row.name, row.address):
+        if absent and local.is_reserved(row.name, row.address) and members.has_joined(row.name):
             local.ensure(row.name, row.address)
             return row.name
     return None
@@ -219,6 +222,11 @@ def replace(
         rows = {row.name: row for row in members.rows()}
         if name not in rows:
             raise ConfigError(f"no member named {name!r}; the members are {', '.join(rows)}")
+        if rows[name].part == "learner":
+            raise ConfigError(
+                f"{name} is a learner, and has no vote to hand on; nothing was changed. "
+                f"'raftkv members remove {name}' takes it out, 'raftkv members add' brings another"
+            )
         learners = (row for row in rows.values() if row.part == "learner" and row.name != name)
         learner = next(learners, None)
         if new is None and learner:

@@ -90,6 +90,17 @@ class Members:
             address=list(address),
         )
 
+    def has_joined(self, name: str) -> bool:
+        """Of one that a node knows as a member, which may be news that is lost with its leader. Waits until
+        that is settled; raises ``Unavailable`` when it is not."""
+        while True:
+            view = self.leader()
+            if view.configuration_committed:
+                return _member(view, name) is not None
+            if self._left() <= 0:
+                raise Unavailable(f"the change is not committed after {self._timeout:g} s; it may yet be")
+            time.sleep(POLL_SECONDS)
+
     def promote(self, name: str, waiting: Waiting = lambda _: None) -> None:
         """Waits until it has caught up."""
         self._change(
@@ -246,6 +257,8 @@ def explain(refused: Refusal, arguments: dict[str, Any], view: NodeSnapshot) -> 
         case Refusal.UNKNOWN:
             return f"no such member; the members are {', '.join(each.name for each in view.members)}"
         case Refusal.NO_LEARNER:
+            if arguments["change"] == "replace" and _part(view, arguments["name"]) == Part.LEARNER.value:
+                return f"{arguments['name']} is a learner, and has no vote to hand on"
             return f"{learner} is no learner"
         case Refusal.LAST_VOTER:
             return "it is the last voter"
@@ -376,7 +389,7 @@ def _parts(rows: Sequence[Row]) -> dict[str, str]:
 
 def _grow(members: Members, local: LocalNodes, waiting: Row | None, report: Report) -> None:
     """By ``waiting``, which was added earlier, or by a new one."""
-    if waiting:
+    if waiting and members.has_joined(waiting.name):
         learner = waiting.name
         local.ensure(learner, waiting.address)
     else:

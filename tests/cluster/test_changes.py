@@ -200,6 +200,9 @@ class Crowd:
         self._require(name not in self.parts)
         self.parts[name] = "learner"
 
+    def has_joined(self, name: str) -> bool:
+        return name in self.parts
+
     def promote(self, name: str) -> None:
         self._interfere()
         self._require(self.parts.get(name) == "learner")
@@ -280,3 +283,46 @@ def test_a_replacement_that_has_added_a_node_does_not_say_that_nothing_happened(
     with pytest.raises(error, match="stays a learner") as caught:
         commands.replace("n1", new)
     assert type(caught.value) is error
+
+
+def test_a_learner_that_an_earlier_attempt_added_is_started_only_once_it_is_committed() -> None:
+    """What only its leader knows of may be lost with it, and then nobody would know whom it belongs to."""
+    views = [silent_learner(configuration_committed=False)]
+    nodes, started = Nodes(lambda: views[-1]), list[str]()
+    local = SimpleNamespace(
+        is_reserved=lambda name, address: True, ensure=lambda name, address: started.append(name)
+    )
+
+    def add() -> str:
+        return commands._add(nodes.members(), cast(LocalNodes, local), None, ())
+
+    with pytest.raises(OutcomeUnknown, match="not committed"):
+        add()
+    assert not started
+    views.append(silent_learner())
+    assert add() == "n4"
+    assert started == ["n4"]
+    assert nodes.asked == [], "it is added already"
+
+
+def silent_learner(**changes: Any) -> NodeSnapshot:
+    return leading("n1 n2 n3", silent="n4", learners="n4", **changes)
+
+
+def test_a_learner_that_was_lost_with_its_leader_is_not_taken_for_one() -> None:
+    views = iter([silent_learner(configuration_committed=False)])
+    nodes = Nodes(lambda: next(views, leading("n1 n2 n3")))
+    members = nodes.members(10)
+    assert [row.name for row in members.rows()] == ["n1", "n2", "n3", "n4"]
+    assert not members.has_joined("n4")
+
+
+def test_a_learner_is_not_replaced_and_nobody_is_added_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Row("n1", "voter", True, 0, "a", ()), Row("n4", "learner", False, 9, "b", ())]
+    members = SimpleNamespace(rows=lambda: rows)
+    monkeypatch.setattr(commands, "_members", lambda *_: nullcontext((members, None)))
+    with pytest.raises(ConfigError, match=r"n4 is a learner, .* nothing was changed"):
+        commands.replace("n4", None)
+    nodes = Nodes(lambda: leading("n1 n2 n3", learners="n4 n5"), lambda: Refusal.NO_LEARNER)
+    with pytest.raises(ConfigError, match="n4 is a learner, and has no vote to hand on"):
+        nodes.members().replace("n4", "n5")
