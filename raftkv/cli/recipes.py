@@ -80,11 +80,15 @@ def lock(
             raise typer.Exit(Exit.NO)
         try:
             if command:
-                raise typer.Exit(_run(command, held, name))
-            _announce(name, held.token, json)
-            _hold(held, f"lock {name}")
+                code = _run(command, held, name)
+            else:
+                _announce(name, held.token, json)
+                code = _hold(held, f"lock {name}")
         finally:
-            _give_back(held, held.release, f"lock {name}")
+            kept = _give_back(held, held.release, f"lock {name}")
+        if not kept:
+            fail(f"lock {name} was lost meanwhile: its lease had ended before it was given back")
+        raise typer.Exit(code if kept else Exit.NO)
 
 
 def elect(
@@ -119,7 +123,7 @@ def elect(
             raise typer.Exit(Exit.NO)
         try:
             _announce(name, election.token, json)
-            _hold(election, f"office {name}")
+            raise typer.Exit(_hold(election, f"office {name}"))
         finally:
             _give_back(election, election.resign, f"office {name}")
 
@@ -142,23 +146,25 @@ def _announce(name: str, token: int, json: bool) -> None:
         flush()
 
 
-def _hold(held: Lock | Election, what: str) -> None:
-    """Until interrupted; raises when it is lost."""
+def _hold(held: Lock | Election, what: str) -> int:
+    """Until interrupted, or until it is lost, which is told."""
     idle = threading.Event()
     while held.held:
         idle.wait(LOOK_SECONDS)
     fail(f"{what} was lost: its lease has ended")
-    raise typer.Exit(Exit.NO)
+    return Exit.NO
 
 
-def _give_back(held: Lock | Election, release: Callable[[], None], what: str) -> None:
-    """Whatever becomes of that, it is no part of how the command ended."""
+def _give_back(held: Lock | Election, release: Callable[[], bool], what: str) -> bool:
+    """False where it turns out only now that it was lost. That it could not be given back is no part of how
+    the command ended."""
     had = held.held
     try:
-        release()
+        return release() or not had
     except ClientError as error:
         if had:
             note(f"raftkv: {what} could not be given back ({error}); it ends with its lease")
+        return True
 
 
 def _run(command: list[str], held: Lock, name: str) -> int:

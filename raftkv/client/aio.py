@@ -289,7 +289,8 @@ class AsyncClient(Unique):
             case LetGo():
                 lease: Any = step.lease
                 with contextlib.suppress(LeaseNotFound):
-                    await lease.revoke()
+                    return await lease.revoke()
+                return 0
             case Pause():
                 await asyncio.sleep(step.seconds)
             case Now():

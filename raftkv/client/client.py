@@ -325,7 +325,8 @@ class Client(Unique):
             case LetGo():
                 lease: Any = step.lease
                 with contextlib.suppress(LeaseNotFound):
-                    lease.revoke()
+                    return lease.revoke()
+                return 0
             case Pause():
                 threading.Event().wait(step.seconds)
             case Now():

@@ -75,7 +75,8 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Keep it alive no longer, and revoke it: the keys that hang on it go. No error if it has ended."""
+    """Keep it alive no longer, and revoke it: the keys that hang on it go. The outcome is how many; 0, and no
+    error, if it has ended."""
 
     lease: Holding
 

@@ -64,8 +64,9 @@ class Election(_Office):
         """Say something else while in office. Raises ``LockLost`` when it is not held any more."""
         self._client.run(self._proclaim(value))
 
-    def resign(self) -> None:
-        self._client.run(self._release())
+    def resign(self) -> bool:
+        """Give it up; whether it was held until now."""
+        return self._client.run(self._release())
 
     def leader(self) -> Entry | None:
         """Who holds the office now, and what they say; None when nobody stands."""
@@ -93,8 +94,8 @@ class AsyncElection(_Office):
     async def proclaim(self, value: Bytes) -> None:
         await self._client.run(self._proclaim(value))
 
-    async def resign(self) -> None:
-        await self._client.run(self._release())
+    async def resign(self) -> bool:
+        return await self._client.run(self._release())
 
     async def leader(self) -> Entry | None:
         return (await self._client.run(_leader(self._place.prefix)))[0]

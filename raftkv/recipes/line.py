@@ -115,15 +115,18 @@ class Place:
             patience = LOOK_SECONDS_MAX if until is None else min(LOOK_SECONDS_MAX, until - now)
             yield Changed(last.key, last.key + b"\0", page.revision, patience, puts=False)
 
-    def leave(self) -> Script[None]:
-        """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile."""
+    def leave(self) -> Script[bool]:
+        """Give the place up, whatever becomes of it; also when whoever leaves is interrupted meanwhile. Says
+        whether it was there until now: somebody may have revoked the lease, or deleted the key."""
         lease = self._forget()
-        if lease:
-            try:
-                yield LetGo(lease)
-            except GeneratorExit:
-                lease.abandon()
-                raise
+        if lease is None:
+            return False
+        try:
+            keys: int = yield LetGo(lease)
+        except GeneratorExit:
+            lease.abandon()
+            raise
+        return keys > 0
 
     def abandon(self) -> None:
         """As ``leave``, without waiting for anything: for whoever is interrupted."""

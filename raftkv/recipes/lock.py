@@ -60,15 +60,15 @@ class Seat:
         yield from self._place.leave()
         return False
 
-    def _parting_words(self, of: type[BaseException] | None) -> LockLost | None:
-        """At the end of a block: that it was not held all the time. A block that failed has said something
-        else already."""
-        if of or not (self._place.has_turn and self._place.is_lost):
-            return None
-        return LockLost("the lock was lost before the block that it was taken for had ended")
+    def _release(self) -> Script[bool]:
+        had_turn = self._place.has_turn
+        return (yield from self._place.leave()) and had_turn
 
-    def _release(self) -> Script[None]:
-        yield from self._place.leave()
+
+def _part(of: type[BaseException] | None, lost: bool) -> None:
+    """At the end of a block. One that failed has said something else already."""
+    if lost and of is None:
+        raise LockLost("the lock was lost before the block that it was taken for had ended")
 
 
 class Lock(Seat):
@@ -86,19 +86,19 @@ class Lock(Seat):
         with self._place.entering():
             return self._client.run(self._acquire(b"", timeout))
 
-    def release(self) -> None:
-        self._client.run(self._release())
+    def release(self) -> bool:
+        """Give it back; whether it was held until now."""
+        return self._client.run(self._release())
 
     def __enter__(self) -> Lock:
         self.acquire()
         return self
 
     def __exit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
-        lost = self._parting_words(of)
+        had, lost = self._place.has_turn, self._place.is_lost
         with suppress(ClientError):  # it goes when its lease ends
-            self.release()
-        if lost:
-            raise lost
+            lost |= not self.release()
+        _part(of, had and lost)
 
 
 class AsyncLock(Seat):
@@ -112,19 +112,18 @@ class AsyncLock(Seat):
         with self._place.entering():
             return await self._client.run(self._acquire(b"", timeout))
 
-    async def release(self) -> None:
-        await self._client.run(self._release())
+    async def release(self) -> bool:
+        return await self._client.run(self._release())
 
     async def __aenter__(self) -> AsyncLock:
         await self.acquire()
         return self
 
     async def __aexit__(self, of: type[BaseException] | None, error: object, trace: object) -> None:
-        lost = self._parting_words(of)
+        had, lost = self._place.has_turn, self._place.is_lost
         with suppress(ClientError):  # it goes when its lease ends
-            await self.release()
-        if lost:
-            raise lost
+            lost |= not await self.release()
+        _part(of, had and lost)
 
 
 _READER, _WRITER = b"r", b"w"

@@ -101,7 +101,7 @@ class Runner:
                 self._ask(requests.grant(step.ttl), granted, lambda error: go_on(None, error))
             case LetGo():
                 step.lease.abandon()
-                self._ask(requests.revoke(step.lease.id), lambda _: go_on(), lambda _: go_on())
+                self._ask(requests.revoke(step.lease.id), lambda keys: go_on(keys), lambda _: go_on(0))
             case Pause():
                 client.later(step.seconds, go_on)
             case Now():

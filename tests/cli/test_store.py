@@ -201,6 +201,9 @@ def test_a_command_runs_under_a_lock_and_its_exit_code_counts(cluster: LocalClus
     done = cluster.run("lock", "job", "--", sys.executable, "-c", script)
     assert (done.returncode, done.stdout) == (7, b"True\n"), done
     assert "cannot be run" in refused(cluster.run("lock", "job", "--", "no-such-command"), 2)
+    take = f"import raftkv; raftkv.Client(['tcp://127.0.0.1:{cluster.base_port}']).delete_prefix('job/')"
+    lost = refused(cluster.run("lock", "job", "--", sys.executable, "-c", take), 1)
+    assert "lock job was lost meanwhile" in lost
     assert ok(cluster, "get", "--prefix", "job/") == b"", "it was given back"
 
 

@@ -159,6 +159,33 @@ async def test_a_block_whose_lock_was_lost_says_so(
                 await asyncio.to_thread(lose, other)
 
 
+async def test_a_lock_that_somebody_took_away_is_noticed_when_it_is_given_back(
+    raftkv_cluster: LocalCluster, raftkv_client: Client
+) -> None:
+    """However soon after that: the next renewal may be seconds away, and another may hold it already."""
+
+    def revoke(lock: Any) -> None:
+        raftkv_client.revoke(lock._place.lease.id)
+
+    def delete(lock: Any) -> None:
+        assert raftkv_client.delete_prefix("taken/").deleted == 1
+
+    for take in (revoke, delete):
+        with pytest.raises(LockLost, match="before the block"), Lock(raftkv_client, "taken", ttl=60) as lock:
+            take(lock)
+        lock = Lock(raftkv_client, "taken", ttl=60)
+        lock.acquire()
+        take(lock)
+        assert not lock.release()
+    assert lock.acquire()
+    assert lock.release()
+    assert not lock.release(), "nothing is held any more"
+    async with AsyncClient(raftkv_cluster.endpoints) as client:
+        with pytest.raises(LockLost, match="before the block"):
+            async with AsyncLock(client, "taken", ttl=60) as other:
+                await asyncio.to_thread(delete, other)
+
+
 def test_names_that_are_paths_are_different_locks(raftkv_client: Client) -> None:
     inner, outer = Lock(raftkv_client, "jobs/1"), Lock(raftkv_client, "jobs")
     assert inner.acquire()
@@ -555,9 +582,9 @@ def test_a_release_that_is_slow_takes_nothing_from_the_next_acquire(raftkv_clien
     lock.acquire()
     leaving = lock._release()
     step = leaving.send(None)
-    raftkv_client._do(step)
+    went = raftkv_client._do(step)
     lock.acquire()
-    assert finish(raftkv_client, leaving, None) is None
+    assert finish(raftkv_client, leaving, went) is True
     assert lock.held
     lock.release()
     assert keys(raftkv_client, "slow release") == []
