@@ -172,7 +172,7 @@ def partition(
             raise ConfigError(f"group {group!r} lacks a name between its commas")
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.partition(sides, seconds)
-    note(f"partitioned{_ending(seconds)}")
+    _conclude(chaos, f"partitioned{_ending(seconds)}")
 
 
 def isolate(
@@ -190,7 +190,7 @@ def isolate(
     with _chaos(endpoints, config, data, timeout) as chaos:
         name = name or chaos.leader()
         chaos.isolate(name, seconds)
-    note(f"isolated {name}{_ending(seconds)}")
+    _conclude(chaos, f"isolated {name}{_ending(seconds)}")
 
 
 def bridge(
@@ -205,7 +205,7 @@ def bridge(
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.bridge(name, seconds)
-    note(f"only {name} hears everybody{_ending(seconds)}")
+    _conclude(chaos, f"only {name} hears everybody{_ending(seconds)}")
 
 
 def ring(
@@ -219,7 +219,7 @@ def ring(
     _check_lifetime(seconds)
     with _chaos(endpoints, config, data, timeout) as chaos:
         chaos.ring(seconds)
-    note(f"each node hears its two neighbours only{_ending(seconds)}")
+    _conclude(chaos, f"each node hears its two neighbours only{_ending(seconds)}")
 
 
 def link(
@@ -256,7 +256,7 @@ def link(
         chaos.link(sender, to, fault, seconds, both_ways=not one_way)
     way = f"{sender} {'→' if one_way else '↔'} {to}"
     healed = fault == LinkFault()
-    note(f"healed the link {way}" if healed else f"set the link {way}{_ending(seconds)}")
+    _conclude(chaos, f"healed the link {way}" if healed else f"set the link {way}{_ending(seconds)}")
 
 
 def campaign(
@@ -347,6 +347,15 @@ def heal(
             "all else is healed"
         )
     note("healed")
+
+
+def _conclude(chaos: Chaos, done: str) -> None:
+    """Links were changed. Raises ``OutcomeUnknown`` where a node that runs has not heard of it."""
+    if chaos.unheard:
+        named = " and ".join(chaos.unheard)
+        verbs = ("has", "sends") if len(chaos.unheard) == 1 else ("have", "send")
+        raise OutcomeUnknown(f"{done}; but {named} {verbs[0]} not heard of it, and {verbs[1]} as before")
+    note(done)
 
 
 def _check_whom(name: str | None, leader: bool) -> None:

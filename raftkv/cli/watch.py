@@ -51,7 +51,7 @@ def watch(
     name = argument_bytes(key)
     options: dict[str, Any] = {"revision": from_revision, "previous": previous}
     with connect(find_target(endpoints, config, data), timeout) as client:
-        client.hello()  # a watch waits for a node as long as it takes
+        client.revision()  # a watch waits as long as it takes for somebody who follows a leader
         stream = client.watch_prefix(name, **options) if prefix else client.watch(name, **options)
         with stream:
             for number, event in enumerate(stream, start=1):

@@ -42,6 +42,8 @@ class Chaos(Lookups):
         self._target = target
         self._load = BackgroundLoad(target.clients, target.key)
         self._tell = tell
+        self.unheard: tuple[str, ...] = ()
+        """Nodes that run, for all that is known, and did not answer when links were cut last."""
 
     def close(self) -> None:
         self._load.stop()
@@ -158,11 +160,14 @@ class Chaos(Lookups):
                 if answer and not answer[0]:
                     raise refused(answer[1])
             silent = {name for name, endpoint in controls.items() if answers[endpoint] is None}
-            unheard = silent.difference(begun)
-            if unheard and self._target.launcher:
-                processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
-                unheard &= {process["name"] for process in processes if process["state"] != "exited"}
-        return tuple(sorted(unheard))
+            return self._running(client, silent.difference(begun))
+
+    def _running(self, client: ControlClient, names: set[str]) -> tuple[str, ...]:
+        """Those of which it is not known that their process has ended."""
+        if names and self._target.launcher:
+            processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
+            names = names & {process["name"] for process in processes if process["state"] != "exited"}
+        return tuple(sorted(names))
 
     def heal_all(self) -> Mended:
         begun: set[str] = set()
@@ -256,7 +261,7 @@ class Chaos(Lookups):
         """Give each of ``links`` this fault; ``LinkFault()`` mends them.
 
         Those that do not answer are told of: what they send is not held up once they go on, unless they got
-        it and were only late. If none answers that is an error."""
+        it and were only late. If none answers that is an error; else see ``unheard``."""
         if not links:
             raise RaftkvError("a cluster of one node has no links")
         controls = self._controls  # which others replace meanwhile
@@ -282,6 +287,7 @@ class Chaos(Lookups):
                         raise refused(answer[1])
                     else:
                         reached.add(asked[endpoint])
+            self.unheard = self._running(client, silent) if reached else ()
         named = ", ".join(sorted(silent))
         if not reached and doubtful:
             raise OutcomeUnknown(f"no answer from {named}: it may or may not have happened")

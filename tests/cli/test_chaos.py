@@ -279,12 +279,15 @@ def test_what_does_not_answer_is_named_whatever_is_done_to_links(cluster: LocalC
     ok(cluster, "chaos", "disk", "n2", "--slow", "5")
     ok(cluster, "chaos", "pause", "n2")
     isolated = invoke(cluster, "chaos", "isolate", "n1")
-    assert isolated.returncode == 0
-    assert b"no answer from n2: nothing was changed there\n" in isolated.stderr
+    assert isolated.returncode == 4
+    assert isolated.stderr.decode().splitlines() == [
+        "no answer from n2: nothing was changed there",
+        "raftkv: isolated n1; 'raftkv chaos heal' mends it; but n2 has not heard of it, and sends as before",
+    ]
     complaint = refused(invoke(cluster, "chaos", "heal"), 4)
     assert complaint == "no answer from n2: what is broken there may still be; all else is healed"
     linked = invoke(cluster, "chaos", "link", "n3", "n2", "--drop", "0.1")
-    assert linked.returncode == 0, "one of the two ends did it"
+    assert linked.returncode == 4, "one of the two ends did it"
     assert b"no answer from n2: nothing was changed there\n" in linked.stderr
     assert invoke(cluster, "chaos", "heal", "--all").stderr == b"healed\n"
     assert all(not node["other_faults"] for node in cluster.await_all_alive()["nodes"])
@@ -306,6 +309,8 @@ def test_status_says_what_is_wrong_and_for_how_long(cluster: LocalCluster) -> No
 def test_a_dead_node_keeps_nothing_from_being_healed(cluster: LocalCluster) -> None:
     ok(cluster, "chaos", "kill", "n3")
     try:
+        cut = ok(cluster, "chaos", "isolate", "n3")
+        assert cut == b"", "whoever has ended sends nothing"
         assert invoke(cluster, "chaos", "heal").stderr == b"healed\n"
     finally:
         ok(cluster, "chaos", "restart", "n3")

@@ -386,6 +386,14 @@ def test_a_transaction_that_contradicts_itself_is_refused(
 def test_a_watch_of_the_past_that_reaches_nobody_gives_up(cluster: LocalCluster) -> None:
     nobody = ("--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.2")
     assert invoke(cluster, "watch", "a", "--from-revision", "1", *nobody).returncode == 3
+    paused = ("n1", "n2")
+    for name in paused:
+        ok(cluster, "chaos", "pause", name)
+    try:
+        refused(invoke(cluster, "watch", "a", "--from-revision", "1", "--timeout", "1"), 3)
+    finally:
+        for name in paused:
+            ok(cluster, "chaos", "resume", name)
 
 
 @pytest.mark.parametrize("command", ["load", "check", "txn"])
