@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, find_whole_cluster
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Json,
+    Timeout,
+    connect,
+    find_whole_cluster,
+)
 from raftkv.cli.output import emit, emit_json, note, on_a_terminal
 from raftkv.cli.progress import Progress
 from raftkv.cli.showing import show
@@ -67,6 +76,9 @@ def tui(
     if WEB_DRIVER in os.environ:
         _end_with_the_server()
     target = find_whole_cluster(endpoints, config, data, timeout)
+    if target.launcher is None and target.key is None:
+        with connect(target, timeout) as client:
+            client.hello()  # or it would wait for ever, and say that nothing is wrong
     check_key(target, timeout)
     with dashboard_of(target, owns_cluster=False, record=record) as (dashboard, close):
         show(dashboard, close)

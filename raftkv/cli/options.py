@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli.output import note
 from raftkv.errors import ConfigError, RaftkvError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def check_finite(name: str, value: float) -> None:
 
 
 def find_target(endpoints: str | None, config: Path | None, data: Path | None) -> Target:
-    from raftkv.cluster.discovery import find
+    from raftkv.cluster.discovery import ENVIRONMENT, find
 
     global _found
     if shared and endpoints is None and config is None and data is None:
@@ -58,20 +59,20 @@ def find_target(endpoints: str | None, config: Path | None, data: Path | None) -
         _found = shared.target
     else:
         _found = find(endpoints, config, data)
+        idle = [f"--{name}" for name, given in (("config", config), ("data", data)) if given is not None]
+        if idle and _found.source in ("--endpoints", ENVIRONMENT):
+            note(f"{_found.source} says where the cluster is: {' and '.join(idle)} is not looked at")
     return _found
 
 
 def where_it_was_looked_for() -> str:
     """What a message adds when nobody answers: where that cluster was found, and what to do."""
-    from raftkv.cluster.discovery import DEFAULT_CONFIG, DEFAULT_DATA, SAY_WHERE
+    from raftkv.cluster.discovery import SAY_WHERE
 
     if not _found:
         return ""
-    source = _found.source
-    if source == str(DEFAULT_CONFIG):
-        source += f", as no cluster runs in {DEFAULT_DATA}"
     doubt = f"; the key of {_found.key.name} may be another cluster's" if _found.key else ""
-    return f" (found through {source}). Start the cluster, or {SAY_WHERE}{doubt}"
+    return f" (found through {_found.source}). Start the cluster, or {SAY_WHERE}{doubt}"
 
 
 def find_whole_cluster(

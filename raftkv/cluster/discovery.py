@@ -9,7 +9,7 @@ happens to lie beside it, or else ``up`` and ``get`` in one folder could mean tw
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raftkv import config, keys
@@ -53,7 +53,8 @@ def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> 
     if running:
         return running
     if data is None and DEFAULT_CONFIG.exists():
-        return _from_config(DEFAULT_CONFIG)
+        listed_there = _from_config(DEFAULT_CONFIG)
+        return replace(listed_there, source=f"{DEFAULT_CONFIG}, as no cluster runs in {DEFAULT_DATA}")
     raise _nothing_runs_in(data or DEFAULT_DATA)
 
 

@@ -68,7 +68,7 @@ def test_what_runs_here_goes_before_a_file_that_lies_here(
     cluster: LocalCluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named_file(elsewhere, "cluster", 9000)
-    assert discovery.find(None, None, None).source == "cluster.toml"
+    assert discovery.find(None, None, None).source == "cluster.toml, as no cluster runs in .raftkv"
     # A folder that was asked for by name is not replaced by a file that happens to lie here.
     with pytest.raises(Unavailable):
         discovery.find(None, None, Path("absent"))
@@ -108,6 +108,15 @@ def test_that_nobody_answers_says_where_the_nodes_were_found_and_what_to_do(else
         text = refused(raftkv(*arguments, "--timeout", "0.3", folder=elsewhere), 3)
         assert text == told + advice, arguments
     assert refused(raftkv("chaos", "isolate", "--leader", folder=elsewhere), 3) == "no node answers" + advice
+    asked_for = refused(raftkv("get", "a", "--config", "cluster.toml", folder=elsewhere), 3)
+    assert "(found through cluster.toml). Start" in asked_for
+
+
+def test_what_is_not_looked_at_is_said(elsewhere: Path) -> None:
+    """A folder that was given by name, and is not where the answer comes from, may hold another cluster."""
+    done = raftkv("get", "a", "--endpoints", NOBODY, "--data", "x", "--timeout", "0.3", folder=elsewhere)
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"--endpoints says where the cluster is: --data is not looked at\n")
     given = refused(raftkv("get", "a", "--timeout", "0.3", "--endpoints", NOBODY, folder=elsewhere), 3)
     assert given.startswith(
         f"no node answered in time: nothing happened; asked {NOBODY} (found through --endp"

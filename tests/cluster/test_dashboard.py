@@ -231,6 +231,19 @@ async def test_the_same_dashboard_in_a_browser(tmp_path: Path) -> None:
         await_condition(lambda: not any(map(is_alive, children)), "no visitor's process to be left")
 
 
+def test_a_dashboard_of_a_cluster_that_is_not_there_does_not_open(tmp_path: Path) -> None:
+    """It found a file that lies here, and would show three nodes about to start, for ever."""
+    (tmp_path / "cluster.toml").write_text(
+        '[cluster]\nname = "away"\n[[nodes]]\nname = "n1"\n'
+        + "".join(
+            f'{kind} = "tcp://127.0.0.1:{port}"\n'
+            for port, kind in enumerate(("peer", "client", "control", "status"), start=2)
+        )
+    )
+    with VanishingTerminal(tmp_path, "tui", "--timeout", "0.3") as tui:
+        tui.until(b"no node answered in time")
+
+
 def test_what_a_terminal_is_needed_for_says_so(tmp_path: Path) -> None:
     for arguments in (["sim", "--seed", "3", "--tui"], ["tui", "--endpoints", "tcp://127.0.0.1:1"]):
         done = raftkv(*arguments, folder=tmp_path)
