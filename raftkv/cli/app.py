@@ -98,11 +98,13 @@ class _Commands(TyperGroup):
             if len(args) == 1:
                 typer.echo(ctx.get_help())
                 raise typer.Exit
-            args = [args[1], "--help"]
-        found = super().resolve_command(ctx, args)
+            args = [*args[1:], "--help"]
+        found: Any = super().resolve_command(ctx, args)
         options = args[: args.index("--")] if "--" in args else args
-        if found[0] not in SILENT and not HELP.intersection(options):
-            require_stdout()  # before anything happens whose outcome is to be printed
+        if not HELP.intersection(options):
+            _check_values(ctx, found[0], found[1], options)
+            if found[0] not in SILENT:
+                require_stdout()  # before anything happens whose outcome is to be printed
         return found
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
@@ -151,6 +153,33 @@ class _Commands(TyperGroup):
             raise typer.Exit(Exit.BUG) from None
 
 
+def _check_values(ctx: Any, path: str, command: Any, words: list[str]) -> None:
+    """Click takes whatever follows an option for its value: '--json' for a prefix, and an empty word, of a
+    variable that is not set, for the folder where we are. Raises ``typer.Exit``."""
+    for word in words[1:]:
+        inner = command.get_command(ctx, word) if isinstance(command, click.Group) else None
+        if inner is None:
+            break
+        path, command = f"{path} {word}", inner
+    takes_value = {
+        name: option
+        for option in command.params
+        if isinstance(option, click.Option) and not option.is_flag
+        for name in option.opts
+    }
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        name, equals, attached = word.partition("=")
+        value = attached if equals else following
+        option = takes_value.get(name)
+        if option is None:
+            continue
+        lacks = value is None or (not equals and value in known)
+        if lacks or (not value and isinstance(option.type, click.Path)):
+            fail(f"option {name!r} {'lacks its value' if lacks else 'is empty'}; see 'raftkv help {path}'")
+            raise typer.Exit(Exit.USAGE)
+
+
 def _tell_usage(error: click.UsageError) -> NoReturn:
     """In one line as well. Raises ``typer.Exit``, or the error itself where it asks for the help text."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -169,7 +198,7 @@ def _tell_usage(error: click.UsageError) -> NoReturn:
         more = f"'{path} --help' lists what there is"
     else:
         more = " ".join(error.ctx.get_usage().replace("Usage:", "usage:", 1).split())
-    fail(f"{text[:1].lower()}{text[1:]}; {more}")
+    fail(f"{text[:1].lower()}{text[1:]}{'' if text.endswith('?') else ';'} {more}")
     raise typer.Exit(Exit.USAGE) from None
 
 

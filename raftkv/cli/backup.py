@@ -105,6 +105,8 @@ def backup(
     from raftkv.cluster.backup import back_up, pick_node
     from raftkv.cluster.control import ControlClient, snapshots
 
+    if str(file) == "-":
+        raise ConfigError("a backup is a file, which is read again to check it: '-' is none")
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
     with connect(target, min(timeout, DEFAULT_TIMEOUT)) as reader:

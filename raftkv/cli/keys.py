@@ -91,7 +91,10 @@ def add(
 
 
 def remove(name: Who, folder: Folder = DEFAULT_FOLDER) -> None:
-    """Take NAME off the list. What NAME has open stays open until that node is started again."""
+    """Take NAME off the list. The file of its key is removed, where it lies in the folder.
+
+    Then copy 'allowed' to the nodes. What NAME has open stays open until that node is started again.
+    """
     from raftkv import keys
 
     with keys.changing(folder):
@@ -100,7 +103,10 @@ def remove(name: Who, folder: Folder = DEFAULT_FOLDER) -> None:
         if len(left) == len(people):
             raise ConfigError(f"{folder / keys.LIST} names no {name}")
         keys.write_list(folder, left)
-        (folder / (name + keys.SUFFIX)).unlink(missing_ok=True)
+        file = folder / (name + keys.SUFFIX)
+        there = file.exists()
+        file.unlink(missing_ok=True)
+    note(f"{name} is off the list{f', and {file} is removed' if there else ''}; copy 'allowed' to the nodes")
 
 
 def list_keys(folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:

@@ -59,6 +59,7 @@ def leases_are_saved(cluster: LocalCluster, folder: Path) -> None:
     assert index > max(before)
     path = folder / f"of-{index}"
     assert json.loads(ok(cluster, "backup", str(path), "--json"))["index"] >= index
+    assert "'-' is none" in refused(invoke(cluster, "backup", "-"), 2)
     for row in json.loads(ok(cluster, "snapshot", "--json"))["snapshots"]:
         assert row["index"] >= index
 

@@ -141,10 +141,18 @@ def test_version_and_no_arguments() -> None:
         (["bogus"], "no such command 'bogus'; 'raftkv --help' lists what there is"),
         (["--bogus"], "no such option: --bogus; those of a command go after it; 'raftkv --help' lists what"),
         (["--json", "get", "a"], "no such option: --json; those of a command go after it; 'raftkv --help'"),
-        (["get", "a", "--prefix"], "option '--prefix' requires an argument; 'raftkv help COMMAND' explains"),
+        (["get", "a", "--prefix"], "option '--prefix' lacks its value; see 'raftkv help get'"),
+        (["scan", "--prefix", "--json"], "option '--prefix' lacks its value; see 'raftkv help scan'"),
+        (
+            ["chaos", "link", "a", "b", "--drop", "--block"],
+            "option '--drop' lacks its value; see 'raftkv help cha",
+        ),
+        (["up", "--data", "", "--headless"], "option '--data' is empty; see 'raftkv help up'"),
+        (["get", "a", "--data="], "option '--data' is empty; see 'raftkv help get'"),
+        (["help", "chaos", "kil"], "no such command 'kil'"),
         (["get", "a", "--json=1"], "option '--json' does not take a value; 'raftkv help COMMAND' explains"),
-        (["staus"], "no such command 'staus'. Did you mean 'status'?; 'raftkv --help' lists"),
-        (["chaos", "kil"], "no such command 'kil'. Did you mean 'kill'?; 'raftkv chaos --help' lists"),
+        (["staus"], "no such command 'staus'. Did you mean 'status'? 'raftkv --help' lists"),
+        (["chaos", "kil"], "no such command 'kil'. Did you mean 'kill'? 'raftkv chaos --help' lists"),
     ],
 )
 def test_a_command_that_is_wrong_is_told_in_one_line(arguments: list[str], said: str) -> None:
