@@ -57,6 +57,8 @@ class History:
         self.events: list[Event] = []
         self.first_number = 0
         """Of ``events[0]``, counted since the beginning of this life: what watchers keep their place by."""
+        self._dropped_of_first = 0
+        """Events of the oldest revision in memory that are not there any more."""
         self.marks: deque[tuple[int, int]] = deque()
         """(log time, revision then), ascending."""
         self._sums = array("q")
@@ -147,7 +149,7 @@ class History:
         """How many events of the same revision stand before that event: the same on every node."""
         revision = _event_revision(self.events[number - self.first_number])
         first: int = bisect_left(self.events, revision, key=_event_revision)
-        return number - self.first_number - first
+        return number - self.first_number - first + (0 if first else self._dropped_of_first)
 
     def replay(self, number: int, count: int) -> list[Event]:
         """At most ``count`` events from that number on. Empty as well when it is out of memory."""
@@ -191,6 +193,8 @@ class History:
         if superfluous <= 0:
             return False
         dropped = min(superfluous, count)
+        whole = dropped == len(self.events)
+        self._dropped_of_first = 0 if whole else self.offset_in_revision(self.first_number + dropped)
         del self.events[:dropped]
         del self._sums[:dropped]
         self.first_number += dropped

@@ -75,6 +75,29 @@ def test_what_is_not_kept_is_let_go_of_step_by_step() -> None:
     assert machine.history.kept_bytes == 0
 
 
+def test_where_an_event_stands_in_its_revision_does_not_depend_on_what_was_let_go_of() -> None:
+    """A watcher that is inside a large revision tells by it whether something was lost on the way."""
+    histories = [History(), History()]
+    before = KeyValue(b"v", 1, 1, 1, 0)
+    for history in histories:
+        history.record(b"earlier", before, None)
+        for revision in (2, 3):
+            keys = [b"%d" % number for number in range(10)]
+            history.record_deleted(keys, KeyValue(b"", 0, revision, 0, 0), [before] * len(keys))
+        history.record(b"later", KeyValue(b"v", 4, 4, 1, 0), None)
+        history.compact(4)
+    whole, tidied = histories
+    while True:
+        goes_on = tidied.tidy(3, 0)
+        for number in range(tidied.first_number, tidied.next_number):
+            assert tidied.offset_in_revision(number) == whole.offset_in_revision(number)
+        if not goes_on:
+            break
+    assert tidied.first_number == tidied.next_number == 22
+    tidied.record(b"next", KeyValue(b"v", 5, 5, 1, 0), None)
+    assert tidied.offset_in_revision(22) == 0
+
+
 def test_what_is_spared_for_watchers_is_bounded_in_number_and_in_bytes() -> None:
     for value, most in ((b"v", SPARE_EVENTS), (bytes(1 << 20), SPARE_BYTES >> 20)):
         history = History()
