@@ -13,7 +13,8 @@ from raftkv.storage import Recovered
 from raftkv.types import NodeId
 
 THRIFTY_BATCHES = 4
-"""Nodes are on loopback, so they share a processor: with one client 1.1 times as many puts as without."""
+"""Nodes of one machine share its processor: with one client 1.1 times as many puts as without. It was not
+measured between machines."""
 
 
 def core_of(

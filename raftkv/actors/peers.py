@@ -168,8 +168,8 @@ class PeersActor:
         link, endpoint = self._links.get(name), self._roster.endpoint(name)
         if endpoint is None or (link and link.endpoint == endpoint):
             return link
-        for other in [name for name, other in self._links.items() if other.endpoint == endpoint]:
-            self._links.pop(other).close()  # whoever was there before
+        for gone in [peer for peer, other in self._links.items() if other.endpoint == endpoint]:
+            self._links.pop(gone).close()  # whoever was there before
         if link:
             link.move(endpoint, partial(self._connect, name, endpoint))
         else:

@@ -56,9 +56,9 @@ from raftkv.raft.messages import AppendEntries, InstallSnapshot
 from raftkv.types import LogIndex, NodeId, Term
 
 TICKS_CAUGHT_UP_MAX = 5
-"""After a pause, time is not made up: what waits in the sockets is read first, and a heartbeat's
-worth of ticks at most passes at once, or every pause would look like an election timeout. Nor does the
-node ever sleep longer by itself."""
+"""After a pause, time is not made up: a heartbeat's worth of ticks at most passes before what waits in the
+sockets is read, or every pause would look like an election timeout. Nor does the node ever sleep longer by
+itself."""
 
 SAME_MOMENT = 1e-6
 """Seconds: times that were added up differently."""

@@ -24,7 +24,7 @@ _GET = Kind.GET.value
 
 
 class ReadQueue:
-    """True while something could be served that has not been."""
+    """Reads that wait until enough is applied for them, and then for their turn."""
 
     def __init__(self, lease_ms_left: Callable[[LeaseView], int]) -> None:
         """``lease_ms_left``: of a lease's time, as this node's clock has it."""
@@ -38,6 +38,7 @@ class ReadQueue:
         """ranges and leases, of each client one in turn: one frame may ask for thousands of them."""
 
     def __bool__(self) -> bool:
+        """Whether something could be served that has not been."""
         return bool(self._serving or self._ranging)
 
     def add(self, read: Read) -> None:

@@ -96,7 +96,7 @@ class Call:
         self.started = 0.0
         self.sent_at = 0.0
         self.why = ""
-        """Not done yet, as far as anybody has said."""
+        """It is not done yet, by the last refusal; empty while nobody has refused it."""
         self.response: Response | None = None
         self.error: ClientError | None = None
 

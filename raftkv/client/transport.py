@@ -151,7 +151,6 @@ class Transport:
             self._forget(endpoint)
         for endpoint in self._renew_seconds.keys() - self.core.endpoints:
             del self._renew_seconds[endpoint]
-            self._renew_seconds.pop(endpoint, None)
 
     def _forget(self, endpoint: str) -> None:
         self._asked.pop(endpoint, None)

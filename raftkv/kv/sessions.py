@@ -124,7 +124,8 @@ class Sessions:
         return len(self._table)
 
     def enter(self, client_id: int, born: int, index: int) -> Session | None:
-        """The client's session, now its most recent; None when it was, or may have been, forgotten."""
+        """The client's session, now its most recent; None when it was, or may have been, forgotten, and where
+        it began at a later entry than this one: that was in another log."""
         session = self._table.get(client_id)
         if session is None:
             if born < self.horizon or born >= index:

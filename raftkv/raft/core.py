@@ -265,8 +265,8 @@ class Raft:
         read_states, events = self.read_states, self._events
         chunks, installed = snapshots.chunks, snapshots.installed
         changed = membership.news(self)
-        waiting = messages or messages_after_append or read_states or events or soft_state or changed
-        if not (mark or committed or waiting or chunks or installed):
+        told = messages or messages_after_append or read_states or events or soft_state or changed
+        if not (mark or committed or told or chunks or installed):
             return None
         self._messages, self._messages_after_append = [], []
         snapshots.chunks, snapshots.installed = [], None

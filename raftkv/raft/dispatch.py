@@ -31,17 +31,17 @@ def handle(raft: Raft, message: Message) -> None:
     _HANDLERS[type(message)](raft, message)
 
 
-def _to_follower(handle: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
+def _to_follower(inner: Callable[[Raft, Message], None]) -> Callable[[Raft, Message], None]:
     """A leader never hears of another one in its own term; if it does, it stands its ground. One that is
     doubted speaks to nobody."""
     return lambda raft, message: (
-        None if raft.leadership or raft.doubt.term == raft.current_term else handle(raft, message)
+        None if raft.leadership or raft.doubt.term == raft.current_term else inner(raft, message)
     )
 
 
-def _to_leader(handle: Callable[[Leadership, Message], None]) -> Callable[[Raft, Message], None]:
+def _to_leader(inner: Callable[[Leadership, Message], None]) -> Callable[[Raft, Message], None]:
     """Answers to a leadership that has ended meanwhile mean nothing."""
-    return lambda raft, message: handle(raft.leadership, message) if raft.leadership else None
+    return lambda raft, message: inner(raft.leadership, message) if raft.leadership else None
 
 
 def _receive(raft: Raft, message: InstallSnapshot) -> None:

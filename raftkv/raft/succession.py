@@ -28,7 +28,7 @@ class Succession:
         "_elapsed",
         "_leadership",
         "_raft",
-        "_told",
+        "_told_lately",
         "somebody_was_told",
         "transferee",
     )
@@ -40,7 +40,8 @@ class Succession:
         """Who is to take over."""
         self._elapsed = 0
         """Ticks since that was begun."""
-        self._told = False
+        self._told_lately = False
+        """To campaign, since the last heartbeat."""
         self.somebody_was_told = False
         """To campaign, at any time of this leadership: such an election asks nobody to wait."""
         self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
@@ -53,7 +54,7 @@ class Succession:
         to = to or self._readiest(able)
         if to not in able:
             return False
-        self.transferee, self._elapsed, self._told = to, 0, False
+        self.transferee, self._elapsed, self._told_lately = to, 0, False
         self._raft.trace(trace.TransferStarted(self._raft.current_term, to))
         return True
 
@@ -75,8 +76,8 @@ class Succession:
     def hand_over(self) -> None:
         """Once the transferee holds the whole log it wins any election that it starts."""
         to = self.transferee
-        if to and not self._told and self._holds_all(to):
-            self._told = True
+        if to and not self._told_lately and self._holds_all(to):
+            self._told_lately = True
             self._tell(to)
 
     def retire(self) -> None:
@@ -96,7 +97,7 @@ class Succession:
             self.transferee = None
             raft.trace(trace.TransferAbandoned(raft.current_term, to))
         elif self._elapsed % raft.options.heartbeat_ticks == 0:
-            self._told = False  # the word may have been lost: say it again
+            self._told_lately = False  # the word may have been lost: say it again
 
     def _tell(self, to: NodeId) -> None:
         self.somebody_was_told = True

@@ -4,8 +4,9 @@
 
 Theory of operation. One record per sync: everything that becomes durable together is written as
 ONE record and followed by one fdatasync before the next is written. So at any crash at most the
-last record is incomplete, and a damaged record that anything valid follows was once complete:
-that is how a torn tail (cut silently, it was never acknowledged) is told from damage (refused).
+last record is incomplete, and the seal of the segment before it; any other damaged record that anything
+valid follows was once complete: that is how a torn tail (cut silently, it was never acknowledged) is
+told from damage (refused).
 """
 
 from raftkv.storage.files import Directory, File, OsDirectory, ReadOnlyDirectory

@@ -1,7 +1,7 @@
 """What storage needs of a disk, as two small protocols, and the real thing.
 
 Nothing is durable before ``sync``: neither bytes (``File.sync``) nor names (``Directory.sync``,
-PITFALLS 8). Every method may raise ``OSError``; ``DiskFull`` is for whoever calls to conclude.
+PITFALLS 8). Every method may raise ``OSError``; ``conclude`` says whether that is ``DiskFull``.
 """
 
 from __future__ import annotations
