@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import zmq
 
+from raftkv import clock
 from raftkv.actors import zmq_ports
 from raftkv.actors.busy_poll import BusyPoll
 from raftkv.actors.gatekeeper import Gatekeeper
@@ -81,6 +82,7 @@ def run_node(
         disk = Relay(volume)
         world = NodeWorld(
             clock=time.monotonic,
+            slept=clock.slept,
             random=random.Random(),
             client_port=client,
             peer_port=peer,

@@ -77,6 +77,8 @@ class NodeWorld:
     pid: int
     log_bytes: int
     """On disk at start."""
+    slept: Callable[[], float] = lambda: 0.0
+    """Seconds that ``clock`` has not counted, while the machine slept."""
     apply_clock: Callable[[], float] | None = None
     """By which it is seen how long applying takes; None: by ``clock``."""
 
@@ -106,7 +108,7 @@ class Node:
         self.stopped: Stop | None = None
         self._leaving: Stop | None = None
         """Asked to stop, and still handing over leadership."""
-        self._system = System(world.clock, world.random)
+        self._system = System(world.clock, world.random, world.slept)
         self._started = self._system.true_now()
         self._system.begin_turn()
         system = self._system

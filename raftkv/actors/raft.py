@@ -156,7 +156,7 @@ class RaftActor:
     def end_of_turn(self) -> None:
         if self.raft.options.lease_us:
             # Of this very moment: what is read now was asked before it, even if this turn was held up.
-            self.raft.now_us = int(self._context.fresh_now() * 1e6)
+            self.raft.now_us = int(self._context.lease_now() * 1e6)
         ready = self.raft.ready()
         if ready:
             self._carry_out(ready)

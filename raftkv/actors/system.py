@@ -69,6 +69,10 @@ class Context(Protocol):
         """The same clock, looked at now."""
         ...
 
+    def lease_now(self) -> float:
+        """As ``fresh_now``, by a clock that goes on while the machine sleeps."""
+        ...
+
     def true_now(self) -> float:
         """Seconds of the world's clock, whatever was done to this node's own; the same throughout one turn.
         For what concerns the operator and not the protocol."""
@@ -85,10 +89,12 @@ class Context(Protocol):
 
 
 class System:
-    """Implements ``Context`` and runs turns; ``clock`` is anything that gives seconds."""
+    """Implements ``Context`` and runs turns. ``clock`` is anything that gives seconds; ``slept`` gives those
+    that it has not counted, while the machine slept."""
 
-    def __init__(self, clock: Any, rng: random.Random) -> None:
+    def __init__(self, clock: Any, rng: random.Random, slept: Callable[[], float] = lambda: 0.0) -> None:
         self._clock = clock
+        self._slept = slept
         self._random = rng
         self._now = self._true_now = float(clock())
         self._rate = 1.0
@@ -119,6 +125,9 @@ class System:
 
     def fresh_now(self) -> float:
         return self._ours(float(self._clock()))
+
+    def lease_now(self) -> float:
+        return self.fresh_now() + self._slept()
 
     def true_now(self) -> float:
         return self._true_now

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
+from raftkv import clock
 from raftkv.client import requests
 from raftkv.client.calls import Call
 from raftkv.client.client import DEFAULT_TIMEOUT_SECONDS, Client, Lease, watch_flags
@@ -215,7 +215,7 @@ class AsyncClient(Unique):
 
     async def lease(self, ttl: float) -> AsyncLease:
         """A new lease of ``ttl`` seconds. In an ``async with`` it is kept alive, and revoked at the end."""
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         return AsyncLease(self, await self._ask(requests.grant(ttl)), ttl, asked_at)
 
     async def revoke(self, lease_id: int) -> int:
@@ -246,7 +246,7 @@ class AsyncClient(Unique):
             whole._ended = _Ended(loop, whole)
         future: asyncio.Future[Answer] = loop.create_future()
         done = partial(whole._ended.put, future, request)
-        self._pump.submit(request, time.monotonic() + self.timeout, done)
+        self._pump.submit(request, clock.now() + self.timeout, done)
         return future
 
     async def run(self, script: Script[Answer]) -> Answer:
@@ -294,7 +294,7 @@ class AsyncClient(Unique):
             case Pause():
                 await asyncio.sleep(step.seconds)
             case Now():
-                return time.monotonic()
+                return clock.now()
         return None
 
     async def _ask(self, request: Request[Answer]) -> Answer:
@@ -364,7 +364,7 @@ class AsyncLease(HeldLease):
         return self
 
     async def keep_alive(self) -> float:
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         try:
             ttl = await self._client.keep_alive(self.id)
         except LeaseNotFound:
@@ -429,9 +429,9 @@ class AsyncWatchStream(Stream):
     async def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None when none comes within ``timeout`` seconds, or the watch is closed."""
         timeout = to_wait(timeout)
-        until = None if timeout is None else time.monotonic() + timeout
+        until = None if timeout is None else clock.now() + timeout
         while not (event := self._take()) and not self._over:
-            seconds = None if until is None else until - time.monotonic()
+            seconds = None if until is None else until - clock.now()
             if seconds is not None and seconds <= 0:
                 await asyncio.sleep(0)  # what has come, comes in by the loop
                 return self._take()

@@ -8,12 +8,12 @@ travels in one frame.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from raftkv import clock
 from raftkv.client.calls import Call, Session
 from raftkv.client.transport import Transport
 from raftkv.errors import ClientError
@@ -99,14 +99,14 @@ class Bench:
         transport, result = self._transport, self._result
         try:
             self._prepare()
-            begin = time.monotonic()
+            begin = clock.now()
             for _ in range(min(result.clients, result.total)):
                 session = transport.core.new_session()
                 self._ask(session, partial(self._on_done, session))
             while self._finished < result.total:
                 transport.pump(PUMP_SECONDS)
                 self._progress(self._finished)
-            result.seconds = time.monotonic() - begin
+            result.seconds = clock.now() - begin
         finally:
             transport.close()
         return result
@@ -125,7 +125,7 @@ class Bench:
 
         session = self._transport.core.new_session()
         for number in range(count):
-            now = time.monotonic()
+            now = clock.now()
             call = Call((Op.PUT, _key(number), self._value), now + self._timeout, on_done, session)
             self._transport.core.submit(call, now)
             while number + 1 - done >= self._result.clients:
@@ -142,7 +142,7 @@ class Bench:
         if self._started == self._result.total:
             return
         self._started += 1
-        now = time.monotonic()
+        now = clock.now()
         key = _key(int(self._random.random() * self._key_space))  # a third of what randrange takes
         share = self._write_share
         if share == 1.0 or (share and self._random.random() < share):
@@ -158,7 +158,7 @@ class Bench:
         if call.error:
             self._result.errors += 1
         else:
-            self._result.latencies.append(time.monotonic() - call.started)
+            self._result.latencies.append(clock.now() - call.started)
         self._ask(session, call.done)
 
 

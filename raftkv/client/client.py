@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from raftkv import clock
 from raftkv.client import requests
 from raftkv.client.calls import Call
 from raftkv.client.leases import HeldLease
@@ -242,7 +242,7 @@ class Client(Unique):
 
     def lease(self, ttl: float) -> Lease:
         """A new lease of ``ttl`` seconds. In a ``with`` it is kept alive, and revoked at the end."""
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         return Lease(self, self._ask(requests.grant(ttl)), ttl, asked_at)
 
     def revoke(self, lease_id: int) -> int:
@@ -284,7 +284,7 @@ class Client(Unique):
             except BaseException:  # of a callback, even of 'sys.exit'; the client serves others as well
                 sys.excepthook(*sys.exc_info())
 
-        self._pump.submit(request, time.monotonic() + self.timeout, done)
+        self._pump.submit(request, clock.now() + self.timeout, done)
         return future
 
     def run(self, script: Script[Answer]) -> Answer:
@@ -330,7 +330,7 @@ class Client(Unique):
             case Pause():
                 threading.Event().wait(step.seconds)
             case Now():
-                return time.monotonic()
+                return clock.now()
         return None
 
     def _ask(self, request: Request[Answer]) -> Answer:
@@ -343,7 +343,7 @@ class Client(Unique):
             waiting.release()
 
         self._pump.check_wait()
-        self._pump.submit(request, time.monotonic() + self.timeout, on_done)
+        self._pump.submit(request, clock.now() + self.timeout, on_done)
         if not waiting.acquire(timeout=self.timeout + GRACE_SECONDS):
             raise self._pump.lost(request)
         (call,) = ended
@@ -372,7 +372,7 @@ class Lease(HeldLease):
 
     def keep_alive(self) -> float:
         """Renew it once; its time to live. Raises ``LeaseNotFound``."""
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         try:
             ttl = self._client.keep_alive(self.id)
         except LeaseNotFound:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable
 
+from raftkv import clock
 from raftkv.client import requests
 from raftkv.client.core import ClientCore
 from raftkv.client.keeping import Kept
@@ -41,7 +41,7 @@ class HeldLease:
     """What ``Lease`` and ``AsyncLease`` share. ``ttl`` in seconds."""
 
     def __init__(self, pump: Pump, lease_id: int, ttl: float, asked_at: float) -> None:
-        """``asked_at``: before it was granted, by ``time.monotonic``."""
+        """``asked_at``: before it was granted, by ``clock.now``."""
         self._pump = pump
         self._fate = _Fate()
         self._kept = Kept(lease_id, ttl, asked_at + ttl, self._fate.on_lost)
@@ -61,7 +61,7 @@ class HeldLease:
     @property
     def valid_for(self) -> float:
         """Seconds for which the lease certainly lives, by this process's clock; 0 when nobody can say so."""
-        return 0.0 if self._fate.lost else max(0.0, self._kept.valid_until - time.monotonic())
+        return 0.0 if self._fate.lost else max(0.0, self._kept.valid_until - clock.now())
 
     @property
     def lost(self) -> bool:
@@ -99,7 +99,7 @@ class HeldLease:
         """Revoke it without waiting for anything: for whoever is interrupted."""
         with contextlib.suppress(ClientError):
             self._stop()
-            self._pump.part(requests.revoke(self.id), time.monotonic() + self.ttl)
+            self._pump.part(requests.revoke(self.id), clock.now() + self.ttl)
 
     def _end(self) -> None:
         """By our own word: nobody need be told."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 
+from raftkv import clock
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.client.writer import Writer
@@ -53,7 +53,7 @@ class Pipeline:
         while key in self._open or len(self._open) >= self._in_flight:
             self._transport.pump(PUMP_SECONDS)
         self._open[key] = number
-        now = time.monotonic()
+        now = clock.now()
         done = partial(self._on_done, number, key)
         self._transport.core.submit(self._writer.call((Op.PUT, key, value), now + self._timeout, done), now)
 

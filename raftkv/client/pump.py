@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from raftkv import clock
 from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.client.requests import Request
@@ -150,8 +150,8 @@ class Pump(Unique):
                 self._act()
                 transport.pump(IDLE_SECONDS)
             self._act()
-            until = time.monotonic() + PARTING_SECONDS
-            while self._partings and (seconds := until - time.monotonic()) > 0:
+            until = clock.now() + PARTING_SECONDS
+            while self._partings and (seconds := until - clock.now()) > 0:
                 transport.pump(seconds)
         except BaseException as failure:  # a bug, or a callback's own; but whoever waits must not for ever
             self._failure = failure
@@ -176,7 +176,7 @@ class Pump(Unique):
                     action.error = ClientError(f"{self._end_text()}: nothing happened")
                     action.done(action)
                 else:
-                    action(core, time.monotonic())
+                    action(core, clock.now())
         core.watches.end_all(Unavailable(self._end_text()))  # those that began just now
 
     def _end_text(self) -> str:
@@ -186,7 +186,7 @@ class Pump(Unique):
         core = self._transport.core
         self._woken = False  # before the first is taken: whoever comes after the last wakes us again
         while self._posted:
-            action, now = self._posted.popleft(), time.monotonic()
+            action, now = self._posted.popleft(), clock.now()
             if isinstance(action, Call):
                 core.submit(action, now)
             else:

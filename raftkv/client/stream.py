@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
+from raftkv import clock
 from raftkv.client.core import ClientCore
 from raftkv.client.pump import Pump
 from raftkv.client.requests import to_wait
@@ -161,12 +161,12 @@ class WatchStream(Stream):
                 self._arrivals.wake()
 
     def _get(self, timeout: float | None) -> Event | None:
-        until = None if timeout is None else time.monotonic() + timeout
+        until = None if timeout is None else clock.now() + timeout
         while True:
             event = self._take()
             if event or self._over:
                 return event
-            seconds = None if until is None else max(0.0, until - time.monotonic())
+            seconds = None if until is None else max(0.0, until - clock.now())
             if seconds != 0:
                 self._pump.check_wait()
             if not self._arrivals.wait(seconds):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import random
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 import zmq
 
-from raftkv import sockets
+from raftkv import clock, sockets
 from raftkv.client import refusals
 from raftkv.client.core import ClientCore
 from raftkv.client.waker import Waker
@@ -51,7 +50,7 @@ class Transport:
         """Send what is due, wait up to ``wait`` seconds for something to happen, handle it."""
         core = self.core
         self.flush()
-        now = time.monotonic()
+        now = clock.now()
         timeout = max(0.0, min(wait, core.next_timer(now) - now))
         for source, _ in self._poller.poll(int(timeout * 1000 + 0.999)):
             if source == self._waker.fd:
@@ -61,7 +60,7 @@ class Transport:
             elif source in self._monitors:
                 self._on_refusal(source)
         self.flush()  # what was asked in answer to what came goes out before the housekeeping
-        now = time.monotonic()
+        now = clock.now()
         core.on_time(now)
         self.flush()
         if now - self._looked_at >= LOOK_SECONDS:
@@ -76,7 +75,7 @@ class Transport:
 
     def _drain(self, socket: zmq.Socket[bytes]) -> None:
         endpoint = self._endpoints[socket]
-        now = time.monotonic()
+        now = clock.now()
         self._asked.pop(endpoint, None)
         self._renew_seconds[endpoint] = RENEW_SECONDS_MAX
         with suppress(zmq.Again):
@@ -91,7 +90,7 @@ class Transport:
             try:
                 socket = self._sockets.get(endpoint) or self._connected(endpoint)
                 # Before it is sent: one that ZeroMQ has given up at once takes nothing, and needs another.
-                self._asked.setdefault(endpoint, time.monotonic())
+                self._asked.setdefault(endpoint, clock.now())
                 socket.send(frame, zmq.NOBLOCK)
             except zmq.ZMQError as error:
                 if error.errno not in AS_IF_LOST:
@@ -134,7 +133,7 @@ class Transport:
         why = refusals.refusal(monitor, self._key)
         self._forget(endpoint)
         if why:
-            self.core.on_refused(endpoint, why, time.monotonic())
+            self.core.on_refused(endpoint, why, clock.now())
 
     def _renew_the_silent(self, now: float) -> None:
         """ZeroMQ connects again by itself, but not after it has met something that is no node, or a node that

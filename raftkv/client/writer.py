@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from raftkv import clock
 from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.errors import SessionExpired
@@ -34,7 +34,7 @@ class Writer:
         if isinstance(call.error, SessionExpired):
             if self._session is call.session:
                 self._session = self._core.renew()
-            now = time.monotonic()
+            now = clock.now()
             if now < call.deadline:
                 self._core.submit(self.call(call.fields, call.deadline, done, call.target), now)
                 return

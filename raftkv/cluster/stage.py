@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from raftkv import clock
 from raftkv.client.calls import Call
 from raftkv.client.transport import Transport
 from raftkv.keys import Key
@@ -37,7 +37,7 @@ class SocketStage:
         self._timer_count = 0
 
     def now(self) -> float:
-        return time.monotonic()
+        return clock.now()
 
     def later(self, delay: float, action: Callable[[], None]) -> None:
         self._timer_count += 1

@@ -24,6 +24,9 @@ class Recorded:
     def fresh_now(self) -> float:
         return self.now()
 
+    def lease_now(self) -> float:
+        return self.now()
+
     def true_now(self) -> float:
         return self.now()
 

@@ -39,6 +39,9 @@ class Context:
     def fresh_now(self) -> float:
         return self.time
 
+    def lease_now(self) -> float:
+        return self.time
+
     def send(self, to: str, message: Any) -> None:
         assert to == "gateway"
         assert isinstance(message, ReadServed)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from random import Random
 
 import pytest
 
+from raftkv import clock
 from raftkv.client.calls import Call
 from raftkv.client.core import ClientCore
 from raftkv.client.writer import Writer
@@ -29,7 +29,7 @@ def end(call: Call, error: SessionExpired | Unavailable) -> None:
 
 def test_what_a_forgotten_writer_asked_is_asked_by_its_successor(core: ClientCore) -> None:
     writer, ended = Writer(core), list[Call]()
-    now = time.monotonic()
+    now = clock.now()
     first, second = (writer.call(FIELDS, now + DEADLINE_SECONDS, ended.append) for _ in range(2))
     for call in (first, second):
         end(call, SessionExpired("forgotten"))
@@ -45,7 +45,7 @@ def test_what_a_forgotten_writer_asked_is_asked_by_its_successor(core: ClientCor
 
 def test_what_is_too_late_by_then_is_told_as_it_is(core: ClientCore) -> None:
     writer, ended = Writer(core), list[Call]()
-    call = writer.call(FIELDS, time.monotonic(), ended.append)
+    call = writer.call(FIELDS, clock.now(), ended.append)
     end(call, SessionExpired("forgotten"))
     assert ended == [call]
     assert core.calls() == []

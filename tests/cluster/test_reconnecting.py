@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
-from raftkv import keys
+from raftkv import clock, keys
 from raftkv.actors import zmq_ports
 from raftkv.actors.gatekeeper import Gatekeeper
 from raftkv.client import transport as transports
@@ -150,8 +150,8 @@ def test_a_client_that_is_answered_keeps_its_connection(
         answered: list[Call] = []
 
         def ask() -> None:
-            call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, done)
-            transport.core.submit(call, time.monotonic())
+            call = Call((Kind.GET, b"k", 0, False), clock.now() + 600, done)
+            transport.core.submit(call, clock.now())
 
         def done(call: Call) -> None:
             answered.append(call)
@@ -189,8 +189,8 @@ def test_a_connection_that_was_given_up_before_it_took_anything_is_made_anew(
     monkeypatch.setattr(Transport, "_connected", lambda *_: GivenUp())
     monkeypatch.setattr(Transport, "_forget", lambda _, endpoint: renewed.append(endpoint))
     with closing(Transport([endpoint], 1)) as transport:
-        call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, lambda _: None)
-        transport.core.submit(call, time.monotonic())
+        call = Call((Kind.GET, b"k", 0, False), clock.now() + 600, lambda _: None)
+        transport.core.submit(call, clock.now())
         transport.pump(0.0)
         transport.pump(0.0)
     assert endpoint in renewed
@@ -202,8 +202,8 @@ def test_a_client_finds_the_node_that_is_there_after_something_else(
 ) -> None:
     monkeypatch.setattr(transports, "RENEW_SECONDS", 0.5)
     transport = Transport([endpoint], 1, KEY)
-    call = Call((Kind.GET, b"k", 0, False), time.monotonic() + 600, lambda _: None)
-    transport.core.submit(call, time.monotonic())
+    call = Call((Kind.GET, b"k", 0, False), clock.now() + 600, lambda _: None)
+    transport.core.submit(call, clock.now())
 
     def pumped(reached: Callable[[], bool]) -> bool:
         transport.pump(0.01)

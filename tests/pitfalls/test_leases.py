@@ -76,6 +76,24 @@ def test_pitfall_34_a_leader_that_was_paused_serves_nothing_by_its_lease() -> No
     assert not (call.response and call.response.detail and KeyValue(*call.response.detail).value == b"old")
 
 
+def test_pitfall_34_a_leader_whose_machine_slept_has_no_lease() -> None:
+    """Its monotonic clock stands still meanwhile, as Linux has it, and others may have elected a leader."""
+    world = leased()
+    leader = world.await_leader()
+    world.run(1.0)
+    leadership = world.node(leader).raft.raft.leadership
+    assert leadership
+    links = [(other, leader) for other in world.names if other != leader]
+    for slept, holds in ((0.0, True), (1.0, False)):
+        world.network.cut(links)
+        world.node(leader)._system._slept = lambda slept=slept: slept
+        world.run(0.1)
+        assert leadership.lease_holds() is holds
+        world.network.lift(links)
+        world.run(0.5)
+        assert leadership.lease_holds(), "it was heard since"
+
+
 def test_pitfall_34_a_leader_that_is_cut_off_loses_its_lease_before_another_can_lead() -> None:
     world = leased()
     leader = world.await_leader()

@@ -117,7 +117,7 @@ class Torture:
         nemesis = Nemesis(chaos, controls, target.launcher, options.faults, nemesis_rng, churn)
         load = Load(clients, options.users, LoadHabits(options.keys), load_rng)
         tenants = Tenants(clients, options.data)
-        begun = time.monotonic()
+        begun = load.now()
         self._striking.set()
         striker = threading.Thread(target=self._strike, args=(nemesis, controls), name="nemesis", daemon=True)
         try:
@@ -132,7 +132,7 @@ class Torture:
             self._striking.clear()
             hosted.check()
             self._finish(load, nemesis, striker, controls, tenants)
-            seconds = time.monotonic() - begun
+            seconds = load.now() - begun
             save(load, True)
         except KeyboardInterrupt:
             save(load, False)
