@@ -1,5 +1,9 @@
 """raftkv: a durable, linearizable key-value store on its own Raft.
 
+``raftkv.Client(["tcp://127.0.0.1:7400"])`` talks to a cluster, ``AsyncClient`` does from an event loop;
+``raftkv.txn`` has what transactions are made of, ``raftkv.recipes`` locks, elections and queues,
+``raftkv.testing`` clusters for tests, and ``raftkv.errors`` whatever is raised. ``docs/guide`` has all of it.
+
 The packages, from the top; each imports only what stands below it (pyproject.toml holds
 the contracts, ``docs/architecture.md`` the reasons)::
 
@@ -39,4 +43,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    hidden = {"Any", "TYPE_CHECKING", "import_module"}
+    return sorted({*globals(), *__all__} - hidden)

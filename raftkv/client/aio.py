@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
@@ -111,7 +111,7 @@ class AsyncClient(Unique):
     async def put(self, key: Bytes, value: Bytes, *, lease: int = 0) -> PutResult:
         return await self._ask(requests.put(key, value, lease))
 
-    async def put_many(self, pairs: Sequence[tuple[Bytes, Bytes]]) -> PutResult:
+    async def put_many(self, pairs: Iterable[tuple[Bytes, Bytes]]) -> PutResult:
         return await self._ask(requests.put_many(pairs))
 
     async def delete(self, key: Bytes) -> DeleteResult:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -95,7 +95,7 @@ class Client(Unique):
         ``Unavailable``, ``OutcomeUnknown``."""
         return self._ask(requests.put(key, value, lease))
 
-    def put_many(self, pairs: Sequence[tuple[Bytes, Bytes]]) -> PutResult:
+    def put_many(self, pairs: Iterable[tuple[Bytes, Bytes]]) -> PutResult:
         """Set up to 1,024 different keys at once, in one revision, all or none."""
         return self._ask(requests.put_many(pairs))
 

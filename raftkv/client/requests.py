@@ -61,13 +61,18 @@ def put(key: Bytes, value: Bytes, lease: int = 0) -> Request[PutResult]:
     return Request((Op.PUT, *arguments), lambda response: PutResult(response.revision), True)
 
 
-def put_many(pairs: Sequence[tuple[Bytes, Bytes]]) -> Request[PutResult]:
+def put_many(pairs: Iterable[tuple[Bytes, Bytes]]) -> Request[PutResult]:
     if isinstance(pairs, Mapping):
         raise InvalidRequest("put_many takes pairs of key and value; of a mapping give its items()")
     try:
         encoded = tuple((to_key(key), to_value(value)) for key, value in pairs)
     except (TypeError, ValueError):
         raise InvalidRequest("put_many takes pairs of key and value") from None
+    named: set[bytes] = set()
+    for key, _ in encoded:
+        if key in named:
+            raise InvalidRequest(f"put_many takes each key once, and {shown(key)} is there twice")
+        named.add(key)
     return Request((Op.MULTI_PUT, encoded), lambda response: PutResult(response.revision), True)
 
 
@@ -226,9 +231,14 @@ def transaction(
     try:
         first, second = tuple(success), tuple(failure)
         branches = [tuple(step.fields for step in branch) for branch in (first, second)]
-        return (tuple(compares), *branches), first, second
+        parts = tuple(compares)
+        if parts and not isinstance(parts[0], tuple):  # one compare, which is a tuple itself
+            raise TypeError
+        return (parts, *branches), first, second
     except (TypeError, AttributeError):
-        raise InvalidRequest("a transaction takes compares and operations as raftkv.txn makes them") from None
+        raise InvalidRequest(
+            "a transaction takes a list of compares and two of operations, as raftkv.txn makes them"
+        ) from None
 
 
 def decode_txn(detail: Any, revision: int, success: Sequence[Step], failure: Sequence[Step]) -> TxnResult:
@@ -300,8 +310,15 @@ def to_bytes(value: Bytes, what: str = "a key") -> bytes:
         except UnicodeEncodeError as error:
             raise InvalidRequest(f"no text: {value[error.start]!r} has no place in UTF-8") from None
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise InvalidRequest(f"{what} is bytes or text, not {shown(value)}")
+        raise InvalidRequest(f"{what} is bytes or text, not {_kind(value)}")
     return bytes(value)  # no serialiser knows what else it may be
+
+
+def _kind(value: Any) -> str:
+    """In Python's words."""
+    if isinstance(value, bool | int | float):
+        return shown(value)
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def to_watched(key: Bytes, end: Bytes | None) -> tuple[bytes, bytes]:

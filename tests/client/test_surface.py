@@ -86,6 +86,18 @@ def test_each_says_what_it_is(raftkv_client: Client) -> None:
     assert repr(LocalCluster(5)) == "<LocalCluster of 5 nodes: stopped>"
 
 
+def test_what_python_has_and_a_store_has_not_is_told_in_pythons_words(raftkv_client: Client) -> None:
+    for value, said in ((None, "None"), ({}, "a dict"), (["x"], "a list"), (True, "true"), (5, "5")):
+        with pytest.raises(InvalidRequest, match=f"^a value is bytes or text, not {said}$"):
+            raftkv_client.put("k", value)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="takes each key once, and 'a' is there twice"):
+        raftkv_client.put_many({"a": "1"}.items() | {(b"a", "2")})
+    alone: list[tuple[Any, Any]] = [(txn.exists("k"), []), ([], txn.put("k", "1"))]
+    for compares, success in alone:
+        with pytest.raises(InvalidRequest, match="a list of compares and two of operations"):
+            raftkv_client.txn(compares, success)
+
+
 def test_a_lease_ends_for_its_holder_though_the_machine_slept(
     raftkv_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,9 +84,10 @@ def test_pitfall_34_a_leader_whose_machine_slept_has_no_lease() -> None:
     leadership = world.node(leader).raft.raft.leadership
     assert leadership
     links = [(other, leader) for other in world.names if other != leader]
-    for slept, holds in ((0.0, True), (1.0, False)):
+    slept = [0.0]
+    world.node(leader)._system._slept = lambda: slept[0]
+    for slept[0], holds in ((0.0, True), (1.0, False)):
         world.network.cut(links)
-        world.node(leader)._system._slept = lambda slept=slept: slept
         world.run(0.1)
         assert leadership.lease_holds() is holds
         world.network.lift(links)
