@@ -54,6 +54,7 @@ def examine(target: Target, timeout: float, folder: Path | None) -> Iterator[Fin
         alive = [view for view in views.values() if view]
         yield from _reachable(views, target.controls, seconds)
         if not alive:
+            yield Finding(Verdict.BAD, f"no node answers of those found through {target.source}")
             return
         yield from _ports(alive)
         yield from _members(alive, target)
@@ -156,7 +157,7 @@ def _one_leader(alive: list[NodeSnapshot]) -> Iterator[Finding]:
         text = f"{', '.join(leaders)} claims to lead term {term}, but {agree}"
         yield Finding(Verdict.BAD, text)
     elif (told := no_leader(alive)) != NO_LEADER:
-        yield Finding(Verdict.WARNING, told)
+        yield Finding(Verdict.WARNING if term else Verdict.BAD, told)
     else:
         yield Finding(Verdict.BAD, f"nobody leads in term {term}: writes and fresh reads wait")
 

@@ -170,6 +170,10 @@ def no_leader(views: Iterable[NodeSnapshot | None]) -> str:
     newest = max((view.term for view in alive), default=0)
     names = {view.name for view in alive}  # whose own word counts
     followers = [view for view in alive if view.term == newest and view.leader and view.leader not in names]
+    missing = sorted({member.name for view in alive for member in view.members} - names)
+    if not newest and missing:
+        named = ", ".join(missing)
+        return f"{NO_LEADER} yet: a new cluster begins once all of its nodes are there; missing {named}"
     if not followers:
         return NO_LEADER
     told_by = ", ".join(sorted(view.name for view in followers))

@@ -27,7 +27,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from raftkv.errors import RaftkvError
-from raftkv.tui.commands import COMMANDS, MENU
+from raftkv.tui.commands import COMMANDS, MENU, of_digit
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
@@ -304,8 +304,9 @@ class Dashboard(TimeOperations):
         self.draw()
 
     def action_select(self, number: int) -> None:
-        if number <= len(self.shown.names):
-            self._select(self.shown.names[number - 1])
+        name = of_digit(self.shown.names, number)
+        if name:
+            self._select(name)
             self.draw()
 
     def action_move(self, columns: int, rows: int) -> None:

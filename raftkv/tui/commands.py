@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LIFETIMES: tuple[float | None, ...] = (30.0, 120.0, None, 10.0)
@@ -64,3 +65,11 @@ COMMANDS = (
     Command("question_mark", "?", "help", "help", "This help", "view", 0),
     Command("q", "q", "quit", "quit", "Quit (also ctrl+q)", "view", 0),
 )
+
+
+def of_digit(names: Sequence[str], digit: int) -> str | None:
+    """The node that ends with that number, as those of 'raftkv up' do; of other names the one in that row."""
+    ends = {name[len(name.rstrip("0123456789")) :]: name for name in reversed(names)}
+    if any(ends):
+        return ends.get(str(digit))
+    return names[digit - 1] if digit <= len(names) else None

@@ -21,7 +21,8 @@ from raftkv.cluster.doctor import Verdict, _folders, _one_leader, _why_silent
 from raftkv.cluster.members import LocalNodes
 from raftkv.cluster.ourselves import own_command
 from raftkv.errors import OutcomeUnknown, Unavailable
-from raftkv.observe import no_leader
+from raftkv.observe import MemberSnapshot, no_leader
+from raftkv.types import NodeId
 from tests.cli.asserting import Done, await_leader, invoke, ok, refused, status
 from tests.cluster.test_scenarios import view
 from tests.support.processes import (
@@ -214,6 +215,16 @@ def test_a_leader_that_only_we_cannot_reach_is_not_said_to_be_none() -> None:
     assert no_leader([followers[0], lost[0]]) == "no leader"
     ((verdict, what),) = [(each.verdict, each.what) for each in _one_leader(lost)]
     assert (verdict, what) == (Verdict.BAD, "nobody leads in term 8: writes and fresh reads wait")
+
+
+def test_a_new_cluster_that_waits_for_its_nodes_is_said_to() -> None:
+    """A majority of them is not enough, which those who know Raft expect."""
+    members = tuple(MemberSnapshot(NodeId(name), "voter", "x", ()) for name in ("n1", "n2", "n3"))
+    states = [view(name, role="follower", leader=None, term=0) for name in ("n1", "n2")]
+    early = [replace(state, members=members) for state in states]
+    text = "no leader yet: a new cluster begins once all of its nodes are there; missing n3"
+    assert no_leader(early) == text
+    assert [(each.verdict, each.what) for each in _one_leader(early)] == [(Verdict.BAD, text)]
 
 
 def test_a_node_out_of_reach_is_not_said_to_be_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
 
 from raftkv.observe import DiskFault, Earlier, Event, LinkFault
-from raftkv.tui.commands import COMMANDS, LIFETIMES
+from raftkv.tui.commands import COMMANDS, LIFETIMES, of_digit
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.partition import PartitionDialog
@@ -127,6 +127,16 @@ async def test_a_click_on_a_row_selects_the_node() -> None:
         await running.until_shown("▸n3")
         await running.press("9")  # there is none
         assert "▸n3" in running.screen()
+
+
+def test_a_digit_means_the_node_of_that_number_wherever_it_stands() -> None:
+    """After a node was replaced rows and names differ, and the next key would kill another one."""
+    assert of_digit(("n2", "n3", "n4"), 2) == "n2"
+    assert of_digit(("n2", "n3", "n4"), 4) == "n4"
+    assert of_digit(("n2", "n3", "n4"), 1) is None
+    assert of_digit(("a1", "b1", "c12"), 1) == "a1"
+    assert of_digit(("red", "green"), 2) == "green"
+    assert of_digit(("red", "green"), 3) is None
 
 
 async def test_a_click_in_the_footer_is_the_key() -> None:
