@@ -51,6 +51,7 @@ END_SECONDS = 6.0
 POLL_SECONDS = 0.02
 _OUTAGES = ("kill", "stop", "pause")
 """What may be asked for with a lifetime."""
+_DONE = {"kill": "killed", "stop": "stopped", "pause": "paused", "resume": "resumed", "restart": "started"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +303,12 @@ class Launcher:
             case _:
                 raise RaftkvError(f"unknown verb {shown(request.verb)}")
         self._outages.pop(process.name, None)
+        lasting = ""
         if request.verb in _OUTAGES and seconds is not None:
             self._outages[process.name] = _Outage(request.verb, time.monotonic() + seconds)
+            lasting = f" for {seconds:g} s"
+        if self._echo and request.verb in _DONE:  # a dashboard shows it by itself
+            self._report(f"node {process.name} was {_DONE[request.verb]}{lasting}, as asked")
         return None
 
     def _bring_back(self) -> None:
@@ -312,6 +317,8 @@ class Launcher:
         for name in [name for name, outage in self._outages.items() if outage.until <= now]:
             outage = self._outages.pop(name)
             process = self._processes[name]
+            if self._echo:
+                self._report(f"node {name} comes back: its time is up")
             if outage.verb == "pause":
                 process.signal(signal.SIGCONT)  # not heard by one that has ended meanwhile
                 continue

@@ -311,6 +311,7 @@ def test_a_dead_node_keeps_nothing_from_being_healed(cluster: LocalCluster) -> N
     try:
         cut = ok(cluster, "chaos", "isolate", "n3")
         assert cut == b"", "whoever has ended sends nothing"
+        assert "node n3 was killed, as asked\n" in cluster.log()
         assert invoke(cluster, "chaos", "heal").stderr == b"healed\n"
     finally:
         ok(cluster, "chaos", "restart", "n3")
