@@ -146,11 +146,11 @@ class Operations(App[None]):
         markup: bool = True,
     ) -> None:
         """In the footer, where the latest is seen: a box would cover what it speaks of. Over a dialog, which
-        has no footer of its own, it is one."""
-        if len(self.screen_stack) > 1:
+        has no footer of its own, it is one, and where the footer is too narrow for it."""
+        text = Content.from_markup(message).plain if markup else message
+        if len(self.screen_stack) > 1 or len(text) >= self.size.width:
             super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
             return
-        text = Content.from_markup(message).plain if markup else message
         self.notice = Notice(text, _STYLES[severity], time.monotonic() + (timeout or NOTICE_SECONDS))
         self.draw()
 

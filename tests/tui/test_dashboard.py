@@ -129,6 +129,18 @@ async def test_a_click_on_a_row_selects_the_node() -> None:
         assert "▸n3" in running.screen()
 
 
+async def test_what_is_said_can_be_read_to_its_end_on_the_smallest_screen() -> None:
+    async with session(healthy()) as running:
+        longer = "this is longer than what the line has room for beside the bar and the clock"
+        running.app.notify(longer, timeout=60)
+        await running.until_shown(longer)
+        running.app.notice = None
+        longest = f"{longer}, and longer than the line as a whole: the rest would be lost"
+        running.app.notify(longest, timeout=60)
+        assert running.app.notice is None
+        await running.until_shown("rest would be lost")
+
+
 def test_a_digit_means_the_node_of_that_number_wherever_it_stands() -> None:
     """After a node was replaced rows and names differ, and the next key would kill another one."""
     assert of_digit(("n2", "n3", "n4"), 2) == "n2"

@@ -21,6 +21,8 @@ def footer(frame: Frame, width: int) -> Line:
     room = width - bar - len(clock.text)
     if frame.said:
         text, style = frame.said
+        if len(text) >= room:  # for a moment, and to its end
+            return (Span(left(f" {text}", width), style),)
         rest: Line = (Span(left(f" {text}", room), style),)
     else:
         rest = faults_line(frame.state, frame.now, room, frame.load_on, lasting if frame.breakable else "")
