@@ -47,7 +47,8 @@ RUNNING, PAUSED, EXITED = "running", "paused", "exited"  # of ProcessSnapshot.st
 
 @dataclass(frozen=True, slots=True)
 class CommandDone:
-    """An action succeeded; ``command`` is the command line that does the same."""
+    """An action succeeded; ``command`` is the command line that does the same, or says in parentheses what
+    was done."""
 
     time: float
     command: str
@@ -156,6 +157,8 @@ def reduce_all(state: State, items: Iterable[Item]) -> State:
 
 def reduce(state: State, item: Item) -> State:
     match item:
+        case CommandDone() if item.command.startswith("("):  # no command does the same
+            return _with_line(state, LogLine(item.time, "", "✓", "good", clean(item.command)))
         case CommandDone():
             return _with_line(state, LogLine(item.time, "", "$", "command", clean(item.command)))
         case CommandFailed():

@@ -30,6 +30,8 @@ def why(line: LogLine) -> Reason | None:
 
 def _of_command(line: LogLine) -> Reason | None:
     match line.mark:
+        case "$" if line.text.startswith("raftkv replay "):
+            return Reason("What was seen until then lies in that file; the command shows it again.", "")
         case "$":
             return Reason("You did this; the line is the command that does the same.", "")
         case "☠":

@@ -212,6 +212,7 @@ def test_lines_without_an_event() -> None:
         initial(NAMES),
         [
             CommandDone(1.0, "raftkv chaos kill n1"),
+            CommandDone(1.0, "(load started)"),
             CommandFailed(1.0, "no"),
             Stroke(1.0, "kill n1", bad=True),
             process("n1", "running"),
@@ -222,12 +223,16 @@ def test_lines_without_an_event() -> None:
         ],
     )
     told = {line.mark: why(line) for line in state.lines}
-    assert told.keys() == {"$", "!", "✕", "☠", "⏸", "…"}
+    assert told.keys() == {"$", "✓", "!", "✕", "☠", "⏸", "…"}
     for mark, reason in told.items():
         assert (reason is not None) == (mark in "$☠…")
     died = told["☠"]
     assert died
     assert "n1" in died.text
+    (exported,) = reduce(initial(NAMES), CommandDone(1.0, "raftkv replay seen.rec")).lines
+    shows = why(exported)
+    assert shows
+    assert "lies in that file" in shows.text
 
 
 # -- other versions
