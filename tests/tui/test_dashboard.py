@@ -194,6 +194,7 @@ async def test_a_put_needs_a_key() -> None:
     async with session(healthy()) as running:
         await running.press("n", "enter", "tab", "v", "enter")
         assert running.actions.calls == []
+        await running.until_shown("the key is empty")
         assert running.app.screen.query_one("#key", Input).has_focus
 
 

@@ -184,6 +184,7 @@ def test_faults_that_have_no_room_are_counted() -> None:
 
 def test_the_verdict_in_one_line() -> None:
     state = state_of(*healthy())
+    assert "nothing has been checked yet" in plain(verdict_line(initial(NAMES)))
     assert plain(verdict_line(state)) == f" ✓ everything holds  {sum(state.checks.counts):,} checks"
     report = LoadReport(1.0, True, 9, 0, 0, 9, 2, None, 0)
     assert "2 rounds of the load linearizable" in plain(verdict_line(dataclasses.replace(state, load=report)))
@@ -221,7 +222,8 @@ def test_digests() -> None:
 
 def test_the_load() -> None:
     state = initial(NAMES)
-    assert "load is off" in plain(load_lines(state, 80)[0])
+    assert "load is off" in plain(load_lines(state, 80, True)[0])
+    assert plain(load_lines(state, 80, False)[0]) == " There was no built-in load."
     report = LoadReport(1.0, True, 5, 1, 2, 0, 0, None, 0)
     for changes, words in (
         ({}, "the first round is not over yet"),
@@ -229,11 +231,11 @@ def test_the_load() -> None:
         ({"problem": "key a: lost"}, "NOT linearizable: key a: lost"),
     ):
         made = dataclasses.replace(report, **changes)
-        lines = [plain(line) for line in load_lines(dataclasses.replace(state, load=made), 80)]
+        lines = [plain(line) for line in load_lines(dataclasses.replace(state, load=made), 80, True)]
         assert "● running 5 answered, 1 refused, 2 of unknown outcome" in lines[0]
         assert words in lines[1]
     undecided = dataclasses.replace(state, load=dataclasses.replace(report, undecided=3, running=False))
-    lines = [plain(line) for line in load_lines(undecided, 80)]
+    lines = [plain(line) for line in load_lines(undecided, 80, True)]
     assert lines[0].startswith(" ○ stopped")
     assert lines[2] == " 3 rounds were too long to judge"
 

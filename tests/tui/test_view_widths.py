@@ -130,7 +130,7 @@ def test_no_line_is_wider_than_its_room(
         "faults": fault_list(state, now, width, 9),
         "invariants": invariants(state.checks, width),
         "digests": digests(state, now),
-        "load": load_lines(state, width),
+        "load": load_lines(state, width, True),
         "verdict": (verdict_line(state),),
         "ring": ring(state, now, width, height),
         "reasons": reason_lines(state, width, height),

@@ -37,7 +37,10 @@ class PutDialog(Dialog[tuple[str, str] | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         key, value = self.query_one("#key", Input), self.query_one("#value", Input)
-        if event.input is key or not key.value:
-            (value if key.value else key).focus()
+        if not key.value:
+            self.app.notify("the key is empty; it has at least one byte", severity="warning")
+            key.focus()
+        elif event.input is key:
+            value.focus()
         else:
             self.dismiss((key.value, value.value))

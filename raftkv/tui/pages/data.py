@@ -78,7 +78,6 @@ class DataPage(Page):
         yield self._load
 
     def on_mount(self) -> None:
-        self._rows.border_subtitle = HINT
         self._load.border_title = heading("built-in load")
 
     @property
@@ -93,13 +92,14 @@ class DataPage(Page):
         most = f", the first {len(self._found):,} of them" if self._total > len(self._found) > 0 else ""
         self.retitle(self._heading, f"{shown}: {self._total:,}{most}")
         self._heading.show((heading_line(width),))
+        self._rows.border_subtitle = HINT if frame.breakable else ""
         excuse = self._excuse(frame)
         if excuse:
             self._shown = ()
             self._rows.excuse((excuse,))
         else:
             self._show(self._found, width)
-        self._load.show(load_lines(frame.state, width))
+        self._load.show(load_lines(frame.state, width, frame.breakable))
         if frame.times.mode in NOW:
             self._scan(frame.now)
 

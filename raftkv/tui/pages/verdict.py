@@ -37,4 +37,4 @@ class VerdictPage(Page):
         self._invariants.show(found)
         self._digests.resize(len(state.names))
         self._digests.show(digests(state, frame.now))
-        self._load.show(load_lines(state, width))
+        self._load.show(load_lines(state, width, frame.breakable))

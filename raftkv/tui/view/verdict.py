@@ -17,6 +17,8 @@ def verdict_line(state: State) -> Line:
     if state.checks.findings or problem:
         return (Span(f" {BAD} VIOLATED: this cluster has broken its promise", "bad"),)
     checked = sum(state.checks.counts)
+    if not checked:
+        return (Span(f" {OPEN} nothing has been checked yet: no node has been heard", "dim"),)
     rounds = state.load.rounds if state.load else 0
     history = f", {rounds:,} round{'s'[: rounds != 1]} of the load linearizable" if rounds else ""
     return Span(f" {GOOD} everything holds ", "good"), Span(f" {checked:,} checks{history}", "dim")
@@ -85,9 +87,12 @@ def digests(state: State, now: float) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def load_lines(state: State, width: int) -> tuple[Line, ...]:
+def load_lines(state: State, width: int, can_begin: bool) -> tuple[Line, ...]:
+    """``can_begin``: unless a recording is shown."""
     load = state.load
     if load is None or not (load.running or load.ok + load.failed + load.unknown):
+        if not can_begin:
+            return ((Span(" There was no built-in load.", "dim"),),)
         return (
             (Span(" The built-in load is off. "), Span("L", "accent"), Span(" starts it: 8 clients read,")),
             (Span(" write and compare-and-set; every few seconds what they saw is judged."),),
