@@ -1,8 +1,9 @@
 """raftkv: a durable, linearizable key-value store on its own Raft.
 
-``raftkv.Client(["tcp://127.0.0.1:7400"])`` talks to a cluster, ``AsyncClient`` does from an event loop;
-``raftkv.txn`` has what transactions are made of, ``raftkv.recipes`` locks, elections and queues,
-``raftkv.testing`` clusters for tests, and ``raftkv.errors`` whatever is raised. ``docs/guide`` has all of it.
+``raftkv.Client(raftkv.endpoints())`` talks to the cluster that ``raftkv get`` would, ``AsyncClient`` does so
+from an event loop; ``raftkv.txn`` has what transactions are made of, ``raftkv.recipes`` locks, elections and
+queues, ``raftkv.testing`` clusters for tests, ``raftkv.errors`` whatever is raised. ``docs/guide`` has all
+of it.
 
 The packages, from the top; each imports only what stands below it (pyproject.toml holds
 the contracts, ``docs/architecture.md`` the reasons)::
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
     from raftkv import txn as txn
     from raftkv.client import AsyncClient as AsyncClient
     from raftkv.client import Client as Client
+    from raftkv.cluster.discovery import endpoints as endpoints
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "errors", "recipes", "txn"]
+__all__ = ["AsyncClient", "Client", "endpoints", "errors", "recipes", "txn"]
 
 
 def __getattr__(name: str) -> Any:
     """Those of ``__all__`` are imported when they are asked for: a node needs none of them."""
     if name in ("Client", "AsyncClient"):
         return getattr(import_module("raftkv.client"), name)
+    if name == "endpoints":
+        return import_module("raftkv.cluster.discovery").endpoints
     if name in __all__:
         return import_module(f"raftkv.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -50,11 +50,11 @@ def test_the_tour_of_the_readme_prints_what_it_shows(cluster: LocalCluster) -> N
 
 @pytest.mark.cluster
 @pytest.mark.xdist_group("docs")
-def test_the_python_of_the_readme_runs(cluster: LocalCluster) -> None:
+def test_the_python_of_the_readme_runs(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     example, testing = blocks(ROOT / "README.md", "python")
-    endpoint = f"tcp://127.0.0.1:{cluster.base_port}"
-    exec(example.replace("tcp://127.0.0.1:7400", endpoint), {})
-    with Client([endpoint]) as client:
+    monkeypatch.chdir(cluster.folder)
+    exec(example, {})
+    with Client([f"tcp://127.0.0.1:{cluster.base_port}"]) as client:
         assert (client["greeting"], client["inside"]) == (b"goodbye", b"me")
     exec(testing, {})
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Timeout, find_whole_cluster
+from raftkv.cli.options import (
+    DEFAULT_TIMEOUT,
+    Config,
+    Data,
+    Endpoints,
+    Timeout,
+    find_whole_cluster,
+    launcher_seconds,
+)
 from raftkv.cli.output import note
 from raftkv.errors import ConfigError, OutcomeUnknown
 
@@ -63,7 +71,7 @@ def _chaos(endpoints: str | None, config: Path | None, data: Path | None, timeou
     from raftkv.cluster.chaos import NODE_SECONDS, Chaos
 
     target = find_whole_cluster(endpoints, config, data, timeout)
-    chaos = Chaos(target, min(NODE_SECONDS, timeout), note)
+    chaos = Chaos(target, min(NODE_SECONDS, timeout), note, launcher_seconds(timeout))
     try:
         yield chaos
     finally:

@@ -19,6 +19,7 @@ from raftkv.cli.options import (
     Timeout,
     check_timeout,
     find_whole_cluster,
+    launcher_seconds,
 )
 from raftkv.cli.output import emit, emit_json, note
 from raftkv.cli.progress import Progress
@@ -268,7 +269,8 @@ def _members(
     target = find_whole_cluster(endpoints, config, data, timeout)
     assert target.controls is not None
     with ControlClient(target.key) as client:
-        local = LocalNodes(client, target.launcher) if target.launcher else None
+        seconds = launcher_seconds(timeout)
+        local = LocalNodes(client, target.launcher, seconds) if target.launcher else None
         yield Members(client, target.controls, timeout), local
 
 

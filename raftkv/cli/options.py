@@ -129,6 +129,13 @@ def connect(target: Target, timeout: float) -> Iterator[Client]:
         yield client
 
 
+def launcher_seconds(timeout: float) -> float:
+    """For an answer of the launcher's, whom a node's polite end takes its time; unless less is asked for."""
+    from raftkv.cluster.control import LAUNCHER_SECONDS
+
+    return LAUNCHER_SECONDS if timeout == DEFAULT_TIMEOUT else min(timeout, LAUNCHER_SECONDS)
+
+
 def check_timeout(timeout: float) -> None:
     if not 0 < timeout <= CLOCK_SECONDS_MAX:
         raise ConfigError(f"--timeout {timeout:g}: expected a number of seconds above 0, at most 3600")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import string
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from raftkv.observe import DiskFault, LinkFault, LoadReport, Mended, leader_of, 
 from raftkv.observe.shapes import Link
 
 NODE_SECONDS = 2.0
+LATER_SECONDS_MIN = 0.5
+"""For the next question to the same nodes, however long others kept us waiting."""
 BLOCKED = LinkFault(block=True)
 _PLAIN = (string.ascii_letters + string.digits + "/_.-").encode()
 
@@ -34,14 +37,16 @@ class Chaos(Lookups):
         target: Target,
         node_seconds: float = NODE_SECONDS,
         tell: Callable[[str], None] = lambda _: None,
+        launcher_seconds: float = LAUNCHER_SECONDS,
     ) -> None:
-        """``node_seconds``: how long a node may take to answer. ``tell`` gets a line about those that did not
-        when links were cut, where others did."""
+        """``node_seconds``: how long a node may take to answer, and ``launcher_seconds``, whoever started it.
+        ``tell`` gets a line about those that did not when links were cut, where others did."""
         assert target.controls is not None, "chaos needs the nodes' control endpoints"
         super().__init__(target.clients, target.controls, node_seconds, target.key)
         self._target = target
         self._load = BackgroundLoad(target.clients, target.key)
         self._tell = tell
+        self._launcher_seconds = launcher_seconds
         self.unheard: tuple[str, ...] = ()
         """Nodes that run, for all that is known, and did not answer when links were cut last."""
 
@@ -177,7 +182,7 @@ class Chaos(Lookups):
                     verb = {"paused": "resume", "exited": "restart"}.get(process["state"])
                     if verb:
                         arguments = {"node": process["name"]}
-                        client.order(self._target.launcher, verb, LAUNCHER_SECONDS, **arguments)
+                        client.order(self._target.launcher, verb, self._launcher_seconds, **arguments)
                     if verb == "restart":
                         begun.add(process["name"])
         return Mended("raftkv chaos heal --all", self._heal(begun))
@@ -254,7 +259,8 @@ class Chaos(Lookups):
                 "to ask; this cluster was found through " + self._target.source
             )
         with ControlClient(self._key) as client:
-            client.order(self._target.launcher, verb, LAUNCHER_SECONDS, node=node, seconds=seconds)
+            patience = self._launcher_seconds
+            client.order(self._target.launcher, verb, patience, node=node, seconds=seconds)
         return f"raftkv chaos {verb} {node}{_lifetime(seconds)}"
 
     def set_links(self, links: Sequence[Link], fault: LinkFault, seconds: float | None) -> None:
@@ -269,6 +275,7 @@ class Chaos(Lookups):
         silent: set[str] = set()
         doubtful: set[str] = set()
         arguments = {**asdict(fault), "seconds": seconds}
+        deadline = time.monotonic() + self._node_seconds
         with ControlClient(self._key) as client:
             # By target, as what is asked of several nodes at once must be one and the same.
             for to in dict.fromkeys(to for _, to in links):
@@ -277,7 +284,9 @@ class Chaos(Lookups):
                     for sender, other in links
                     if other == to and sender not in silent
                 }
-                answers = client.ask_all(list(asked), "link", self._node_seconds, to=to, **arguments)
+                # Whoever is there answers at once: one that is not is waited for only the first time.
+                patience = max(LATER_SECONDS_MIN, deadline - time.monotonic())
+                answers = client.ask_all(list(asked), "link", patience, to=to, **arguments)
                 for endpoint, answer in answers.items():
                     if answer is None:
                         silent.add(asked[endpoint])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 from raftkv import config, keys
@@ -56,6 +57,18 @@ def find(endpoints: str | None, config_path: Path | None, data: Path | None) -> 
         listed_there = _from_config(DEFAULT_CONFIG)
         return replace(listed_there, source=f"{DEFAULT_CONFIG}, as no cluster runs in {DEFAULT_DATA}")
     raise _nothing_runs_in(data or DEFAULT_DATA)
+
+
+def endpoints(
+    *, data: str | PathLike[str] | None = None, config: str | PathLike[str] | None = None
+) -> list[str]:
+    """The client endpoints (``tcp://host:port``) of a cluster: of the one that ``raftkv up`` runs in the
+    folder ``data``, or that the file ``config`` lists; without either, of the one that a command here would
+    talk to, by RAFTKV_ENDPOINTS, ``.raftkv`` or ``cluster.toml``. Raises ``Unavailable`` where there is none,
+    and ``ConfigError``."""
+    if config is not None:
+        return list(_from_config(Path(config)).clients)
+    return list((running_in(Path(data)) if data is not None else find(None, None, None)).clients)
 
 
 def running_in(folder: Path) -> Target:

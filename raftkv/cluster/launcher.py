@@ -8,6 +8,7 @@ not come back by itself, unless it was killed for a time. All of this runs in ON
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ import zmq
 from raftkv.cluster import local, run_state
 from raftkv.cluster.awaiting import Awaiting
 from raftkv.cluster.control import ControlClient, snapshots
+from raftkv.cluster.discovery import DEFAULT_DATA
 from raftkv.cluster.process import EXIT_DAMAGED, EXIT_NO_MEMBER, EXIT_REMOVED, NodeProcess
 from raftkv.cluster.run_state import RunNode, RunState
 from raftkv.config import (
@@ -161,7 +163,8 @@ class Launcher:
                     continue  # the others are a cluster without it
                 why = process.failure or f"its process ended with code {process.exit_code}"
                 if process.exit_code == EXIT_DAMAGED and majority:
-                    why += "; 'raftkv up --degraded' starts the others without it"
+                    where = "" if self._data == DEFAULT_DATA else f" --data {shlex.quote(str(self._data))}"
+                    why += f"; 'raftkv up --degraded{where}' starts the others without it"
                 raise LaunchError(f"node {process.name} cannot start: {why}")
             if self._stopping:
                 return

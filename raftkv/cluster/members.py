@@ -305,15 +305,15 @@ def _part(view: NodeSnapshot, name: str) -> str | None:
 class LocalNodes:
     """The processes behind the members, where ``raftkv up`` runs them on this machine."""
 
-    SECONDS = LAUNCHER_SECONDS
-
-    def __init__(self, client: ControlClient, launcher: str) -> None:
+    def __init__(self, client: ControlClient, launcher: str, seconds: float = LAUNCHER_SECONDS) -> None:
+        """``seconds``: how long the launcher may take to answer."""
         self._client = client
         self._launcher = launcher
+        self._seconds = seconds
 
     def reserve(self, name: str | None) -> tuple[str, tuple[str, ...]]:
         """A name and free endpoints for another node; nothing is changed."""
-        found: dict[str, Any] = self._client.ask(self._launcher, "reserve_node", self.SECONDS, node=name)
+        found: dict[str, Any] = self._client.ask(self._launcher, "reserve_node", self._seconds, node=name)
         return str(found["name"]), tuple(found["address"])
 
     def is_reserved(self, name: str, address: Sequence[str]) -> bool:
@@ -337,19 +337,19 @@ class LocalNodes:
                     raise
 
     def _runs(self, name: str) -> bool:
-        found = self._client.ask(self._launcher, "processes", self.SECONDS)
+        found = self._client.ask(self._launcher, "processes", self._seconds)
         return name in {process["name"] for process in found}
 
     def start(self, name: str, address: Sequence[str]) -> None:
         """On an empty folder, until it listens."""
-        self._client.order(self._launcher, "add_node", self.SECONDS, node=name, address=list(address))
-        await_start(self._client, self._launcher, name, self.SECONDS)
+        self._client.order(self._launcher, "add_node", self._seconds, node=name, address=list(address))
+        await_start(self._client, self._launcher, name, self._seconds)
 
     def drop(self, name: str) -> None:
         """Of one that has left. Its data stays, set aside; a node that the launcher does not know is none of
         its business. Raises ``OutcomeUnknown``, and ``RaftkvError`` where it cannot be dropped."""
         try:
-            self._client.order(self._launcher, "drop_node", self.SECONDS, node=name)
+            self._client.order(self._launcher, "drop_node", self._seconds, node=name)
         except Unavailable as error:
             raise OutcomeUnknown(
                 f"{name} has left the cluster, but its process may run on: {error}"

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import raftkv as raftkv_module
+from raftkv.cli import options
 from raftkv.cluster import discovery
+from raftkv.cluster.control import LAUNCHER_SECONDS
 from raftkv.errors import ConfigError, Unavailable
 from tests.cli.asserting import client_endpoint, quiet, refused, run_with
 from tests.support.processes import LocalCluster, raftkv
@@ -110,6 +113,32 @@ def test_that_nobody_answers_says_where_the_nodes_were_found_and_what_to_do(else
     assert refused(raftkv("chaos", "isolate", "--leader", folder=elsewhere), 3) == "no node answers" + advice
     asked_for = refused(raftkv("get", "a", "--config", "cluster.toml", folder=elsewhere), 3)
     assert "(found through cluster.toml). Start" in asked_for
+
+
+def test_a_program_finds_the_cluster_that_a_command_would(
+    cluster: LocalCluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = cluster.folder / ".raftkv"
+    listed = named_file(elsewhere, "other", 9000)
+    with pytest.raises(Unavailable):
+        raftkv_module.endpoints()
+    assert raftkv_module.endpoints(data=running)[0] == client_endpoint(cluster)
+    assert raftkv_module.endpoints(config=str(listed)) == ["tcp://127.0.0.1:9001"]
+    monkeypatch.setenv(discovery.ENVIRONMENT, "tcp://127.0.0.1:11")
+    assert raftkv_module.endpoints() == ["tcp://127.0.0.1:11"]
+    assert raftkv_module.endpoints(data=str(running))[0] == client_endpoint(cluster), (
+        "what is said here counts"
+    )
+    monkeypatch.delenv(discovery.ENVIRONMENT)
+    monkeypatch.chdir(cluster.folder)
+    with raftkv_module.Client(raftkv_module.endpoints()) as client:
+        assert client.hello().cluster
+
+
+def test_a_launcher_is_waited_for_no_longer_than_was_asked_for() -> None:
+    assert options.launcher_seconds(0.5) == 0.5
+    assert options.launcher_seconds(options.DEFAULT_TIMEOUT) == LAUNCHER_SECONDS
+    assert options.launcher_seconds(3600.0) == LAUNCHER_SECONDS
 
 
 def test_what_is_not_looked_at_is_said(elsewhere: Path) -> None:

@@ -315,6 +315,8 @@ def test_a_damaged_log_is_refused_by_file_and_offset_and_left_as_it_is(data: Pat
     assert f"{path.name} at byte {start}: " in text
     assert "nothing was changed" in text
     assert text.endswith("'raftkv up --degraded' starts the others without it")
+    elsewhere = opened("up", "--headless", "--data", str(data), folder=data.parent)
+    assert f"'raftkv up --degraded --data {data}'" in elsewhere.stderr.decode()
     alone = opened("node", "n1", "--config", ".raftkv/cluster.toml", folder=data.parent)
     assert path.name in refused(alone, 1)
 
