@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Doubt:
-    __slots__ = ("lost", "session", "term")
+    __slots__ = ("book", "lost", "term")
 
     def __init__(self) -> None:
         self.term: Term | None = None
         """Its leader lacks what is committed here, and is not listened to: without a quorum its term ends."""
-        self.session: int | None = None
-        """Of the leader's book by which this log has grown; None: not since this node started."""
+        self.book: int | None = None
+        """Number of the leader's book by which this log has grown; None: not since this node started."""
         self.lost: trace.EntriesLost | None = None
         """What this node lacks itself. It must end, and not come back."""
 
@@ -52,7 +52,7 @@ def lacks_what_it_acknowledged(raft: Raft, message: Heartbeat) -> bool:
     """A heartbeat states no more than the leader knows this log to hold. One that began empty may be told
     what the folder before it held: by an earlier book, or before it holds anything."""
     last_index = raft.log.last_index
-    if not 0 < last_index < message.leader_commit or raft.doubt.session not in (None, message.session):
+    if not 0 < last_index < message.leader_commit or raft.doubt.book not in (None, message.book):
         return False
     raft.doubt.lost = trace.EntriesLost(raft.current_term, message.sender, message.leader_commit, last_index)
     raft.trace(raft.doubt.lost)

@@ -47,7 +47,7 @@ def on_append_entries(raft: Raft, message: AppendEntries) -> None:
         return
     conflict = log.first_conflict(message.entries)
     if conflict is not None:
-        raft.doubt.session = message.session
+        raft.doubt.book = message.book
         entries = message.entries[conflict:] if conflict else message.entries
         last_index = log.last_index
         if log.overwrite(entries):
@@ -71,7 +71,7 @@ def _accept(raft: Raft, message: AppendEntries, match_index: LogIndex) -> None:
             True,
             match_index,
             message.prev_log_index,
-            session=message.session,
+            book=message.book,
         )
     )
 
@@ -98,7 +98,7 @@ def _reject(raft: Raft, message: AppendEntries) -> None:
             prev_log_index=message.prev_log_index,
             conflict_term=conflict_term,
             conflict_index=conflict_index,
-            session=message.session,
+            book=message.book,
         )
     )
 
@@ -112,10 +112,10 @@ def on_heartbeat(raft: Raft, message: Heartbeat) -> None:
     commit = min(message.leader_commit, raft.log.last_index)
     if commit > raft.log.commit_index:
         raft.log.commit_to(commit)
-    term, read_round, session = raft.current_term, message.read_round, message.session
+    term, read_round, book = raft.current_term, message.read_round, message.book
     sent_us = message.sent_us if raft.options.lease_us else 0
     to, behind, full = message.sender, is_behind(raft), raft.disk_full
-    raft.send(HeartbeatResponse(raft.node_id, to, term, read_round, session, sent_us, behind, full))
+    raft.send(HeartbeatResponse(raft.node_id, to, term, read_round, book, sent_us, behind, full))
 
 
 def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:

@@ -138,7 +138,7 @@ class Leadership:
         term, read_round = raft.current_term, self.reads.open_round
         progress.round_sent = read_round
         sent_us = raft.now_us if raft.options.lease_us else 0
-        raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.session, sent_us))
+        raft.send(Heartbeat(raft.node_id, peer, term, commit, read_round, progress.book, sent_us))
 
     # -- proposals
 
@@ -189,8 +189,8 @@ class Leadership:
             del self.progress[peer]
         for peer in raft.peers:
             if peer not in self.progress:
-                session = log.configurations.latest_index
-                self.progress[peer] = Progress(LogIndex(log.last_index + 1), session)
+                book = log.configurations.latest_index
+                self.progress[peer] = Progress(LogIndex(log.last_index + 1), book)
 
     def reopen(self, peer: NodeId) -> None:
         """From now on one folder counts under this name. What was acknowledged so far may have been
@@ -210,7 +210,7 @@ class Leadership:
     ) -> Progress | None:
         """The book that this answer is for; None when it was closed meanwhile (PITFALLS 26)."""
         progress = self.progress.get(message.sender)
-        if progress is None or progress.session != message.session:
+        if progress is None or progress.book != message.book:
             return None
         progress.recent_active = True
         return progress
@@ -246,8 +246,8 @@ class Leadership:
         assert prev_term is not None, f"entry {prev} of {raft.node_id} is compacted"
         progress.commit_sent = max(progress.commit_sent, min(log.commit_index, progress.match_index))
         term, commit = raft.current_term, log.commit_index
-        session = progress.session
-        raft.send(AppendEntries(raft.node_id, peer, term, prev, prev_term, entries, commit, session))
+        book = progress.book
+        raft.send(AppendEntries(raft.node_id, peer, term, prev, prev_term, entries, commit, book))
 
     def on_append_response(self, message: AppendEntriesResponse) -> None:
         progress = self._heard(message)

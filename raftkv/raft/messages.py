@@ -147,9 +147,9 @@ class AppendEntries(Message):
     prev_log_term: Term
     entries: tuple[Entry, ...] | list[Entry]
     leader_commit: LogIndex
-    session: int = 0
-    """Of the leader's book about the receiver; the answer repeats it. A node that was removed and added
-    again gets another book, for which answers to the earlier one mean nothing (PITFALLS 26)."""
+    book: int = 0
+    """Number of the leader's book about the receiver; the answer repeats it. A node that was removed and
+    added again gets another book, for which answers to the earlier one mean nothing (PITFALLS 26)."""
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ class AppendEntriesResponse(Message):
     prev_log_index: LogIndex = _NOWHERE
     conflict_term: Term = _NO_TERM
     conflict_index: LogIndex = _NOWHERE
-    session: int = 0
+    book: int = 0
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ class Heartbeat(Message):
 
     leader_commit: LogIndex
     read_round: int
-    session: int = 0
+    book: int = 0
     sent_us: int = 0
     """By the leader's clock; the answer repeats it if the receiver keeps leases. 0 where none are wanted."""
 
@@ -187,7 +187,7 @@ class Heartbeat(Message):
 @dataclass(slots=True)
 class HeartbeatResponse(Message):
     read_round: int
-    session: int = 0
+    book: int = 0
     sent_us: int = 0
     behind: bool = False
     """With so much to apply first that it would not take over."""
@@ -230,7 +230,7 @@ class InstallSnapshot(Message):
     mark: SnapshotMark
     number: int
     data: bytes
-    session: int = 0
+    book: int = 0
 
 
 @dataclass(slots=True)
@@ -240,7 +240,7 @@ class InstallSnapshotResponse(Message):
 
     snapshot_id: int
     next_number: int
-    session: int = 0
+    book: int = 0
 
 
 @dataclass(slots=True)

@@ -104,6 +104,7 @@ class Progress:
     __slots__ = (
         "acked_us",
         "behind",
+        "book",
         "check_due",
         "clients_heard_at",
         "commit_sent",
@@ -116,15 +117,14 @@ class Progress:
         "probe_open",
         "recent_active",
         "round_sent",
-        "session",
         "state",
         "stream",
         "was_active",
     )
 
-    def __init__(self, next_index: LogIndex, session: int = 0) -> None:
-        """``session`` tells this book from an earlier one about the same peer, in the same term."""
-        self.session = session
+    def __init__(self, next_index: LogIndex, book: int = 0) -> None:
+        """``book``: tells this one from an earlier one about the same peer, in the same term."""
+        self.book = book
         self.acked_us = 0
         """When the latest heartbeat was sent that the peer has answered, by this leader's clock."""
         self.match_index = LogIndex(0)

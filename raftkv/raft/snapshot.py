@@ -34,12 +34,12 @@ REFUSING_TICKS = 100
 class Incoming:
     """A snapshot on its way to this node."""
 
-    __slots__ = ("handed", "mark", "session", "stored")
+    __slots__ = ("book", "handed", "mark", "stored")
 
     def __init__(self, mark: SnapshotMark) -> None:
         self.mark = mark
-        self.session = 0
-        """That the leader spoke in last."""
+        self.book = 0
+        """Of the leader's word that came last."""
         self.handed = 0
         """Chunks below this were given to the shell,"""
         self.stored = 0
@@ -139,7 +139,7 @@ class Snapshots:
             log.commit_to(mark.index)  # the same entry stands here, so everything before it does
         if mark.index <= log.commit_index:
             self.expire()
-            self._accept(message.sender, message.session)
+            self._accept(message.sender, message.book)
             return
         incoming = self.incoming
         if incoming is None or incoming.mark.id != mark.id:
@@ -148,15 +148,15 @@ class Snapshots:
             if self._refusing_ticks:
                 return  # the leader asks again, with a chunk for each heartbeat
             if message.number:
-                self._ask_for(message.sender, mark, 0, message.session)
+                self._ask_for(message.sender, mark, 0, message.book)
                 return
             incoming = self.incoming = Incoming(mark)
-        incoming.session = message.session
+        incoming.book = message.book
         if message.number == incoming.handed and message.number < mark.chunks:
             incoming.handed += 1
             self.chunks.append(SnapshotChunk(mark, message.number, message.data))
         elif message.number < incoming.stored:
-            self._ask_for(message.sender, mark, incoming.stored, message.session)
+            self._ask_for(message.sender, mark, incoming.stored, message.book)
         # One that came too early, or is being stored: silence, and the leader asks again after a while.
 
     def expire(self) -> None:
@@ -183,13 +183,13 @@ class Snapshots:
         leader = None if raft.leadership else raft.leader_id
         if incoming.stored < incoming.mark.chunks:
             if leader is not None:
-                self._ask_for(leader, incoming.mark, incoming.stored, incoming.session)
+                self._ask_for(leader, incoming.mark, incoming.stored, incoming.book)
             return
         self.incoming = None
-        raft.doubt.session = incoming.session
+        raft.doubt.book = incoming.book
         self._install(incoming.mark)
         if leader is not None:
-            self._accept(leader, incoming.session)
+            self._accept(leader, incoming.book)
 
     def _install(self, mark: SnapshotMark) -> None:
         """All of it is durable. An entry of its index may have been applied meanwhile: then the log has gone
@@ -206,16 +206,16 @@ class Snapshots:
             raft.trace(trace.SnapshotInstalled(raft.current_term, mark.index, kept))
         self.taken(mark)
 
-    def _ask_for(self, leader: NodeId, mark: SnapshotMark, next_number: int, session: int) -> None:
+    def _ask_for(self, leader: NodeId, mark: SnapshotMark, next_number: int, book: int) -> None:
         raft = self._raft
         term = raft.current_term
-        raft.send(InstallSnapshotResponse(raft.node_id, leader, term, mark.id, next_number, session))
+        raft.send(InstallSnapshotResponse(raft.node_id, leader, term, mark.id, next_number, book))
 
-    def _accept(self, leader: NodeId, session: int) -> None:
+    def _accept(self, leader: NodeId, book: int) -> None:
         """As after an append: earlier entries may still be on their way to the disk."""
         raft = self._raft
         head, held = (raft.node_id, leader, raft.current_term), raft.log.commit_index
-        raft.send_after_append(AppendEntriesResponse(*head, True, held, session=session))
+        raft.send_after_append(AppendEntriesResponse(*head, True, held, book=book))
 
 
 # -- sending
@@ -231,7 +231,7 @@ def send_chunks(raft: Raft, peer: NodeId, progress: Progress) -> None:
         assert stream is not None
         raft.trace(trace.SnapshotSent(raft.current_term, peer, mark.index))
     for number in stream.take(raft.options.inflight_chunks_max):
-        raft.send(InstallSnapshot(raft.node_id, peer, raft.current_term, mark, number, b"", progress.session))
+        raft.send(InstallSnapshot(raft.node_id, peer, raft.current_term, mark, number, b"", progress.book))
 
 
 def on_response(progress: Progress, message: InstallSnapshotResponse) -> None:

@@ -261,27 +261,27 @@ def _is_endpoint(value: Any) -> bool:
 
 
 def _decode_append(sender: NodeId, to: NodeId, values: tuple[Any, ...]) -> AppendEntries:
-    term, prev_log_index, prev_log_term, rows, leader_commit, session = values
-    counts = (term, prev_log_index, prev_log_term, leader_commit, session)
+    term, prev_log_index, prev_log_term, rows, leader_commit, book = values
+    counts = (term, prev_log_index, prev_log_term, leader_commit, book)
     if min(counts) < 0 or max(counts) > COUNT_MAX or prev_log_term > (term if prev_log_index else 0):
         raise WireError("a peer message with a count out of range")
     entries = _decode_entries(rows, prev_log_term, term)
     if entries and entries[0].index != prev_log_index + 1:
         raise WireError("entries do not follow prev_log_index")
-    return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit, session)
+    return AppendEntries(sender, to, term, prev_log_index, prev_log_term, entries, leader_commit, book)
 
 
 def _decode_snapshot(
-    sender: NodeId, to: NodeId, term: int, row: tuple[Any, ...], number: int, data: bytes, session: int
+    sender: NodeId, to: NodeId, term: int, row: tuple[Any, ...], number: int, data: bytes, book: int
 ) -> InstallSnapshot:
-    counts = (term, number, session, *row[:-1])
+    counts = (term, number, book, *row[:-1])
     if len(row) != len(SnapshotMark._fields) or not all(map(_is_count, counts)) or max(counts) > COUNT_MAX:
         raise WireError("no mark of a snapshot")
     _expect_configuration(row[-1])
     mark = SnapshotMark(*row)
     if not 0 < mark.term <= term or not number < mark.chunks or not mark.index:
         raise WireError("a chunk of no snapshot")
-    return InstallSnapshot(sender, to, Term(term), mark, number, data, session)
+    return InstallSnapshot(sender, to, Term(term), mark, number, data, book)
 
 
 def _decode_entries(rows: tuple[Any, ...], term_min: int, term_max: int) -> list[Entry]:

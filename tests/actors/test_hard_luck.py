@@ -193,9 +193,9 @@ def test_what_was_said_before_this_life_began_is_no_proof_of_a_loss(of_this_life
     machine, node = world.machine(name), world.node(leader)
     leadership = node.raft.raft.leadership
     assert leadership is not None
-    session = leadership.progress[NodeId(name)].session
+    book = leadership.progress[NodeId(name)].book
     term, known = node.raft.raft.current_term, LogIndex(machine.node.raft.raft.log.last_index + 40)
-    claim = Heartbeat(NodeId(leader), NodeId(name), term, known, 0, session)
+    claim = Heartbeat(NodeId(leader), NodeId(name), term, known, 0, book)
     hears = machine.boot if of_this_life else machine.boot - 1
     boot = world.machine(leader).boot
     frame = wire.encode("virtual", NodeId(leader), node.incarnation, NodeId(name), boot, [claim], hears)

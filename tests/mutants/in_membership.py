@@ -123,16 +123,16 @@ MUTANTS = (
         Edit(Leadership.reopen, "if peer in self.progress:", "if False:"),
     ),
     _mutant(
-        "session-not-checked",
+        "book-not-checked",
         "an answer to an earlier book about a peer counts for the present one",
         "26",
-        Edit(Leadership._heard, " or progress.session != message.session", ""),
+        Edit(Leadership._heard, " or progress.book != message.book", ""),
     ),
     _mutant(
-        "session-not-repeated",
-        "a follower answers without saying in which session",
+        "book-not-repeated",
+        "a follower answers without saying to which book",
         "26",
-        Edit(follower._accept, "session=message.session", "session=0"),
+        Edit(follower._accept, "book=message.book", "book=0"),
     ),
     _mutant(
         "removed-node-campaigns",

@@ -317,7 +317,7 @@ def test_pitfall_25_a_snapshot_brings_its_configuration_along() -> None:
 # -- 26
 
 
-def test_pitfall_26_answers_to_an_earlier_session_count_for_nothing() -> None:
+def test_pitfall_26_answers_to_an_earlier_book_count_for_nothing() -> None:
     """raft-rs 571: removed and added again within one term, with an acknowledgement still on its way."""
     cluster = with_learner()
     cluster.propose("n1", "a", "b", "c")
@@ -332,14 +332,14 @@ def test_pitfall_26_answers_to_an_earlier_session_count_for_nothing() -> None:
         LogIndex(0),
         Term(0),
         LogIndex(0),
-        session_of(leader),
+        book_of(leader),
     )
     done(cluster, "n1", Remove(N4))
     cluster.block(["n4"], ["n1", "n2", "n3"])
     assert change(cluster, "n1", AddLearner(N4)) is None
     cluster.settle()
     leader.step(late)
-    leader.step(HeartbeatResponse(N4, N1, leader.current_term, 0, late.session))
+    leader.step(HeartbeatResponse(N4, N1, leader.current_term, 0, late.book))
     assert leader.leadership
     book = leader.leadership.progress[N4]
     assert (book.match_index, book.recent_active) == (0, False)
@@ -349,9 +349,9 @@ def test_pitfall_26_answers_to_an_earlier_session_count_for_nothing() -> None:
     assert book.match_index == leader.log.last_index
 
 
-def session_of(leader: Raft) -> int:
+def book_of(leader: Raft) -> int:
     assert leader.leadership
-    return leader.leadership.progress[N4].session
+    return leader.leadership.progress[N4].book
 
 
 # -- 27
@@ -465,14 +465,14 @@ def test_pitfall_27_what_another_folder_acknowledged_before_one_was_bound_does_n
     """The first is wiped while the entry that adds its name is not committed yet, and the second is bound."""
     raft = paper.leader([paper.at(1, 1)], term=1, commit=1)
 
-    def acknowledge(name: NodeId, session: int = 0) -> AppendEntriesResponse:
+    def acknowledge(name: NodeId, book: int = 0) -> AppendEntriesResponse:
         zero, last = LogIndex(0), raft.log.last_index
-        return AppendEntriesResponse(name, N1, raft.current_term, True, last, zero, Term(0), zero, session)
+        return AppendEntriesResponse(name, N1, raft.current_term, True, last, zero, Term(0), zero, book)
 
     paper.step(raft, acknowledge(N2))
     assert raft.change_membership(AddLearner(N4, ("tcp://a:1",))) is None
     paper.turn(raft)
-    first = paper.progress(raft, N4).session
+    first = paper.progress(raft, N4).book
     raft.meet(N4, "the first", ("tcp://a:1",), 0)
     paper.step(raft, acknowledge(N4, first))
     raft.meet(N4, "the second", ("tcp://a:1",), 0)

@@ -122,10 +122,10 @@ def test_a_node_that_is_behind_has_lost_nothing() -> None:
 def test_a_log_that_began_empty_may_be_told_what_another_folder_held() -> None:
     """In a heartbeat that was on its way when the leader opened a new book; not in one of that book."""
     raft = node(term=2)
-    step(raft, dataclasses.replace(append(2, (0, 0), *HELD[:3], commit=0), session=9))
-    assert step(raft, dataclasses.replace(heartbeat(2, 6), session=4)).of(HeartbeatResponse)
+    step(raft, dataclasses.replace(append(2, (0, 0), *HELD[:3], commit=0), book=9))
+    assert step(raft, dataclasses.replace(heartbeat(2, 6), book=4)).of(HeartbeatResponse)
     assert raft.doubt.lost is None
-    events_of(raft, dataclasses.replace(heartbeat(2, 6), session=9))
+    events_of(raft, dataclasses.replace(heartbeat(2, 6), book=9))
     assert raft.doubt.lost is not None
 
 
@@ -136,9 +136,9 @@ def test_a_log_that_came_by_snapshot_is_of_the_book_that_sent_it() -> None:
     raft.chunk_stored(77, 0)
     turn(raft)
     assert raft.log.last_index == 5
-    step(raft, dataclasses.replace(heartbeat(2, 100), session=4))
+    step(raft, dataclasses.replace(heartbeat(2, 100), book=4))
     assert raft.doubt.lost is None
-    events_of(raft, dataclasses.replace(heartbeat(2, 100), session=9))
+    events_of(raft, dataclasses.replace(heartbeat(2, 100), book=9))
     assert raft.doubt.lost is not None
 
 
