@@ -203,7 +203,7 @@ def _gone(target: Target) -> dict[str, tuple[str, str]]:
         return {
             each["name"]: (
                 each["state"],
-                "-" if each["until"] is None else f"{max(0.0, each['until'] - now):.0f} s left",
+                "-" if each["until"] is None else f"back in {max(0.0, each['until'] - now):.0f} s",
             )
             for each in told
             if each["state"] != "running"

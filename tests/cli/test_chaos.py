@@ -301,7 +301,7 @@ def test_status_says_what_is_wrong_and_for_how_long(cluster: LocalCluster) -> No
     assert re.search(r"→n2 blocked; →n3 drops 30%, delayed by 80 ms, [89]\d\d s left", row), row
     ok(cluster, "chaos", "pause", "n3", "--for", "900")
     row = next(line for line in ok(cluster, "status").decode().splitlines() if line.startswith("n3"))
-    assert re.match(r"n3 +paused .* [89]\d\d s left", row), row
+    assert re.match(r"n3 +paused .* back in [89]\d\d s", row), row
     ok(cluster, "chaos", "resume", "n3")
 
 
