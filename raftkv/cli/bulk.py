@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import (
     DEFAULT_TIMEOUT,
     Config,
@@ -96,7 +98,17 @@ def load(
 
     check_timeout(timeout)
     target = find_target(endpoints, config, data)
-    with _open(file) as stream, Pipeline(target.clients, in_flight, timeout, target.key) as pipeline:
+    told: list[int] = []
+
+    def interrupt(number: int) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    with (
+        told_to_end(interrupt),
+        _open(file) as stream,
+        Pipeline(target.clients, in_flight, timeout, target.key) as pipeline,
+    ):
         lines, kind = _told_apart(patient(stream, partial(_tend, pipeline)), format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         unreadable: RaftkvError | None = None
@@ -114,7 +126,7 @@ def load(
                 pipeline.drain()
         except KeyboardInterrupt:
             _tell_where_to_go_on(pipeline, file)
-            raise
+            raise typer.Exit(128 + (told[0] if told else signal.SIGINT)) from None
     if unreadable and not pipeline.errors:
         raise ConfigError(f"{unreadable}; loaded before it: {pipeline.succeeded}")
     _conclude(pipeline, file, json)

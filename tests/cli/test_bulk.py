@@ -203,13 +203,14 @@ def test_a_source_that_breaks_off_is_named_with_what_was_loaded(
     assert ok(cluster, "get", "broken/1") == b"1\n"
 
 
-def test_an_interrupted_load_says_how_far_it_came(cluster: LocalCluster) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_load_says_how_far_it_came(cluster: LocalCluster, number: signal.Signals) -> None:
     begun = Background(["load", "-"], cluster.folder)
-    begun.write(b"interrupted/1\t1\n")
-    await_condition(lambda: ok(cluster, "get", "--prefix", "interrupted/"), "the first line")
-    begun.process.send_signal(signal.SIGINT)
+    begun.write(b"interrupted/%d\t1\n" % number)
+    await_condition(lambda: ok(cluster, "get", "--prefix", f"interrupted/{number}"), "the first line")
+    begun.process.send_signal(number)
     code, out, err = begun.end()
-    assert (code, out) == (130, b"")
+    assert (code, out) == (128 + number, b"")
     # What was written may not have been answered yet.
     unanswered = b"0 loaded; go on from line 1: that one may or may not have happened\n"
     assert err in (b"-: interrupted, 1 loaded\n", b"-: interrupted, " + unanswered)
