@@ -90,7 +90,7 @@ class RaftActor:
         self._stamped_at = context.now()
         self._ending = Term(0), LogIndex(0)
         """The entry, proposed last, that ends leases."""
-        self.snapshots = SnapshotSchedule(rule)
+        self.schedule = SnapshotSchedule(rule)
         self._next_tick = context.now() + tick_seconds
         self._wakes_at = self._next_tick
         """When the earliest timer that is set goes off."""
@@ -120,7 +120,7 @@ class RaftActor:
             case ReadIndexRequest():
                 self.raft.read_index(message.context)
             case Tick():
-                if self.snapshots.is_due(self.raft, self._context.now()):
+                if self.schedule.is_due(self.raft, self._context.now()):
                     self._take_snapshot()
             case ChunkStored():
                 self._on_chunk_stored(message)
@@ -205,7 +205,7 @@ class RaftActor:
     def _apply(self, entries: list[Entry]) -> None:
         self._context.send("store", Apply(entries))
         self.raft.applied(entries[-1].index)
-        self.snapshots.applied(size_of(entries))
+        self.schedule.applied(size_of(entries))
 
     def _send(self, messages: list[Message]) -> None:
         chunks = [message for message in messages if isinstance(message, InstallSnapshot)]
@@ -220,7 +220,7 @@ class RaftActor:
     def _restore(self, ready: Ready) -> None:
         if ready.installed:
             # First: chunks that come with it belong to the next one.
-            self.snapshots.installed += 1
+            self.schedule.installed += 1
             self._context.send("store", SwapState(ready.installed))
             self._restoring = None
         for chunk in ready.chunks:
@@ -239,24 +239,24 @@ class RaftActor:
             self.raft.chunk_refused(message.snapshot_id)
             return
         if message.last:
-            self.snapshots.received(message.bytes_used)
+            self.schedule.received(message.bytes_used)
         self.raft.chunk_stored(message.snapshot_id, message.number)
 
     def _take_snapshot(self) -> None:
-        if not self.snapshots.may_begin(self.raft):
+        if not self.schedule.may_begin(self.raft):
             return
         index = self.raft.log.last_applied
         term = self.raft.log.term_at(index)
         assert term is not None
-        self.snapshots.begun()
+        self.schedule.begun()
         _, configuration = self.raft.log.configurations.at(index)
         self._context.send("store", TakeSnapshot(index, term, configuration.encode()))
 
     def _on_snapshot_ended(self, message: SnapshotEnded) -> None:
         if message.mark is None:
-            self.snapshots.given_up(self._context.now())
+            self.schedule.given_up(self._context.now())
             return
-        self.snapshots.stored(message.bytes_used)
+        self.schedule.stored(message.bytes_used)
         self.raft.snapshot_taken(message.mark)
         fields = {"index": message.mark.index, "bytes": message.bytes_used}
         self._context.send("status", Note(events.SNAPSHOT_TAKEN, fields))

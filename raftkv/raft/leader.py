@@ -365,5 +365,5 @@ class Leadership:
         progress.behind, progress.full = message.behind, message.full
         self.reads.confirmed_by(message.sender, message.read_round)
         progress.acked_us = max(progress.acked_us, min(message.sent_us, self._raft.now_us))
-        if progress.check() and self._raft.log.offset_index <= progress.next_index - 1:
+        if progress.judge_silence() and self._raft.log.offset_index <= progress.next_index - 1:
             self._send_append(message.sender, progress, [])

@@ -111,8 +111,8 @@ class Progress:
         "full",
         "inflight_bytes",
         "inflights",
-        "match_at_check",
         "match_index",
+        "match_when_judged",
         "next_index",
         "probe_open",
         "recent_active",
@@ -150,8 +150,9 @@ class Progress:
         self.round_sent = 0
         """The round of reads that the latest heartbeat told it."""
         self.check_due = False
-        """A regular heartbeat was sent since the last ``check``."""
-        self.match_at_check = LogIndex(0)
+        """A regular heartbeat was sent since ``judge_silence`` was asked last."""
+        self.match_when_judged = LogIndex(0)
+        """``match_index`` when something was in flight then."""
 
     @property
     def alive(self) -> bool:
@@ -192,7 +193,7 @@ class Progress:
             self.next_index = max(self.next_index, LogIndex(self.match_index + 1))
         return news
 
-    def check(self) -> bool:
+    def judge_silence(self) -> bool:
         """At an answer to a heartbeat, whose peer is there: was something lost that it should have had?
         Chunks of a snapshot may be sent again from then on. True: it is to be asked whether it holds what
         goes before ``next_index``.
@@ -209,8 +210,8 @@ class Progress:
         if self.state is not ProgressState.REPLICATE or self.next_index - 1 == self.match_index:
             return False
         # Something is in flight, and was at the last check that found this: has any of it arrived since?
-        stalled = self.match_index == self.match_at_check
-        self.match_at_check = self.match_index
+        stalled = self.match_index == self.match_when_judged
+        self.match_when_judged = self.match_index
         return stalled
 
     def begun_anew(self) -> None:

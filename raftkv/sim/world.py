@@ -356,7 +356,7 @@ class World:
         except Violation as violation:
             self._fail(violation)
         self._count_agreed(machine)
-        taken, installed = machine.node.raft.snapshots.taken, machine.node.raft.snapshots.installed
+        taken, installed = machine.node.raft.schedule.taken, machine.node.raft.schedule.installed
         if (taken, installed) != machine.snapshots_counted:
             self.counts[SNAPSHOTS_TAKEN] += taken - machine.snapshots_counted[0]
             self.counts[SNAPSHOTS_INSTALLED] += installed - machine.snapshots_counted[1]

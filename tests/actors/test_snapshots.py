@@ -168,9 +168,9 @@ def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -
     world.machine(late).platter.directory.before = full
     world.reach(lambda: node.raft.raft.snapshots.incoming is None)
     assert node.store._incoming is None
-    before = node.raft.snapshots.installed
+    before = node.raft.schedule.installed
     world.machine(late).platter.directory.before = lambda operation: None
-    world.reach(lambda: node.raft.snapshots.installed > before)
+    world.reach(lambda: node.raft.schedule.installed > before)
 
 
 def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:
@@ -271,7 +271,7 @@ def test_reads_do_not_make_a_leader_send_chunks_again_that_are_on_their_way(
         world.crash(other)
     reader = world.user("reader", [leader])
     reads: list[Call] = []
-    while not world.node(late).raft.snapshots.installed:
+    while not world.node(late).raft.schedule.installed:
         reads = [read for read in reads if not (read.response or read.error)]
         reads += [reader.get("k1") for _ in range(4 - len(reads))]
         world.run(0.0005)

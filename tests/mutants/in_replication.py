@@ -225,7 +225,7 @@ LOG = (
         "probe-never-asked-after",
         "a probe that was lost is waited for without end",
         "§5.3",
-        Edit(Progress.check, "if self.probe_open:", "if False:"),
+        Edit(Progress.judge_silence, "if self.probe_open:", "if False:"),
     ),
     _mutant(
         "uncommitted-without-bound",

@@ -152,14 +152,14 @@ MUTANTS = (
         "lost-chunk-never-sent-again",
         "a leader waits for ever for the answer to a chunk that was lost",
         "29",
-        Edit(Progress.check, "self.stream.check()", "pass"),
+        Edit(Progress.judge_silence, "self.stream.check()", "pass"),
     ),
     _mutant(
         Part.RAFT,
         "round-of-reads-passes-for-a-heartbeat",
         "what was sent a moment ago is taken for lost, and sent again, with each round of reads",
         "29",
-        Edit(Progress.check, "if not self.check_due:", "if False:"),
+        Edit(Progress.judge_silence, "if not self.check_due:", "if False:"),
     ),
     _mutant(
         Part.STORAGE,

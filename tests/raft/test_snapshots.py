@@ -128,9 +128,9 @@ def test_a_probe_that_is_long_under_way_is_asked_after_and_not_sent_again() -> N
     progress = Progress(LogIndex(5))
     progress.sent(LogIndex(9), 1 << 20)
     for _ in range(400):
-        assert not progress.check(), "once for each regular heartbeat"
+        assert not progress.judge_silence(), "once for each regular heartbeat"
         progress.check_due = True
-        assert progress.check()
+        assert progress.judge_silence()
         assert not progress.can_send(4, 1 << 20)
     progress.acknowledged(LogIndex(4))
     assert progress.can_send(4, 1 << 20), "the question was answered: the probe is lost"
