@@ -58,7 +58,7 @@ class Leadership:
         no more than what came since has caught up."""
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
-        self.succession = Succession(raft, self)
+        self.succession = Succession(raft)
         self._thrift = Thrift()
         tail = raft.log.slice(LogIndex(raft.log.commit_index + 1), raft.log.last_index)
         # The no-op is appended right after this, and subtracted like any other when it commits.

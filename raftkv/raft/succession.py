@@ -26,16 +26,14 @@ class Succession:
     __slots__ = (
         "_checks_until_giving_way",
         "_elapsed",
-        "_leadership",
         "_raft",
         "_told_lately",
         "somebody_was_told",
         "transferee",
     )
 
-    def __init__(self, raft: Raft, leadership: Leadership) -> None:
+    def __init__(self, raft: Raft) -> None:
         self._raft = raft
-        self._leadership = leadership
         self.transferee: NodeId | None = None
         """Who is to take over."""
         self._elapsed = 0
@@ -45,6 +43,12 @@ class Succession:
         self.somebody_was_told = False
         """To campaign, at any time of this leadership: such an election asks nobody to wait."""
         self._checks_until_giving_way = CHECKS_BEFORE_GIVING_WAY
+
+    @property
+    def _leadership(self) -> Leadership:
+        """By way of the core: nodes have no collector, and two that know each other would stay for ever."""
+        assert self._raft.leadership
+        return self._raft.leadership
 
     def begin(self, to: NodeId | None) -> bool:
         """Hand over to ``to``, or to whoever is most likely to win; False where that cannot be."""

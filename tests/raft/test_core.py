@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 
 from raftkv.raft import Proposal, RaftOptions, Role
@@ -137,6 +139,22 @@ def test_a_leader_without_a_quorum_steps_down() -> None:
     cluster.block(["n1"], ["n2", "n3"])
     cluster.tick("n1", 3 * OPTIONS.election_ticks_min)
     assert cluster["n1"].role is not Role.LEADER
+
+
+def test_a_leadership_that_has_ended_is_let_go_of() -> None:
+    """Nodes run without a collector of cycles, and there may be an election a second."""
+    cluster = RaftCluster(3)
+    cluster.elect("n1")
+    cluster.propose("n1", "a")
+    cluster.run(50)
+    leadership = cluster["n1"].leadership
+    assert leadership
+    cluster["n1"].step_down("for a test")
+    gc.disable()
+    try:
+        assert sys.getrefcount(leadership) == 2, "of the name here, and of the one who counts"
+    finally:
+        gc.enable()
 
 
 def test_an_append_pipeline_is_bounded() -> None:
