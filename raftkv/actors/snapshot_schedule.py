@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from raftkv.raft import Raft
 
 RETRY_SECONDS = 2.0
-"""After one that could not be taken, for want of space as a rule."""
+"""After one that could not be taken, for want of space as a rule; then twice as long each time, up to"""
+RETRY_SECONDS_MAX = 64.0
+"""as each try writes as much as there is room for."""
 STREAM_PATIENCE = 4
 """So many times the entries at which a snapshot is due may gather while one is on its way to a peer."""
 
@@ -29,6 +31,7 @@ class SnapshotSchedule:
         self._rule = rule
         self._under_way = False
         self._not_before = 0.0
+        self._retry_seconds = RETRY_SECONDS
         self._bytes_applied = 0
         self._size = 0
         """Of the last one, in bytes."""
@@ -64,6 +67,7 @@ class SnapshotSchedule:
     def stored(self, size: int) -> None:
         """One of our own is on the disk."""
         self._under_way = False
+        self._retry_seconds = RETRY_SECONDS
         self.taken += 1
         self.received(size)
 
@@ -73,7 +77,8 @@ class SnapshotSchedule:
 
     def given_up(self, now: float) -> None:
         self._under_way = False
-        self._not_before = now + RETRY_SECONDS
+        self._not_before = now + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
 
 
 def _phase(raft: Raft, entries: int) -> int:

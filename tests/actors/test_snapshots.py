@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -24,7 +25,7 @@ from raftkv.actors.snapshot_messages import (
     TakeSnapshot,
     WriteChunk,
 )
-from raftkv.actors.snapshot_schedule import SnapshotRule
+from raftkv.actors.snapshot_schedule import SnapshotRule, SnapshotSchedule
 from raftkv.actors.storage import DiskResult, StorageActor
 from raftkv.actors.store import StoreActor
 from raftkv.client.calls import Call
@@ -47,6 +48,7 @@ from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer
 from tests.actors.recorded import Recorded
+from tests.support.raft_cluster import RaftCluster
 from tests.support.world import World
 
 N1, N2, N3 = (NodeId(f"n{number}") for number in (1, 2, 3))
@@ -171,6 +173,26 @@ def test_a_leaders_snapshot_that_the_core_gives_up_is_forgotten_by_the_store() -
     before = node.raft.schedule.installed
     world.machine(late).platter.directory.before = lambda operation: None
     world.reach(lambda: node.raft.schedule.installed > before)
+
+
+def test_one_for_which_there_is_no_room_is_tried_less_and_less_often() -> None:
+    """Each time it writes as much as there is room for."""
+    cluster = RaftCluster(1)
+    cluster.elect("n1")
+    cluster.propose("n1", "a")
+    schedule, now, tried = SnapshotSchedule(SnapshotRule(entries=1, bytes_min=1)), 0.0, list[float]()
+    while len(tried) < 8:
+        if schedule.is_due(cluster["n1"], now):
+            tried.append(now)
+            schedule.begun()
+            schedule.given_up(now)
+        now += 1.0
+    assert [after - before for before, after in pairwise(tried)] == [2, 4, 8, 16, 32, 64, 64]
+    schedule.begun()
+    schedule.stored(1)
+    schedule.applied(1)
+    schedule.given_up(now)
+    assert schedule.is_due(cluster["n1"], now + 2.0), "once there was room for one it begins anew"
 
 
 def test_a_snapshot_whose_end_is_on_its_way_to_the_disk_is_not_given_up() -> None:
