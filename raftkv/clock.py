@@ -17,5 +17,7 @@ def now() -> float:
 
 
 def slept() -> float:
-    """Seconds that ``time.monotonic`` has not counted until now."""
-    return now() - time.monotonic()
+    """Seconds that ``time.monotonic`` has not counted until now; where this process is held up in between
+    rather too many than too few: what a lease is held against must not lie in the past."""
+    counted = time.monotonic()
+    return now() - counted

@@ -67,13 +67,13 @@ class SnapshotSchedule:
     def stored(self, size: int) -> None:
         """One of our own is on the disk."""
         self._under_way = False
-        self._retry_seconds = RETRY_SECONDS
         self.taken += 1
         self.received(size)
 
     def received(self, size: int) -> None:
         """One is, of whomever: it takes ``size`` bytes."""
         self._bytes_applied, self._size = 0, size
+        self._retry_seconds = RETRY_SECONDS
 
     def given_up(self, now: float) -> None:
         self._under_way = False

@@ -128,8 +128,8 @@ class StorageActor:
         self._chunk_is_next = True
         self._under_way: _Batch | _Transfer | None = None
         self._refused: _Batch | None = None
-        """It found no room, and waits to be tried again. Chunks go on meanwhile: a peer that lacks one may
-        have room, and a snapshot that finds some lets go of more than it takes."""
+        """It found no room, and waits to be tried again. Some chunks go on meanwhile: a peer that lacks one
+        may have room, and a snapshot that finds some lets go of more than it takes."""
         self._retry_due = False
         self._pressure = DiskPressure(False, False)
         self._room = _SnapshotRoom()
@@ -174,17 +174,33 @@ class StorageActor:
 
     def end_of_turn(self) -> None:
         if self._under_way is None:
-            if self._refused and self._retry_due:
-                self._retry(self._refused)
-            elif self._chunks and (self._chunk_is_next or self._refused or not self._queue):
+            if self._refused:
+                self._go_on_without_room(self._refused)
+            elif self._chunks and (self._chunk_is_next or not self._queue):
                 self._start_chunk(self._chunks.popleft())
-            elif self._queue and not self._refused:
+            elif self._queue:
                 self._start_batch()
         self._signal(self._pressure.full)
 
-    def _retry(self, batch: _Batch) -> None:
-        self._under_way, self._refused, self._retry_due = batch, None, False
-        self._disk.submit(batch.job)
+    def _go_on_without_room(self, refused: _Batch) -> None:
+        if self._retry_due:
+            self._under_way, self._refused, self._retry_due = refused, None, False
+            self._disk.submit(refused.job)
+            return
+        task = next((task for task in self._chunks if self._may_go_ahead(task, refused)), None)
+        if task:
+            self._chunks.remove(task)
+            self._start_chunk(task)
+
+    def _may_go_ahead(self, task: ChunkTask, refused: _Batch) -> bool:
+        """A snapshot may of which nothing waits to be written. Entries are applied as soon as others have
+        them on their disks, but a snapshot must not be ahead of this node's own log and term."""
+        if not isinstance(task, WriteChunk):
+            return True  # it is only read
+        waiting: list[Append | Write] = [refused.job, *self._queue]
+        begin = min([each.entries[0].index for each in waiting if each.entries], default=None)
+        anew = any(each.anew for each in waiting)
+        return task.reply_to == "store" and not anew and (begin is None or task.job.mark.index < begin)
 
     def _start_chunk(self, task: ChunkTask) -> None:
         self._chunk_is_next = False

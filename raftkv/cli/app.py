@@ -98,8 +98,11 @@ class _Commands(TyperGroup):
             if len(args) == 1:
                 typer.echo(ctx.get_help())
                 raise typer.Exit
-            args = [*args[1:], "--help"]
+            words = args[1 : args.index("--")] if "--" in args else args[1:]
+            args = [*words, "--help"]
         found: Any = super().resolve_command(ctx, args)
+        if ctx.resilient_parsing:  # a shell completes the line
+            return found
         options = args[: args.index("--")] if "--" in args else args
         if not HELP.intersection(options):
             _check_values(ctx, found[0], found[1], options)

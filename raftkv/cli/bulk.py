@@ -109,10 +109,10 @@ def load(
         _open(file) as stream,
         Pipeline(target.clients, in_flight, timeout, target.key) as pipeline,
     ):
-        lines, kind = _told_apart(patient(stream, partial(_tend, pipeline)), format_, file)
         total = None if file == "-" else Path(file).stat().st_size
         unreadable: RaftkvError | None = None
         try:
+            lines, kind = _told_apart(patient(stream, partial(_tend, pipeline)), format_, file)
             with Progress() as progress:
                 try:
                     for consumed in _feed(lines, kind, file, pipeline):

@@ -233,7 +233,7 @@ def replace(
         if new is None and learner:
             new = learner.name  # of an earlier attempt, as a rule
             note(f"{new} is a learner already")
-        if local and new in rows:
+        if local and new in rows and members.has_joined(new):
             local.ensure(new, rows[new].address)  # it may have been added and never started
         added = False
         if new is None or new not in rows:

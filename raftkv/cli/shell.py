@@ -116,7 +116,7 @@ def _carry_out(words: list[str]) -> int:
         note("commands: " + " ".join(COMMANDS) + "; 'help COMMAND' explains one")
         return 0
     if words[0] == "help":
-        words = [words[1], "--help"]
+        words = [*words[1:], "--help"]
     if words[0] in commands_there_are() and words[0] not in (*COMMANDS, "set"):
         note(f"raftkv: {words[0]!r} is no command of the shell; say 'raftkv {' '.join(words)}' outside of it")
         return 2

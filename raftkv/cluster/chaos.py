@@ -170,8 +170,9 @@ class Chaos(Lookups):
     def _running(self, client: ControlClient, names: set[str]) -> tuple[str, ...]:
         """Those of which it is not known that their process has ended."""
         if names and self._target.launcher:
-            processes = client.ask(self._target.launcher, "processes", NODE_SECONDS)
-            names = names & {process["name"] for process in processes if process["state"] != "exited"}
+            with suppress(Unavailable):  # it may be busy ending a node
+                processes = client.ask(self._target.launcher, "processes", self._node_seconds)
+                names = names & {process["name"] for process in processes if process["state"] != "exited"}
         return tuple(sorted(names))
 
     def heal_all(self) -> Mended:
@@ -274,6 +275,7 @@ class Chaos(Lookups):
         reached: set[str] = set()
         silent: set[str] = set()
         doubtful: set[str] = set()
+        absent: set[str] = set()
         arguments = {**asdict(fault), "seconds": seconds}
         deadline = time.monotonic() + self._node_seconds
         with ControlClient(self._key) as client:
@@ -290,13 +292,15 @@ class Chaos(Lookups):
                 for endpoint, answer in answers.items():
                     if answer is None:
                         silent.add(asked[endpoint])
+                        if client.is_absent(endpoint):
+                            absent.add(asked[endpoint])
                         if client.may_have_got(endpoint) or asked[endpoint] in reached:
                             doubtful.add(asked[endpoint])
                     elif not answer[0]:
                         raise refused(answer[1])
                     else:
                         reached.add(asked[endpoint])
-            self.unheard = self._running(client, silent) if reached else ()
+            self.unheard = self._running(client, silent - absent) if reached else ()
         named = ", ".join(sorted(silent))
         if not reached and doubtful:
             raise OutcomeUnknown(f"no answer from {named}: it may or may not have happened")

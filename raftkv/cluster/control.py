@@ -72,6 +72,8 @@ class ControlClient:
         self._last_id = 0
         self._unsure: set[str] = set()
         """Who has not answered the last question, and may have got it."""
+        self._absent: set[str] = set()
+        """Who has not, and nobody listens there."""
 
     def __enter__(self) -> ControlClient:
         return self
@@ -108,6 +110,10 @@ class ControlClient:
     def may_have_got(self, endpoint: str) -> bool:
         """Whether the last question may have reached somebody who has not answered it."""
         return endpoint in self._unsure
+
+    def is_absent(self, endpoint: str) -> bool:
+        """Whether nobody listened there to the last question."""
+        return endpoint in self._absent
 
     def ask_all(
         self,
@@ -153,10 +159,13 @@ class ControlClient:
                         del waiting[other]
                     break  # what else is readable may be of the same node
         self._unsure.clear()
+        self._absent.clear()
         for endpoint in [endpoint for endpoint, answer in answers.items() if answer is None]:
             link = self._links.pop(endpoint)
             if not link.is_refused(self.key) and link.established:
                 self._unsure.add(endpoint)
+            if link.absent:
+                self._absent.add(endpoint)
             link.close()  # a late answer must not meet the next question
         if refused and refused.keys() == answers.keys():  # one that was only silent may have done it
             raise AccessRefused(f"{next(iter(refused.values()))}; nothing happened")

@@ -66,6 +66,8 @@ def endpoints(
     folder ``data``, or that the file ``config`` lists; without either, of the one that a command here would
     talk to, by RAFTKV_ENDPOINTS, ``.raftkv`` or ``cluster.toml``. Raises ``Unavailable`` where there is none,
     and ``ConfigError``."""
+    if config is not None and data is not None:
+        raise ConfigError("either a folder or a file says where the cluster is")
     if config is not None:
         return list(_from_config(Path(config)).clients)
     return list((running_in(Path(data)) if data is not None else find(None, None, None)).clients)

@@ -27,7 +27,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from raftkv.errors import RaftkvError
-from raftkv.tui.commands import COMMANDS, MENU, of_digit
+from raftkv.tui.commands import COMMANDS, MENU, of_digit, shell_line
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.quit import Choice, QuitDialog
@@ -405,9 +405,9 @@ class Dashboard(TimeOperations):
         cast(DataPage, self._pages["data"]).look_again()
         if self.viewer.mode is Mode.FROZEN and isinstance(message.item, CommandDone):
             # The event log, where the command is shown, stands still.
-            self.notify(f"now: $ {message.item.command}", markup=False)
+            self.notify(f"now: {shell_line(message.item.command)}", markup=False)
         elif self._page not in _WITH_EVENTS and isinstance(message.item, CommandDone):
-            self.notify(f"$ {message.item.command}", markup=False)
+            self.notify(shell_line(message.item.command), markup=False)
 
     # -- the end -------------------------------------------------------------------------------
 

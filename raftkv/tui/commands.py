@@ -68,8 +68,15 @@ COMMANDS = (
 
 
 def of_digit(names: Sequence[str], digit: int) -> str | None:
-    """The node that ends with that number, as those of 'raftkv up' do; of other names the one in that row."""
-    ends = {name[len(name.rstrip("0123456789")) :]: name for name in reversed(names)}
-    if any(ends):
-        return ends.get(str(digit))
+    """The node that ends with that number, as those of 'raftkv up' do. Where not all end with a number, or
+    none with one that has a key, the one in that row."""
+    ends = [name[len(name.rstrip("0123456789")) :] for name in names]
+    numbers = [int(end) for end in ends if end]
+    if len(numbers) == len(names) and any(0 < number < 10 for number in numbers):
+        return names[numbers.index(digit)] if digit in numbers else None
     return names[digit - 1] if digit <= len(names) else None
+
+
+def shell_line(command: str) -> str:
+    """With a prompt, unless it says in parentheses what no command does."""
+    return command if command.startswith("(") else f"$ {command}"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
-from raftkv.actors.messages import DiskPressure, Step, Write
+from raftkv.actors.messages import DiskPressure, Step, Tick, Write
 from raftkv.actors.raft import RaftActor
+from raftkv.actors.snapshot_messages import WriteChunk
 from raftkv.actors.snapshot_schedule import SnapshotRule
 from raftkv.actors.storage import BACKLOG_BYTES_MAX, WRITE_OVERHEAD_BYTES, DiskResult, StorageActor
+from raftkv.actors.system import ActorName
+from raftkv.errors import DiskFull
 from raftkv.kv import Retention
 from raftkv.observe import DiskFault
-from raftkv.raft import Configuration, Entry, EntryKind, HardState, Raft, RaftOptions
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, Raft, RaftOptions, SnapshotMark
 from raftkv.raft.messages import AppendEntries, Heartbeat, PersistMark
-from raftkv.storage import DiskJob
+from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
 from tests.actors.recorded import Recorded
 
@@ -126,3 +130,33 @@ def test_a_backlog_is_told_when_it_is_one_and_when_it_is_none_any_more() -> None
     ]
     assert told == [True, False]
     assert actor.backlog_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("index", "reply_to", "queued", "goes"),
+    [
+        (2, "store", (), True),
+        (3, "store", (), False),  # applied, as the others have it, and not on this disk
+        (2, "raft", (), False),  # a leader's: it may be ahead of all that is here
+        (2, "store", (2, 3), False),  # to be overwritten
+    ],
+)
+def test_while_the_log_finds_no_room_a_snapshot_goes_ahead_if_nothing_of_it_waits(
+    index: int, reply_to: ActorName, queued: Sequence[int], goes: bool
+) -> None:
+    disk = Idle()
+    actor = StorageActor(Recorded(), disk, 0)
+    actor.handle(write(3))
+    actor.end_of_turn()
+    actor.handle(DiskResult(None, DiskFull("no space left"), 0.0, 0, 0))
+    for other in queued:
+        actor.handle(write(other))
+    chunk = StoreChunk(SnapshotMark(LogIndex(index), TERM, 7, 1), 0, b"", True)
+    actor.handle(WriteChunk(chunk, reply_to))
+    actor.end_of_turn()
+    assert (disk.jobs[1:] == [chunk]) is goes
+    if goes:
+        actor.handle(DONE)
+    actor.handle(Tick())
+    actor.end_of_turn()
+    assert disk.jobs[-1] == disk.jobs[0], "the batch is tried again in any case"

@@ -159,17 +159,19 @@ ACTORS = (
         "full-disk-not-read",
         "a snapshot that a peer with room needs waits until the sender's own disk has room",
         "39",
-        Edit(
-            StorageActor.end_of_turn,
-            "elif self._chunks and (",
-            "elif self._chunks and not self._refused and (",
-        ),
+        Edit(StorageActor._may_go_ahead, "if not isinstance(task, WriteChunk):", "if False:"),
     ),
     _actors(
         "batch-without-room-forgotten",
         "what found no room is tried again only if something else comes to be written",
         "39",
-        Edit(StorageActor.end_of_turn, "and self._retry_due:", "and self._retry_due and self._queue:"),
+        Edit(StorageActor._go_on_without_room, "if self._retry_due:", "if self._retry_due and self._queue:"),
+    ),
+    _actors(
+        "snapshot-ahead-of-its-log",
+        "a snapshot of entries that this node's disk has no room for is finished before they are",
+        "29",
+        Edit(StorageActor._may_go_ahead, "task.job.mark.index < begin", "True"),
     ),
     _actors(
         "ends-asked-for-again",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections import deque
 
 import pytest
 
-from raftkv.raft import Entry, SnapshotMark
+from raftkv.raft import Entry, HardState, Raft, SnapshotMark
+from raftkv.raft.invariants import check_basic
 from raftkv.raft.log import size_of
 from raftkv.raft.messages import (
     AppendEntriesResponse,
@@ -28,6 +30,18 @@ NEWER = SnapshotMark(LogIndex(9), Term(3), 78, 1)
 
 def chunk(number: int, mark: SnapshotMark = MARK) -> InstallSnapshot:
     return InstallSnapshot(N2, N1, Term(3), mark, number, b"chunk")
+
+
+def test_a_snapshot_that_was_on_the_disk_before_its_term_is_of_a_term_that_was_seen() -> None:
+    """Or its leader's predecessors would be listened to again, who lack what is applied here."""
+    mark = SnapshotMark(LogIndex(5), Term(3), 77, 1, node([]).configuration.encode())
+    older = HardState(Term(1), N2, LogIndex(1))
+    raft = Raft(N1, node([]).configuration, OPTIONS, random.Random(1), older, (), mark)
+    assert (raft.current_term, raft.voted_for) == (3, None)
+    assert check_basic(raft) == []
+    refused = step(raft, append(2, (5, 2), at(6, 2)))
+    assert raft.log.last_index == 5
+    assert refused.hard_states == [HardState(Term(3), None, LogIndex(5))], "it becomes durable at once"
 
 
 def test_a_snapshot_that_the_log_has_overtaken_is_waited_for_no_longer() -> None:

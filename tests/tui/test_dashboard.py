@@ -149,6 +149,9 @@ def test_a_digit_means_the_node_of_that_number_wherever_it_stands() -> None:
     assert of_digit(("a1", "b1", "c12"), 1) == "a1"
     assert of_digit(("red", "green"), 2) == "green"
     assert of_digit(("red", "green"), 3) is None
+    assert of_digit(("node01", "node02"), 2) == "node02"
+    assert of_digit(("db10", "db20"), 2) == "db20"
+    assert of_digit(("alpha", "beta2", "gamma"), 1) == "alpha"
 
 
 async def test_a_click_in_the_footer_is_the_key() -> None:

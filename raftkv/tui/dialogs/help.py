@@ -69,7 +69,7 @@ _PAIRS = [
 ]
 _PLAIN = [
     _row("F1-F8", "Screens (also tab)"),
-    _row("1-9", "Select n1 to n9 (↑ ↓, click)"),
+    _row("1-9", "Select by number (↑ ↓, click)"),
     _row("PgUp", "Scroll"),
     _row("enter", "Open, change; del deletes"),
     _row("^p", "Every action by name"),
