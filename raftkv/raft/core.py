@@ -69,8 +69,7 @@ class Raft:
         self.current_term = state.current_term
         self.voted_for = state.voted_for
         if snapshot and snapshot.term > self.current_term:
-            # The snapshot was on the disk before the term in which it ends: this node had seen that term, and
-            # could say nothing in it yet.
+            # On the disk before its term was: that was seen, and nothing could be said in it yet.
             self.current_term, self.voted_for = snapshot.term, None
         self.snapshots = Snapshots(self, snapshot)
         start = (snapshot.index, snapshot.term) if snapshot else (BEFORE_LOG, BEFORE_TERMS)
