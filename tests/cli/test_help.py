@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -160,3 +161,25 @@ def test_a_command_that_is_wrong_is_told_in_one_line(arguments: list[str], said:
     assert (done.exit_code, done.stdout) == (Exit.USAGE, "")
     assert done.stderr.startswith(f"raftkv: {said}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"), [("raftkv ge", "get"), ("raftkv foo ", ""), ("raftkv get --data ", "")]
+)
+def test_a_shell_completes_what_is_not_finished_yet(line: str, offered: str) -> None:
+    """Which a command that lacks a value is not, nor one that there is not."""
+    asked = {"_RAFTKV_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    program = "import sys; sys.argv[0] = 'raftkv'; from raftkv.cli.app import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **asked},
+        capture_output=True,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert offered in done.stdout.decode().split("\n")
+
+
+def test_help_runs_nothing_of_what_comes_after_two_dashes() -> None:
+    done = invoke("help", "lock", "--", "make")
+    assert (done.exit_code, done.stdout.split("\n")[0]) == (0, "Usage: raftkv lock [OPTIONS] NAME [COMMAND…]")
