@@ -228,6 +228,17 @@ def test_a_load_that_is_interrupted_while_it_waits_for_answers_names_the_first_l
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", told)
 
 
+def test_a_load_that_is_interrupted_before_its_first_line_says_so(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk, "_told_apart", interrupted)
+    done = invoke(cluster, "load", "-", stdin=b"never/1\t1\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"-: interrupted, 0 loaded\n")
+
+
 def test_a_load_ends_at_a_write_that_fails_though_its_source_goes_on(cluster: LocalCluster) -> None:
     begun = Background(["load", "-", "--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.3"], cluster.folder)
     begun.write(b"nobody/1\t1\n")

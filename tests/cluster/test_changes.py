@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from raftkv.cli import members as commands
+from raftkv.cluster.chaos import Chaos
 from raftkv.cluster.control import ControlClient
 from raftkv.cluster.members import FIRST_ANSWERS_SECONDS, LocalNodes, Members, Row, resize
 from raftkv.errors import ClientError, ConfigError, OutcomeUnknown, Unavailable, Unreachable
@@ -326,3 +327,28 @@ def test_a_learner_is_not_replaced_and_nobody_is_added_for_it(monkeypatch: pytes
     nodes = Nodes(lambda: leading("n1 n2 n3", learners="n4 n5"), lambda: Refusal.NO_LEARNER)
     with pytest.raises(ConfigError, match="n4 is a learner, and has no vote to hand on"):
         nodes.members().replace("n4", "n5")
+
+
+def test_a_learner_takes_no_place_before_it_is_known_to_have_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is not started either: the entry that adds it may be lost with its leader."""
+    rows = [Row("n1", "voter", True, 0, "a", ()), Row("n4", "learner", False, None, "b", ())]
+    started: list[str] = []
+    local = SimpleNamespace(ensure=lambda name, _: started.append(name), drop=lambda _: None)
+    for joined in (False, True):
+        members = SimpleNamespace(
+            rows=lambda: rows, has_joined=lambda _, joined=joined: joined, replace=lambda *_: None
+        )
+        monkeypatch.setattr(commands, "_members", lambda *_, members=members: nullcontext((members, local)))
+        commands.replace("n1", "n4")
+        assert started == ["n4"] * joined
+
+
+def test_a_silent_launcher_does_not_hide_that_links_were_cut() -> None:
+    """It may be busy ending a node: whoever did not answer may run, for all that is known."""
+
+    def ask(*_: object) -> None:
+        raise Unavailable("no answer")
+
+    chaos = SimpleNamespace(_target=SimpleNamespace(launcher="tcp://launcher"), _node_seconds=PATIENCE)
+    client = SimpleNamespace(ask=ask)
+    assert Chaos._running(cast(Chaos, chaos), cast(ControlClient, client), {"n2", "n1"}) == ("n1", "n2")
