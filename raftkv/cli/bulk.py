@@ -89,7 +89,8 @@ def load(
     timeout: EachTimeout = DEFAULT_TIMEOUT,
     json: Json = False,
 ) -> None:
-    """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order.
+    """Put every line of FILE: key<TAB>value, or JSON lines. Lines of one key keep their order; they may
+    end in CRLF.
 
     Prints how many were loaded; --timeout bounds each write. The load ends at a line that cannot be
     read, of which nothing is sent, and at a write that fails; either is named with its line.
@@ -215,7 +216,7 @@ def _feed(lines: Iterable[bytes], kind: Format, name: str, pipeline: Pipeline) -
     consumed = 0
     for number, line in enumerate(lines, start=1):
         consumed += len(line)
-        content = line.removesuffix(b"\n")
+        content = line.removesuffix(b"\n").removesuffix(b"\r")  # 'dump' writes a value that ends so as base64
         if content:
             key, value = _parse(content, kind, f"{name}, line {number}")
             try:

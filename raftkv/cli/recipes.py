@@ -97,7 +97,12 @@ def elect(
         str | None,
         typer.Argument(metavar="VALUE", help="What the holder says; '-' reads stdin.", show_default=False),
     ] = None,
-    listen: Annotated[bool, typer.Option("--listen", help="Only print who holds it, as it changes.")] = False,
+    listen: Annotated[
+        bool,
+        typer.Option(
+            "--listen", help="Only print what its holder says, as it changes; an empty line: nobody."
+        ),
+    ] = False,
     ttl: Ttl = 10.0,
     wait: Wait = 0.0,
     endpoints: Endpoints = None,

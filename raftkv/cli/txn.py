@@ -17,7 +17,7 @@ from raftkv.errors import ConfigError, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from raftkv.client import TxnResult
+    from raftkv.client import Entry, TxnResult
     from raftkv.client.requests import Step
 
 _TARGETS = ("value", "version", "create_revision", "mod_revision", "lease")
@@ -54,6 +54,7 @@ def txn(
     op      put (with lease, if wanted), get, range, delete or txn
     Compares, ranges and deletes take end or prefix as well.
 
+    Prints success or failure, and for each operation that was done its number, a tab and what came of it.
     Exit 1 when a compare fails.
     """
     document = _read(file)
@@ -63,8 +64,8 @@ def txn(
     if json:
         emit_json(_result_json(result))
     else:
-        emit("success" if result.succeeded else "failure")
-        _print_results(result)
+        emit(_word(result))
+        _print_results(result, document)
     if not result.succeeded:
         raise typer.Exit(Exit.NO)
 
@@ -254,19 +255,34 @@ def _one_json(result: Any) -> Any:
     return None
 
 
-def _print_results(result: TxnResult) -> None:
-    from raftkv.client import Entry, Page, TxnResult
+def _print_results(result: TxnResult, document: dict[str, Any], above: str = "") -> None:
+    """Every line begins with the number of its operation, 3.1 and 3.2 in a transaction that is the third."""
+    operations = document.get("success" if result.succeeded else "failure", [])
+    for number, (operation, each) in enumerate(zip(operations, result.results, strict=True), start=1):
+        for line in _lines(operation["op"], each):
+            emit(f"{above}{number}\t{line}")
+        if operation["op"] == "txn":
+            _print_results(each, operation, f"{above}{number}.")
 
-    for each in result.results:
-        match each:
-            case TxnResult():
-                _print_results(each)
-            case Page():
-                for entry in each.entries:
-                    emit(f"{as_field(entry.key)}\t{as_field(entry.value)}")
-                if each.count and not each.entries:  # only the count was asked for
-                    emit(str(each.count))
-            case Entry():
-                emit(f"{as_field(each.key)}\t{as_field(each.value)}")
-            case int():
-                emit(str(each))
+
+def _lines(op: str, result: Any) -> list[str]:
+    match op:
+        case "put":
+            return ["OK"]
+        case "get":
+            return ["none" if result is None else _entry_line(result)]
+        case "range":
+            if result.entries:
+                return [_entry_line(entry) for entry in result.entries]
+            return [f"{result.count} key{'s'[: result.count != 1]}"]  # none, or only that was asked for
+        case "delete":
+            return [f"{result} deleted"]
+    return [_word(result)]
+
+
+def _entry_line(entry: Entry) -> str:
+    return f"{as_field(entry.key)}\t{as_field(entry.value)}"
+
+
+def _word(result: TxnResult) -> str:
+    return "success" if result.succeeded else "failure"

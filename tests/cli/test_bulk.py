@@ -178,6 +178,12 @@ def test_files_that_cannot_be_read(cluster: LocalCluster) -> None:
     assert quiet(run_with(["load", "closed.tsv"], cluster.folder, shell='exec "$@" <&-')) == b"1\n"
 
 
+def test_lines_may_end_as_on_windows(cluster: LocalCluster) -> None:
+    lines = b"crlf/a\t1\r\n\r\ncrlf/b\tbase64:Mg0=\r\n"
+    assert invoke(cluster, "load", "-", stdin=lines).stdout == b"2\n"
+    assert ok(cluster, "dump", "--prefix", "crlf/") == b"crlf/a\t1\ncrlf/b\tbase64:Mg0=\n"
+
+
 def test_what_comes_slowly_is_loaded_as_it_comes(cluster: LocalCluster) -> None:
     """However long the next line takes, what came before it is sent, and its answer taken in."""
     begun = Background(["load", "-"], cluster.folder)

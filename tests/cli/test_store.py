@@ -55,8 +55,39 @@ def test_a_transaction_in_json_and_in_text(cluster: LocalCluster) -> None:
     assert [item["key"] for item in result["results"][2]["kvs"]] == ["txn/a", "txn/b"]
     assert result["results"][4]["succeeded"] is True
     again = transact(cluster, transaction)
-    assert (again.returncode, again.stdout) == (1, b"failure\n")
-    assert transact(cluster, {"success": [{"op": "get", "key": "txn/b"}]}).stdout == b"success\ntxn/b\t2\n"
+    assert (again.returncode, again.stdout) == (1, b"failure\n1\tnone\n")
+
+
+def test_every_line_of_a_transaction_says_whose_it_is(cluster: LocalCluster) -> None:
+    nested = {
+        "op": "txn",
+        "compare": [{"key": "said/a", "target": "version", "to": 0}],
+        "failure": [{"op": "get", "key": "said/a"}, {"op": "put", "key": "said/c", "value": "3"}],
+    }
+    steps = [
+        {"op": "put", "key": "said/a", "value": "1"},
+        {"op": "put", "key": "said/b", "value": "2"},
+        {"op": "range", "prefix": "said/"},
+        nested,
+        {"op": "get", "key": "said/none"},
+        {"op": "range", "prefix": "unsaid/"},
+        {"op": "delete", "prefix": "said/"},
+    ]
+    done = transact(cluster, {"success": steps})
+    assert done.returncode == 0, done
+    assert done.stdout.decode().splitlines() == [
+        "success",
+        "1\tOK",
+        "2\tOK",
+        "3\tsaid/a\t1",
+        "3\tsaid/b\t2",
+        "4\tfailure",
+        "4.1\tsaid/a\t1",
+        "4.2\tOK",
+        "5\tnone",
+        "6\t0 keys",
+        "7\t3 deleted",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +118,7 @@ def test_a_count_is_printed_where_only_that_was_asked_for(cluster: LocalCluster)
     for name in "abc":
         ok(cluster, "put", f"counted/{name}", "1")
     done = transact(cluster, {"success": [{"op": "range", "prefix": "counted/", "count_only": True}]})
-    assert (done.returncode, done.stdout) == (0, b"success\n3\n")
+    assert (done.returncode, done.stdout) == (0, b"success\n1\t3 keys\n")
 
 
 def test_no_json_and_no_file(cluster: LocalCluster) -> None:
