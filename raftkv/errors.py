@@ -225,3 +225,8 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+def counted(count: int, what: str) -> str:
+    """As in '1 node' and '1,000 nodes'."""
+    return f"{count:,} {what}{'s'[: count != 1]}"

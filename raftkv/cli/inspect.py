@@ -12,7 +12,7 @@ import typer
 from raftkv.cli.backup import tell
 from raftkv.cli.options import Json
 from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, emit_json, fail, note
-from raftkv.errors import ConfigError, StorageError
+from raftkv.errors import ConfigError, StorageError, counted
 
 if TYPE_CHECKING:
     from raftkv.raft import Entry
@@ -212,7 +212,7 @@ def _line(wal: Path, found: Inspection) -> str:
     entries = f"entries {view['first_index']}..{view['last_index']}" if view["first_index"] else "no entries"
     count = view["segments"]
     return (
-        f"{wal}: node {view['node']} of {view['cluster']}, {covered}{count} segment{'s'[: count != 1]}, "
+        f"{wal}: node {view['node']} of {view['cluster']}, {covered}{counted(count, 'segment')}, "
         f"{entries}{' after it' if covered else ''}, term {view['current_term']}, "
         f"vote {view['voted_for'] or 'for nobody'}, commit at least {view['commit_index']}, "
         f"{view['bytes']:,} bytes, whole{torn}"

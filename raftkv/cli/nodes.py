@@ -17,7 +17,7 @@ import typer
 from raftkv.cli.dashboard import Record, check_recordable, dashboard_of, recording
 from raftkv.cli.endings import when_told_to_end
 from raftkv.cli.output import fail, note, on_a_terminal, telling
-from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable
+from raftkv.errors import ConfigError, OutcomeUnknown, RaftkvError, Unavailable, counted
 
 if TYPE_CHECKING:
     from raftkv.cluster.launcher import Launcher
@@ -162,7 +162,7 @@ def _resize_running(folder: Path, nodes: int) -> bool:
         if sum(row.part == "voter" for row in members.rows()) == nodes:
             return False  # a second 'up' of the same cluster, which is refused
         resize(members, local, nodes, note)
-    note(f"the cluster in {folder} has {nodes} voter{'s' if nodes > 1 else ''}")
+    note(f"the cluster in {folder} has {counted(nodes, 'voter')}")
     return True
 
 

@@ -13,7 +13,7 @@ import typer
 from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Endpoints, find_whole_cluster
 from raftkv.cli.output import Exit, emit, emit_json, fail, flush, note
-from raftkv.errors import ConfigError, Left, ScenarioFailed
+from raftkv.errors import ConfigError, Left, ScenarioFailed, counted
 
 if TYPE_CHECKING:
     from raftkv.cluster.discovery import Target
@@ -82,7 +82,7 @@ def _cluster(
     from raftkv.cluster.scenarios.own import own_cluster
 
     nodes = max(each.nodes for each in chosen)
-    note(f"starting a cluster of {nodes} nodes")
+    note(f"starting a cluster of {counted(nodes, 'node')}")
     with own_cluster(nodes) as target:
         yield target
 

@@ -17,7 +17,7 @@ from raftkv.cli.endings import told_to_end
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note
 from raftkv.cli.progress import Progress
-from raftkv.errors import ConfigError, RaftkvError
+from raftkv.errors import ConfigError, RaftkvError, counted
 
 if TYPE_CHECKING:
     from raftkv.sim.report import Summary
@@ -325,7 +325,7 @@ def _compare(expect: str, outcome: Outcome) -> None:
 
 def _print(summary: Summary, only: Outcome | None, seconds: float) -> None:
     verdict = f"{len(summary.failed)} FAILED" if summary.failed else "all held"
-    emit(f"{summary.seeds:,} seed{'s' * (summary.seeds > 1)}: {verdict} ({seconds:.1f} s)")
+    emit(f"{counted(summary.seeds, 'seed')}: {verdict} ({seconds:.1f} s)")
     emit(
         f"{summary.virtual_seconds:,.0f} virtual seconds, {summary.steps:,} steps, "
         f"{summary.committed:,} entries committed, {summary.elections:,} elections"

@@ -13,7 +13,7 @@ import typer
 from raftkv.cli.endings import ENDINGS, when_told_to_end
 from raftkv.cli.options import Json, check_finite
 from raftkv.cli.output import Exit, emit, emit_json, fail, note, stderr_is_terminal
-from raftkv.errors import ConfigError
+from raftkv.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from raftkv.cluster.torture import Fault, Report, TortureOptions
@@ -85,7 +85,7 @@ def _run(options: TortureOptions, history: Path | None, keep: bool) -> Report:
     """``keep``: the folder, whatever comes of it."""
     from raftkv.cluster.torture import Torture
 
-    note(f"torture: {options.nodes} nodes, {options.seconds:g} s, seed {options.seed}")
+    note(f"torture: {counted(options.nodes, 'node')}, {options.seconds:g} s, seed {options.seed}")
     loads: list[Load] = []
 
     def save(load: Load, whole: bool) -> None:

@@ -12,7 +12,7 @@ from raftkv.cli.data import entry_json
 from raftkv.cli.options import DEFAULT_TIMEOUT, Config, Data, Endpoints, Json, Timeout, connect, find_target
 from raftkv.cli.output import Exit, as_field, emit, emit_json, from_json
 from raftkv.cli.reading import stdin, whole
-from raftkv.errors import ConfigError, shown
+from raftkv.errors import ConfigError, counted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -274,7 +274,7 @@ def _lines(op: str, result: Any) -> list[str]:
         case "range":
             if result.entries:
                 return [_entry_line(entry) for entry in result.entries]
-            return [f"{result.count} key{'s'[: result.count != 1]}"]  # none, or only that was asked for
+            return [counted(result.count, "key")]  # none, or only that was asked for
         case "delete":
             return [f"{result} deleted"]
     return [_word(result)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from raftkv.cluster.control import ControlClient, snapshots
 from raftkv.cluster.discovery import Target
 from raftkv.config import is_loopback
+from raftkv.errors import counted
 from raftkv.observe import NO_LEADER, NodeSnapshot, no_leader
 
 SYNCS = 20
@@ -76,8 +77,8 @@ def _reachable(
     for name in silent:
         yield Finding(Verdict.BAD, f"{name} does not answer: {_why_silent(controls[name])}")
     if not silent:
-        text = f"all {len(views)} nodes answer ({seconds * 1000:.0f} ms)"
-        yield Finding(Verdict.OK, text)
+        who = f"all {len(views)} nodes answer" if len(views) > 1 else "the only node answers"
+        yield Finding(Verdict.OK, f"{who} ({seconds * 1000:.0f} ms)")
     clusters = {view.cluster for view in views.values() if view}
     if len(clusters) > 1:
         yield Finding(Verdict.BAD, f"the nodes belong to different clusters: {', '.join(sorted(clusters))}")
@@ -121,7 +122,8 @@ def _members(alive: list[NodeSnapshot], target: Target) -> Iterator[Finding]:
         text = f"{target.source} names {', '.join(strangers)}, not of the cluster by its own account"
         yield Finding(Verdict.WARNING, text)
     if not missing and not strangers:
-        yield Finding(Verdict.OK, f"{target.source} and the cluster name the same {len(members)} nodes")
+        same = f"{target.source} and the cluster name the same {counted(len(members), 'node')}"
+        yield Finding(Verdict.OK, same)
 
 
 def _newest(alive: list[NodeSnapshot]) -> NodeSnapshot:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from raftkv import config
 from raftkv.config import NODES_MAX, ClusterConfig, NodeConfig, SnapshotConfig, StorageConfig
-from raftkv.errors import ConfigError, LaunchError
+from raftkv.errors import ConfigError, LaunchError, counted
 from raftkv.types import NodeId
 
 BASE_PORT = 7400
@@ -111,9 +111,9 @@ def prepare(
             )
         if nodes is not None and nodes != len(known.nodes):
             raise ConfigError(
-                f"{data} holds a cluster of {len(known.nodes)} nodes; leave out --nodes (once the cluster "
-                "runs, the same command makes it grow or shrink), choose another folder with --data, or "
-                "begin anew with --fresh (which deletes its data)"
+                f"{data} holds a cluster of {counted(len(known.nodes), 'node')}; leave out --nodes (once the "
+                "cluster runs, the same command makes it grow or shrink), choose another folder with --data, "
+                "or begin anew with --fresh (which deletes its data)"
             )
         old_base = _base(known)
         if old_base > BASE_PORT_MAX:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from raftkv.actors.beginning import THRIFTY_BATCHES, raft_options
 from raftkv.config import HistoryConfig, LimitsConfig, RaftConfig, SnapshotConfig
+from raftkv.errors import counted
 from raftkv.kv import SessionLimits
 from raftkv.sim.network import Weather
 from raftkv.sim.world import WorldOptions, cluster_config
@@ -100,7 +101,8 @@ class Profile:
         raft = self.world.raft
         timeouts = f"{raft.election_timeout_min_ms}-{raft.election_timeout_max_ms}"
         return (
-            f"{self.world.nodes} nodes, {self.users} users on {self.keys} keys, "
+            f"{counted(self.world.nodes, 'node')}, "
+            f"{counted(self.users, 'user')} on {counted(self.keys, 'key')}, "
             f"heartbeat {raft.heartbeat_ms} ms, election timeout {timeouts} ms, "
             f"faults: {', '.join(self.faults) or 'none'}"
         )

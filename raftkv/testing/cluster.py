@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raftkv.errors import InvalidRequest, LaunchError, RaftkvError
+from raftkv.errors import InvalidRequest, LaunchError, RaftkvError, counted
 
 if TYPE_CHECKING:
     from raftkv.client import AsyncClient, Client
@@ -67,7 +67,7 @@ class LocalCluster:
         self._clients: list[Client] = []
 
     def __repr__(self) -> str:
-        return f"<LocalCluster of {self._nodes} nodes: {'running' if self._host else 'stopped'}>"
+        return f"<LocalCluster of {counted(self._nodes, 'node')}: {'running' if self._host else 'stopped'}>"
 
     def __enter__(self) -> LocalCluster:
         return self if self._host else self.start()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from raftkv.errors import counted
 from raftkv.observe import LEADER, Event, describe, describe_raw, events
 from raftkv.raft import trace
 
@@ -123,7 +124,7 @@ def of_event(event: Event) -> LogLine:
 
 
 def gap(time: float, node: str, missed: range) -> LogLine:
-    text = f"missed {len(missed)} event{'s' if len(missed) > 1 else ''}"
+    text = f"missed {counted(len(missed), 'event')}"
     return LogLine(time, node, "…", "warn", text, gap=missed)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from raftkv.errors import counted
 from raftkv.history import Verdict, to_json_line
 
 RECIPES = ("lock", "writer", "reader", "office", "counter", "queue", "barrier", "async", "command")
@@ -82,7 +83,7 @@ class Report:
         counts = self.operations
         faults = ", ".join(f"{kind} {count}" for kind, count in self.faults.items())
         lines = [
-            f"{self.seconds:.0f} s on {self.nodes} nodes, seed {self.seed}",
+            f"{self.seconds:.0f} s on {counted(self.nodes, 'node')}, seed {self.seed}",
             f"operations: {counts['ok']:,} ok, {counts['fail']:,} failed, {counts['unknown']:,} unknown",
             f"faults: {faults}",
             f"elections: {self.terms}; longest time without a successful write: {self.longest_gap:.2f} s",

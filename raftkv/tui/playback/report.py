@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from raftkv import __version__
+from raftkv.errors import counted
 from raftkv.tui.checks import INVARIANTS
 from raftkv.tui.event_log import LogLine, is_election
 from raftkv.tui.model import Stretch
@@ -158,18 +159,14 @@ def _x(told: Chronicle, time: float) -> float:
 def _facts(told: Chronicle) -> list[str]:
     broken = [f"VIOLATED: {finding.text}" for finding in told.checks.findings]
     checked = sum(told.checks.counts)
-    nodes = f"{len(told.names) - told.left} nodes" + (f" ({told.left} had left)" if told.left else "")
+    nodes = counted(len(told.names) - told.left, "node") + (f" ({told.left} had left)" if told.left else "")
     facts = [
-        f"{nodes}, {told.end - told.start:.1f} seconds, {_counted(told.events, 'event')}",
-        f"{_counted(len(told.elections), 'election')}, {told.leaderless_seconds:.1f} s without a leader",
-        f"{_counted(len(told.commands), 'command')} by the one who watched",
+        f"{nodes}, {told.end - told.start:.1f} seconds, {counted(told.events, 'event')}",
+        f"{counted(len(told.elections), 'election')}, {told.leaderless_seconds:.1f} s without a leader",
+        f"{counted(len(told.commands), 'command')} by the one who watched",
         *(broken or [f"{len(INVARIANTS)} invariants held, checked {checked:,} times"]),
     ]
     return [*facts, f"history of the load: {told.load}"] if told.load else facts
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _row(line: LogLine, origin: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.errors import counted
 from raftkv.tui.frame import Mode, Times
 from raftkv.tui.model import State, operations_per_second
 from raftkv.tui.view.health import Health, alive, current_term, health, leader
@@ -53,11 +54,7 @@ def header_line(state: State, now: float, width: int, *, times: Times, faults: i
         (2, (Span("p99 ", "dim"), Span(milliseconds(snapshot.write_ms_p99)))) if snapshot else (4, ()),
         (
             0,
-            (
-                Span(f"{faults} fault{'s' if faults > 1 else ''}", "bad")
-                if faults
-                else Span("no faults", "dim"),
-            ),
+            (Span(counted(faults, "fault"), "bad") if faults else Span("no faults", "dim"),),
         ),
         (5, (Span("cluster ", "dim"), Span(cluster)) if cluster else ()),
     ]

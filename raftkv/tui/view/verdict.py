@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftkv.errors import counted
 from raftkv.tui.checks import INVARIANTS, Checks
 from raftkv.tui.model import State
 from raftkv.tui.view.health import alive
@@ -20,7 +21,7 @@ def verdict_line(state: State) -> Line:
     if not checked:
         return (Span(f" {OPEN} nothing has been checked yet: no node has been heard", "dim"),)
     rounds = state.load.rounds if state.load else 0
-    history = f", {rounds:,} round{'s'[: rounds != 1]} of the load linearizable" if rounds else ""
+    history = f", {counted(rounds, 'round')} of the load linearizable" if rounds else ""
     return Span(f" {GOOD} everything holds ", "good"), Span(f" {checked:,} checks{history}", "dim")
 
 
@@ -106,7 +107,7 @@ def load_lines(state: State, width: int, can_begin: bool) -> tuple[Line, ...]:
         mark, style, text = OPEN, "dim", "nothing to judge: nothing was answered"
     elif load.rounds:
         mark, style = GOOD, "good"
-        text = f"linearizable: {load.checked:,} operations in {load.rounds:,} round{'s'[: load.rounds != 1]}"
+        text = f"linearizable: {load.checked:,} operations in {counted(load.rounds, 'round')}"
     else:
         mark, style, text = OPEN, "dim", "the first round is not over yet"
     lines: list[Line] = [
