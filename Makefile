@@ -69,9 +69,11 @@ soak: $(STAMP)
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants --first --jobs 2
 
-# The properties with examples that nobody has drawn before; 'make test' draws the same ones each time.
+# The properties with examples that nobody has drawn before, and the simulated worlds of the tests with other seeds;
+# 'make test' draws the same ones each time.
 explore: $(STAMP)
 	for round in $$(seq $(ROUNDS)); do \
+	  RAFTKV_SEEDS_ON=$$((100 * round)) $(BIN)/python -m pytest -q -n 3 $$(grep -rl --include='test_*.py' support.world tests) || exit 1; \
 	  $(BIN)/python -m pytest -q -n 3 --hypothesis-profile new $$(grep -rl --include='test_*.py' hypothesis tests) || exit 1; \
 	done
 

@@ -78,7 +78,7 @@ class Key:
 def load(path: Path) -> Key:
     """Raises ``ConfigError`` for a file that is none, or that others can read."""
     text = read_text(path, MISSING)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if _mode(path) & 0o077:
         raise ConfigError(f"{path}: others than its owner can read this key: 'chmod 600' it, or make another")
     try:
         content = tomllib.loads(text)
@@ -148,7 +148,7 @@ def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
     """Role, public half and name of everybody on the list of ``folder``."""
     path = folder / LIST
     text = read_text(path, MISSING)
-    if stat.S_IMODE(path.stat().st_mode) & 0o022:
+    if _mode(path) & 0o022:
         raise ConfigError(f"{path}: others than its owner can write this list: 'chmod 644' it")
     found: list[tuple[str, bytes, str]] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -159,6 +159,14 @@ def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
             raise ConfigError(f"{path}, line {number}: expected a role (client or admin), a key and a name")
         found.append((words[0], words[1].encode("ascii"), words[2]))
     return found
+
+
+def _mode(path: Path) -> int:
+    """Who may do what with it. It may have gone since it was read."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def write_list(folder: Path, people: list[tuple[str, bytes, str]]) -> None:

@@ -11,7 +11,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raftkv import keys
+from raftkv import config, keys
 from raftkv.errors import ConfigError
 from raftkv.keys import Allowed, Key, Pair
 
@@ -164,3 +164,23 @@ def test_whatever_a_file_holds_it_is_a_key_or_one_line(folder: Path, data: st.Da
     else:
         assert found.pair == BOB.pair
         assert len(found.cluster) == 40
+
+
+def test_a_list_that_goes_while_it_is_read_lets_nobody_in_and_ends_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = Allowed(folder, keys.of_cluster(folder))
+    alice = public(folder, "alice")
+    assert admitted(allowed, alice) == ["client"]
+    read = config.read_text
+
+    def read_and_lose(path: Path, missing: str) -> str:
+        text = read(path, missing)
+        path.unlink()
+        return text
+
+    monkeypatch.setattr("raftkv.keys.read_text", read_and_lose)
+    os.utime(folder / "allowed", (1, 1))
+    assert admitted(allowed, alice) == []
+    with pytest.raises(ConfigError, match=r"alice\.key: cannot be read"):
+        keys.load(folder / "alice.key")

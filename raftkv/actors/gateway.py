@@ -6,8 +6,8 @@ whether this node led or forwarded it to the leader makes no difference to how i
 When the leader changes, everything that waits is handed back to its client, which asks again under
 the same name: only then is it sure to be in somebody's log. Reads of one turn share one read index.
 
-Invariant: at most ``pending_writes_max`` writes of ``pending_bytes_max`` bytes wait here, and
-``READS_PENDING_MAX`` reads; what comes beyond is refused at once and has not happened.
+Invariant: at most ``pending_writes_max`` writes of ``pending_bytes_max`` bytes wait here, and reads in
+``READ_PLACES_MAX`` places; what comes beyond is refused at once and has not happened.
 """
 
 from __future__ import annotations
@@ -42,19 +42,29 @@ from raftkv.actors.snapshot_messages import (
 )
 from raftkv.actors.system import Context, Port
 from raftkv.errors import VersionMismatch, WireError
-from raftkv.kv import Applied, Code
+from raftkv.kv import KEY_BYTES_MAX, Applied, Code
 from raftkv.kv.commands import decode_flat
 from raftkv.kv.sessions import weight
 from raftkv.raft import Role, SoftState
 from raftkv.types import LogIndex, Term
-from raftkv.wire.client import Kind, Reply, Request, decode_requests, encode_responses, is_stale
+from raftkv.wire.client import (
+    PLACE_BYTES,
+    Kind,
+    Reply,
+    Request,
+    decode_requests,
+    encode_responses,
+    is_stale,
+    places_of,
+)
 from raftkv.wire.packing import REQUEST_BYTES_MAX
 
 PENDING_SECONDS = 10.0
 LOGGED_SECONDS = 60.0
 """What a leader waits for is in its log: asked for again it would be there twice, over a slow disk."""
-READS_PENDING_MAX = 65_536
-"""Over all clients."""
+READ_PLACES_MAX = 65_536
+"""For the reads of all clients, of which one takes a place for each KiB (``wire.client.places_of``)."""
+READ_PLACES_EACH_MAX = 1 + 2 * (KEY_BYTES_MAX + 1) // PLACE_BYTES
 GREETINGS_A_TURN_MAX = 512
 """As many as frames: a client sends one in each."""
 RESPONSE_BYTES_SOFT_MAX = 1 << 20
@@ -85,6 +95,9 @@ class GatewayActor:
         self._state = SoftState(Role.FOLLOWER, None, Term(0))
         self._full = False
         self._leaving = False
+        self._salt = context.random.getrandbits(128) | 1 << 128
+        """Beyond any sequence. A request's key is its client id times this, plus its sequence: a number whose
+        hash nobody outside can foresee. Tuples of one hash anybody can make by thousands, and stop a node."""
         self._pending: dict[RequestKey, tuple[bytes, int, float, int]] = {}
         """-> (identity, request id, time of arrival, bytes)"""
         self._pending_bytes = 0
@@ -94,7 +107,8 @@ class GatewayActor:
         self._reads: list[tuple[bytes, Request]] = []
         self._local_reads: list[tuple[bytes, Request]] = []
         self._reads_asked: dict[int, list[tuple[bytes, Request]]] = {}
-        self._reads_pending = 0
+        self._read_places = 0
+        """Taken."""
         # Random, so that an answer meant for an earlier life of this node fits none of ours.
         self._last_context = context.random.getrandbits(48)
         self._outbox: dict[bytes, list[Reply]] = {}
@@ -186,7 +200,7 @@ class GatewayActor:
         kind = request[1]
         if kind == Kind.WRITE:
             request_id, _, client_id, sequence, command = request
-            refused = self._admit(identity, request_id, (client_id, sequence), command)
+            refused = self._admit(identity, request_id, client_id, sequence, command)
             if refused is not None:
                 self._answer(identity, refusal(request_id, refused))
         elif kind == Kind.HELLO:
@@ -209,18 +223,23 @@ class GatewayActor:
 
     def _on_read(self, identity: bytes, request: Request) -> None:
         local = is_stale(request)
-        if self._reads_pending >= READS_PENDING_MAX:
+        places = places_of(request)
+        if places > READ_PLACES_EACH_MAX:
+            self._answer(identity, refusal(request[0], Code.INVALID, "a key that is too long"))
+        elif self._read_places + places > READ_PLACES_MAX:
             self._answer(identity, refusal(request[0], Code.BUSY))
         elif local:
-            self._reads_pending += 1
+            self._read_places += places
             self._local_reads.append((identity, request))
         elif self._leaving:
             self._answer(identity, refusal(request[0], Code.NO_LEADER))
         else:
-            self._reads_pending += 1
+            self._read_places += places
             self._reads.append((identity, request))
 
-    def _admit(self, identity: bytes, request_id: int, key: RequestKey, command: bytes) -> Code | None:
+    def _admit(
+        self, identity: bytes, request_id: int, client_id: int, sequence: int, command: bytes
+    ) -> Code | None:
         """Hold a write, or say why not."""
         if self._leaving:
             return Code.NO_LEADER
@@ -230,6 +249,7 @@ class GatewayActor:
             return Code.NO_SPACE
         if len(command) > REQUEST_BYTES_MAX:
             return Code.INVALID
+        key = client_id * self._salt + sequence
         known = self._pending.get(key)
         if known is None:
             if (
@@ -237,7 +257,7 @@ class GatewayActor:
                 or self._pending_bytes + len(command) > self._limits.pending_bytes_max
             ):
                 return Code.BUSY
-            if len(self._pending) >= self._scarce and not _names(command, key):
+            if len(self._pending) >= self._scarce and not _names(command, client_id, sequence):
                 return Code.INVALID  # nobody would ever be answered, and the place be taken until it is old
             self._pending_bytes += len(command)
             self._pending[key] = (identity, request_id, self._context.now(), len(command))
@@ -262,13 +282,13 @@ class GatewayActor:
     # -- answers
 
     def _on_applied(self, results: list[Applied]) -> None:
-        pending, outbox = self._pending, self._outbox
+        pending, outbox, salt = self._pending, self._outbox, self._salt
         if not pending:
             return
         answered = 0
         arrival = now = self._context.now()
         for client_id, sequence, answer in results:
-            held = pending.pop((client_id, sequence), None)
+            held = pending.pop(client_id * salt + sequence, None)
             if held is None:
                 continue
             identity, request_id, arrival, size = held
@@ -289,14 +309,14 @@ class GatewayActor:
         if requests is None:
             return
         if message.read_index is None:
-            self._reads_pending -= len(requests)
             for identity, request in requests:
+                self._read_places -= places_of(request)
                 self._answer(identity, refusal(request[0], Code.NO_LEADER))
         else:
             self._context.send("store", Read(message.read_index, requests))
 
     def _on_served(self, message: ReadServed) -> None:
-        self._reads_pending -= message.reads
+        self._read_places -= message.places
         outbox, owed = self._outbox, self._owed
         for identity, served, size in message.replies:  # by tens of thousands a second
             replies = outbox.get(identity)
@@ -333,11 +353,11 @@ class GatewayActor:
         self._outbox.setdefault(identity, []).append(answer)
 
 
-def _names(command: bytes, key: RequestKey) -> bool:
+def _names(command: bytes, client_id: int, sequence: int) -> bool:
     """Whether the command is of that client and sequence, as the frame around it says. To look takes as long
     as to admit it, so it is done only where places are scarce."""
     try:
         fields = decode_flat(command)
     except ValueError:
         return False
-    return (fields[0], fields[2]) == key
+    return bool(fields[0] == client_id and fields[2] == sequence)

@@ -26,8 +26,8 @@ from raftkv.raft.trace import RaftEvent
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire.client import Reply, Request
 
-RequestKey = tuple[int, int]
-"""(client id, sequence): names a write wherever it turns up."""
+RequestKey = int
+"""Names a write in the gateway that holds it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -243,8 +243,8 @@ class ReadServed:
 
     replies: list[tuple[bytes, Reply, int]]
     """(client's identity, answer, how many bytes it has at most)"""
-    reads: int
-    """How many requests they are the whole answer to."""
+    places: int
+    """That those took which are answered now."""
 
 
 @dataclass(slots=True, eq=False)

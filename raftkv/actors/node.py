@@ -45,6 +45,8 @@ from raftkv.raft import Membership, RaftOptions, Role, SoftState
 from raftkv.storage import Recovered
 from raftkv.types import LogIndex, NodeId
 
+CONTROL_FRAMES_A_TURN_MAX = 4
+"""One may ask for a search through thousands of entries."""
 FRAMES_A_TURN_MAX = 512
 """Drained from one port before the other ports get their turn."""
 BYTES_A_TURN_MAX = 512 << 10
@@ -230,7 +232,10 @@ class Node:
         system = self._system
         system.begin_turn()
         for name in readable:
-            frames = self._ports[name].receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)
+            if name == "control":
+                frames = self._ports[name].receive(CONTROL_FRAMES_A_TURN_MAX)
+            else:
+                frames = self._ports[name].receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)
             if frames:
                 system.send(name, Frames(frames))
         system.finish_turn()

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from raftkv.actors.messages import Read
+from raftkv.actors.messages import Read, ReadServed
 from raftkv.kv import Code, KeyValue, Refused, StateMachine
 from raftkv.kv.leases import Leases, LeaseView
 from raftkv.kv.limits import RANGE_BYTES_MAX
-from raftkv.wire.client import Kind, Reply, Request, revision_of
+from raftkv.wire.client import Kind, Reply, Request, places_of, revision_of
 
 BYTES_A_TURN_MAX = 8 << 20
 PAST_BYTES = 3 << 20
@@ -45,10 +45,9 @@ class ReadQueue:
         self._count += 1  # orders equal indexes, and keeps reads from being compared
         heapq.heappush(self._waiting, (read.read_index, self._count, read))
 
-    def serve(self, machine: StateMachine) -> list[tuple[bytes, Reply, int]]:
+    def serve(self, machine: StateMachine) -> ReadServed:
         """Answer what can be answered now, but only so much a turn: the rest waits for the next, so that no
-        flood of large ranges keeps a node from its heartbeats. ``(client, answer, bytes in its value)`` of
-        each."""
+        flood of large ranges keeps a node from its heartbeats."""
         while self._waiting and self._waiting[0][0] <= machine.applied_index:
             for identity, request in heapq.heappop(self._waiting)[2].requests:
                 if request[1] == _GET:
@@ -56,10 +55,11 @@ class ReadQueue:
                 else:
                     self._ranging.setdefault(identity, deque()).append(request)
         replies: list[tuple[bytes, Reply, int]] = []
-        size = 0
+        size = places = 0
         while self._serving and size < BYTES_A_TURN_MAX:
             identity, request = self._serving.popleft()
             answer = self._answer(machine, request)
+            places += places_of(request)
             detail = answer[3]
             answer_bytes = len(detail[0]) if type(detail) is KeyValue else 0
             if revision_of(request):  # of the past: takes longer than its size says
@@ -70,11 +70,12 @@ class ReadQueue:
         while self._ranging and (size < BYTES_A_TURN_MAX or not ranges):
             identity, request = self._next_range()
             replies.append((identity, self._answer(machine, request), RANGE_BYTES_MAX))
+            places += places_of(request)
             ranges += 1
             size += _ANSWER_BYTES + RANGE_BYTES_MAX + (PAST_BYTES if revision_of(request) else 0)
             if request[1] == Kind.LEASES and not request[2]:
                 size += BYTES_A_TURN_MAX  # twenty thousand may be looked at: no more than one a turn
-        return replies
+        return ReadServed(replies, places)
 
     def _next_range(self) -> tuple[bytes, Request]:
         """Of the client that has waited longest since its last one."""

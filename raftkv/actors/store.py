@@ -15,7 +15,6 @@ from raftkv.actors.messages import (
     Applying,
     DigestTaken,
     Read,
-    ReadServed,
     Tick,
 )
 from raftkv.actors.read_queue import ReadQueue
@@ -120,10 +119,10 @@ class StoreActor:
     def end_of_turn(self) -> None:
         self._do()
         self._seconds = 0.0
-        replies = self._reads.serve(self.machine)
-        if replies:
-            self.reads_total += len(replies)
-            self._context.send("gateway", ReadServed(replies, len(replies)))
+        served = self._reads.serve(self.machine)
+        if served.replies:
+            self.reads_total += len(served.replies)
+            self._context.send("gateway", served)
         if self._work or self._reads:
             self._context.set_timer("store", 0.0, Tick())
         if bool(self._work) is not self._goes_on:

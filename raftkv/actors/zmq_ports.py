@@ -26,6 +26,11 @@ PEER_FRAMES_MAX = 256
 """Queued in each direction; a Raft window is far smaller."""
 CLIENT_FRAMES_MAX = 256
 """Queued in each direction and connection, each of about a mebibyte at most."""
+PARTS_MAX = 4
+"""Of a frame; none of ours has more than two. A frame's parts, of which the library takes any number, are all
+there before the first is received."""
+PARTS_SKIPPED_MAX = 1000
+"""In one turn."""
 STATUS_FRAMES_MAX = 1000
 SUBSCRIPTION_BYTES_MAX = 1024
 """A subscription costs the library a hundred times its length in memory."""
@@ -42,18 +47,22 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class ZmqPort:
-    __slots__ = ("_addressed", "socket")
+    __slots__ = ("_addressed", "_skipping", "socket")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
         self._addressed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         """Every frame begins with whom it is from, and another part follows in any case."""
+        self._skipping = False
+        """The parts of a frame that has too many."""
 
     def receive(self, frames_max: int, bytes_max: int = FRAME_BYTES_MAX) -> list[list[bytes]]:
         frames: list[list[bytes]] = []
         left = bytes_max
         receive: Any = self.socket.recv
         option: Any = self.socket.getsockopt
+        if self._skipping and not self._skip():
+            return frames
         try:
             for _ in range(frames_max):
                 parts = [receive(_NOBLOCK)]
@@ -61,6 +70,10 @@ class ZmqPort:
                 if self._addressed:
                     parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
+                    if len(parts) == PARTS_MAX:
+                        if not self._skip():
+                            return frames
+                        break
                     parts.append(receive(_NOBLOCK))
                 left -= sum(map(len, parts))
                 if left <= 0:
@@ -71,6 +84,15 @@ class ZmqPort:
         except zmq.Again:
             pass
         return frames
+
+    def _skip(self) -> bool:
+        """Let go of the rest of a frame, or of as much of it as one turn may. Whether nothing is left."""
+        for _ in range(PARTS_SKIPPED_MAX):
+            self.socket.recv(_NOBLOCK)
+            self._skipping = bool(self.socket.getsockopt(_RCVMORE))
+            if not self._skipping:
+                return True
+        return False
 
     def send(self, frame: Sequence[bytes]) -> bool:
         try:

@@ -326,7 +326,9 @@ class ClientCore:
                 return
         size = bytes_in(request)
         if size > REQUEST_BYTES_MAX:
-            self._finish(call, InvalidRequest(f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"))
+            why = f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"
+            # One that went out may be a few bytes longer now, for a higher floor.
+            self._finish(call, self._peers.outcome(call, why) if call.uncertain else InvalidRequest(why))
             return
         self._peers.ask(endpoint, call, size, now)
 

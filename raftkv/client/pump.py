@@ -29,6 +29,7 @@ from raftkv.config import is_endpoint, no_endpoint
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from raftkv.keys import Key
 
+ACTIONS_A_PASS_MAX = 256
 IDLE_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
 PARTING_SECONDS = 0.3
@@ -148,8 +149,9 @@ class Pump(Unique):
         try:
             while not self._closing:
                 self._act()
-                transport.pump(IDLE_SECONDS)
-            self._act()
+                transport.pump(0 if self._posted else IDLE_SECONDS)
+            while self._posted:
+                self._act()
             until = clock.now() + PARTING_SECONDS
             while self._partings and (seconds := until - clock.now()) > 0:
                 transport.pump(seconds)
@@ -183,9 +185,11 @@ class Pump(Unique):
         return f"the client has failed: {self._failure!r}" if self._failure else "the client was closed"
 
     def _act(self) -> None:
+        """Of what is posted only so much: threads that post as fast as they can must not keep the pump from
+        leases that are to be renewed, and from deadlines."""
         core = self._transport.core
         self._woken = False  # before the first is taken: whoever comes after the last wakes us again
-        while self._posted:
+        for _ in range(min(len(self._posted), ACTIONS_A_PASS_MAX)):
             action, now = self._posted.popleft(), clock.now()
             if isinstance(action, Call):
                 core.submit(action, now)

@@ -161,6 +161,7 @@ def range_page(
 
     if target is not None and not is_endpoint(target):
         raise InvalidRequest(no_endpoint(target))
+    check_bounds(start, end)
     flags = (bool(reverse), bool(keys_only), bool(count_only), to_revision(revision), bool(stale))
     return Request(
         (Kind.RANGE, start, end, to_number(limit, "a limit"), *flags),
@@ -327,9 +328,14 @@ def to_watched(key: Bytes, end: Bytes | None) -> tuple[bytes, bytes]:
         start = to_key(key)
         return start, start + b"\0"
     bounds = to_bytes(key), to_bytes(end)
-    if max(map(len, bounds)) > KEY_BYTES_MAX + 1:
-        raise InvalidRequest(f"no key is longer than {KEY_BYTES_MAX:,} bytes: nothing is there to be watched")
+    check_bounds(*bounds)
     return bounds
+
+
+def check_bounds(start: bytes, end: bytes) -> None:
+    """Of a range that is read or watched."""
+    if max(len(start), len(end)) > KEY_BYTES_MAX + 1:
+        raise InvalidRequest(f"no key is longer than {KEY_BYTES_MAX:,} bytes: no range begins or ends there")
 
 
 def to_timeout(seconds: float) -> float:

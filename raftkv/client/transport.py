@@ -17,6 +17,8 @@ from raftkv.keys import Key
 from raftkv.wire.client import RESPONSE_BYTES_MAX
 
 FRAMES_QUEUED_MAX = 1000
+FRAMES_A_PASS_MAX = 16
+"""Taken of one node before all else is looked at again."""
 AS_IF_LOST = (zmq.EAGAIN, errno.EMFILE, errno.ENFILE)
 """A full queue, or no descriptor left for a socket: as if the frame were lost on its way."""
 RENEW_SECONDS, RENEW_SECONDS_MAX = 2.0, 16.0
@@ -79,7 +81,7 @@ class Transport:
         self._asked.pop(endpoint, None)
         self._renew_seconds[endpoint] = RENEW_SECONDS_MAX
         with suppress(zmq.Again):
-            while True:
+            for _ in range(FRAMES_A_PASS_MAX):  # more may come as fast; there are others, and timers
                 self.core.on_frame(endpoint, socket.recv(_NOBLOCK), now)
                 if not int(socket.getsockopt(_EVENTS)) & _POLLIN:  # takes half of what ``Again`` does
                     break

@@ -20,6 +20,7 @@ from typing import Any
 
 import zmq
 
+from raftkv.actors.zmq_ports import ZmqPort
 from raftkv.cluster import local, run_state
 from raftkv.cluster.awaiting import Awaiting
 from raftkv.cluster.control import ControlClient, snapshots
@@ -131,9 +132,10 @@ class Launcher:
                     self._save_state()
                     self.started.set()
                     self._report_ends()  # ahead of the word that the others are ready
-                    self._await_leader(socket)
+                    port = ZmqPort(socket)
+                    self._await_leader(port)
                     while not self._stopping:
-                        self._serve(socket, POLL_SECONDS)
+                        self._serve(port, POLL_SECONDS)
                 finally:
                     run_state.remove(self._data)
                     self._end_all()
@@ -183,7 +185,7 @@ class Launcher:
         )
         RunState(self.config.name, os.getpid(), self.endpoint, nodes).save(self._data)
 
-    def _await_leader(self, socket: zmq.Socket[bytes]) -> None:
+    def _await_leader(self, port: ZmqPort) -> None:
         """Serve as usual meanwhile: a cluster without a leader can be talked to as well."""
         endpoints = {str(node.name): node.control for node in self.config.nodes}
         awaiting = Awaiting(time.monotonic())
@@ -205,7 +207,7 @@ class Launcher:
                     self._report(awaiting.line)
                 if awaiting.over:
                     return
-                self._serve(socket, awaiting.pause(time.monotonic()))
+                self._serve(port, awaiting.pause(time.monotonic()))
 
     def _report_majority(self) -> None:
         gone = [process.name for process in self._processes.values() if process.state == "exited"]
@@ -241,15 +243,18 @@ class Launcher:
                     with suppress(OSError):  # it is there still, and can be dropped by hand
                         self._drop(process)
 
-    def _serve(self, socket: zmq.Socket[bytes], wait: float) -> None:
+    def _serve(self, port: ZmqPort, wait: float) -> None:
         self._report_ends()
         self._bring_back()
-        if not socket.poll(int(wait * 1000)):
+        if not port.socket.poll(int(wait * 1000)):
             return
-        identity, *rest = socket.recv_multipart()
+        for frame in port.receive(1):
+            self._on_frame(port, frame)
+
+    def _on_frame(self, port: ZmqPort, frame: list[bytes]) -> None:
         try:
-            request = decode_request(rest[-1])
-        except (WireError, IndexError):
+            request = decode_request(frame[-1])
+        except WireError:
             return
         try:
             response = ControlResponse(request.request_id, True, self._do(request))
@@ -259,7 +264,7 @@ class Launcher:
             text = f"this is a bug in raftkv: {shown(request.verb)} raised {type(error).__name__}: {error}"
             self._report(text)
             response = ControlResponse(request.request_id, False, text)
-        socket.send_multipart([identity, encode_response(response)])
+        port.send((frame[0], encode_response(response)))
 
     def _do(self, request: ControlRequest) -> Any:
         match request.verb:

@@ -178,6 +178,8 @@ def another_node(cluster: ClusterConfig, name: str | None) -> NodeConfig:
         raise ConfigError(f"a local cluster has at most {NODES_MAX} nodes")
     if name in names:
         raise ConfigError(f"there is a node named {name} already")
+    if name is not None and not is_free(cluster.data_folder(name)):
+        raise ConfigError(f"{name}: the cluster's folder has something else of that name; choose another one")
     if name is None:
         # Beyond the highest number ever used: a name that comes back may be taken for who it was.
         left = [path.name.split(SET_ASIDE)[0] for path in cluster.data_folder("n").parent.glob("n*")]
@@ -191,6 +193,11 @@ def another_node(cluster: ClusterConfig, name: str | None) -> NodeConfig:
         if not taken.intersection(ports) and not any(map(_is_busy, ports)):
             return replace(node, joining=True)
     raise LaunchError(f"no free ports found from {base} on")
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new node's data may be there: nothing is, or what an earlier node of that name has left."""
+    return not folder.exists() or any((folder / left).exists() for left in ("wal", "node.log"))
 
 
 def set_aside(folder: Path) -> None:

@@ -96,7 +96,7 @@ NOT_MESSAGEPACK = (TypeError, ValueError, RecursionError, msgpack.UnpackExceptio
 def decode_flat(data: bytes) -> tuple[Any, ...]:
     """The inverse. Raises ValueError for anything that is no command."""
     try:
-        fields: tuple[Any, ...] = msgpack.unpackb(data, use_list=False, strict_map_key=False)
+        fields: tuple[Any, ...] = msgpack.unpackb(data, use_list=False)
     except NOT_MESSAGEPACK as error:
         raise ValueError(f"no command: {type(error).__name__}") from error
     if not has_head(fields):

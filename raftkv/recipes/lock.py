@@ -130,7 +130,7 @@ _READER, _WRITER = b"r", b"w"
 
 
 class _Side(Place):
-    """A reader's place, which only writers block, or a writer's, which everybody does."""
+    """A reader's place, which all but readers block, or a writer's, which everybody does."""
 
     def __init__(self, name: Bytes, ttl: float, kind: bytes) -> None:
         super().__init__(name, ttl, kind)
@@ -141,7 +141,7 @@ class _ReaderOrWriter(Seat):
     _place: _Side
 
     def _blocks(self, entry: Entry) -> bool:
-        return not self._place.is_reader or entry.key.endswith(_WRITER)
+        return not (self._place.is_reader and entry.key.endswith(_READER))
 
 
 class _SideLock(_ReaderOrWriter, Lock):

@@ -89,7 +89,7 @@ class HelloDetail(NamedTuple):
     """Drawn anew at every start of the node."""
 
 
-_LEASES = Kind.LEASES.value
+_GET, _LEASES = Kind.GET.value, Kind.LEASES.value
 _TYPES: dict[int, tuple[type, ...]] = {
     Kind.HELLO: (int, int),
     Kind.WRITE: (int, int, int, int, bytes),
@@ -100,6 +100,17 @@ _TYPES: dict[int, tuple[type, ...]] = {
     Kind.LEASES: (int, int, int, bool),
 }
 """By kind: the types of all fields of a request."""
+
+
+PLACE_BYTES = 1024
+
+
+def places_of(request: Request) -> int:
+    """How many places a read takes among those that wait: one, and one for each KiB of what it names."""
+    kind = request[1]
+    if kind == _GET:
+        return 1 + len(request[2]) // PLACE_BYTES
+    return 1 if kind == _LEASES else 1 + (len(request[2]) + len(request[3])) // PLACE_BYTES
 
 
 def is_stale(request: Request) -> bool:

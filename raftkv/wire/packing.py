@@ -23,7 +23,9 @@ def unpack(data: bytes, bytes_max: int) -> Any:
     if len(data) > bytes_max:
         raise WireError(f"a frame of {len(data):,} bytes; the limit is {bytes_max:,}")
     try:
-        return msgpack.unpackb(data, use_list=False, strict_map_key=False)
+        # Keys of a map are text or bytes, as by default: with tuples or numbers, whose hashes everybody can
+        # compute, a small frame of colliding ones takes minutes to decode.
+        return msgpack.unpackb(data, use_list=False)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise WireError(f"no MessagePack: {type(error).__name__}") from error
 

@@ -34,6 +34,7 @@ def test_leadership_moves_to_the_node_that_was_named() -> None:
     world = World(5)
     leader = world.await_leader()
     to = another(world, leader)
+    world.run(0.5)  # by then the leader has heard everybody
     assert ask(world, leader, "transfer", to=to).ok
     world.reach(lambda: world.leader() == to, 0.1)
     world.run(0.1)

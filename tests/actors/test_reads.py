@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raftkv.actors.gateway import READS_PENDING_MAX, RESPONSE_BYTES_SOFT_MAX
+from raftkv.actors.gateway import READ_PLACES_MAX, RESPONSE_BYTES_SOFT_MAX
 from raftkv.actors.messages import Apply, Read, ReadServed, Tick
 from raftkv.actors.read_queue import BYTES_A_TURN_MAX, PAST_BYTES
 from raftkv.actors.store import StoreActor
@@ -127,7 +127,7 @@ def test_local_reads_are_bounded_like_others() -> None:
     """They wait, too, for a node that has more to do."""
     world = World(1)
     node = world.node(world.await_leader())
-    node.gateway._reads_pending = READS_PENDING_MAX
+    node.gateway._read_places = READ_PLACES_MAX
     user = world.user()
     call = user.get("k", stale=True, timeout=1.0)
     world.reach(lambda: call.error is not None)

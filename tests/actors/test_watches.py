@@ -45,7 +45,7 @@ class Context:
     def send(self, to: str, message: Any) -> None:
         assert to == "gateway"
         assert isinstance(message, ReadServed)
-        assert message.reads == 0
+        assert message.places == 0
         self.replies.extend(message.replies)
 
     def true_now(self) -> float:

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from raftkv.actors import zmq_ports
-from raftkv.actors.zmq_ports import ZmqPort
+from raftkv.actors.zmq_ports import PARTS_SKIPPED_MAX, ZmqPort
 
 DEADLINE_MS = 30_000
 
@@ -78,3 +78,22 @@ def test_several_come_in_order_no_more_than_are_asked_for(
         writer.send_multipart(parts)
     assert received(port, len(sent), frames_max) == [[b"w", *parts] for parts in sent]
     assert port.receive(10) == []
+
+
+def test_of_a_frame_with_too_many_parts_the_rest_is_let_go_of_a_turn_at_a_time(
+    ports: tuple[ZmqPort, zmq.Socket[bytes]],
+) -> None:
+    """Millions of empty ones are a few megabytes, and would keep a node from all else for seconds."""
+    port, writer = ports
+    turns = 3
+    writer.send_multipart([b"first"])
+    writer.send_multipart([b"%d" % number for number in range(turns * PARTS_SKIPPED_MAX)])
+    writer.send_multipart([b"last"])
+    frames: list[list[bytes]] = []
+    took = 0
+    while len(frames) < 3:
+        assert port.socket.poll(DEADLINE_MS), "nothing arrived in time"
+        frames += port.receive(10)
+        took += 1
+    assert took >= turns
+    assert frames == [[b"w", b"first"], [b"w", b"0", b"1", b"2"], [b"w", b"last"]]

@@ -14,11 +14,12 @@ from raftkv.errors import (
     Unavailable,
     Unreachable,
 )
-from raftkv.kv.commands import Code
+from raftkv.kv.commands import WAS_IN_LOG, Code, Op, encode_flat
 from raftkv.wire.client import (
     Kind,
     decode_requests,
 )
+from raftkv.wire.packing import REQUEST_BYTES_MAX
 from tests.client.talk import N1, N2, N3, NODES, Talk, watched
 
 # -- the three outcomes at the deadline
@@ -240,3 +241,19 @@ def test_no_outcome_is_told_twice_whatever_comes_when() -> None:
         assert all((call.error is None) != (call.response is None) for call in calls)
         assert talk.core.calls_open == 0
         assert talk.session.waiting == set()
+
+
+def test_a_write_that_may_be_in_a_log_is_unknown_though_it_no_longer_fits() -> None:
+    """Asked again it names what its client still waits for, which may take some bytes more by then."""
+    talk = Talk().led_by("n1")
+    first = [talk.put() for _ in range(200)]
+    shortest = len(encode_flat((talk.session.client_id, 7, 201, 1, Op.PUT, b"k", b"")))
+    header = 3  # of a value this long, beyond that of an empty one
+    call = talk.put(value=bytes(REQUEST_BYTES_MAX - shortest - header))
+    talk.sent()
+    talk.answer(N1, call, Code.BUSY, WAS_IN_LOG)
+    for each in first:
+        talk.answer(N1, each, Code.OK)
+    talk.wait(1.0)
+    assert type(call.error) is OutcomeUnknown, call.error
+    assert "is larger than" in str(call.error)

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import zmq
 
 from raftkv.client import AsyncClient, Client, requests
 from raftkv.client.stream import WatchStream
+from raftkv.client.transport import FRAMES_A_PASS_MAX, Transport
 from raftkv.errors import ClientError, InvalidRequest, OutcomeUnknown, Unavailable
 from raftkv.recipes import Lock
 from raftkv.testing import LocalCluster
@@ -360,3 +362,40 @@ def test_a_lock_whose_release_is_interrupted_is_free(
     assert not lock.held
     with raftkv_cluster.client() as other, Lock(other, "interrupted") as next_one:
         assert next_one.held
+
+
+def test_whoever_posts_without_end_keeps_nobody_from_being_answered(raftkv_client: Client) -> None:
+    """Nor a lease from being renewed: several threads together are as fast."""
+    going_on = True
+
+    def again(core: Any, now: float) -> None:
+        del core, now
+        if going_on:
+            raftkv_client._pump.post(again)
+
+    raftkv_client._pump.post(again)
+    try:
+        assert raftkv_client.put("beside", "1").revision
+    finally:
+        going_on = False
+
+
+def test_a_node_that_sends_without_end_keeps_the_client_from_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport: Any = Transport(["tcp://127.0.0.1:9"])
+    heard: list[bytes] = []
+    monkeypatch.setattr(transport.core, "on_frame", lambda endpoint, frame, now: heard.append(frame))
+
+    class Endless:
+        def recv(self, flags: int) -> bytes:
+            return b"frame"
+
+        def getsockopt(self, option: int) -> int:
+            return int(zmq.POLLIN)
+
+    socket = Endless()
+    transport._endpoints[socket] = "tcp://127.0.0.1:9"
+    transport._drain(socket)
+    assert len(heard) == FRAMES_A_PASS_MAX
+    transport.close()

@@ -110,6 +110,8 @@ def test_a_cluster_grows_shrinks_and_refuses_what_makes_no_sense(tmp_path: Path)
         assert cluster.ok("get", "a", "--endpoints", learner) == b"1\n"
 
         assert "there is a node named n2 already" in refused(cluster, "add", "n2")
+        assert "has something else of that name" in refused(cluster, "add", "cluster.toml")
+        assert "has something else of that name" in refused(cluster, "add", "run.json")
         taken = [
             members(cluster)["n1"][f"{kind}_endpoint"] for kind in ("peer", "client", "control", "status")
         ]

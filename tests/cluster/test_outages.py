@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,17 +162,10 @@ def test_whatever_signal_ends_a_node_is_told(stage: Stage) -> None:
 class Wire:
     """A socket with one request."""
 
-    def __init__(self, request: ControlRequest) -> None:
-        self._request = encode_request(request)
+    def __init__(self) -> None:
         self.answers: list[ControlResponse] = []
 
-    def poll(self, milliseconds: int) -> int:
-        return 1
-
-    def recv_multipart(self) -> list[bytes]:
-        return [b"somebody", self._request]
-
-    def send_multipart(self, parts: list[bytes]) -> None:
+    def send(self, parts: Sequence[bytes]) -> None:
         self.answers.append(decode_response(parts[1]))
 
 
@@ -184,9 +177,8 @@ def test_a_mistake_in_answering_ends_no_cluster(stage: Stage, monkeypatch: pytes
         raise AttributeError(request.verb)
 
     monkeypatch.setattr(stage.launcher, "_do", fail)
-    monkeypatch.setattr(stage.launcher, "_report_ends", lambda: None)
-    wire: Any = Wire(ControlRequest(7, "processes", {}))
-    stage.launcher._serve(wire, 0.0)
+    wire: Any = Wire()
+    stage.launcher._on_frame(wire, [b"somebody", encode_request(ControlRequest(7, "processes", {}))])
     (answer,) = wire.answers
     assert (answer.request_id, answer.ok) == (7, False)
     assert lines == [answer.body]

@@ -158,10 +158,9 @@ class _Socket:
     def close(self) -> None:
         pass
 
-    def poll(self, timeout: int) -> int:
-        return len(self._received)
 
-    def send_multipart(self, parts: list[bytes]) -> None:
+class _Port:
+    def send(self, parts: Sequence[bytes]) -> None:
         control.decode_response(parts[-1])  # or its receiver would hang up
 
 
@@ -209,7 +208,7 @@ def launcher(data: bytes) -> None:
     with it. It has no nodes here: nothing is to be killed."""
     launched = Launcher.__new__(Launcher)  # a real one starts its nodes
     vars(launched).update(_processes={}, _outages={}, _stop=threading.Event())
-    launched._serve(cast(Any, _Socket([nodes.STRANGER, data])), 0.0)
+    launched._on_frame(cast(Any, _Port()), [nodes.STRANGER, data])
 
 
 # -- commands, files

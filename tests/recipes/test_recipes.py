@@ -251,6 +251,18 @@ def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
     late.release()
 
 
+def test_a_reader_waits_for_whoever_else_stands_in_the_same_line(raftkv_client: Client) -> None:
+    reader = ReadWriteLock(raftkv_client, "one line").reader()
+    with Lock(raftkv_client, "one line"):
+        assert not reader.acquire(timeout=0.05)
+    office = Election(raftkv_client, "one line")
+    assert office.campaign("me")
+    assert not reader.acquire(timeout=0.05)
+    office.resign()
+    assert reader.acquire(timeout=DEADLINE_SECONDS)
+    reader.release()
+
+
 def test_whoever_waits_sits_out_an_outage_that_the_place_outlives() -> None:
     class Lease:
         lost = False

@@ -364,3 +364,13 @@ def test_a_status_frame_without_sense_is_refused(fields: Any) -> None:
 def test_an_unknown_field_of_any_length_is_refused_in_a_few_words() -> None:
     refused(decode_event, [1, {"x" * 100_000: 1}])
     refused(decode_event, [1, {"two\nlines": 1}])
+
+
+@every_decoder
+@pytest.mark.parametrize("key", [(1, 2), 1, 1.5], ids=["tuple", "number", "fraction"])
+def test_a_map_has_no_keys_whose_hashes_anybody_can_compute(
+    decode: Decoder, limit: int, length: int, key: object
+) -> None:
+    """A frame of some hundred kilobytes of colliding ones would be decoded for minutes."""
+    del limit
+    assert "MessagePack" in refused(decode, [*([1] * (length - 1)), {key: 1}])
