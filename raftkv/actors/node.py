@@ -356,9 +356,10 @@ def _expulsion(name: NodeId, expelled: Expelled) -> NotAMember:
     if not expelled.known:
         return _removed(name, f", says {expelled.peer}")
     return NotAMember(
-        f"node {name} has a new data folder, but {expelled.peer} knows it by the one it had before. A node "
-        "that forgot what it promised must not come back under its old name. Put the old folder back, or let "
-        f"another node take its place: 'raftkv members replace {name}'"
+        f"node {name} has another data folder than the one that {expelled.peer} knows it by. A node that "
+        "forgot what it promised must not come back under its old name: put that folder back, or let another "
+        f"node take its place: 'raftkv members replace {name}'. Where the cluster was made of a backup, make "
+        f"{name} of the same file, with the same --bump-revision"
     )
 
 

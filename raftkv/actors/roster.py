@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from raftkv.errors import WireError
 from raftkv.raft import Member, Membership
+from raftkv.raft.configuration import OPEN
 from raftkv.raft.messages import (
     AppendEntriesResponse,
     HeartbeatResponse,
@@ -104,7 +105,7 @@ class Roster:
 
     def introduce(self, name: NodeId, incarnation: str, endpoint: str, now: float) -> None:
         member = self._member(name)
-        if member and member.incarnation not in ("", incarnation):
+        if member and not member.may_be(incarnation):
             self._visitors[name] = endpoint, now
         elif name in self._introduced or name in self.names() or len(self._introduced) < NAMES_MAX:
             self._introduced[name] = endpoint
@@ -145,11 +146,11 @@ class Roster:
         if membership is None or not membership.committed_index:
             return None
         member = membership.committed.member(frame.sender)
-        known = member.incarnation if member else ""
-        if member and known in ("", frame.incarnation):
+        if member and member.may_be(frame.incarnation):
             return None
         if member is None and membership.latest.member(frame.sender):
             return None  # about to be one
+        known = member.incarnation.removesuffix(OPEN) if member else ""
         return Disowned(frame.incarnation, membership.committed_index, known)
 
     def is_meant(self, disowned: Disowned) -> bool:
@@ -162,7 +163,7 @@ class Roster:
         no vote and no acknowledgement (PITFALLS 27). What a leader or a candidate asks is heard all the
         same: it may be this node that is behind, and knows that name by a folder of the past."""
         member = self._member(frame.sender)
-        if member is not None and member.incarnation not in ("", frame.incarnation):
+        if member is not None and not member.may_be(frame.incarnation):
             return [item for item in frame.items if not isinstance(item, _COUNTED)]
         if member is not None:
             self._boots[frame.sender] = frame.boot

@@ -39,6 +39,10 @@ BumpRevision = Annotated[
         help="Count on as if N more writes had been made since, and forget the past.",
     ),
 ]
+SAME_NAME = (
+    "the cluster is called {} as before: who still knows the old one, a client with a watch for example, "
+    "takes it for that and goes on. Another name in {}, on every machine, would tell them"
+)
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 
 
@@ -144,6 +148,7 @@ def restore(
 
     Every node begins with the same state. On several machines restore the same FILE on each, with the same
     --bump-revision: without it revisions and fencing tokens that clients know from later are given again.
+    Give cluster.toml a name that no cluster had: clients of the old one then say that this is another.
     """
     from raftkv.cluster import backup as backups
     from raftkv.cluster.discovery import DEFAULT_DATA
@@ -154,15 +159,14 @@ def restore(
         if data:
             raise ConfigError("--data and --config exclude each other: cluster.toml says where the data is")
         cluster = load(config)
-        if made.cluster != cluster.name:
-            raise ConfigError(
-                f"{file} is a backup of cluster {made.cluster!r}, and {config} is of {cluster.name!r}; "
-                "nothing was changed. Give the new cluster that name to restore it there"
-            )
         names = [cluster.node(node).name] if node else [each.name for each in cluster.nodes]
         with Progress() as progress:
             show = progress.counting("nodes restored")
             backups.restore(made, cluster, [str(name) for name in names], bump_revision, show)
+        if made.cluster == cluster.name:
+            note(SAME_NAME.format(cluster.name, config))
+        else:
+            note(f"the cluster {cluster.name} begins as {made.cluster} was")
     else:
         if node:
             raise ConfigError("--node needs --config")

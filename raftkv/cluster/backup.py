@@ -12,7 +12,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from raftkv.kv import captured, move_on, restored
 from raftkv.kv.snapshot import summary
 from raftkv.observe import NodeSnapshot
 from raftkv.raft import Configuration, Member, SnapshotMark
+from raftkv.raft.configuration import OPEN
 from raftkv.storage import Identity, OsDirectory, ReadOnlyDirectory, Volume, WalOptions
 from raftkv.storage.files import sync, sync_folder
 from raftkv.storage.snapshots import SnapshotFile, Stored, open_snapshot
@@ -239,8 +241,14 @@ def restore(
         if folder.exists() and (not folder.is_dir() or _held(folder) - {local.RESTORING}):
             raise ConfigError(f"{folder} is not empty; a backup is restored into empty folders only")
     # The same entry of the same term everywhere: the log of every node begins after it.
-    incarnations = {name: secrets.token_hex(8) for name in names}
-    configuration = _founded(cluster, incarnations)
+    configuration = _founded(backup, cluster, revisions)
+    incarnations = {
+        str(member.name): member.incarnation.removesuffix(OPEN) + secrets.token_hex(8)
+        for member in configuration.members
+    }
+    if len(names) == len(cluster.nodes):
+        members = [replace(each, incarnation=incarnations[each.name]) for each in configuration.members]
+        configuration = Configuration(tuple(members))
     mark, read = _contents(backup, revisions)
     mark = mark._replace(id=secrets.randbits(62), configuration=configuration.encode())
     made = [folder for folder in folders.values() if not folder.exists()]
@@ -272,14 +280,22 @@ def restore(
             shutil.rmtree(folder / local.RESTORING, ignore_errors=True)
 
 
-def _founded(cluster: ClusterConfig, incarnations: Mapping[str, str]) -> Configuration:
-    """Who belongs to the new cluster, folder by folder. Where it is restored one node at a time nobody knows
-    all of them: nothing, then, and the file says who the founders are."""
-    members = [
-        Member(node.name, incarnation=incarnations.get(node.name, ""), address=node.endpoints())
-        for node in cluster.nodes
-    ]
-    return Configuration(tuple(members)) if all(each.incarnation for each in members) else Configuration()
+def _founded(backup: Backup, cluster: ClusterConfig, revisions: int) -> Configuration:
+    """Who belongs to the new cluster. Each machine may make its own node, so of the folders of the others it
+    is known how their incarnations begin: all have that of the backup and of how it is restored. What a node
+    has left of the cluster that was, whose terms and indexes are the same, is then another folder."""
+    mark = backup.mark
+
+    def begin(name: NodeId) -> str:
+        what = f"{mark.id} {mark.index} {mark.term} {revisions} {cluster.name} {name}"
+        return blake2b(what.encode(), digest_size=8).hexdigest()
+
+    return Configuration(
+        tuple(
+            Member(node.name, incarnation=begin(node.name) + OPEN, address=node.endpoints())
+            for node in cluster.nodes
+        )
+    )
 
 
 def _contents(backup: Backup, revisions: int) -> tuple[SnapshotMark, Callable[[], Iterable[bytes]]]:

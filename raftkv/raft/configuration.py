@@ -21,6 +21,8 @@ from raftkv.types import LogIndex, NodeId
 MEMBERS_MAX = 9
 """Voters and learners together, a change under way not counted."""
 _UNBOUND = "-"
+OPEN = "*"
+"""Ends the incarnation of a member that is made of a backup, until it is first heard."""
 
 
 class Part(Enum):
@@ -40,9 +42,22 @@ class Member:
     name: NodeId
     part: Part = Part.VOTER
     incarnation: str = ""
-    """Of its data folder; empty until it was first heard. Another folder is another node (PITFALLS 27)."""
+    """Of its data folder; empty until it was first heard, or, where a backup was restored, how it begins, and
+    ``OPEN``. Another folder is another node (PITFALLS 27)."""
     address: tuple[str, ...] = ()
     """Endpoints, which mean nothing to the core."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is known which folder it is."""
+        return self.incarnation != "" and not self.incarnation.endswith(OPEN)
+
+    def may_be(self, incarnation: str) -> bool:
+        """Whether it is the node of that folder, or may turn out to be."""
+        known = self.incarnation
+        return known in ("", incarnation) or (
+            known.endswith(OPEN) and incarnation.startswith(known.removesuffix(OPEN))
+        )
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _may_lead(raft: Raft) -> bool:
 
 def _is_another_folder(raft: Raft) -> bool:
     member = raft.configuration.member(raft.node_id)
-    return bool(raft.incarnation) and member is not None and member.incarnation not in ("", raft.incarnation)
+    return bool(raft.incarnation) and member is not None and not member.may_be(raft.incarnation)
 
 
 def start_election(raft: Raft, reason: str) -> None:

@@ -88,11 +88,11 @@ def request(raft: Raft, change: Change) -> Refusal | None:
 
 
 def _may_vote(raft: Raft, change: Promote | Replace) -> bool:
-    """Whoever has not been heard has no incarnation yet: any folder could claim that vote."""
+    """Of whoever has not been heard it is not known which folder it is: any could claim that vote."""
     assert raft.leadership
     name = change.new if isinstance(change, Replace) else change.name
     member = raft.configuration.member(name)
-    return member is not None and bool(member.incarnation) and raft.leadership.caught_up(name)
+    return member is not None and member.bound and raft.leadership.caught_up(name)
 
 
 def plan(now: Configuration, change: Change) -> Configuration | Refusal:
@@ -189,8 +189,8 @@ def _note_heard(raft: Raft, now: Configuration) -> None:
     noted, bound = now, []
     for name, (incarnation, address) in heard.items():
         member = noted.member(name)
-        if member and member.incarnation in ("", incarnation):
-            if not member.incarnation:
+        if member and member.may_be(incarnation):
+            if not member.bound:
                 bound.append(name)
             noted = noted.with_member(replace(member, incarnation=incarnation, address=address))
     if noted != now:

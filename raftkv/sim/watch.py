@@ -141,10 +141,10 @@ class Watcher:
     def _check_elected(self, leader: Raft, incarnation: str) -> list[str]:
         """It asked, and a quorum of those that its configuration knows said yes."""
         itself = leader.configuration.member(leader.node_id)
-        votes = {leader.node_id} if itself and itself.incarnation in ("", incarnation) else set()
+        votes = {leader.node_id} if itself and itself.may_be(incarnation) else set()
         for (term, voter, folder), candidate in self._votes.items():
             member = leader.configuration.member(NodeId(voter))
-            known = member is not None and member.incarnation in ("", folder)
+            known = member is not None and member.may_be(folder)
             if known and term == leader.current_term and candidate == leader.node_id:
                 votes.add(NodeId(voter))
         if is_quorum(votes, leader.configuration):

@@ -271,18 +271,21 @@ def test_what_is_no_backup_is_refused_and_makes_nothing(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_backup_of_another_cluster_is_refused_by_name(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_node_is_made_of_a_backup_under_the_old_name_or_a_new_one(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     file, config = tmp_path / "kv.backup", tmp_path / "cluster.toml"
     ok(cluster, "backup", str(file))
     text = (cluster.folder / ".raftkv" / "cluster.toml").read_text()
     name = next(line for line in text.splitlines() if line.startswith("name = "))
     config.write_text(text.replace(name, 'name = "other"', 1))
-    complaint = refused(invoke(cluster, "restore", str(file), "--config", str(config)), 2)
-    assert "and" in complaint
-    assert "is of 'other'" in complaint
+    made = invoke(cluster, "restore", str(file), "--config", str(config), "--node", "n3")
+    assert made.returncode == 0
+    assert made.stderr.startswith(b"the cluster other begins as ")
     config.write_text(text)
-    made = ok(cluster, "restore", str(file), "--config", str(config), "--node", "n2")
-    assert b"whole" in made
+    made = invoke(cluster, "restore", str(file), "--config", str(config), "--node", "n2")
+    assert b"whole" in made.stdout
+    assert b"takes it for that and goes on" in made.stderr
     assert (tmp_path / "n2" / "wal").is_dir()
     assert not (tmp_path / "n1").exists()
     assert "is not empty" in refused(invoke(cluster, "restore", str(file), "--config", str(config)), 2)

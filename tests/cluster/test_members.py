@@ -144,11 +144,11 @@ def test_a_node_that_lost_its_folder_is_told_what_to_do(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / ".raftkv" / wiped)
         restarted = cluster.run("chaos", "restart", wiped)
         # It has listened before it was turned away, or it ended first, and the command says so.
-        assert restarted.returncode == 0 or b" has a new data folder" in restarted.stderr, restarted.stderr
+        assert restarted.returncode == 0 or b" has another data folder" in restarted.stderr, restarted.stderr
         await_condition(
             lambda: f"node {wiped} exited with code 3" in cluster.log(), f"{wiped} to be turned away"
         )
-        assert f"node {wiped} has a new data folder" in cluster.log()
+        assert f"node {wiped} has another data folder" in cluster.log()
         done = json.loads(cluster.ok("members", "replace", wiped, "--json"))
         assert (list(done), done["removed"]) == (["removed", "promoted"], wiped)
         assert "n4" in voters(cluster)
@@ -213,4 +213,52 @@ def test_nodes_that_are_started_one_by_one_wait_for_each_other(tmp_path: Path) -
         await_condition(
             lambda: all(f"node {name} exited with code 3" in cluster.log() for name in others),
             "both to be turned away",
+        )
+
+
+def test_what_a_node_has_left_of_before_a_restore_counts_for_nothing(
+    tmp_path: Path,
+) -> None:
+    """Each machine restores its own node, and the third is away: it comes back with its old folder, whose
+    terms and indexes are those of the new cluster, and whose entries are not."""
+    file, config = tmp_path / "kv.backup", tmp_path / ".raftkv" / "cluster.toml"
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        cluster.ok("backup", str(file))
+        for number in range(50):
+            cluster.ok("put", "a", f"old {number}")
+        cluster.down()
+        for name in ("n1", "n2"):
+            shutil.rmtree(tmp_path / ".raftkv" / name)
+            cluster.ok("restore", str(file), "--config", str(config), "--node", name)
+        cluster.up()
+        old = tmp_path / ".raftkv" / "n3" / "node.log"
+        await_condition(lambda: "n3 does not follow n" in old.read_text(), "n3 to hear the others")
+        assert cluster.ok("get", "a") == b"1\n"
+        cluster.ok("put", "b", "2")
+        assert cluster.ok("dump", "--node", "n1") == cluster.ok("dump", "--node", "n2") == b"a\t1\nb\t2\n"
+        known = {name: member["incarnation"] for name, member in members(cluster).items()}
+        assert known["n3"].endswith("*")
+        assert not known["n1"].endswith("*")
+        assert not known["n2"].endswith("*")
+
+        cluster.ok("chaos", "kill", "n3")
+        shutil.rmtree(tmp_path / ".raftkv" / "n3")
+        cluster.ok("restore", str(file), "--config", str(config), "--node", "n3", "--bump-revision", "5")
+        cluster.run("chaos", "restart", "n3")
+        await_condition(
+            lambda: cluster.log().count("node n3 exited with code 3") == 1, "n3 to be turned away"
+        )
+        shutil.rmtree(tmp_path / ".raftkv" / "n3")
+        cluster.ok("restore", str(file), "--config", str(config), "--node", "n3")
+        cluster.ok("chaos", "restart", "n3")
+        await_condition(lambda: not members(cluster)["n3"]["incarnation"].endswith("*"), "n3 to be known")
+        assert cluster.ok("dump", "--node", "n3") == b"a\t1\nb\t2\n"
+
+        cluster.ok("chaos", "kill", "n3")
+        shutil.rmtree(tmp_path / ".raftkv" / "n3")
+        cluster.ok("restore", str(file), "--config", str(config), "--node", "n3")
+        cluster.run("chaos", "restart", "n3")  # it has forgotten what it acknowledged since
+        await_condition(
+            lambda: cluster.log().count("node n3 exited with code 3") == 2, "n3 to be turned away again"
         )

@@ -369,7 +369,7 @@ def test_pitfall_27_a_wiped_node_is_not_let_in_under_its_name() -> None:
     assert machine
     assert machine.node.stopped
     told = str(machine.node.stopped.error)
-    assert f"node {wiped} has a new data folder" in told
+    assert f"node {wiped} has another data folder" in told
     assert f"raftkv members replace {wiped}" in told
     assert world.leader() == leader
 

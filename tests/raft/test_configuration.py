@@ -177,3 +177,16 @@ def test_two_quorums_always_share_somebody(
     for left, right in ((found, found), (found, before), (found, after)):
         if left.voters and right.voters and is_quorum(one, left) and is_quorum(other, right):
             assert one & other
+
+
+@pytest.mark.parametrize(
+    ("known", "bound", "may_be"),
+    [("", False, ["ab1", "x"]), ("ab1", True, ["ab1"]), ("ab*", False, ["ab1", "ab2"])],
+)
+def test_which_folder_a_member_is(known: str, bound: bool, may_be: list[str]) -> None:
+    member = Member(NodeId("n1"), incarnation=known)
+    assert member.bound is bound
+    assert [each for each in ("ab1", "ab2", "x", "a") if member.may_be(each)] == [
+        each for each in ("ab1", "ab2", "x", "a") if each in may_be or not known
+    ]
+    assert Configuration.decode(Configuration((member,)).encode()).members == (member,)
