@@ -139,6 +139,8 @@ class ClientCore:
         """A node takes no connection of ours. Where none does, nobody is waited for."""
         self._now = now
         self._peers.refuse(endpoint, why)
+        if endpoint == self._target:
+            self._target = None  # or what is sent there next would count as sent
         if all(peer.refusal for peer in self._peers.values()):
             self.watches.end_all(self._peers.refused())
             for call in self.calls():

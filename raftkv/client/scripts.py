@@ -8,7 +8,7 @@ lines that run one. An error of a step is raised where the script yielded.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from raftkv.client.requests import RangePage, Request, range_page, to_number
@@ -109,6 +109,7 @@ class RangeReader:
         self._limited = limit > 0
         self._reverse, self._keys_only, self._stale = reverse, keys_only, stale
         self._revision = revision
+        self._asked = bool(revision)
         self._target = target
         self.ended = False
 
@@ -129,6 +130,10 @@ class RangeReader:
         entries = page.entries
         if not self._stale:  # another node, which answers the next page, may not be there yet
             self._revision = self._revision or page.revision
+            if page.revision != self._revision and not self._asked:
+                # Others have written since: all entries are of the first page's moment, and whoever begins a
+                # watch behind one of them must not miss what came after that.
+                entries = [replace(entry, revision=self._revision) for entry in entries]
         self._left -= len(entries)
         self.ended = not page.more or not entries or (self._limited and self._left <= 0)
         if entries and self._reverse:

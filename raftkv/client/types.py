@@ -65,7 +65,8 @@ class CasResult:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key and what it holds; ``revision`` is the store's when it was read. ``lease`` 0: none."""
+    """A key and what it holds; ``revision`` is the store's when it was read, in a range when that
+    began. ``lease`` 0: none."""
 
     key: bytes
     value: bytes

@@ -46,7 +46,7 @@ ALTERNATIVES_MAX = 64
 would cost more than they save. One that is forgotten may be searched again, and no verdict changes."""
 
 EFFORT_MAX = 100_000
-"""Successors, and unknown operations asked whether they are one, in one go: about a tenth of a second."""
+"""Successors, and operations asked whether they are one, in one go: about a tenth of a second."""
 
 BITS_A_NODE = 1600
 """Of a node's sets, beyond which it takes more memory than others: some 200 bytes each."""
@@ -66,6 +66,8 @@ class Search:
         self._weight = 1 + (problem.slots + problem.guards.bit_length()) // BITS_A_NODE
         """Of a node whose sets are wide."""
         self.steps = 0
+        self._looked_at = 0
+        """Operations, in the present step."""
         self.returns_passed = 0
         """The most that any order explained so far; all that came before these returns is linearizable."""
 
@@ -92,8 +94,9 @@ class Search:
                 return True
             if self._is_new(node):
                 self.steps += 1
+                self._looked_at = 0
                 following = self._successors(*node)
-                effort -= 1 + breadth + len(following)
+                effort -= 1 + breadth + len(following) + self._looked_at
                 following.reverse()
                 stack += following
         return False
@@ -168,6 +171,7 @@ class Search:
         found: dict[object, Pending] = {}
         rest = problem.writes.at(moment) & ~mask
         while rest:
+            self._looked_at += 1
             bit = rest & -rest
             rest ^= bit
             operation = problem.operation_at(bit, moment)
@@ -243,6 +247,7 @@ class Search:
             return False
         rest = problem.resets.at(moment) & ~mask
         while rest:
+            self._looked_at += 1
             bit = rest & -rest
             rest ^= bit
             if extends(problem.operation_at(bit, moment).effect.value, target):

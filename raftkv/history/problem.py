@@ -8,8 +8,9 @@ unknown result only the call has one.
 call may have the bit. A set of pending operations is then an integer no wider than the concurrency,
 whatever the length of the history.
 
-**Timelines** say which slots held a certain kind of pending operation at a moment. They take memory
-linear in the history, where a table for each moment would take concurrency times as much.
+**Timelines** say which slots held a certain kind of pending operation at a moment: a set for each of its
+calls and returns, where a table for each moment would have one of every kind. Where tens of thousands of
+operations are concurrent that is more than there is memory for, and the search is not begun.
 
 **What is left out**, because it cannot change the verdict:
 
@@ -37,6 +38,14 @@ from typing import NamedTuple
 from raftkv.history.chains import Chains
 from raftkv.history.model import ABSENT, IMPOSSIBLE, JUNK, States, as_bytes, is_text
 from raftkv.history.operations import Op, Operation, Result, Value
+
+EVENTS_A_LOOK = 256
+"""Between two looks at the clock, while the tables are made."""
+TIMELINES_BYTES_MAX = 1 << 29
+
+
+class TooConcurrent(Exception):
+    """So many operations of the key are pending together that there is no memory for the search."""
 
 
 class Kind(IntEnum):
@@ -110,9 +119,12 @@ class Timeline:
         at = bisect_left(self._moments, moment)
         return self._masks[at - 1] if at else 0
 
-    def flip(self, moment: int, bit: int) -> None:
-        self._masks.append((self._masks[-1] if self._masks else 0) ^ bit)
+    def flip(self, moment: int, bit: int) -> int:
+        """Bytes that it takes."""
+        mask = (self._masks[-1] if self._masks else 0) ^ bit
+        self._masks.append(mask)
         self._moments.append(moment)
+        return 64 + mask.bit_length() // 8
 
 
 class Timelines(dict[int, Timeline]):
@@ -142,7 +154,8 @@ class Problem:
     """All tables the search reads. None of them changes once it is made."""
 
     def __init__(self, operations: Iterable[Operation], check: Callable[[], None] = lambda: None) -> None:
-        """``check`` is called now and then, and may raise: where texts are long, this takes time."""
+        """``check`` is called now and then, and may raise: where texts are long, or the history is, this
+        takes time. Raises ``TooConcurrent``."""
         self._check = check
         happened = [operation for operation in operations if operation.result is not Result.FAIL]
         self.appends = any(operation.op is Op.APPEND for operation in happened)
@@ -234,6 +247,8 @@ class Problem:
         unknown_called: dict[Effect, list[int]] = {}
         free = -1  # a bit for each free slot: all of them
         for moment, (_, is_return, at) in enumerate(events):
+            if moment % EVENTS_A_LOOK == 0:
+                self._check()
             if at >= len(known):
                 unknown_called.setdefault(unknown[at - len(known)][0], []).append(moment)
             elif is_return:
@@ -277,9 +292,14 @@ class Problem:
         self._slot_operations: dict[int, list[Pending]] = {}
         events = [(operation.called, operation) for operation in self.pending]
         events += [(operation.returned, operation) for operation in self.returning]
-        for moment, operation in sorted(events):
+        size = 0
+        for number, (moment, operation) in enumerate(sorted(events)):
             for timeline in self._timelines_of(operation.effect):
-                timeline.flip(moment, operation.bit)
+                size += timeline.flip(moment, operation.bit)
+            if number % EVENTS_A_LOOK == 0:
+                self._check()
+                if size > TIMELINES_BYTES_MAX:
+                    raise TooConcurrent
             if moment == operation.called:
                 self._slot_calls.setdefault(operation.bit, []).append(moment)
                 self._slot_operations.setdefault(operation.bit, []).append(operation)

@@ -16,7 +16,7 @@ from typing import Any
 from raftkv.history.budget import Budget, Clock, Spent
 from raftkv.history.linearizability import Search
 from raftkv.history.operations import Key, Operation, as_document, as_json, show_key
-from raftkv.history.problem import Problem
+from raftkv.history.problem import Problem, TooConcurrent
 from raftkv.history.proofs import disprove, witness
 from raftkv.history.reason import explain
 from raftkv.history.shrink import OPERATIONS_A_STEP, shrink
@@ -30,6 +30,7 @@ REMEMBERED_MAX = 4_000_000
 """Nodes that all searches together may hold: about a gigabyte. Past it the verdict is undecided."""
 
 BUDGET_SPENT = "the budget is spent"
+TOO_CONCURRENT = "too many operations of one key are concurrent, memory for them is used up"
 
 SHRINK_SHARE = 0.25
 SHRINK_STEPS_MAX = 1_000_000
@@ -131,6 +132,7 @@ class _Check:
                 )
         searches: dict[Key, Search] = {}
         undecided = list(self._by_key)
+        hopeless = False
         turn = TURN_STEPS
         while undecided:
             still = []
@@ -139,7 +141,11 @@ class _Check:
                     return self.undecided(self._exhausted())
                 search = searches.pop(key, None)
                 if search is None:
-                    search = Search(Problem(self._by_key[key], self._budget.check))
+                    try:
+                        search = Search(Problem(self._by_key[key], self._budget.check))
+                    except TooConcurrent:
+                        hopeless = True  # but another key may be violated
+                        continue
                     self._remembered += search.remembered
                 found = self._take_turn(search, turn)
                 if found is False:
@@ -152,7 +158,7 @@ class _Check:
                     self._linearizable += 1
             undecided = still
             turn *= TURN_GROWTH
-        return self._verdict(Outcome.LINEARIZABLE)
+        return self.undecided(TOO_CONCURRENT) if hopeless else self._verdict(Outcome.LINEARIZABLE)
 
     def _take_turn(self, search: Search, turn: int) -> bool | None:
         found = None
@@ -229,7 +235,7 @@ def _is_violation(budget: Budget, operations: Sequence[Operation]) -> bool:
         return False
     try:
         search = Search(Problem(operations, budget.check))
-    except Spent:
+    except (Spent, TooConcurrent):
         return False
     while not budget.is_spent() and search.remembered <= REMEMBERED_MAX:
         found = _run_slice(search, budget)

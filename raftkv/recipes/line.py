@@ -164,12 +164,12 @@ def places_of(page: RangePage, prefix: bytes) -> RangePage:
 def read_all(prefix: bytes) -> Script[RangePage]:
     """Whatever is there, as of one revision."""
     page: RangePage = yield requests.range_page(prefix, prefix_end(prefix))
-    entries = list(page.entries)
-    while page.more:
+    entries, revision = list(page.entries), page.revision
+    while page.more:  # others may write meanwhile: a page's own revision is that of when it was read
         start = entries[-1].key + b"\0"
-        page = yield requests.range_page(start, prefix_end(prefix), revision=page.revision)
+        page = yield requests.range_page(start, prefix_end(prefix), revision=revision)
         entries += page.entries
-    return RangePage(entries, len(entries), False, page.revision)
+    return RangePage(entries, len(entries), False, revision)
 
 
 def patiently(

@@ -166,6 +166,22 @@ def test_a_write_that_may_have_arrived_is_not_said_to_have_been_refused() -> Non
     assert type(call.error) is OutcomeUnknown
 
 
+def test_what_is_asked_after_a_refusal_is_not_said_to_have_arrived() -> None:
+    """Of a key that was taken off the list: the second write, and all that follow."""
+    talk = Talk().led_by("n1")
+    open_ = talk.put(timeout=1.0)
+    talk.sent()
+    for endpoint in (N1, N2, N3):
+        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    later = talk.put(timeout=5.0)
+    assert talk.sent() == {}
+    for endpoint in (N1, N2, N3):
+        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    assert type(later.error) is AccessRefused
+    talk.wait(1.1)
+    assert type(open_.error) is OutcomeUnknown
+
+
 def test_a_node_that_has_refused_counts_anew_once_it_answers() -> None:
     talk = Talk()
     first = talk.get(timeout=5.0)

@@ -17,7 +17,7 @@ import pytest
 
 import raftkv
 from raftkv import clock, txn
-from raftkv.client import AsyncClient, Client, Event, pump, requests
+from raftkv.client import AsyncClient, Client, Entry, Event, pump, requests
 from raftkv.client.stream import WatchStream
 from raftkv.errors import (
     ClientError,
@@ -181,13 +181,14 @@ def test_whoever_closes_a_client_is_told_so() -> None:
 def test_a_range_is_of_one_moment(raftkv_client: Client) -> None:
     raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001)])
     raftkv_client.put_many([(f"k{number:04}", "old") for number in range(1001, 2002)])
-    seen: list[bytes] = []
+    seen: list[Entry] = []
     for entry in raftkv_client.prefix("k"):
         if not seen:
             raftkv_client["k2001"] = b"new"
             raftkv_client.delete("k1500")
-        seen.append(entry.value)
-    assert seen == [b"old"] * 2002
+        seen.append(entry)
+    assert [entry.value for entry in seen] == [b"old"] * 2002
+    assert {entry.revision for entry in seen} == {seen[0].revision}, "and may be watched on from any of them"
     assert raftkv_client.count("k", "l")[0] == 2001
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from raftkv.history import Op, Operation, Outcome, Result, check_history, read_history
+from raftkv.history import problem as problem_module
 from raftkv.history import verdict as verdict_module
 from raftkv.history.budget import Budget
-from raftkv.history.linearizability import Search
+from raftkv.history.linearizability import EFFORT_MAX, Search
 from raftkv.history.operations import Value
+from raftkv.history.problem import EVENTS_A_LOOK, Problem
 from raftkv.history.reason import explain
 from raftkv.history.verdict import _Check
 from tests.history.generating import MIX, Shape, generate
@@ -264,3 +266,49 @@ def test_each_key_gives_back_the_memory_that_it_took() -> None:
     check = _Check({f"k{number}": grown(["a", "b"]) for number in range(50)}, Budget(), None)
     assert check.run().outcome is Outcome.LINEARIZABLE
     assert check._remembered == 0
+
+
+def concurrent(count: int, key: str = "k") -> list[Operation]:
+    """Each to be looked at in every step, and only one of them possible there."""
+    return [
+        Operation(number, Op.CAS, key, number + 1, number or None, Result.OK, True, 0, 1_000_000)
+        for number in range(count)
+    ]
+
+
+def test_a_step_among_many_concurrent_operations_counts_for_many() -> None:
+    """Or thousands of them take minutes between two looks at the clock."""
+    problem = Problem(concurrent(3_000))
+    search = Search(problem)
+    assert search.run(1_000_000) is None
+    assert search.steps <= EFFORT_MAX // 1_000
+
+
+def test_the_clock_is_looked_at_while_the_tables_are_made() -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    Problem(concurrent(2_000), look)
+    assert looks >= 2 * (4_000 // EVENTS_A_LOOK)
+
+
+def test_a_key_with_too_many_concurrent_operations_hides_no_violation_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(problem_module, "TIMELINES_BYTES_MAX", 100_000)
+    wide = concurrent(1_000)
+    verdict = check_history(wide)
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert verdict.describe().startswith("undecided: too many operations of one key are concurrent")
+    # Nothing that a first look would see: it takes a search.
+    broken = [
+        Operation(1, Op.PUT, "other", "a", None, Result.OK, None, 0, 10),
+        Operation(2, Op.PUT, "other", "b", None, Result.OK, None, 0, 10),
+        Operation(3, Op.GET, "other", None, None, Result.OK, "a", 20, 21),
+        Operation(3, Op.GET, "other", None, None, Result.OK, "b", 22, 23),
+    ]
+    verdict = check_history([*wide, *broken])
+    assert (verdict.outcome, verdict.key) == (Outcome.VIOLATION, "other")

@@ -31,7 +31,7 @@ from raftkv.recipes import (
     ReadWriteLock,
 )
 from raftkv.recipes.election import _next_leader
-from raftkv.recipes.line import LAST_LOOK_SECONDS, Place, patiently
+from raftkv.recipes.line import LAST_LOOK_SECONDS, Place, patiently, read_all
 from raftkv.testing import LocalCluster
 from tests.support.processes import DEADLINE_SECONDS, await_condition
 
@@ -249,6 +249,28 @@ def test_readers_share_and_writers_do_not(raftkv_client: Client) -> None:
     writer.release()
     assert late.acquire(timeout=DEADLINE_SECONDS)
     late.release()
+
+
+def test_all_of_a_line_is_of_one_moment_though_it_fills_several_pages(raftkv_client: Client) -> None:
+    keys = [b"wide/%d" % number for number in range(3)]
+    for key in keys:
+        raftkv_client.put(key, bytes(700_000))
+    script: Any = read_all(b"wide/")
+    request, revisions = next(script), []
+    while True:
+        page = raftkv_client.submit(request).result()
+        revisions.append(page.revision)
+        if len(revisions) == 1:
+            raftkv_client.delete(keys[0])
+            raftkv_client.delete(keys[2])
+        try:
+            request = script.send(page)
+        except StopIteration as ended:
+            whole = ended.value
+            break
+    assert len(revisions) == 3
+    assert [entry.key for entry in whole.entries] == keys
+    assert whole.revision == revisions[0]
 
 
 def test_a_reader_waits_for_whoever_else_stands_in_the_same_line(raftkv_client: Client) -> None:
