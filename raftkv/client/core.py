@@ -139,8 +139,7 @@ class ClientCore:
         """A node takes no connection of ours. Where none does, nobody is waited for."""
         self._now = now
         self._peers.refuse(endpoint, why)
-        if endpoint == self._target:
-            self._target = None  # or what is sent there next would count as sent
+        self._target = None if endpoint == self._target else self._target  # or the next would count as sent
         if all(peer.refusal for peer in self._peers.values()):
             self.watches.end_all(self._peers.refused())
             for call in self.calls():
@@ -327,12 +326,12 @@ class ClientCore:
                 self._wait_for_hello(call, now)
                 return
         size = bytes_in(request)
-        if size > REQUEST_BYTES_MAX:
+        if size <= REQUEST_BYTES_MAX:
+            self._peers.ask(endpoint, call, size, now)
+        else:
             why = f"the request is larger than {REQUEST_BYTES_MAX:,} bytes"
             # One that went out may be a few bytes longer now, for a higher floor.
             self._finish(call, self._peers.outcome(call, why) if call.uncertain else InvalidRequest(why))
-            return
-        self._peers.ask(endpoint, call, size, now)
 
     def _make_request(self, call: Call) -> Request | None:
         session = call.session

@@ -8,6 +8,7 @@ the answer and what is heard leave no gap between them. They may overlap.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import zmq
@@ -68,6 +69,11 @@ class Backlog:
             self._forget(heard)
             heard.lacks, heard.asked_at, heard.asked_up_to = False, now, heard.last
             heard.socket = self._ask(control)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget all others."""
+        for name in self._nodes.keys() - set(names):
+            self._forget(self._nodes.pop(name))
 
     def poll(self) -> list[Earlier]:
         found: list[Earlier] = []

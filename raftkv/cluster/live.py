@@ -22,6 +22,8 @@ PROCESSES_SECONDS = 0.25
 """How often the launcher is asked for its processes."""
 SILENT_SECONDS = 3.0
 """Of a node that says something ten times a second; then it is connected to anew."""
+LEFT_SECONDS = 60.0
+"""Of a node that has left; so long it is still listened to."""
 REPORT_SECONDS = 0.5
 """Between two reports of the load."""
 Met = Callable[[Mapping[str, str]], None]
@@ -52,7 +54,11 @@ class LiveFeed:
         self._status.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self._statuses = dict(target.statuses)
         self._heard_at: dict[str, float] = {}
+        self._said: dict[str, tuple[str, ...]] = {}
+        """Where members are, by the word of whoever led last."""
         self._connected = set(self._statuses.values())
+        self._left: dict[str, float] = {}
+        """Of these: where nobody is any more, and since when."""
         for endpoint in self._connected:
             self._listen(endpoint)
         self._backlog = Backlog(self._context, target.key)
@@ -87,6 +93,7 @@ class LiveFeed:
         heard += self._poll_launcher()
         now = time.monotonic()
         self._renew_the_silent(now)
+        self._let_go(now)
         if self._load and now - self._reported_at >= REPORT_SECONDS:
             self._reported_at = now
             heard.append(self._load())
@@ -104,21 +111,42 @@ class LiveFeed:
                 self._listen(endpoint)
 
     def _follow(self, leader: NodeSnapshot) -> None:
-        """Whoever has joined is listened to, and whoever has left is not waited for."""
+        """Whoever has joined, or is elsewhere now, is listened to there, and whoever has left is not waited
+        for. Who was found otherwise than they say stays where they were found."""
         members = {str(member.name): member.address for member in leader.members}
-        if not members or not leader.configuration_committed or set(members) == set(self._names):
+        if not members or not leader.configuration_committed:
             return
         if any(len(address) != ENDPOINTS or not is_endpoint(address[3]) for address in members.values()):
             return  # not heard yet, or no address
+        moved = {name for name, address in members.items() if self._said.get(name, address) != address}
+        self._said = members
+        if not moved and set(members) == set(self._names):
+            return
         kept = [name for name in self._names if name in members]
         self._names = (*kept, *(name for name in members if name not in kept))
-        self._statuses = {name: status for name, (_, _, _, status) in members.items()}
-        for status in self._statuses.values():
-            if status not in self._connected:  # whoever has left may still have something to say
-                self._connected.add(status)
-                self._listen(status)
-        self._controls = {name: control for name, (_, _, control, _) in members.items()}
+        stay = set(kept) - moved
+        for name in self._names:
+            if name not in stay:
+                self._statuses.pop(name, None)
+                self._controls.pop(name, None)
+        self._statuses = {name: self._statuses.get(name, address[3]) for name, address in members.items()}
+        self._controls = {name: self._controls.get(name, address[2]) for name, address in members.items()}
+        for endpoint in set(self._statuses.values()) - self._connected:
+            self._connected.add(endpoint)
+            self._listen(endpoint)
+        now = time.monotonic()
+        gone = self._connected - set(self._statuses.values())
+        self._left = {endpoint: self._left.get(endpoint, now) for endpoint in gone}
         self._met(self._controls)
+
+    def _let_go(self, now: float) -> None:
+        """Whoever has left may still have had something to say."""
+        for endpoint in [endpoint for endpoint, since in self._left.items() if now - since >= LEFT_SECONDS]:
+            del self._left[endpoint]
+            self._connected.discard(endpoint)
+            self._status.disconnect(endpoint)
+            self._heard_at = {name: at for name, at in self._heard_at.items() if name in self._statuses}
+            self._backlog.keep(self._statuses)
 
     def _listen(self, endpoint: str) -> None:
         sockets.to_connect(self._status, endpoint, self._key)

@@ -181,6 +181,8 @@ def feed(topic: bytes | None, data: bytes) -> None:
         "_backlog": Backlog(cast(Any, None)),
         "_connected": set(),
         "_statuses": {},
+        "_said": {},
+        "_left": {},
         "_heard_at": {},
         "_key": None,
         "_met": lambda _: None,
