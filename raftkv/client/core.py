@@ -319,12 +319,10 @@ class ClientCore:
         if endpoint is None or call.target == ANY_NODE:
             self._wait_for_hello(call, now)
             return
-        request = call.request
+        request = call.request = call.request or self._make_request(call)
         if request is None:
-            call.request = request = self._make_request(call)
-            if request is None:
-                self._wait_for_hello(call, now)
-                return
+            self._wait_for_hello(call, now)
+            return
         size = bytes_in(request)
         if size <= REQUEST_BYTES_MAX:
             self._peers.ask(endpoint, call, size, now)
