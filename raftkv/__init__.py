@@ -35,15 +35,17 @@ __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "endpoints", "errors", "recipes", "txn"]
 
 
-def __getattr__(name: str) -> Any:
-    """Those of ``__all__`` are imported when they are asked for: a node needs none of them."""
-    if name in ("Client", "AsyncClient"):
-        return getattr(import_module("raftkv.client"), name)
-    if name == "endpoints":
-        return import_module("raftkv.cluster.discovery").endpoints
-    if name in __all__:
-        return import_module(f"raftkv.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker it would say that any name is there
+
+    def __getattr__(name: str) -> Any:
+        """Those of ``__all__`` are imported when they are asked for: a node needs none of them."""
+        if name in ("Client", "AsyncClient"):
+            return getattr(import_module("raftkv.client"), name)
+        if name == "endpoints":
+            return import_module("raftkv.cluster.discovery").endpoints
+        if name in __all__:
+            return import_module(f"raftkv.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

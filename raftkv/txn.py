@@ -3,6 +3,7 @@
 from raftkv.client.txn import (
     Comparable,
     Compare,
+    Step,
     absent,
     create_revision,
     delete,
@@ -21,6 +22,7 @@ from raftkv.client.txn import (
 __all__ = [
     "Comparable",
     "Compare",
+    "Step",
     "absent",
     "create_revision",
     "delete",

@@ -11,7 +11,7 @@ import typer
 
 from raftkv.cli.backup import tell
 from raftkv.cli.options import Json
-from raftkv.cli.output import Exit, as_field, as_json, as_text, emit, emit_json, fail, note
+from raftkv.cli.output import Exit, as_field, as_json, emit, emit_json, fail, note
 from raftkv.errors import ConfigError, StorageError, counted
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
-SHOWN_BYTES = 60
-"""Of a key in a line."""
+KEY_SHOWN = 60
+"""Characters of a key in a line."""
 
 
 def register(app: typer.Typer) -> None:
@@ -151,8 +151,7 @@ def log(
             known = {"index": entry.index, "term": entry.term, "bytes": len(entry.data)}
             emit_json({**known, **_meaning(entry)}, more=True)
         else:
-            what = " ".join(str(value) for value in _meaning(entry).values())
-            emit(f"{entry.index:>8}  {entry.term:>5}  {len(entry.data):>8}  {what}", more=True)
+            emit(f"{entry.index:>8}  {entry.term:>5}  {len(entry.data):>8}  {_told(entry)}", more=True)
     note(_line(wal, found))
 
 
@@ -219,6 +218,22 @@ def _line(wal: Path, found: Inspection) -> str:
     )
 
 
+def _told(entry: Entry) -> str:
+    """For a line: what it is, and the keys that it is about, each cut short."""
+    from raftkv.kv.describe import describe_clock, describe_command
+    from raftkv.raft import EntryKind
+
+    if entry.kind == EntryKind.CLOCK:
+        return f"clock {describe_clock(entry.data)}"
+    op, *details = _meaning(entry).values()
+    if entry.kind == EntryKind.COMMAND:
+        keys = [as_field(key) for key in _keys_of(entry)]
+        if not keys:
+            return describe_command(entry.data) if op != "unknown" else "unknown"
+        details = [key if len(key) <= KEY_SHOWN else f"{key[: KEY_SHOWN - 1]}…" for key in keys]
+    return " ".join([op, *map(str, details)])
+
+
 def _meaning(entry: Entry) -> dict[str, Any]:
     from raftkv.kv.clock import ClockStep
     from raftkv.kv.commands import Command, Op
@@ -244,10 +259,40 @@ def _meaning(entry: Entry) -> dict[str, Any]:
     except ValueError:
         return {"op": "unknown"}
     try:
-        keys = list(dict.fromkeys(_keys(command.op, command.arguments)))
+        keys = [as_json(key) for key in dict.fromkeys(_keys(command.op, command.arguments))]
+        return {
+            "op": op,
+            "key": keys[0] if len(keys) == 1 else keys,
+            **_numbers(command.op, command.arguments),
+        }
     except (TypeError, ValueError, LookupError):  # a client may send anything; the state machine refused it
         return {"op": op, "key": None, "malformed": True}
-    return {"op": op, "key": keys[0] if len(keys) == 1 else keys}
+
+
+def _keys_of(entry: Entry) -> list[bytes]:
+    from raftkv.kv.commands import Command
+
+    try:
+        command = Command.decode(entry.data)
+        return list(dict.fromkeys(_keys(command.op, command.arguments)))
+    except (TypeError, ValueError, LookupError):
+        return []
+
+
+def _numbers(op: int, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """What is not about keys."""
+    from raftkv.kv.commands import Op
+
+    match op:
+        case Op.COMPACT:
+            return {"revision": int(arguments[0])}
+        case Op.LEASE_GRANT:
+            return {"ttl": arguments[0] / 1000}
+        case Op.LEASE_REVOKE:
+            return {"leases": [int(arguments[0])]}
+        case Op.LEASE_KEEP_ALIVE:
+            return {"leases": [int(lease_id) for lease_id in arguments[0]]}
+    return {}
 
 
 def _keys_of_transaction(compares: Any, success: Any, failure: Any) -> Iterator[bytes]:
@@ -263,7 +308,7 @@ def _keys_of_transaction(compares: Any, success: Any, failure: Any) -> Iterator[
             yield from fields[:1] if step == Step.PUT else [fields[0], fields[1] or b""]
 
 
-def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
+def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[bytes]:
     from raftkv.kv.commands import Op
 
     if op == Op.MULTI_PUT:
@@ -275,4 +320,4 @@ def _keys(op: int, arguments: tuple[Any, ...]) -> Iterator[str]:
     else:
         arguments = arguments[:1] if op <= Op.COMPARE_AND_SET else ()
     for key in arguments:
-        yield as_text(key[:SHOWN_BYTES])
+        yield bytes(memoryview(key))  # or it is none

@@ -16,6 +16,7 @@ from raftkv.client.types import (
     PutResult,
     TxnResult,
 )
+from raftkv.kv import KeyValue
 
 if TYPE_CHECKING:
     from raftkv.client.aio import AsyncClient, AsyncLease, AsyncWatchStream
@@ -30,6 +31,7 @@ __all__ = [
     "Entry",
     "Event",
     "EventType",
+    "KeyValue",
     "Lease",
     "LeaseInfo",
     "Page",
@@ -39,10 +41,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """asyncio takes as long to import as a whole ``raftkv get``: only who wants it pays for it."""
-    if name.startswith("Async") and name in __all__:
-        from raftkv.client import aio
+if not TYPE_CHECKING:  # to a type checker it would say that any name is there
 
-        return getattr(aio, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """asyncio takes as long to import as a whole ``raftkv get``: only who wants it pays for it."""
+        if name.startswith("Async") and name in __all__:
+            from raftkv.client import aio
+
+            return getattr(aio, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

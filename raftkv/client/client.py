@@ -267,15 +267,15 @@ class Client(Unique):
     # -- many at once, and several steps
 
     def submit(self, request: Request[Answer]) -> Future[Answer]:
-        """Send a request (see ``raftkv.client.requests``) and do not wait: many may be in flight."""
+        """Send a request (see ``raftkv.client.requests``) and do not wait: many may be in flight. It cannot
+        be called back: ``cancel`` of its future is refused."""
         from concurrent.futures import Future  # here: no command needs it, and it is slow to import
 
         future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()
 
         def done(call: Call, client: Client = self) -> None:
             del client  # which must not end, forgotten, before its last answer has come
-            if not future.set_running_or_notify_cancel():
-                return  # cancelled meanwhile; the request may have happened
             try:
                 try:
                     future.set_result(request.answer_of(call))

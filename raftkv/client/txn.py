@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from raftkv.client.requests import Step as Step
 from raftkv.client.requests import (
-    Step,
     decode_page,
     decode_txn,
     to_bytes,
@@ -67,7 +67,7 @@ class Comparable:
 
     def _make(self, relation: Relation, other: Any) -> Compare:
         if self._target is Target.VALUE:
-            other = to_bytes(other)
+            other = to_bytes(other, "a value")
         else:
             other = to_number(other, f"what a {self._target.name.lower()} is compared with")
         return Compare((int(self._target), int(relation), self._key, self._end, other))

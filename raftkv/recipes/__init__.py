@@ -11,7 +11,7 @@ from raftkv.recipes.barrier import AsyncBarrier, Barrier
 from raftkv.recipes.counter import AsyncCounter, Counter
 from raftkv.recipes.election import AsyncElection, Election
 from raftkv.recipes.lock import AsyncLock, AsyncReadWriteLock, Lock, ReadWriteLock
-from raftkv.recipes.queue import AsyncQueue, Queue
+from raftkv.recipes.queue import AsyncQueue, Item, Queue
 
 __all__ = [
     "AsyncBarrier",
@@ -23,6 +23,7 @@ __all__ = [
     "Barrier",
     "Counter",
     "Election",
+    "Item",
     "Lock",
     "Queue",
     "ReadWriteLock",

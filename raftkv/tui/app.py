@@ -308,6 +308,8 @@ class Dashboard(TimeOperations):
         if name:
             self._select(name)
             self.draw()
+        else:
+            self.notify(f"no node has the number {number}")
 
     def action_move(self, columns: int, rows: int) -> None:
         if not self._pages[self._page].move(columns, rows):

@@ -77,6 +77,12 @@ def of_digit(names: Sequence[str], digit: int) -> str | None:
     return names[digit - 1] if digit <= len(names) else None
 
 
+def digits(names: Sequence[str]) -> dict[str, str]:
+    """By name, the digit that selects the node; of those that none selects there is none."""
+    chosen = {of_digit(names, digit): str(digit) for digit in range(9, 0, -1)}
+    return {name: digit for name, digit in chosen.items() if name is not None}
+
+
 def shell_line(command: str) -> str:
     """With a prompt, unless it says in parentheses what no command does."""
     return command if command.startswith("(") else f"$ {command}"

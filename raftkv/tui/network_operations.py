@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from raftkv.observe import LinkFault, describe_link_fault
+from raftkv.tui.commands import digits
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.partition import Cut, PartitionDialog
 from raftkv.tui.model import EXITED
@@ -97,11 +98,12 @@ class NetworkOperations(Operations):
             self.set_link(*chosen, change(self._fault(*chosen)))
             return
         choices = []
-        for number, name in enumerate(self.acted_on.names, start=1):
+        for name, digit in digits(self.acted_on.names).items():
             if name != sender:
                 fault = self._fault(sender, name)
                 note = "ok" if fault == LinkFault() else describe_link_fault(fault)
-                choices.append((str(number), name, f"{name:<8}  {note}"))
+                choices.append((digit, name, f"{name:<8}  {note}"))
+        choices.sort()
 
         def then(peer: str | None) -> None:
             if peer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from raftkv.tui.data_operations import DataOperations
 from raftkv.tui.frame import Mode
 from raftkv.tui.model import State
-from raftkv.tui.playback.export import export
+from raftkv.tui.playback.export import SUFFIX, export
 from raftkv.tui.staging import Staging
 from raftkv.tui.viewing import Viewer, other_speed
 from raftkv.tui.widgets.event_log import EventLog
@@ -106,7 +106,10 @@ class TimeOperations(DataOperations):
         names, blocks = self.viewer.tape.names, self.viewer.tape.blocks()
         origin = self.viewer.origin
         if blocks:
-            self.act("export", lambda: export(Path.cwd(), names, blocks, self.source, origin), self._exported)
+            made: list[str] = []
 
-    def _exported(self) -> None:
-        self.notify("the report and the recording lie in this folder; the events name them")
+            def work() -> str:
+                made.append(export(Path.cwd(), names, blocks, self.source, origin))
+                return f"raftkv replay {made[0]}{SUFFIX}"
+
+            self.act("export", work, lambda: self.notify(f"written here: {made[0]}.html, .md and {SUFFIX}"))

@@ -81,6 +81,8 @@ def test_entries_are_listed_with_what_they_do(tmp_path: Path) -> None:
     assert [row[:2] for row in rows] == [[str(n), "2"] for n in range(1, 6)]
     meanings = [["no_op"], ["put", "k0"], ["put", "k1"], ["delete", "base64:/w=="]]
     assert [row[3:] for row in rows[:4]] == meanings
+    binary = raftkv("inspect", "log", str(wal), "--from", "4", "--limit", "1", "--json", folder=tmp_path)
+    assert json.loads(binary.stdout)["key"] == {"base64": "/w=="}
     part = raftkv("inspect", "log", str(wal), "--from", "3", "--limit", "2", "--json", folder=tmp_path)
     shown = [json.loads(line) for line in part.stdout.splitlines()]
     assert [entry["index"] for entry in shown] == [3, 4]
@@ -90,26 +92,35 @@ def test_entries_are_listed_with_what_they_do(tmp_path: Path) -> None:
 def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: Path) -> None:
     wal = tmp_path / "wal"
     log, _ = Wal.open(OsDirectory(wal), Identity("c", NodeId("n1"), "life"), WalOptions(segment_bytes=1024))
+    long = "a" * 58 + "й" + "b" * 20
     nested = (((0, 0, b"c", None, b"value"),), ((Step.DELETE, b"d", b"e"),), ((Step.PUT, b"f", b"value", 0),))
     transaction = ((), ((Step.PUT, b"a", b"value", 0), (Step.TXN, *nested), (Step.PUT, b"a", b"b", 0)), ())
     commands = [
         (Op.TXN, *transaction),
         (Op.TXN, (True,), (), ()),
         (Op.MULTI_PUT, ((b"x", b"v"), (b"y", b"v"))),
+        (Op.PUT, long.encode(), b"v"),
+        (Op.COMPACT, 12_345),
+        (Op.LEASE_GRANT, 2_500),
+        (Op.LEASE_KEEP_ALIVE, (7, 9)),
     ]
     entries = [
         Entry(LogIndex(n), Term(1), EntryKind.COMMAND, encode_flat((7, 0, n, n, *command)))
         for n, command in enumerate(commands, start=1)
     ]
     entries += [
-        Entry(LogIndex(4), Term(1), EntryKind.COMMAND, b""),
-        Entry(LogIndex(5), Term(1), EntryKind.CLOCK, b"\xc1"),
-        Entry(LogIndex(6), Term(1), EntryKind.CLOCK, ClockStep(1_000, None, ((7, 2),)).encode()),
+        Entry(LogIndex(8), Term(1), EntryKind.COMMAND, b""),
+        Entry(LogIndex(9), Term(1), EntryKind.CLOCK, b"\xc1"),
+        Entry(LogIndex(10), Term(1), EntryKind.CLOCK, ClockStep(1_000, None, ((7, 2),)).encode()),
     ]
     log.append(HardState(Term(1), None, LogIndex(0)), entries)
     log.close()
     done = raftkv("inspect", "log", str(wal), "--json", folder=tmp_path)
-    first, second, third, empty, *clocks = [json.loads(line) for line in done.stdout.splitlines()]
+    first, second, third, cut, compact, grant, kept, empty, *clocks = [
+        json.loads(line) for line in done.stdout.splitlines()
+    ]
+    assert cut["key"] == long
+    assert (compact["revision"], grant["ttl"], kept["leases"]) == (12_345, 2.5, [7, 9])
     assert first["key"] == ["a", "c", "", "d", "e", "f"]
     assert (second["op"], second["key"], second["malformed"]) == ("txn", None, True)
     assert third["key"] == ["x", "y"]
@@ -119,6 +130,16 @@ def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: 
         ("clock", False),
     ]
     assert (clocks[1]["ms"], clocks[1]["leases_ended"]) == (1_000, [7])
+    done = raftkv("inspect", "log", str(wal), folder=tmp_path)
+    assert [line.split(None, 3)[3] for line in done.stdout.decode().splitlines()][3:] == [
+        f"put {long[:59]}…",
+        "compact 12,345",
+        "lease grant 2.5 s",
+        "keep leases 7, 9 alive",
+        "unknown",
+        "clock no clock: 1 bytes",
+        "clock 1,000 ms pass, lease 7 end",
+    ]
 
 
 def test_who_belongs_to_the_cluster_is_an_entry_like_others(tmp_path: Path) -> None:

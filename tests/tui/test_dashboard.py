@@ -12,7 +12,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
 
 from raftkv.observe import DiskFault, Earlier, Event, LinkFault
-from raftkv.tui.commands import COMMANDS, LIFETIMES, of_digit
+from raftkv.tui.commands import COMMANDS, LIFETIMES, digits, of_digit
 from raftkv.tui.dialogs.choice import ChoiceDialog
 from raftkv.tui.dialogs.help import HelpDialog
 from raftkv.tui.dialogs.partition import PartitionDialog
@@ -143,6 +143,9 @@ async def test_what_is_said_can_be_read_to_its_end_on_the_smallest_screen() -> N
 
 def test_a_digit_means_the_node_of_that_number_wherever_it_stands() -> None:
     """After a node was replaced rows and names differ, and the next key would kill another one."""
+    assert digits(("n2", "n3", "n4")) == {"n2": "2", "n3": "3", "n4": "4"}
+    assert digits(("red", "green")) == {"red": "1", "green": "2"}
+    assert digits(("n9", "n10")) == {"n9": "9"}
     assert of_digit(("n2", "n3", "n4"), 2) == "n2"
     assert of_digit(("n2", "n3", "n4"), 4) == "n4"
     assert of_digit(("n2", "n3", "n4"), 1) is None

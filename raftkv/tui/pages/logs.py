@@ -107,7 +107,10 @@ class LogsPage(Page):
             runs = [run for node in frame.state.nodes for run in node.terms.runs if run[1] == term]
             self.post_message(self.Found(text, min((run[0] for run in runs), default=None)))
         elif self._lookups is not None:
-            self._search(self._lookups, frame.selected, text)
+            # All hold the same, and one that is down can search nothing.
+            up = [node.name for node in frame.state.nodes if alive(node, frame.now)]
+            node = frame.selected if frame.selected in up or not up else up[0]
+            self._search(self._lookups, node, text)
         else:
             self.post_message(self.Found(text, None))
 

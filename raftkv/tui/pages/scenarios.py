@@ -104,8 +104,9 @@ class Teller:
             waited += LOOK_SECONDS
         asked.over.set()
         guess = asked.guess
-        word = "Right" if guess == right else "We shall see" if guess is None else "Not quite"
-        self._page.post_message(Telling("accent", f"? {question} {word}: {choices[right]}. {why}"))
+        word = "Right" if guess == right else "The answer" if guess is None else "Not quite"
+        text = f"? {question} {word}: {choices[right]}. {why[:1].upper()}{why[1:]}."
+        self._page.post_message(Telling("accent", text))
 
 
 class ScenariosPage(Page):

@@ -16,7 +16,7 @@ SUFFIX = ".rec"
 
 
 def export(folder: Path, names: Sequence[str], blocks: Sequence[bytes], source: str, origin: datetime) -> str:
-    """Into ``folder``, under names of the moment. The command that replays it."""
+    """Into ``folder``, under a name of the moment and several endings; which name."""
     told = chronicle(names, blocks)
     stem = f"raftkv-{datetime.now():%Y%m%d-%H%M%S}"
     write_text(folder / f"{stem}.html", html(told, source, origin))
@@ -24,7 +24,7 @@ def export(folder: Path, names: Sequence[str], blocks: Sequence[bytes], source: 
     moment = origin.timestamp()
     about = About(FORMAT_VERSION, __version__, tuple(names), moment + told.start, moment, source)
     write_recording(folder / f"{stem}{SUFFIX}", about, blocks)
-    return f"raftkv replay {stem}{SUFFIX}"
+    return stem
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raftkv.observe import LinkSnapshot
+from raftkv.tui.commands import digits
 from raftkv.tui.model import NodeState, State
 from raftkv.tui.view.health import Health, alive, health
 from raftkv.tui.view.nodes import name_width
@@ -81,7 +82,8 @@ def link_matrix(state: State, now: float, shape: MatrixShape) -> tuple[Line, ...
     names = state.names
     fits = all(len(name) < shape.cell for name in names)
     # Names too long for a column give way to the digits that select the nodes.
-    titles = names if fits else [str(number) for number in range(1, len(names) + 1)]
+    selects = digits(names)
+    titles = names if fits else [selects.get(name, UNKNOWN) for name in names]
     heading = left(shape.corner, shape.label) + "".join(
         right(shorten(title, shape.cell), shape.cell) for title in titles
     )
