@@ -128,7 +128,7 @@ class Platter:
 
     def lose_power(self, rng: random.Random) -> None:
         """What was not synced is there, or not, sector by sector."""
-        self.directory = self.directory.power_loss(keep_random_sectors(rng), keep_names=rng.random() < 0.5)
+        self.directory = self.directory.power_loss(keep_random_sectors(rng), keep_names=rng)
 
     def lose_process(self) -> None:
         """The process is gone; what it wrote is in the page cache, and unsynced what was unsynced."""

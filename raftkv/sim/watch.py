@@ -4,7 +4,7 @@ Besides the invariants of the protocol (``raft.invariants``):
 
 1. Nothing leaves a node that its disk does not back: terms, votes, append acknowledgements.
 2. Nothing is committed that a quorum of disks does not hold.
-3. At equal applied index all nodes have equal digests.
+3. At equal applied index all nodes have equal digests, and have forgotten as much.
 4. Every command takes effect once: a second, obvious state machine applies what is committed, and
    every answer a client gets is held against it, as are the nodes' contents at the end.
 """
@@ -50,7 +50,7 @@ class Watcher:
         """By boot: what may never go back within one life."""
         self._votes: dict[tuple[int, str, str], str] = {}
         """(term, voter, its incarnation) -> candidate, of votes that have left."""
-        self._digests: dict[int, int] = {}
+        self._states: dict[int, tuple[int, int]] = {}
         self._held = dict.fromkeys(platters, 0)
         """How much of what is committed each disk holds; never less again."""
         self._lost: list[tuple[NodeId, Contents]] = []
@@ -79,7 +79,8 @@ class Watcher:
                 self.committed, self.committed_index = Configuration.decode(entry.data), entry.index
         found += self._check_held(machine.name)
         store = machine.node.store.machine
-        if self._digests.setdefault(store.applied_index, store.digest) != store.digest:
+        state = store.digest, store.history.compacted
+        if self._states.setdefault(store.applied_index, state) != state:
             found.append(f"{machine.name}: another state than the others at index {store.applied_index}")
         if machine.node.audit.alarms:
             found.append(f"{machine.name}: {', '.join(machine.node.audit.alarms)}")

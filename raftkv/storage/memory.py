@@ -188,14 +188,27 @@ class MemoryDirectory:
             raise DataFolderLocked(f"data folder {self._path} is in use")
         self._locked = True
 
-    def power_loss(self, tear: Tear = lose, keep_names: bool = False) -> MemoryDirectory:
-        """The disk at the next start. ``keep_names``: unsynced names happened to survive."""
+    def power_loss(self, tear: Tear = lose, keep_names: bool | random.Random = False) -> MemoryDirectory:
+        """The disk at the next start. ``keep_names``: unsynced names happened to survive; with a source of
+        chance some of them did."""
         after = MemoryDirectory(self._path, space_bytes=self.space_bytes)
         after.full = self.full
-        names = self.files if keep_names else self._durable_names
+        if isinstance(keep_names, random.Random):
+            names = self._some_names(keep_names)
+        else:
+            names = self.files if keep_names else self._durable_names
         after.files = {name: file.after_power_loss(after, tear) for name, file in names.items()}
         after._durable_names = dict(after.files)
         return after
+
+    def _some_names(self, chance: random.Random) -> dict[str, MemoryFile]:
+        """Of each name what it stands for now, or stood for when the folder was last synced."""
+        found = {}
+        for name in sorted(self.files.keys() | self._durable_names.keys()):
+            chosen = self.files if chance.random() < 0.5 else self._durable_names
+            if name in chosen:
+                found[name] = chosen[name]
+        return found
 
     def process_loss(self) -> MemoryDirectory:
         """The disk when only the process has ended: everything it wrote can be read, and what it did

@@ -83,3 +83,23 @@ def test_a_word_of_the_former_bearer_of_a_name_cuts_off_the_present_one_for_a_mo
     world.user().put("k", "v")
     world.run(1.0)
     assert_caught_up(world)
+
+
+def test_the_time_of_the_log_never_runs_ahead_however_often_the_leader_changes() -> None:
+    """Or sessions, and the past, would be forgotten too early."""
+    world = World()
+    world.await_leader()
+    world.run(1.0)
+    user = world.user("w")
+    for number in range(6):
+        world.run(10.0)
+        user.put("a", str(number))
+        world.reach(lambda: user.core.calls_open == 0, 20.0)
+        leader = world.await_leader()
+        to = [name for name in world.names if name != leader][number % 2]
+        world.control(leader, "transfer", to=to)
+        world.run(1.5)
+        user.put("b", str(number))
+        world.reach(lambda: user.core.calls_open == 0, 20.0)
+    log_ms = world.node(world.await_leader()).store.machine.sessions.now_ms
+    assert 0 < log_ms / 1000 <= world.now

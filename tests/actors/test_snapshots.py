@@ -21,6 +21,7 @@ from raftkv.actors.snapshot_messages import (
     ChunkStored,
     Restore,
     SnapshotEnded,
+    SnapshotWanted,
     SwapState,
     TakeSnapshot,
     WriteChunk,
@@ -48,6 +49,7 @@ from raftkv.storage import DiskJob, StoreChunk
 from raftkv.types import LogIndex, NodeId, Term
 from raftkv.wire import peer
 from tests.actors.recorded import Recorded
+from tests.pitfalls.test_store import end_of, hold
 from tests.support.raft_cluster import RaftCluster
 from tests.support.world import World
 
@@ -302,3 +304,46 @@ def test_reads_do_not_make_a_leader_send_chunks_again_that_are_on_their_way(
     newest = world.node(leader).raft.raft.snapshots.newest
     assert newest
     assert len(sent) == newest.chunks
+
+
+def test_a_snapshot_has_the_members_of_its_entry_and_not_those_that_may_never_be() -> None:
+    """A change that was not committed is overwritten, but a snapshot would keep it for good."""
+    world = World(spares=1, snapshot=SnapshotConfig(entries=100_000, retain_entries=0))
+    for name in world.names:
+        if name not in world.machines:
+            world.start(name)
+    leader = world.await_leader()
+    world.run(1.0)
+    user = world.user("w")
+    user.put("a", "1")
+    world.reach(lambda: user.core.calls_open == 0)
+    world.cut_off(leader)
+    address = list(world.config.node("n4").endpoints())
+    world.control(leader, "change_members", change="add", name="n4", address=address)
+    world.run(0.03)
+    raft = world.node(leader).raft.raft
+    assert raft.log.configurations.latest_index > raft.log.commit_index
+    world.node(leader).raft.handle(SnapshotWanted())
+    world.reach(lambda: raft.snapshots.newest)
+    assert raft.snapshots.newest
+    assert "n4" not in Configuration.decode(raft.snapshots.newest.configuration).names
+
+
+def test_leases_end_after_a_leaders_snapshot_as_well() -> None:
+    """Whoever got it has to count them anew: with another node away it takes its word to end one."""
+    world = World(snapshot=SnapshotConfig(entries=20, retain_entries=2))
+    leader = world.await_leader()
+    world.run(1.0)
+    away, third = (name for name in world.names if name != leader)
+    world.cut_off(away)
+    lease = hold(world, world.client("holder"), 3.0)
+    user = world.user("w")
+    for number in range(60):
+        user.put(f"k{number}", "1")
+        world.reach(lambda: user.core.calls_open == 0)
+    world.heal(world.names)
+    world.reach(lambda: world.node(away).raft.schedule.installed > 0, 20.0)
+    lease.abandon()
+    world.run(0.05)
+    world.crash(third)
+    assert end_of(world, world.now) < 20.0

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from raftkv.actors import watches as module
 from raftkv.actors.messages import ReadServed, Tick, WatchRequest
 from raftkv.actors.snapshot_messages import StateSwapped
-from raftkv.actors.watches import WatchActor
+from raftkv.actors.watches import ABANDONED_SECONDS, WatchActor
 from raftkv.client.types import Event
 from raftkv.client.watching import Watch
 from raftkv.kv import Code, Op, Restoration, StateMachine, prefix_end
 from raftkv.kv.transactions import Step
+from raftkv.sim.tenants import Observer
 from raftkv.wire.client import Kind, Response, WatchFlag
 from tests.kv.support import Client
+from tests.support.world import World
 
 KEYS = [b"a", b"aa", b"ab", b"b", b"c"]
 
@@ -110,9 +112,12 @@ class Stage:
     def anew(self, number: int, credit: int) -> int:
         """As a client that has missed something: the same watch under another id."""
         self.actor.handle(WatchRequest(b"me", (0, Kind.UNWATCH, number)))
-        old = self.watches.pop(number)
-        again = self.begin(old.start, old.end, old.revision, credit, old.flags)
+        self.request_id += 1
+        again = self.request_id
+        watch = self.watches[again] = self.watches.pop(number)
         self.told[again] = self.told.pop(number)
+        watch.restart()
+        self.request(again, credit)
         return again
 
     def read(self, lose: random.Random | None = None) -> set[int]:
@@ -421,3 +426,28 @@ def test_a_watch_that_is_renewed_again_and_again_stands_in_line_once() -> None:
     stage.request(number, 9)
     stage.actor.handle(WatchRequest(b"me", (0, Kind.UNWATCH, number)))
     assert len(stage.actor._behind) == 0
+
+
+def test_a_watch_outlives_a_silence_in_which_a_node_forgets_whoever_does_not_renew() -> None:
+    world = World()
+    world.await_leader()
+    world.run(1.0)
+    observer, user = Observer(world.client("observer")), world.user("w")
+    for number in range(2):
+        user.put("k", str(number))
+        world.reach(lambda: user.core.calls_open == 0)
+        world.run(2 * ABANDONED_SECONDS if not number else 60.0)
+    assert [value for _, _, value in observer.events] == [b"0", b"1"]
+
+
+def test_a_watch_that_moves_in_the_middle_of_a_revision_is_told_all_of_it_once() -> None:
+    watch = Watch(b"", b"", 0, 0, lambda *_: None, lambda _: None)
+
+    def row(key: bytes) -> Any:
+        return key, (b"v", 1, 1, 1, 0), None
+
+    assert watch.take(Response(1, 0, 0, (0, 0, 2, [row(b"a"), row(b"b")]))) == []
+    watch.restart()
+    whole = watch.take(Response(1, 0, 1, (0, 0, 0, [row(b"a"), row(b"b"), row(b"c")])))
+    assert whole is not None
+    assert [event.key for event in whole] == [b"a", b"b", b"c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -11,9 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftkv.errors import CorruptLog, ForeignData
-from raftkv.kv import Code, KeyValue, Op, Refused, Restoration, SessionLimits, StateMachine, captured, move_on
+from raftkv.kv import (
+    Code,
+    KeyValue,
+    Op,
+    Refused,
+    Restoration,
+    Retention,
+    SessionLimits,
+    StateMachine,
+    captured,
+    move_on,
+)
 from raftkv.kv import restored as kv_restored
 from raftkv.kv import snapshot as kv_snapshot
+from raftkv.kv.clock import ClockStep
+from raftkv.kv.commands import encode_flat
 from raftkv.kv.snapshot import END, HEADER, HISTORY, ITEMS, KEYS_A_CHUNK_MAX, LEASES, SESSIONS
 from tests.kv.support import Client, chunks_left, machine_with, state
 
@@ -316,3 +330,32 @@ def test_a_snapshot_that_is_not_all_there_is_named(
     with pytest.raises(error, match=told):
         kv_restored(chunks, index, "here")
     assert kv_restored(GOOD, 3, "here").get(b"a") == KeyValue(b"1", 1, 1, 1)
+
+
+def test_what_is_compacted_later_is_the_same_on_whoever_began_with_a_snapshot() -> None:
+    """A transaction that reads the past would fail on some nodes only."""
+    sequence, retention = 0, Retention(10**6, 10_000, 10**9)
+    machines = [StateMachine()]
+
+    def step(apply: Callable[[StateMachine, int], object]) -> None:
+        nonlocal sequence
+        sequence += 1
+        for machine in machines:
+            apply(machine, sequence)
+
+    def put(machine: StateMachine, index: int) -> None:
+        machine.apply(index, encode_flat((7, 0, index, index, Op.PUT, b"k", b"v")))
+
+    def a_second(machine: StateMachine, index: int) -> None:
+        machine.advance(index, ClockStep(1_000, retention, ()).encode())
+
+    for each in (a_second, put, put, a_second):
+        step(each)
+    machines.append(restored(chunks_of(machines[0])))
+    earliest = []
+    for _ in range(15):
+        step(a_second)
+        one, other = (machine.history.compacted for machine in machines)
+        assert one == other
+        earliest.append(one)
+    assert earliest[0] == 0 < earliest[-1], "or nothing was seen"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raftkv.actors.leases import LeaseActor
+from raftkv.actors.raft import RaftActor
 from raftkv.actors.watches import WatchActor
 from raftkv.client.keeping import Keeper
 from raftkv.client.watching import Watch, Watches
@@ -206,5 +207,37 @@ MUTANTS = (
         "a holder takes its lease to live from when it was answered, not from when it asked",
         "36",
         Edit(Keeper._on_done, "asked_at + ttl", "asked_at + 2 * ttl"),
+    ),
+    _mutant(
+        Part.CLIENT,
+        "watch-never-renewed",
+        "a watch of which nothing is heard for a minute is told nothing any more",
+        "37",
+        Edit(Watches._look, "now - watch.renewed_at >= RENEW_SECONDS", "False"),
+    ),
+    _mutant(
+        Part.CLIENT,
+        "watch-moves-with-half-a-revision",
+        "what a watch had of a revision is told again when it moves",
+        "37",
+        Edit(Watch.restart, "self._held, self._offset = [], 0", "self._offset = 0"),
+    ),
+    _mutant(
+        Part.ACTORS,
+        "lapses-agreed-in-another-term",
+        "what nodes said of lapsed leases counts under the next leader, too",
+        "34",
+        Edit(LeaseActor._on_soft_state, "self._agreed.clear()", "pass"),
+    ),
+    _mutant(
+        Part.ACTORS,
+        "log-time-runs-ahead",
+        "with every leader the time since the one before it is added to the log's",
+        "38",
+        Edit(
+            RaftActor._stamp,
+            "self._stamped_term, self._stamped_at = term, now",
+            "self._stamped_term = term",
+        ),
     ),
 )

@@ -178,7 +178,7 @@ MUTANTS = (
         "unheard-learner-promoted",
         "a learner votes whose folder nobody has heard of",
         "27",
-        Edit(membership._may_vote, "bool(member.incarnation) and ", ""),
+        Edit(membership._may_vote, "member.bound and ", ""),
     ),
     _mutant(
         "address-update-promotes",
@@ -194,13 +194,13 @@ MUTANTS = (
         "another-folder-is-believed",
         "what another folder says of itself goes into the configuration",
         "27",
-        Edit(membership._note_heard, 'if member and member.incarnation in ("", incarnation):', "if member:"),
+        Edit(membership._note_heard, "if member and member.may_be(incarnation):", "if member:"),
     ),
     _mutant(
         "incarnation-not-checked",
         "answers of a node whose folder is new count",
         "27",
-        Edit(Roster.countable, "member is not None and member.incarnation not in", "False and member not in"),
+        Edit(Roster.countable, "not member.may_be(frame.incarnation)", "False"),
         part=Part.ACTORS,
     ),
     _mutant(

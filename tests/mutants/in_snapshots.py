@@ -221,4 +221,29 @@ MUTANTS = (
         "",
         Edit(RaftActor._stop_restoring, 'send("store", StopRestoring(self._restoring))', "now()"),
     ),
+    _mutant(
+        Part.ACTORS,
+        "snapshot-of-later-members",
+        "a snapshot has the members of the latest configuration, committed or not",
+        "25",
+        Edit(
+            RaftActor._take_snapshot,
+            "_, configuration = self.raft.log.configurations.at(index)",
+            "configuration = self.raft.log.configurations.latest",
+        ),
+    ),
+    _mutant(
+        Part.ACTORS,
+        "leases-uncounted-after-a-snapshot",
+        "a node that got the leader's snapshot has no leases end",
+        "34",
+        Edit(StoreActor._swap, '("gateway", "watches", "leases")', '("gateway", "watches")'),
+    ),
+    _mutant(
+        Part.KV,
+        "snapshot-without-the-last-mark",
+        "a snapshot forgets when its last revisions were made, and others compact earlier",
+        "38",
+        Edit(Capture.__init__, "list(machine.history.marks)", "list(machine.history.marks)[:-1]"),
+    ),
 )

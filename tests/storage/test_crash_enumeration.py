@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from dataclasses import asdict, dataclass
 from functools import cache
 
@@ -189,11 +190,12 @@ def test_the_workload_rolls_overwrites_and_crashes_often_enough() -> None:
     assert len(crashes()) > 40
 
 
-@pytest.mark.parametrize("keep_names", [False, True])
+@pytest.mark.parametrize("names", ["lose", "keep", *(f"some {seed}" for seed in range(4))])
 @pytest.mark.parametrize("survival", SURVIVALS)
-def test_nothing_acknowledged_is_lost_whenever_power_fails(survival: str, keep_names: bool) -> None:
+def test_nothing_acknowledged_is_lost_whenever_power_fails(survival: str, names: str) -> None:
     for crash in crashes():
-        after = crash.directory.power_loss(SURVIVALS[survival](), keep_names)
+        some = random.Random(f"{crash.number} {names}")
+        after = crash.directory.power_loss(SURVIVALS[survival](), some if " " in names else names == "keep")
         try:
             check_and_go_on(after, crash.allowed)
         except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -26,6 +28,10 @@ from tests.storage.support import (
 OPTIONS = WalOptions(segment_bytes=700)
 sizes = st.sampled_from([0, 1, 15, 16, 17, 100, 511, 512, 513, 1500])
 batches = st.lists(st.tuples(sizes, st.integers(0, 255)), max_size=4)
+
+
+KeptNames = bool | random.Random
+kept_names = st.booleans() | st.randoms(use_true_random=False)
 
 
 class WalAndList(RuleBasedStateMachine):
@@ -68,8 +74,11 @@ class WalAndList(RuleBasedStateMachine):
     def start_again(self) -> None:
         self.recover(reopened(self.directory), (self.twin,))
 
-    @rule(survival=st.sampled_from(sorted(SURVIVALS)), keep_names=st.booleans())
-    def lose_power_at_rest(self, survival: str, keep_names: bool) -> None:
+    @rule(
+        survival=st.sampled_from(sorted(SURVIVALS)),
+        keep_names=kept_names,
+    )
+    def lose_power_at_rest(self, survival: str, keep_names: KeptNames) -> None:
         self.recover(self.directory.power_loss(SURVIVALS[survival](), keep_names), (self.twin,))
 
     @rule(
@@ -77,10 +86,15 @@ class WalAndList(RuleBasedStateMachine):
         batch=batches,
         operations=st.integers(0, 8),
         survival=st.sampled_from(sorted(SURVIVALS)),
-        keep_names=st.booleans(),
+        keep_names=kept_names,
     )
     def lose_power_while_appending(
-        self, back: int, batch: list[tuple[int, int]], operations: int, survival: str, keep_names: bool
+        self,
+        back: int,
+        batch: list[tuple[int, int]],
+        operations: int,
+        survival: str,
+        keep_names: KeptNames,
     ) -> None:
         write = self.next_write(back, batch, with_state=True)
         after = replay([self.twin, write])

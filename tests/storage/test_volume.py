@@ -144,7 +144,7 @@ def test_power_lost_anywhere_loses_nothing_that_was_done(name: str, survival: st
     operation = 0
     while crashed := crash(SCRIPTS[name], operation):
         directory, possible = crashed
-        for keep_names in (False, True):
+        for keep_names in (False, True, random.Random(1), random.Random(2)):
             tear: Tear = SURVIVALS[survival]()
             after = directory.power_loss(tear, keep_names=keep_names)
             assert_recovers(after, possible)
@@ -161,7 +161,7 @@ def assert_recovers(directory: MemoryDirectory, possible: list[Contents]) -> Non
         try:
             volume, recovered = open_volume(image)
         except PowerLoss:
-            for keep_names in (False, True):
+            for keep_names in (False, True, random.Random(1), random.Random(2)):
                 again = image.power_loss(SURVIVALS["lose"](), keep_names=keep_names)
                 assert found(open_volume(again)[1]) in possible
             steps += 1
