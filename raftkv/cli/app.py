@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import resource
 import sys
 import traceback
 from collections.abc import Collection
@@ -145,15 +147,34 @@ class _Commands(TyperGroup):
         except OSError as error:
             # A folder that cannot be made, too many open files, …
             _discard_output()
-            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+            where = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+            fail(_shortage(error) or where)
             raise typer.Exit(Exit.USAGE) from None
         except Exception as error:
             if isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException):
                 raise
+            if shortage := _shortage(error):
+                _discard_output()
+                fail(shortage)
+                raise typer.Exit(Exit.USAGE) from None
             # Ours, not the user's: told in full, and with a code that no program takes for an answer.
             traceback.print_exc()
             fail(f"this is a bug in raftkv: {type(error).__name__}: {error}")
             raise typer.Exit(Exit.BUG) from None
+
+
+def _shortage(error: Exception) -> str:
+    """What this process has run out of, if that is what it failed for."""
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"no more files can be opened: this process may have {limit} at once (ulimit -n); allow it more"
+        )
+    if isinstance(error, MemoryError):
+        return "there is no memory left; allow this process more (ulimit -v), or give it less to do"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "no more threads can be started: allow more memory (ulimit -v) or more processes (ulimit -u)"
+    return ""
 
 
 def _check_values(ctx: Any, path: str, command: Any, words: list[str]) -> None:

@@ -102,6 +102,7 @@ class Profile:
         timeouts = f"{raft.election_timeout_min_ms}-{raft.election_timeout_max_ms}"
         return (
             f"{counted(self.world.nodes, 'node')}, "
+            f"{counted(self.world.spares, 'spare') + ', ' if self.world.spares else ''}"
             f"{counted(self.users, 'user')} on {counted(self.keys, 'key')}, "
             f"heartbeat {raft.heartbeat_ms} ms, election timeout {timeouts} ms, "
             f"faults: {', '.join(self.faults) or 'none'}"

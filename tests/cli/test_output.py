@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -127,3 +129,25 @@ def test_what_nobody_foresaw_is_told_in_full_and_taken_for_no_answer(
     assert result.exit_code == Exit.BUG
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1] == "raftkv: this is a bug in raftkv: KeyError: 'gone'"
+
+
+@pytest.mark.parametrize(
+    ("shortage", "told"),
+    [
+        (zmq.ZMQError(errno.EMFILE), "no more files can be opened: this process may have "),
+        (OSError(errno.EMFILE, "Too many open files"), "no more files can be opened: this process may have "),
+        (MemoryError(), "there is no memory left"),
+        (RuntimeError("can't start new thread"), "no more threads can be started"),
+    ],
+)
+def test_what_a_process_runs_out_of_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, shortage: Exception, told: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise shortage
+
+    monkeypatch.setattr("raftkv.cli.data.find_target", fails)
+    result = CliRunner().invoke(app, ["get", "a"])
+    assert result.exit_code == Exit.USAGE
+    assert result.stderr.startswith(f"raftkv: {told}")
+    assert len(result.stderr.splitlines()) == 1
