@@ -154,7 +154,6 @@ class _Commands(TyperGroup):
             if isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException):
                 raise
             if shortage := _shortage(error):
-                _discard_output()
                 fail(shortage)
                 raise typer.Exit(Exit.USAGE) from None
             # Ours, not the user's: told in full, and with a code that no program takes for an answer.
@@ -168,7 +167,7 @@ def _shortage(error: Exception) -> str:
     if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return (
-            f"no more files can be opened: this process may have {limit} at once (ulimit -n); allow it more"
+            f"no more files can be opened: this process may have {limit} (ulimit -n); allow it more"
         )
     if isinstance(error, MemoryError):
         return "there is no memory left; allow this process more (ulimit -v), or give it less to do"
