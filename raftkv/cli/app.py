@@ -166,9 +166,7 @@ def _shortage(error: Exception) -> str:
     """What this process has run out of, if that is what it failed for."""
     if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return (
-            f"no more files can be opened: this process may have {limit} (ulimit -n); allow it more"
-        )
+        return f"no more files can be opened: this process may have {limit} (ulimit -n); allow it more"
     if isinstance(error, MemoryError):
         return "there is no memory left; allow this process more (ulimit -v), or give it less to do"
     if isinstance(error, RuntimeError) and "start new thread" in str(error):

@@ -30,6 +30,10 @@ ANSWER_SECONDS = 1.0
 """For one node's answer, within --timeout: a dead one must not hold up the table."""
 
 
+WIDTH = 80
+"""Of a table, where it can be had."""
+
+
 def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(info)
@@ -241,7 +245,8 @@ def _table(
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    between = "  " if sum(widths) + 2 * len(widths) <= WIDTH else " "
+    lines = [between.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -23,11 +23,11 @@ class PutDialog(Dialog[tuple[str, str] | None]):
         self._value = value
 
     def compose(self) -> ComposeResult:
-        verb = "change it, if nobody else has" if self._key else "put"
+        keys = "enter: change, if nobody else has" if self._key else "enter: put   tab: next"
         with Vertical(classes="dialog"):
             yield Input(self._key, placeholder="key", id="key", compact=True, disabled=bool(self._key))
             yield Input(self._value, placeholder="value", id="value", compact=True)
-            yield Static(f"enter: {verb}   tab: next   esc: cancel", classes="hint")
+            yield Static(f"{keys}   esc: cancel", classes="hint")
 
     def on_mount(self) -> None:
         title = f"change {self._key}" if self._key else "put a key"

@@ -49,7 +49,9 @@ class Styled(Widget):
     def strip(self, line: Line, *, highlighted: bool = False) -> Strip:
         palette = self.app.screen_stack[0].query_one(Palette)
         base = self.rich_style
-        over = Style(bgcolor=palette.look("selected").bgcolor) if highlighted else Style()
+        over = Style()
+        if highlighted:  # and seen where there are no colours
+            over = Style(bgcolor=palette.look("selected").bgcolor, reverse=self.app.no_color or None)
         segments = [
             Segment(text, (base + palette.look(style) if style else base) + over)
             for text, style in line
