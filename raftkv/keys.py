@@ -42,6 +42,9 @@ LIST = "allowed"
 KEY_LENGTH = 40
 """Of half a pair, as text (Z85)."""
 KEY_BYTES = 32
+LIST_MISSING = (
+    "no such file; the cluster's other machines have it, and 'raftkv keys new' makes a new folder of keys"
+)
 MISSING = "no such file; 'raftkv keys new' makes a folder of keys"
 
 
@@ -147,7 +150,7 @@ class Allowed:
 def read_list(folder: Path) -> list[tuple[str, bytes, str]]:
     """Role, public half and name of everybody on the list of ``folder``."""
     path = folder / LIST
-    text = read_text(path, MISSING)
+    text = read_text(path, LIST_MISSING)
     if _mode(path) & 0o022:
         raise ConfigError(f"{path}: others than its owner can write this list: 'chmod 644' it")
     found: list[tuple[str, bytes, str]] = []

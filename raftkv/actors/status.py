@@ -73,7 +73,7 @@ class StatusActor:
         self._audience = Audience(wire.TOPIC_SNAPSHOT)
         self._kept: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.frames_rejected = 0
-        context.set_timer("status", SNAPSHOT_SECONDS, Tick())
+        context.set_timer("status", 0.0, Tick())  # who listens from the start sees how it begins
 
     def handle(self, message: Any) -> None:
         match message:

@@ -36,7 +36,7 @@ from raftkv.config import (
     is_name,
     no_endpoint,
 )
-from raftkv.errors import LaunchError, RaftkvError, WireError, counted, no_node, shown
+from raftkv.errors import LaunchError, RaftkvError, WireError, no_node, shown
 from raftkv.observe import ProcessSnapshot
 from raftkv.types import NodeId
 from raftkv.wire.control import (
@@ -197,8 +197,8 @@ class Launcher:
                     alive = {name for name, process in self._processes.items() if process.state != "exited"}
                     running = [node for node in self.config.nodes if node.name in alive]
                     clients = ",".join(node.client for node in running)
-                    count = counted(len(running), "node")
-                    self._report(f"ready: {count}, leader {leader.name}, client endpoints {clients}")
+                    count = len(running)  # "1 nodes" as well: programs look for this line
+                    self._report(f"ready: {count} nodes, leader {leader.name}, client endpoints {clients}")
                     self.ready.set()
                     return
                 if awaiting.over:

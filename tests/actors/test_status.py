@@ -126,6 +126,7 @@ def test_events_are_stamped_by_the_true_clock_however_the_nodes_own_runs(rate: f
 def test_whoever_looks_at_the_mailboxes_takes_nothing_away_from_the_others() -> None:
     """``raftkv status`` asks between two snapshots of the dashboard's."""
     stage = Stage()
+    stage.tick(0.0)
     for _ in range(40):
         stage.system.send("status", Note(events.SPACE_BACK, {}))
     stage.tick(0.0)
