@@ -92,11 +92,14 @@ MUTANTS = (
     ),
     _mutant(
         Part.KV,
-        "map-taken-for-a-put",
-        "what only looks like a command when its fields are walked through is applied",
-        "38",
-        Edit(StateMachine.apply, "type(fields) is not tuple", "type(fields) not in (tuple, dict)"),
-        Edit(StateMachine.apply, "or fields[4] != _PUT", "or tuple(fields)[4] != _PUT"),
+        "maps-of-any-keys",
+        "a command may hold a map of tuples, whose hashes may all collide",
+        "32",
+        Edit(
+            StateMachine.apply,
+            "_unpack(data, use_list=False)",
+            "_unpack(data, use_list=False, strict_map_key=False)",
+        ),
     ),
     _mutant(
         Part.KV,
