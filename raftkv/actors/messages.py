@@ -326,6 +326,8 @@ class Expelled:
     known: str
     index: LogIndex
     """Of the configuration entry that says so."""
+    vouched: bool
+    """Whether ``peer`` may know; a leader does in any case."""
 
 
 @dataclass(slots=True, eq=False)

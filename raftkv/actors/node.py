@@ -338,10 +338,10 @@ class Node:
         )
 
     def _believes(self, word: Expelled) -> bool:
-        """The leader's word, and that of whoever knows a configuration which is later than anything that a
-        leader has ever said here to be committed. Anybody else may be behind."""
+        """The leader's word, and that of somebody who may know and has a configuration which is later than
+        anything that a leader has ever said here to be committed. Anybody else may be behind."""
         raft = self.raft.raft
-        return word.peer == raft.leader_id or word.index > raft.commit_heard
+        return word.peer == raft.leader_id or (word.vouched and word.index > raft.commit_heard)
 
     def _learns(self) -> bool:
         raft = self.raft.raft

@@ -249,7 +249,8 @@ class PeersActor:
                 self._context.send("raft", Met(frame.sender, frame.incarnation, item.address, item.priority))
             case Disowned():
                 if self._roster.is_meant(item):
-                    self._context.send("node", Expelled(frame.sender, item.known, item.index))
+                    vouched = self._roster.vouches(frame, item)
+                    self._context.send("node", Expelled(frame.sender, item.known, item.index, vouched))
 
     def _disown(self, frame: wire.PeerFrame) -> None:
         """Whoever is no member has to be told, or it would wait, or campaign, for ever."""

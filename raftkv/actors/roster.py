@@ -158,6 +158,16 @@ class Roster:
         latest_index = self._membership.latest_index if self._membership else LogIndex(0)
         return disowned.incarnation == self.incarnation and disowned.index >= latest_index
 
+    def vouches(self, frame: PeerFrame, disowned: Disowned) -> bool:
+        """Whether the sender may know who we are. A node with what it has left of before a restore does not,
+        whose entries are later, and of another past: its folder is not that of its name, or its name is no
+        member's, and by ours it knows another folder."""
+        member = self._member(frame.sender)
+        if member is not None:
+            return member.may_be(frame.incarnation)
+        empty = self._membership is None or not self._membership.latest_index
+        return empty or not disowned.known
+
     def countable(self, frame: PeerFrame) -> list[Item]:
         """What may be heeded. From another data folder than that of the member of its name no answer counts,
         no vote and no acknowledgement (PITFALLS 27). What a leader or a candidate asks is heard all the

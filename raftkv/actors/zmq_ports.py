@@ -61,7 +61,8 @@ class ZmqPort:
         left = bytes_max
         receive: Any = self.socket.recv
         option: Any = self.socket.getsockopt
-        if self._skipping and not self._skip():
+        if self._skipping:
+            self._skip(left)
             return frames
         try:
             for _ in range(frames_max):
@@ -71,9 +72,8 @@ class ZmqPort:
                     parts.append(receive(_NOBLOCK))
                 while option(_RCVMORE):
                     if len(parts) == PARTS_MAX:
-                        if not self._skip():
-                            return frames
-                        break
+                        self._skip(left)
+                        return frames
                     parts.append(receive(_NOBLOCK))
                 left -= sum(map(len, parts))
                 if left <= 0:
@@ -85,14 +85,13 @@ class ZmqPort:
             pass
         return frames
 
-    def _skip(self) -> bool:
-        """Let go of the rest of a frame, or of as much of it as one turn may. Whether nothing is left."""
+    def _skip(self, bytes_max: int) -> None:
+        """Let go of the rest of a frame, or of as much of it as one turn may, and be it for this turn."""
         for _ in range(PARTS_SKIPPED_MAX):
-            self.socket.recv(_NOBLOCK)
+            bytes_max -= len(self.socket.recv(_NOBLOCK))
             self._skipping = bool(self.socket.getsockopt(_RCVMORE))
-            if not self._skipping:
-                return True
-        return False
+            if bytes_max <= 0 or not self._skipping:
+                return
 
     def send(self, frame: Sequence[bytes]) -> bool:
         try:

@@ -11,7 +11,7 @@ import typer
 
 from raftkv.cli.backup import tell
 from raftkv.cli.options import Json
-from raftkv.cli.output import Exit, as_field, as_json, emit, emit_json, fail, note
+from raftkv.cli.output import Exit, as_field, as_json, emit, emit_json, fail, from_json, note
 from raftkv.errors import ConfigError, StorageError, counted
 
 if TYPE_CHECKING:
@@ -225,13 +225,20 @@ def _told(entry: Entry) -> str:
 
     if entry.kind == EntryKind.CLOCK:
         return f"clock {describe_clock(entry.data)}"
-    op, *details = _meaning(entry).values()
-    if entry.kind == EntryKind.COMMAND:
-        keys = [as_field(key) for key in _keys_of(entry)]
-        if not keys:
-            return describe_command(entry.data) if op != "unknown" else "unknown"
-        details = [key if len(key) <= KEY_SHOWN else f"{key[: KEY_SHOWN - 1]}…" for key in keys]
-    return " ".join([op, *map(str, details)])
+    meaning = _meaning(entry)
+    if meaning.get("malformed"):
+        return f"{meaning['op']} malformed"
+    keys = meaning.get("key")
+    if keys is None:
+        return " ".join(meaning.values())
+    if not keys:
+        return describe_command(entry.data)
+    return " ".join([meaning["op"], *map(_short, keys if type(keys) is list else [keys])])
+
+
+def _short(key: Any) -> str:
+    text = as_field(from_json(key))
+    return text if len(text) <= KEY_SHOWN else f"{text[: KEY_SHOWN - 1]}…"
 
 
 def _meaning(entry: Entry) -> dict[str, Any]:
@@ -269,30 +276,26 @@ def _meaning(entry: Entry) -> dict[str, Any]:
         return {"op": op, "key": None, "malformed": True}
 
 
-def _keys_of(entry: Entry) -> list[bytes]:
-    from raftkv.kv.commands import Command
-
-    try:
-        command = Command.decode(entry.data)
-        return list(dict.fromkeys(_keys(command.op, command.arguments)))
-    except (TypeError, ValueError, LookupError):
-        return []
-
-
 def _numbers(op: int, arguments: tuple[Any, ...]) -> dict[str, Any]:
     """What is not about keys."""
     from raftkv.kv.commands import Op
 
     match op:
         case Op.COMPACT:
-            return {"revision": int(arguments[0])}
+            return {"revision": _whole(arguments[0])}
         case Op.LEASE_GRANT:
-            return {"ttl": arguments[0] / 1000}
+            return {"ttl": _whole(arguments[0]) / 1000}
         case Op.LEASE_REVOKE:
-            return {"leases": [int(arguments[0])]}
+            return {"leases": [_whole(arguments[0])]}
         case Op.LEASE_KEEP_ALIVE:
-            return {"leases": [int(lease_id) for lease_id in arguments[0]]}
+            return {"leases": [_whole(lease_id) for lease_id in arguments[0]]}
     return {}
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        raise TypeError("no whole number")
+    return number
 
 
 def _keys_of_transaction(compares: Any, success: Any, failure: Any) -> Iterator[bytes]:

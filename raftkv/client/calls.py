@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from raftkv.errors import ClientError
+from raftkv.errors import ClientError, OutcomeUnknown, SessionExpired
 from raftkv.wire.client import Request, Response
 
 ANY_NODE = "*"
@@ -104,3 +104,9 @@ class Call:
     def may_have_happened(self) -> bool:
         """Whether it is a write that a node has, or may have, got."""
         return self.session is not None and (self.asked is not None or self.uncertain)
+
+    def expired(self) -> ClientError:
+        """What is known of it where the cluster has forgotten its session."""
+        if self.uncertain:
+            return OutcomeUnknown("the cluster forgot this client while its request was open")
+        return SessionExpired("the cluster has forgotten this client; the request was not applied")

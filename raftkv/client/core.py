@@ -30,8 +30,6 @@ from raftkv.client.watching import Watches
 from raftkv.errors import (
     ClientError,
     InvalidRequest,
-    OutcomeUnknown,
-    SessionExpired,
     Unavailable,
     VersionMismatch,
     WireError,
@@ -139,7 +137,9 @@ class ClientCore:
         """A node takes no connection of ours. Where none does, nobody is waited for."""
         self._now = now
         self._peers.refuse(endpoint, why)
-        self._target = None if endpoint == self._target else self._target  # or the next would count as sent
+        if endpoint == self._target:
+            self._target = None  # what is asked next has not been sent there, and what was is asked again
+            self._leave(endpoint, now)
         if all(peer.refusal for peer in self._peers.values()):
             self.watches.end_all(self._peers.refused())
             for call in self.calls():
@@ -289,12 +289,14 @@ class ClientCore:
         """Leave the silent target; what is open there is asked again here. Where this one does not lead, that
         is for want of patience."""
         assert self._target is not None
-        left = self._peers[self._target]
-        self._target = endpoint
+        left, self._target = self._target, endpoint
         if not leads:
             self._patience.moved()
-        for call in [call for call in left.calls.values() if call.target is None]:
-            call.tries += not leads
+        self._leave(left, now, tries=not leads)
+
+    def _leave(self, endpoint: str, now: float, tries: int = 0) -> None:
+        for call in [call for call in self._peers[endpoint].calls.values() if call.target is None]:
+            call.tries += tries
             self._ask_again(call, now)
 
     def _leave_silent_target(self, now: float) -> None:
@@ -363,7 +365,7 @@ class ClientCore:
         elif error := final_error(code, response.detail):
             self._finish(call, error)
         elif code == Code.SESSION_EXPIRED:
-            self._finish(call, self._expired(call))
+            self._finish(call, call.expired())
         elif call.asked != endpoint:
             return  # a refusal of an earlier try
         elif code == Code.BUSY or code == Code.NO_SPACE:
@@ -386,11 +388,6 @@ class ClientCore:
             elif call.target is None:
                 self._target = None
             self._wait_for_hello(call, now)
-
-    def _expired(self, call: Call) -> ClientError:
-        if call.uncertain:
-            return OutcomeUnknown("the cluster forgot this client while its request was open")
-        return SessionExpired("the cluster has forgotten this client; the request was not applied")
 
     def _end_overdue(self, now: float) -> None:
         """Most calls are answered long before their time is up, so a submit only compares it, and here all

@@ -81,6 +81,21 @@ def test_only_the_word_of_somebody_who_is_not_behind_is_believed() -> None:
     assert not found.is_meant(Disowned("1b", LogIndex(9), "")), "somebody else is meant"
 
 
+def test_nobody_is_believed_whose_folder_may_be_of_before_a_restore() -> None:
+    restored = Configuration(
+        (Member(N1, incarnation="1a"), Member(N2, incarnation="2a"), Member(N3, incarnation="3*"))
+    )
+    found = roster(restored)
+    replaced, removed = Disowned("1a", LogIndex(9), "1z"), Disowned("1a", LogIndex(9), "")
+    for name, folder, believed in ((N2, "2a", True), (N2, "2z", False), (N3, "3x", True), (N3, "zz", False)):
+        for word in (replaced, removed):
+            assert found.vouches(frame(name, folder), word) is believed, (name, folder)
+    assert found.vouches(frame(N4, "4x"), removed), "whoever has come since may know it"
+    assert not found.vouches(frame(N4, "4x"), replaced)
+    nothing = roster(Configuration.of((N1, N2, N3)), index=0)
+    assert nothing.vouches(frame(N4, "4x"), replaced), "where nothing is known everybody knows more"
+
+
 def test_a_node_is_reached_where_it_says_then_where_the_file_then_where_the_configuration_says() -> None:
     found = roster(JOINING)
     assert found.endpoint(N4) == "tcp://127.0.0.1:4"

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from raftkv.actors import zmq_ports
-from raftkv.actors.zmq_ports import PARTS_SKIPPED_MAX, ZmqPort
+from raftkv.actors.zmq_ports import PARTS_MAX, PARTS_SKIPPED_MAX, ZmqPort
 
 DEADLINE_MS = 30_000
 
@@ -78,6 +78,32 @@ def test_several_come_in_order_no_more_than_are_asked_for(
         writer.send_multipart(parts)
     assert received(port, len(sent), frames_max) == [[b"w", *parts] for parts in sent]
     assert port.receive(10) == []
+
+
+def test_many_frames_with_a_few_parts_too_many_are_let_go_of_one_a_turn(
+    ports: tuple[ZmqPort, zmq.Socket[bytes]],
+) -> None:
+    port, writer = ports
+    for _ in range(5):
+        writer.send_multipart([b""] * (PARTS_MAX + 100))
+    turns: list[int] = []
+    while sum(turns) < 5:
+        assert port.socket.poll(DEADLINE_MS), "nothing arrived in time"
+        turns.append(len(port.receive(100)))
+    assert turns == [1] * 5
+
+
+def test_what_is_let_go_of_counts_among_a_turns_bytes(ports: tuple[ZmqPort, zmq.Socket[bytes]]) -> None:
+    port, writer = ports
+    writer.send_multipart([bytes(1000)] * (PARTS_MAX + 10))
+    took = 0
+    frames: list[list[bytes]] = []
+    while not frames or port._skipping:
+        assert port.socket.poll(DEADLINE_MS), "nothing arrived in time"
+        frames += port.receive(100, 5000)
+        took += 1
+    assert len(frames) == 1
+    assert took == 3, "4 parts and 1, then 5 and 5"
 
 
 def test_of_a_frame_with_too_many_parts_the_rest_is_let_go_of_a_turn_at_a_time(

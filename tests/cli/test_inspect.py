@@ -101,6 +101,9 @@ def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: 
         (Op.MULTI_PUT, ((b"x", b"v"), (b"y", b"v"))),
         (Op.PUT, long.encode(), b"v"),
         (Op.COMPACT, 12_345),
+        (Op.COMPACT, float("inf")),
+        (Op.LEASE_GRANT, float("nan")),
+        (Op.LEASE_KEEP_ALIVE, (7, float("inf"))),
         (Op.LEASE_GRANT, 2_500),
         (Op.LEASE_KEEP_ALIVE, (7, 9)),
     ]
@@ -109,16 +112,18 @@ def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: 
         for n, command in enumerate(commands, start=1)
     ]
     entries += [
-        Entry(LogIndex(8), Term(1), EntryKind.COMMAND, b""),
-        Entry(LogIndex(9), Term(1), EntryKind.CLOCK, b"\xc1"),
-        Entry(LogIndex(10), Term(1), EntryKind.CLOCK, ClockStep(1_000, None, ((7, 2),)).encode()),
+        Entry(LogIndex(11), Term(1), EntryKind.COMMAND, b""),
+        Entry(LogIndex(12), Term(1), EntryKind.CLOCK, b"\xc1"),
+        Entry(LogIndex(13), Term(1), EntryKind.CLOCK, ClockStep(1_000, None, ((7, 2),)).encode()),
     ]
     log.append(HardState(Term(1), None, LogIndex(0)), entries)
     log.close()
     done = raftkv("inspect", "log", str(wal), "--json", folder=tmp_path)
-    first, second, third, cut, compact, grant, kept, empty, *clocks = [
+    first, second, third, cut, compact, *odd, grant, kept, empty, clock, last = [
         json.loads(line) for line in done.stdout.splitlines()
     ]
+    clocks = [clock, last]
+    assert [each["malformed"] for each in odd] == [True] * 3
     assert cut["key"] == long
     assert (compact["revision"], grant["ttl"], kept["leases"]) == (12_345, 2.5, [7, 9])
     assert first["key"] == ["a", "c", "", "d", "e", "f"]
@@ -134,6 +139,9 @@ def test_commands_are_told_by_their_keys_and_nonsense_is_told_as_such(tmp_path: 
     assert [line.split(None, 3)[3] for line in done.stdout.decode().splitlines()][3:] == [
         f"put {long[:59]}…",
         "compact 12,345",
+        "compact malformed",
+        "lease_grant malformed",
+        "lease_keep_alive malformed",
         "lease grant 2.5 s",
         "keep leases 7, 9 alive",
         "unknown",

@@ -182,6 +182,20 @@ def test_what_is_asked_after_a_refusal_is_not_said_to_have_arrived() -> None:
     assert type(open_.error) is OutcomeUnknown
 
 
+def test_what_was_asked_of_a_node_that_refuses_now_is_asked_of_who_leads() -> None:
+    """At once, and not after the time that an answer may take."""
+    talk = Talk().led_by("n1")
+    call = talk.put(timeout=9.0)
+    talk.sent()
+    talk.core.on_refused(N1, "not on its list", talk.now)
+    talk.wait(0.1)
+    assert N2 in talk.greeted()
+    talk.hello("n2", "n2", term=2)
+    assert [request[0] for request in talk.sent()[N2]] == [call.request_id]
+    talk.answer(N2, call, Code.OK)
+    assert call.error is None
+
+
 def test_a_node_that_has_refused_counts_anew_once_it_answers() -> None:
     talk = Talk()
     first = talk.get(timeout=5.0)

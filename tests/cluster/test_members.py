@@ -216,6 +216,25 @@ def test_nodes_that_are_started_one_by_one_wait_for_each_other(tmp_path: Path) -
         )
 
 
+def test_what_a_node_has_left_of_before_a_restore_ends_nobody(tmp_path: Path) -> None:
+    """Its snapshot is of a later entry than the backup, and so is who it takes for members."""
+    file, config = tmp_path / "kv.backup", tmp_path / ".raftkv" / "cluster.toml"
+    with local_cluster(tmp_path) as cluster:
+        cluster.ok("put", "a", "1")
+        cluster.ok("backup", str(file))
+        for number in range(30):
+            cluster.ok("put", "a", f"old {number}")
+        cluster.ok("snapshot", "n3")
+        cluster.down()
+        for name in ("n1", "n2"):
+            shutil.rmtree(tmp_path / ".raftkv" / name)
+            cluster.ok("restore", str(file), "--config", str(config), "--node", name)
+        cluster.up()
+        assert cluster.ok("get", "a") == b"1\n"
+        cluster.ok("put", "a", "2")
+        assert {"n1", "n2"} <= cluster.pids().keys()
+
+
 def test_what_a_node_has_left_of_before_a_restore_counts_for_nothing(
     tmp_path: Path,
 ) -> None:

@@ -204,6 +204,13 @@ MUTANTS = (
         part=Part.ACTORS,
     ),
     _mutant(
+        "word-of-another-past-is-believed",
+        "a node ends because of what another one has left of before a restore",
+        "27",
+        Edit(Roster.vouches, "return member.may_be(frame.incarnation)", "return True"),
+        part=Part.ACTORS,
+    ),
+    _mutant(
         "wiped-node-campaigns",
         "a node whose folder is new campaigns as if it remembered its votes",
         "27",

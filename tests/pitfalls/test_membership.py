@@ -151,13 +151,14 @@ def test_pitfall_18_a_node_believes_nobody_who_may_be_behind() -> None:
     heard = world.node(other).raft.raft.commit_heard
     assert heard > 0
 
-    def ends(name: str, peer: str, index: int) -> bool:
-        world.node(name).handle(Expelled(NodeId(peer), "", LogIndex(index)))
+    def ends(name: str, peer: str, index: int, vouched: bool = True) -> bool:
+        world.node(name).handle(Expelled(NodeId(peer), "", LogIndex(index), vouched))
         return world.node(name).stopped is not None
 
     assert not ends(other, third, heard)
+    assert not ends(other, third, heard + 1, vouched=False), "it may be of another past"
     assert ends(other, third, heard + 1)
-    assert ends(third, leader, 1), "the leader's word counts in any case"
+    assert ends(third, leader, 1, vouched=False), "the leader's word counts in any case"
 
 
 def test_pitfall_18_a_node_that_was_removed_is_told_and_ends() -> None:
