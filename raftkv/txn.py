@@ -1,9 +1,9 @@
 """What transactions are made of: see ``raftkv.client.txn``."""
 
+from raftkv.client.requests import Step
 from raftkv.client.txn import (
     Comparable,
     Compare,
-    Step,
     absent,
     create_revision,
     delete,

@@ -40,6 +40,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 @pytest.mark.cluster
 @pytest.mark.xdist_group("docs")
 def test_the_tour_of_the_readme_prints_what_it_shows(cluster: LocalCluster) -> None:
+    """By somebody who has read from the start, and done as it says."""
+    (start,) = [block for block in blocks(ROOT / "README.md", "sh") if "put greeting" in block]
+    for line in start.splitlines():
+        cluster.ok(*line.removeprefix(".venv/bin/raftkv ").split())
     (tour,) = blocks(ROOT / "README.md", "console")
     for arguments, output in session(tour):
         if arguments[:2] == ["chaos", "isolate"]:

@@ -232,10 +232,8 @@ class Node:
         system = self._system
         system.begin_turn()
         for name in readable:
-            if name == "control":
-                frames = self._ports[name].receive(CONTROL_FRAMES_A_TURN_MAX)
-            else:
-                frames = self._ports[name].receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)
+            most = CONTROL_FRAMES_A_TURN_MAX if name == "control" else FRAMES_A_TURN_MAX
+            frames = self._ports[name].receive(most, BYTES_A_TURN_MAX)
             if frames:
                 system.send(name, Frames(frames))
         system.finish_turn()

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from raftkv.client.requests import Step as Step
 from raftkv.client.requests import (
+    Step,
     decode_page,
     decode_txn,
     to_bytes,

@@ -97,6 +97,10 @@ class Talk:
             self.now = min(end, self.now + step)
             self.core.on_time(self.now)
 
+    def refused_by_all(self, why: str = "not on its list") -> None:
+        for endpoint in (N1, N2, N3):
+            self.core.on_refused(endpoint, why, self.now)
+
     def led_by(self, leader: str, term: int = 1) -> Talk:
         """Past discovery."""
         warm_up = self.get()

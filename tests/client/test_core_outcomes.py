@@ -159,8 +159,7 @@ def test_a_write_that_may_have_arrived_is_not_said_to_have_been_refused() -> Non
     talk = Talk().led_by("n1")
     call = talk.put(timeout=1.0)
     talk.sent()
-    for endpoint in (N1, N2, N3):
-        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    talk.refused_by_all()
     assert talk.done == []
     talk.wait(1.1)
     assert type(call.error) is OutcomeUnknown
@@ -171,12 +170,10 @@ def test_what_is_asked_after_a_refusal_is_not_said_to_have_arrived() -> None:
     talk = Talk().led_by("n1")
     open_ = talk.put(timeout=1.0)
     talk.sent()
-    for endpoint in (N1, N2, N3):
-        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    talk.refused_by_all()
     later = talk.put(timeout=5.0)
     assert talk.sent() == {}
-    for endpoint in (N1, N2, N3):
-        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    talk.refused_by_all()
     assert type(later.error) is AccessRefused
     talk.wait(1.1)
     assert type(open_.error) is OutcomeUnknown
@@ -199,8 +196,7 @@ def test_what_was_asked_of_a_node_that_refuses_now_is_asked_of_who_leads() -> No
 def test_a_node_that_has_refused_counts_anew_once_it_answers() -> None:
     talk = Talk()
     first = talk.get(timeout=5.0)
-    for endpoint in (N1, N2, N3):
-        talk.core.on_refused(endpoint, "not on its list", talk.now)
+    talk.refused_by_all()
     assert type(first.error) is AccessRefused
     second = talk.get()
     assert talk.greeted() == {N1, N2, N3}, "it is asked again: the list may be another one by now"

@@ -277,7 +277,7 @@ ACTORS = (
         "turn-of-any-size",
         "a turn takes in as many frames as ever, however many requests are in each",
         "39",
-        Edit(Node.turn, "receive(FRAMES_A_TURN_MAX, BYTES_A_TURN_MAX)", "receive(FRAMES_A_TURN_MAX)"),
+        Edit(Node.turn, "receive(most, BYTES_A_TURN_MAX)", "receive(most)"),
     ),
     _actors(
         "released-on-submit",
